@@ -1,0 +1,168 @@
+//! Owns the event itself: a command with its identity, its order and who brought it. Accepted events never change.
+
+use std::str::FromStr;
+
+use crate::core::event::command::Command;
+use crate::core::event::fingerprint::Fingerprint;
+use crate::core::event::key::IdempotencyKey;
+use crate::core::ids::{EventId, KeyHash, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId};
+use crate::core::slot::Slot;
+use crate::core::time::Timestamp;
+
+/// A stored word is not a kind of event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown kind of event")]
+pub struct UnknownEventKind;
+
+/// What sort of event it is. The words are the contract's event types where it has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventKind {
+    /// A payment.
+    PaymentReceived,
+    /// Money lent.
+    Disbursement,
+    /// A loan registered; with opening balances its entry is a `manual_adjustment`.
+    LoanOpened,
+    /// A consequence: a new split of money that was already received.
+    PaymentAllocated,
+}
+
+impl EventKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::PaymentReceived, Self::Disbursement, Self::LoanOpened, Self::PaymentAllocated];
+
+    /// The stored word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PaymentReceived => "payment_received",
+            Self::Disbursement => "disbursement",
+            Self::LoanOpened => "loan_opened",
+            Self::PaymentAllocated => "payment_allocated",
+        }
+    }
+
+    /// The contract's event type of its journal entry.
+    #[must_use]
+    pub const fn event_type(self) -> &'static str {
+        match self {
+            Self::LoanOpened => "manual_adjustment",
+            Self::PaymentReceived | Self::Disbursement | Self::PaymentAllocated => self.as_str(),
+        }
+    }
+}
+
+impl FromStr for EventKind {
+    type Err = UnknownEventKind;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(UnknownEventKind)
+    }
+}
+
+impl Command {
+    /// The kind of event this command becomes.
+    #[must_use]
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Self::Payment(_) => EventKind::PaymentReceived,
+            Self::Disbursement(_) => EventKind::Disbursement,
+            Self::LoanOpening(_) => EventKind::LoanOpened,
+        }
+    }
+}
+
+/// Membership of an event in a group: which parent, which leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupLeg {
+    /// The parent's order of acceptance.
+    pub group_seq: Seq,
+    /// The leg's number, from 1.
+    pub leg: i32,
+}
+
+/// Where an event came from, besides its caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The event it is a consequence of (system events only).
+    pub cause_seq: Option<Seq>,
+    /// The group it is a leg of.
+    pub group: Option<GroupLeg>,
+    /// The upload it came in, with its row number from 1. Such events ride the bulk queues.
+    pub batch: Option<(PaymentBatchId, i64)>,
+}
+
+/// An event that is about to be accepted: everything but its place in the order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Made by us: UUIDv7, last bit clear.
+    pub id: EventId,
+    /// Whose books.
+    pub tenant: TenantId,
+    /// What sort of event.
+    pub kind: EventKind,
+    /// The loan it is posted to.
+    pub loan_key: LoanKey,
+    /// The request, parsed.
+    pub command: Command,
+    /// The caller's key; `None` for system events.
+    pub key: Option<IdempotencyKey>,
+    /// What it is unique by.
+    pub key_hash: KeyHash,
+    /// Hash of the canonical command.
+    pub fingerprint: Fingerprint,
+    /// Cause, group and batch.
+    pub origin: Origin,
+    /// The loan's slot; `None` for events born finished, which are never queued.
+    pub slot: Option<Slot>,
+    /// Which api process answers the caller.
+    pub publisher: PublisherId,
+    /// The client id behind the token.
+    pub actor: String,
+}
+
+impl NewEvent {
+    /// A caller's event, ready for the intake.
+    #[must_use]
+    pub fn of_caller(
+        id: EventId,
+        tenant: TenantId,
+        key: IdempotencyKey,
+        command: Command,
+        publisher: PublisherId,
+        actor: String,
+    ) -> Self {
+        let loan_key = LoanKey::of_loan(tenant, command.loan_id());
+        Self {
+            id,
+            tenant,
+            kind: command.kind(),
+            loan_key,
+            key_hash: KeyHash::of_caller_key(tenant, key.as_str()),
+            fingerprint: Fingerprint::of(&command),
+            command,
+            key: Some(key),
+            origin: Origin::default(),
+            slot: Some(loan_key.slot()),
+            publisher,
+            actor,
+        }
+    }
+
+    /// Whether it rides the bulk queues.
+    #[must_use]
+    pub fn is_bulk(&self) -> bool {
+        self.origin.batch.is_some()
+    }
+}
+
+/// An event as the store holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedEvent {
+    /// Its place in the order of acceptance.
+    pub seq: Seq,
+    /// When the database took it.
+    pub accepted_at: Timestamp,
+    /// The event.
+    pub event: NewEvent,
+}

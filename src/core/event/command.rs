@@ -1,0 +1,297 @@
+//! Owns what a caller can ask for, parsed into types that cannot be wrong.
+
+use chrono::NaiveDate;
+
+use crate::core::event::metadata::Metadata;
+use crate::core::ids::{BorrowerId, LoanId, ProgramId};
+use crate::core::loan::Waterfall;
+use crate::core::money::{Currency, Minor, Money};
+
+/// How money came or goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SourceMethod {
+    /// Automated clearing house.
+    Ach,
+    /// Card.
+    Card,
+    /// Paper check.
+    Check,
+    /// Wire transfer.
+    Wire,
+    /// Cash.
+    Cash,
+    /// Real-time payments network.
+    Rtp,
+    /// `FedNow` instant payment.
+    Fednow,
+    /// Lockbox.
+    Lockbox,
+    /// Book transfer inside the lender.
+    Internal,
+}
+
+impl SourceMethod {
+    /// Every method, in the contract's order.
+    pub const ALL: [Self; 9] = [
+        Self::Ach,
+        Self::Card,
+        Self::Check,
+        Self::Wire,
+        Self::Cash,
+        Self::Rtp,
+        Self::Fednow,
+        Self::Lockbox,
+        Self::Internal,
+    ];
+
+    /// The contract's word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ach => "ach",
+            Self::Card => "card",
+            Self::Check => "check",
+            Self::Wire => "wire",
+            Self::Cash => "cash",
+            Self::Rtp => "rtp",
+            Self::Fednow => "fednow",
+            Self::Lockbox => "lockbox",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Reads the contract's word; `None` for any other.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.as_str() == text)
+    }
+}
+
+/// Why a text is not a loan number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to 22 printable ASCII characters without a blank at either end")]
+pub struct LoanNumberError;
+
+/// The number a lender prints on a loan: unique per tenant, compared without leading zeros.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LoanNumber(String);
+
+impl LoanNumber {
+    /// Reads a loan number.
+    ///
+    /// # Errors
+    /// [`LoanNumberError`] for any other text.
+    pub fn parse(text: &str) -> Result<Self, LoanNumberError> {
+        let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let well_formed = (1..=22).contains(&text.len()) && printable && text.trim() == text;
+        well_formed.then(|| Self(text.to_owned())).ok_or(LoanNumberError)
+    }
+
+    /// As the caller wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The form it is unique and searched by: without leading zeros.
+    #[must_use]
+    pub fn comparable(&self) -> &str {
+        let trimmed = self.0.trim_start_matches('0');
+        if trimmed.is_empty() { "0" } else { trimmed }
+    }
+}
+
+/// `POST /v1/payments`: money received for a loan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// The loan it pays.
+    pub loan_id: LoanId,
+    /// Who pays; must be the loan's borrower.
+    pub borrower_id: BorrowerId,
+    /// How much; more than nothing.
+    pub amount: Money,
+    /// The day it counts from.
+    pub effective_date: NaiveDate,
+    /// How it came.
+    pub source_method: SourceMethod,
+    /// The caller's own reference.
+    pub external_ref: Option<String>,
+    /// Free data.
+    pub metadata: Option<Metadata>,
+}
+
+/// `POST /v1/disbursements`: money lent. Opens the loan if it is new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disbursement {
+    /// The loan it goes out on.
+    pub loan_id: LoanId,
+    /// Who owes it.
+    pub borrower_id: BorrowerId,
+    /// How much; more than nothing.
+    pub amount: Money,
+    /// The day it counts from; the day the loan opens if it is new.
+    pub effective_date: NaiveDate,
+    /// How it goes.
+    pub method: SourceMethod,
+    /// The caller's reference of the destination.
+    pub destination_ref: Option<String>,
+    /// Free data.
+    pub metadata: Option<Metadata>,
+}
+
+/// What a loan owed when it was registered here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpeningBalances {
+    /// Unpaid fees.
+    pub fees: Minor,
+    /// Accrued, unpaid interest.
+    pub interest: Minor,
+    /// Principal outstanding.
+    pub principal: Minor,
+}
+
+/// `POST /v1/loans`: registers a loan that may already have balances.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoanOpening {
+    /// The loan.
+    pub loan_id: LoanId,
+    /// Who owes.
+    pub borrower_id: BorrowerId,
+    /// Its only currency.
+    pub currency: Currency,
+    /// Its first day; nothing counts before it.
+    pub opened_on: NaiveDate,
+    /// The lender's number for it.
+    pub loan_number: Option<LoanNumber>,
+    /// The program whose defaults it takes.
+    pub program_id: Option<ProgramId>,
+    /// The order payments are allocated in; the default order where absent.
+    pub waterfall: Option<Waterfall>,
+    /// What it owed on its first day here.
+    pub opening_balances: OpeningBalances,
+    /// Free data.
+    pub metadata: Option<Metadata>,
+}
+
+/// Everything a caller can ask for that is posted to one loan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Money received.
+    Payment(Payment),
+    /// Money lent.
+    Disbursement(Disbursement),
+    /// A loan registered.
+    LoanOpening(LoanOpening),
+}
+
+impl Command {
+    /// The loan it is about.
+    #[must_use]
+    pub fn loan_id(&self) -> LoanId {
+        match self {
+            Self::Payment(payment) => payment.loan_id,
+            Self::Disbursement(disbursement) => disbursement.loan_id,
+            Self::LoanOpening(opening) => opening.loan_id,
+        }
+    }
+
+    /// The borrower it names.
+    #[must_use]
+    pub fn borrower_id(&self) -> BorrowerId {
+        match self {
+            Self::Payment(payment) => payment.borrower_id,
+            Self::Disbursement(disbursement) => disbursement.borrower_id,
+            Self::LoanOpening(opening) => opening.borrower_id,
+        }
+    }
+
+    /// The currency it is in.
+    #[must_use]
+    pub fn currency(&self) -> Currency {
+        match self {
+            Self::Payment(payment) => payment.amount.currency,
+            Self::Disbursement(disbursement) => disbursement.amount.currency,
+            Self::LoanOpening(opening) => opening.currency,
+        }
+    }
+
+    /// The amount it moves, where it is of one amount.
+    #[must_use]
+    pub fn amount(&self) -> Option<Minor> {
+        match self {
+            Self::Payment(payment) => Some(payment.amount.minor),
+            Self::Disbursement(disbursement) => Some(disbursement.amount.minor),
+            Self::LoanOpening(_) => None,
+        }
+    }
+
+    /// The day it counts from.
+    #[must_use]
+    pub fn effective_date(&self) -> NaiveDate {
+        match self {
+            Self::Payment(payment) => payment.effective_date,
+            Self::Disbursement(disbursement) => disbursement.effective_date,
+            Self::LoanOpening(opening) => opening.opened_on,
+        }
+    }
+
+    /// How the money came or goes.
+    #[must_use]
+    pub fn source_method(&self) -> Option<SourceMethod> {
+        match self {
+            Self::Payment(payment) => Some(payment.source_method),
+            Self::Disbursement(disbursement) => Some(disbursement.method),
+            Self::LoanOpening(_) => None,
+        }
+    }
+
+    /// The caller's own reference.
+    #[must_use]
+    pub fn external_ref(&self) -> Option<&str> {
+        match self {
+            Self::Payment(payment) => payment.external_ref.as_deref(),
+            Self::Disbursement(disbursement) => disbursement.destination_ref.as_deref(),
+            Self::LoanOpening(_) => None,
+        }
+    }
+
+    /// The free data.
+    #[must_use]
+    pub fn metadata(&self) -> Option<&Metadata> {
+        match self {
+            Self::Payment(payment) => payment.metadata.as_ref(),
+            Self::Disbursement(disbursement) => disbursement.metadata.as_ref(),
+            Self::LoanOpening(opening) => opening.metadata.as_ref(),
+        }
+    }
+
+    /// Whether it makes the loan where there is none.
+    #[must_use]
+    pub fn opens_loan(&self) -> bool {
+        match self {
+            Self::Payment(_) => false,
+            Self::Disbursement(_) | Self::LoanOpening(_) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loan_numbers_compare_without_leading_zeros() {
+        assert_eq!(LoanNumber::parse("000420").unwrap().comparable(), "420");
+        assert_eq!(LoanNumber::parse("000").unwrap().comparable(), "0");
+        for bad in ["", " 1", "1 ", "é", &"1".repeat(23), "a\tb"] {
+            assert_eq!(LoanNumber::parse(bad), Err(LoanNumberError), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn every_method_reads_back() {
+        for method in SourceMethod::ALL {
+            assert_eq!(SourceMethod::parse(method.as_str()), Some(method));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Owns the decision about a repeated key: new, replay, in progress or mismatch.
+
+use crate::core::event::command::{Command, Disbursement, LoanOpening, Payment};
+use crate::core::event::fingerprint::Fingerprint;
+
+/// How far the first request with a key has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Accepted, not posted yet.
+    Accepted,
+    /// Its loan waits for a person.
+    Held,
+    /// It could not be posted and waits for a person itself.
+    Parked,
+    /// Posted or rejected: the answer stands.
+    Finished,
+}
+
+impl Stage {
+    /// The contract's `payment_status` of an unfinished event; `None` once finished.
+    #[must_use]
+    pub const fn unfinished_status(self) -> Option<&'static str> {
+        match self {
+            Self::Accepted => Some("accepted"),
+            Self::Held => Some("held"),
+            Self::Parked => Some("parked"),
+            Self::Finished => None,
+        }
+    }
+}
+
+/// What a request with a known key gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The same request, finished: the first answer again.
+    Replay,
+    /// The same request, unfinished.
+    InProgress(Stage),
+    /// Another request under the same key; names the fields that differ, `operation` if it is another operation.
+    Mismatch(Vec<&'static str>),
+}
+
+/// Judges a request whose key is taken by `first`.
+#[must_use]
+pub fn decide(first: (&Command, Fingerprint), stage: Stage, incoming: (&Command, Fingerprint)) -> Decision {
+    if first.1 != incoming.1 {
+        return Decision::Mismatch(differing_fields(first.0, incoming.0));
+    }
+    match stage {
+        Stage::Finished => Decision::Replay,
+        Stage::Accepted | Stage::Held | Stage::Parked => Decision::InProgress(stage),
+    }
+}
+
+fn differing_fields(first: &Command, incoming: &Command) -> Vec<&'static str> {
+    match (first, incoming) {
+        (Command::Payment(a), Command::Payment(b)) => differing_payment(a, b),
+        (Command::Disbursement(a), Command::Disbursement(b)) => differing_disbursement(a, b),
+        (Command::LoanOpening(a), Command::LoanOpening(b)) => differing_opening(a, b),
+        (Command::Payment(_) | Command::Disbursement(_) | Command::LoanOpening(_), _) => vec!["operation"],
+    }
+}
+
+fn named<const N: usize>(fields: [(&'static str, bool); N]) -> Vec<&'static str> {
+    fields.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+}
+
+fn differing_payment(a: &Payment, b: &Payment) -> Vec<&'static str> {
+    named([
+        ("loan_id", a.loan_id != b.loan_id),
+        ("borrower_id", a.borrower_id != b.borrower_id),
+        ("amount_minor", a.amount.minor != b.amount.minor),
+        ("currency", a.amount.currency != b.amount.currency),
+        ("effective_at", a.effective_date != b.effective_date),
+        ("source_method", a.source_method != b.source_method),
+        ("external_ref", a.external_ref != b.external_ref),
+        ("metadata", a.metadata != b.metadata),
+    ])
+}
+
+fn differing_disbursement(a: &Disbursement, b: &Disbursement) -> Vec<&'static str> {
+    named([
+        ("loan_id", a.loan_id != b.loan_id),
+        ("borrower_id", a.borrower_id != b.borrower_id),
+        ("amount_minor", a.amount.minor != b.amount.minor),
+        ("currency", a.amount.currency != b.amount.currency),
+        ("effective_at", a.effective_date != b.effective_date),
+        ("method", a.method != b.method),
+        ("destination_ref", a.destination_ref != b.destination_ref),
+        ("metadata", a.metadata != b.metadata),
+    ])
+}
+
+fn differing_opening(a: &LoanOpening, b: &LoanOpening) -> Vec<&'static str> {
+    named([
+        ("loan_id", a.loan_id != b.loan_id),
+        ("borrower_id", a.borrower_id != b.borrower_id),
+        ("currency", a.currency != b.currency),
+        ("opened_on", a.opened_on != b.opened_on),
+        ("loan_number", a.loan_number != b.loan_number),
+        ("program_id", a.program_id != b.program_id),
+        ("waterfall", a.waterfall != b.waterfall),
+        ("opening_balances", a.opening_balances != b.opening_balances),
+        ("metadata", a.metadata != b.metadata),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::NaiveDate;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::core::event::command::SourceMethod;
+    use crate::core::ids::{BorrowerId, LoanId};
+    use crate::core::money::{Currency, Minor, Money};
+
+    fn payment(amount: i64, method: SourceMethod) -> Command {
+        Command::Payment(Payment {
+            loan_id: LoanId(Uuid::from_u128(1)),
+            borrower_id: BorrowerId(Uuid::from_u128(2)),
+            amount: Money::new(Minor::new(amount), Currency::USD),
+            effective_date: NaiveDate::from_ymd_opt(2026, 5, 1).unwrap(),
+            source_method: method,
+            external_ref: None,
+            metadata: None,
+        })
+    }
+
+    fn judge(first: &Command, stage: Stage, incoming: &Command) -> Decision {
+        decide((first, Fingerprint::of(first)), stage, (incoming, Fingerprint::of(incoming)))
+    }
+
+    #[test]
+    fn a_repeat_is_replayed_once_finished_and_in_progress_before() {
+        let first = payment(5, SourceMethod::Ach);
+        assert_eq!(judge(&first, Stage::Finished, &first), Decision::Replay);
+        for stage in [Stage::Accepted, Stage::Held, Stage::Parked] {
+            assert_eq!(judge(&first, stage, &first), Decision::InProgress(stage));
+            assert!(stage.unfinished_status().is_some());
+        }
+    }
+
+    #[test]
+    fn a_mismatch_names_every_differing_field() {
+        let first = payment(5, SourceMethod::Ach);
+        let other = payment(6, SourceMethod::Card);
+        assert_eq!(judge(&first, Stage::Accepted, &other), Decision::Mismatch(vec!["amount_minor", "source_method"]));
+    }
+}

@@ -1,0 +1,181 @@
+//! Owns "the same request": a hash over our own, versioned encoding of the parsed command.
+//!
+//! Encoding, version 1: a version byte, the operation, then every field in a fixed order as a tag byte (0 absent, 1
+//! present), a 32-bit length and the bytes. White space, field order and letter case of UUIDs therefore do not
+//! matter, and no two commands share an encoding.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use crate::core::event::command::{Command, Disbursement, LoanOpening, Payment};
+use crate::core::money::Money;
+
+const VERSION: u8 = 1;
+
+/// SHA-256 of a command's canonical encoding, operation included.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of a command.
+    #[must_use]
+    pub fn of(command: &Command) -> Self {
+        let mut encoder = Encoder::new();
+        match command {
+            Command::Payment(payment) => encode_payment(&mut encoder, payment),
+            Command::Disbursement(disbursement) => encode_disbursement(&mut encoder, disbursement),
+            Command::LoanOpening(opening) => encode_opening(&mut encoder, opening),
+        }
+        Self(encoder.0.finalize().into())
+    }
+
+    /// Wraps a stored fingerprint.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The stored form.
+    #[must_use]
+    pub const fn bytes(self) -> [u8; 32] {
+        self.0
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+struct Encoder(Sha256);
+
+impl Encoder {
+    fn new() -> Self {
+        Self(Sha256::new().chain_update([VERSION]))
+    }
+
+    fn field(&mut self, bytes: &[u8]) -> &mut Self {
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        self.0.update([1]);
+        self.0.update(length.to_be_bytes());
+        self.0.update(bytes);
+        self
+    }
+
+    fn optional(&mut self, bytes: Option<&[u8]>) -> &mut Self {
+        match bytes {
+            Some(bytes) => self.field(bytes),
+            None => {
+                self.0.update([0]);
+                self
+            }
+        }
+    }
+
+    fn money(&mut self, money: Money) -> &mut Self {
+        self.field(&money.minor.units().to_be_bytes()).field(money.currency.code().as_bytes())
+    }
+}
+
+fn encode_payment(encoder: &mut Encoder, payment: &Payment) {
+    let Payment { loan_id, borrower_id, amount, effective_date, source_method, external_ref, metadata } = payment;
+    encoder
+        .field(b"payment")
+        .field(loan_id.0.as_bytes())
+        .field(borrower_id.0.as_bytes())
+        .money(*amount)
+        .field(effective_date.to_string().as_bytes())
+        .field(source_method.as_str().as_bytes())
+        .optional(external_ref.as_deref().map(str::as_bytes))
+        .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
+}
+
+fn encode_disbursement(encoder: &mut Encoder, disbursement: &Disbursement) {
+    let Disbursement { loan_id, borrower_id, amount, effective_date, method, destination_ref, metadata } = disbursement;
+    encoder
+        .field(b"disbursement")
+        .field(loan_id.0.as_bytes())
+        .field(borrower_id.0.as_bytes())
+        .money(*amount)
+        .field(effective_date.to_string().as_bytes())
+        .field(method.as_str().as_bytes())
+        .optional(destination_ref.as_deref().map(str::as_bytes))
+        .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
+}
+
+fn encode_opening(encoder: &mut Encoder, opening: &LoanOpening) {
+    let LoanOpening {
+        loan_id,
+        borrower_id,
+        currency,
+        opened_on,
+        loan_number,
+        program_id,
+        waterfall,
+        opening_balances,
+        metadata,
+    } = opening;
+    encoder
+        .field(b"loan_opening")
+        .field(loan_id.0.as_bytes())
+        .field(borrower_id.0.as_bytes())
+        .field(currency.code().as_bytes())
+        .field(opened_on.to_string().as_bytes())
+        .optional(loan_number.as_ref().map(|number| number.as_str().as_bytes()))
+        .optional(program_id.as_ref().map(|program| program.0.as_bytes().as_slice()))
+        .optional(waterfall.map(|waterfall| waterfall.to_string()).as_deref().map(str::as_bytes))
+        .field(&opening_balances.fees.units().to_be_bytes())
+        .field(&opening_balances.interest.units().to_be_bytes())
+        .field(&opening_balances.principal.units().to_be_bytes())
+        .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::NaiveDate;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::core::event::command::SourceMethod;
+    use crate::core::ids::{BorrowerId, LoanId};
+    use crate::core::money::{Currency, Minor};
+
+    fn payment() -> Payment {
+        Payment {
+            loan_id: LoanId(Uuid::from_u128(1)),
+            borrower_id: BorrowerId(Uuid::from_u128(2)),
+            amount: Money::new(Minor::new(100), Currency::USD),
+            effective_date: NaiveDate::from_ymd_opt(2026, 5, 1).unwrap(),
+            source_method: SourceMethod::Ach,
+            external_ref: None,
+            metadata: None,
+        }
+    }
+
+    #[test]
+    fn the_encoding_is_golden() {
+        let expected = "98021afb43b4443a3c0f2919eb2988daa85b2a0b2f014837ee9318a5f71f077a";
+        assert_eq!(format!("{:?}", Fingerprint::of(&Command::Payment(payment()))), expected);
+    }
+
+    #[test]
+    fn one_cent_and_the_operation_make_a_difference() {
+        let first = Fingerprint::of(&Command::Payment(payment()));
+        let dearer = Payment { amount: Money::new(Minor::new(101), Currency::USD), ..payment() };
+        assert_ne!(Fingerprint::of(&Command::Payment(dearer)), first);
+        let referenced = Payment { external_ref: Some(String::new()), ..payment() };
+        assert_ne!(Fingerprint::of(&Command::Payment(referenced)), first);
+        let out = Disbursement {
+            loan_id: payment().loan_id,
+            borrower_id: payment().borrower_id,
+            amount: payment().amount,
+            effective_date: payment().effective_date,
+            method: SourceMethod::Ach,
+            destination_ref: None,
+            metadata: None,
+        };
+        assert_ne!(Fingerprint::of(&Command::Disbursement(out)), first);
+    }
+}

@@ -1,0 +1,25 @@
+//! Owns what was accepted: commands as callers gave them, the events they become, their idempotency, and the form in
+//! which they travel.
+//!
+//! Invariants: a [`Command`] has passed every check that needs no ledger; two commands have the same
+//! [`Fingerprint`] exactly when they are the same request; an accepted event never changes.
+
+mod accepted;
+mod columns;
+mod command;
+mod decision;
+mod fingerprint;
+mod key;
+mod metadata;
+mod wire;
+
+pub use accepted::{AcceptedEvent, EventKind, GroupLeg, NewEvent, Origin};
+pub use columns::{ColumnsError, CommandColumns};
+pub use command::{
+    Command, Disbursement, LoanNumber, LoanNumberError, LoanOpening, OpeningBalances, Payment, SourceMethod,
+};
+pub use decision::{Decision, Stage, decide};
+pub use fingerprint::Fingerprint;
+pub use key::{IdempotencyKey, IdempotencyKeyError};
+pub use metadata::{METADATA_BYTES_MAX, METADATA_KEYS_MAX, Metadata, MetadataError, MetadataValue};
+pub use wire::{ENVELOPE_BYTES_MAX, ENVELOPE_EVENTS_MAX, ENVELOPE_VERSION, Envelope, EventRef, WireError};

@@ -1,0 +1,20 @@
+//! Owns the double-entry side: accounts, lines, entries, and the fold that turns accepted events into postings.
+//!
+//! Invariants: a [`JournalEntry`] balances, because its constructor is the only way to make one; lines never change;
+//! the postings of a loan are numbered 1, 2, 3, … and each carries a hash over the one before it.
+
+mod account;
+mod answer;
+mod chain;
+mod entry;
+mod fold;
+mod posting;
+mod rules;
+
+pub use account::{Account, AccountCode, AccountCodeError, CHART, NormalBalance, account_of};
+pub use answer::{AllocationView, Answer, answer};
+pub use chain::chain_hash;
+pub use entry::{Direction, EntryError, JournalEntry, LINES_MAX, Layer, Line};
+pub use fold::{EventFailure, FoldInput, FoldOutput, LoanWork, Step, post_event};
+pub use posting::{Finished, Outcome, PostedEvent, Posting, RejectionCode, SystemPosting};
+pub use rules::{Refusal, Verdict, judge};

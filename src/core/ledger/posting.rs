@@ -1,0 +1,179 @@
+//! Owns the record of an event that is finished: what came of it.
+
+use std::str::FromStr;
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use crate::core::event::NewEvent;
+use crate::core::ids::{EventId, LoanKey, Seq};
+use crate::core::ledger::entry::JournalEntry;
+use crate::core::loan::Allocation;
+use crate::core::time::Timestamp;
+
+/// A stored word is not a rejection code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown rejection code")]
+pub struct UnknownRejectionCode;
+
+/// Why a posting rule refused an event. The words are the contract's problem codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RejectionCode {
+    /// The tenant has no such loan.
+    LoanNotFound,
+    /// The event names another borrower than the loan.
+    BorrowerMismatch,
+    /// The event is in another currency than the loan.
+    CurrencyMismatch,
+    /// The loan takes no more events of this kind.
+    LoanClosed,
+    /// The loan, or its loan number, exists already.
+    LoanExists,
+    /// The event counts from a day before the loan opened.
+    EffectiveBeforeOpening,
+    /// A balance would leave 64 bits.
+    AmountOverflow,
+    /// An operator discarded the parked event.
+    Discarded,
+}
+
+impl RejectionCode {
+    /// Every code.
+    pub const ALL: [Self; 8] = [
+        Self::LoanNotFound,
+        Self::BorrowerMismatch,
+        Self::CurrencyMismatch,
+        Self::LoanClosed,
+        Self::LoanExists,
+        Self::EffectiveBeforeOpening,
+        Self::AmountOverflow,
+        Self::Discarded,
+    ];
+
+    /// The contract's problem code.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LoanNotFound => "loan_not_found",
+            Self::BorrowerMismatch => "borrower_mismatch",
+            Self::CurrencyMismatch => "currency_mismatch",
+            Self::LoanClosed => "loan_closed",
+            Self::LoanExists => "loan_exists",
+            Self::EffectiveBeforeOpening => "effective_before_opening",
+            Self::AmountOverflow => "amount_overflow",
+            Self::Discarded => "discarded",
+        }
+    }
+}
+
+impl FromStr for RejectionCode {
+    type Err = UnknownRejectionCode;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|code| code.as_str() == text).ok_or(UnknownRejectionCode)
+    }
+}
+
+/// How an event ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// In the books.
+    Posted,
+    /// Refused by a posting rule; the books are unchanged.
+    Rejected(RejectionCode),
+}
+
+impl Outcome {
+    /// The stored word and the metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Posted => "posted",
+            Self::Rejected(_) => "rejected",
+        }
+    }
+
+    /// The rejection, if it was one.
+    #[must_use]
+    pub const fn rejection(self) -> Option<RejectionCode> {
+        match self {
+            Self::Posted => None,
+            Self::Rejected(code) => Some(code),
+        }
+    }
+}
+
+/// The record of a finished event: one row of `postings`. Never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posting {
+    /// The event.
+    pub event_id: EventId,
+    /// The loan it was posted to.
+    pub loan_key: LoanKey,
+    /// Its number among the loan's postings; `None` where there is no loan.
+    pub loan_version: Option<i64>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Its lines; `None` when it moved nothing.
+    pub entry: Option<JournalEntry>,
+    /// How the payment was divided.
+    pub allocation: Option<Allocation>,
+    /// The posting it takes back.
+    pub undoes_seq: Option<Seq>,
+    /// The payment whose split it replaces.
+    pub restates_seq: Option<Seq>,
+    /// The day it counts from.
+    pub effective_date: NaiveDate,
+    /// The day it is booked on.
+    pub booking_date: NaiveDate,
+    /// When it was posted; rises inside a loan.
+    pub posted_at: Timestamp,
+    /// Hash over the loan's previous posting and this one; `None` where there is no loan.
+    pub chain_hash: Option<[u8; 32]>,
+}
+
+/// What a caller is told of a finished event, and what a worker's reply carries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether it has a journal entry.
+    pub has_entry: bool,
+    /// How the payment was divided.
+    pub allocation: Option<Allocation>,
+    /// When it was posted.
+    pub posted_at: Timestamp,
+}
+
+impl Posting {
+    /// What a caller is told.
+    #[must_use]
+    pub fn finished(&self) -> Finished {
+        Finished {
+            outcome: self.outcome,
+            has_entry: self.entry.is_some(),
+            allocation: self.allocation,
+            posted_at: self.posted_at,
+        }
+    }
+}
+
+/// A posting with the place of its event in the order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostedEvent {
+    /// The event's place.
+    pub seq: Seq,
+    /// What came of it.
+    pub posting: Posting,
+}
+
+/// A consequence that a posting brings with it: an event of our own, born finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemPosting {
+    /// The event; its slot is `None`, its cause is set.
+    pub event: NewEvent,
+    /// What came of it.
+    pub posting: Posting,
+}

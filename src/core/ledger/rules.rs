@@ -1,0 +1,129 @@
+//! Owns the posting rules: what an event does to a loan, or why it is refused. Accounts per event as in the contract,
+//! section 7.
+
+use chrono::NaiveDate;
+
+use crate::core::event::{Command, Disbursement, LoanOpening, Payment};
+use crate::core::ledger::account::AccountCode;
+use crate::core::ledger::entry::{EntryError, JournalEntry, Layer, Line};
+use crate::core::ledger::posting::RejectionCode;
+use crate::core::loan::{Allocation, Balances, LoanState, LoanStatus, Timeline, allocate};
+use crate::core::money::{AmountOverflow, Currency, Minor};
+
+/// Why an event was not booked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A rule says no: an outcome that the caller is told.
+    #[error("refused: {}", .0.as_str())]
+    Rule(RejectionCode),
+    /// Our own lines do not balance: a bug, never an outcome.
+    #[error("the posting rule made no entry")]
+    Broken(#[from] EntryError),
+}
+
+impl From<AmountOverflow> for Refusal {
+    fn from(_: AmountOverflow) -> Self {
+        Self::Rule(RejectionCode::AmountOverflow)
+    }
+}
+
+impl From<RejectionCode> for Refusal {
+    fn from(code: RejectionCode) -> Self {
+        Self::Rule(code)
+    }
+}
+
+/// What an event does to its loan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The lines; `None` when nothing moves.
+    pub entry: Option<JournalEntry>,
+    /// The split, for payments.
+    pub allocation: Option<Allocation>,
+    /// Movement of the loan's balances; signed.
+    pub movement: Balances,
+}
+
+/// Judges one event against the loan as it stands. `timeline` must hold every movement dated after the event's own
+/// effective date when that lies before the loan's greatest one; otherwise it is not looked at.
+///
+/// # Errors
+/// [`Refusal::Rule`] with the contract's code; [`Refusal::Broken`] if the rule itself is wrong.
+pub fn judge(state: &LoanState, command: &Command, timeline: Option<&Timeline>) -> Result<Verdict, Refusal> {
+    let is_open = state.version > 0;
+    match command {
+        Command::LoanOpening(_) if is_open => Err(RejectionCode::LoanExists.into()),
+        Command::LoanOpening(opening) => judge_opening(opening),
+        Command::Payment(_) if !is_open => Err(RejectionCode::LoanNotFound.into()),
+        Command::Payment(payment) => {
+            check_loan(state, command)?;
+            judge_payment(state, payment, timeline)
+        }
+        Command::Disbursement(disbursement) => {
+            check_loan(state, command)?;
+            judge_disbursement(state, disbursement)
+        }
+    }
+}
+
+fn check_loan(state: &LoanState, command: &Command) -> Result<(), RejectionCode> {
+    let (borrower, currency, date): (_, Currency, NaiveDate) =
+        (command.borrower_id(), command.currency(), command.effective_date());
+    if borrower != state.borrower_id {
+        return Err(RejectionCode::BorrowerMismatch);
+    }
+    if currency != state.currency {
+        return Err(RejectionCode::CurrencyMismatch);
+    }
+    match state.status {
+        LoanStatus::Open => {}
+        LoanStatus::WrittenOff => return Err(RejectionCode::LoanClosed),
+    }
+    if date < state.opened_on { Err(RejectionCode::EffectiveBeforeOpening) } else { Ok(()) }
+}
+
+fn judge_payment(state: &LoanState, payment: &Payment, timeline: Option<&Timeline>) -> Result<Verdict, Refusal> {
+    let amount = payment.amount.minor;
+    let payable = match timeline {
+        Some(timeline) if payment.effective_date < state.greatest_effective_date => {
+            timeline.least_since(payment.effective_date, &state.balances)?
+        }
+        Some(_) | None => state.balances,
+    };
+    let split = allocate(amount, &payable, state.waterfall)?;
+    let lines = [
+        Line::debit(AccountCode::PAYMENT_CLEARING, amount),
+        Line::credit(AccountCode::FEES_RECEIVABLE, split.fees)?,
+        Line::credit(AccountCode::INTEREST_RECEIVABLE, split.interest)?,
+        Line::credit(AccountCode::PRINCIPAL_RECEIVABLE, split.principal)?,
+        Line::credit(AccountCode::BORROWER_SUSPENSE, split.suspense)?,
+    ];
+    let movement = split.movement()?;
+    state.balances.plus(&movement)?;
+    Ok(Verdict { entry: JournalEntry::of_movements(lines, Layer::Settled)?, allocation: Some(split), movement })
+}
+
+fn judge_disbursement(state: &LoanState, disbursement: &Disbursement) -> Result<Verdict, Refusal> {
+    let amount = disbursement.amount.minor;
+    let lines = [
+        Line::debit(AccountCode::PRINCIPAL_RECEIVABLE, amount),
+        Line::credit(AccountCode::DISBURSEMENT_CLEARING, amount)?,
+    ];
+    let movement = Balances { principal: amount, ..Balances::default() };
+    state.balances.plus(&movement)?;
+    Ok(Verdict { entry: JournalEntry::of_movements(lines, Layer::Settled)?, allocation: None, movement })
+}
+
+fn judge_opening(opening: &LoanOpening) -> Result<Verdict, Refusal> {
+    let owed = opening.opening_balances;
+    let total = Minor::sum([owed.fees, owed.interest, owed.principal])?;
+    let lines = [
+        Line::debit(AccountCode::PRINCIPAL_RECEIVABLE, owed.principal),
+        Line::debit(AccountCode::INTEREST_RECEIVABLE, owed.interest),
+        Line::debit(AccountCode::FEES_RECEIVABLE, owed.fees),
+        Line::credit(AccountCode::OPENING_BALANCES, total)?,
+    ];
+    let movement =
+        Balances { fees: owed.fees, interest: owed.interest, principal: owed.principal, suspense: Minor::ZERO };
+    Ok(Verdict { entry: JournalEntry::of_movements(lines, Layer::Settled)?, allocation: None, movement })
+}

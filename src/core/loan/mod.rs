@@ -1,0 +1,16 @@
+//! Owns the loan: what it owes, in which order a payment pays it, and what it owed on past days.
+//!
+//! Invariants: fees, interest, principal and suspense are never negative, on any date; a payment's parts add up to
+//! the payment.
+
+mod allocation;
+mod balances;
+mod state;
+mod timeline;
+mod waterfall;
+
+pub use allocation::{Allocation, allocate};
+pub use balances::Balances;
+pub use state::{LoanState, LoanStatus};
+pub use timeline::{DayMovement, Timeline};
+pub use waterfall::{Bucket, Waterfall, WaterfallError};

@@ -1,0 +1,108 @@
+//! Owns the state of a loan between two events.
+
+use std::str::FromStr;
+
+use chrono::NaiveDate;
+
+use crate::core::ids::{BorrowerId, LoanId, LoanKey, ProgramId, Seq, TenantId};
+use crate::core::loan::balances::Balances;
+use crate::core::loan::waterfall::Waterfall;
+use crate::core::money::Currency;
+use crate::core::time::Timestamp;
+
+/// A stored word is not a loan status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown loan status")]
+pub struct UnknownLoanStatus;
+
+/// Where a loan stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoanStatus {
+    /// Takes events. A paid-off loan stays open: an overpayment goes to suspense.
+    Open,
+    /// Written off: takes no more payments.
+    WrittenOff,
+}
+
+impl LoanStatus {
+    /// The stored word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::WrittenOff => "written_off",
+        }
+    }
+}
+
+impl FromStr for LoanStatus {
+    type Err = UnknownLoanStatus;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Open, Self::WrittenOff].into_iter().find(|status| status.as_str() == text).ok_or(UnknownLoanStatus)
+    }
+}
+
+/// Everything the posting of one loan's next event depends on. One row of `loans`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoanState {
+    /// Key, lock order and slot.
+    pub key: LoanKey,
+    /// Whose loan.
+    pub tenant: TenantId,
+    /// The tenant's id of it.
+    pub loan_id: LoanId,
+    /// Who owes.
+    pub borrower_id: BorrowerId,
+    /// The program it belongs to.
+    pub program_id: Option<ProgramId>,
+    /// Its only currency.
+    pub currency: Currency,
+    /// Its first day.
+    pub opened_on: NaiveDate,
+    /// Where it stands.
+    pub status: LoanStatus,
+    /// What it owes after everything posted.
+    pub balances: Balances,
+    /// How payments are divided.
+    pub waterfall: Waterfall,
+    /// How many postings it has; they are numbered 1 to this without a gap.
+    pub version: i64,
+    /// The greatest `seq` posted, system events not counted.
+    pub last_posted_seq: Seq,
+    /// The latest day anything posted counts from. An item dated before it is backdated.
+    pub greatest_effective_date: NaiveDate,
+    /// When the last posting was made; the next is never earlier.
+    pub last_posted_at: Timestamp,
+    /// Hash of the last posting.
+    pub chain_head: [u8; 32],
+}
+
+impl LoanState {
+    /// A loan before its first posting. The posting that opens it sets everything that can still change.
+    #[must_use]
+    pub fn unopened(
+        (key, tenant): (LoanKey, TenantId),
+        (loan_id, borrower_id): (LoanId, BorrowerId),
+        currency: Currency,
+        opened_on: NaiveDate,
+    ) -> Self {
+        Self {
+            key,
+            tenant,
+            loan_id,
+            borrower_id,
+            program_id: None,
+            currency,
+            opened_on,
+            status: LoanStatus::Open,
+            balances: Balances::default(),
+            waterfall: Waterfall::default(),
+            version: 0,
+            last_posted_seq: Seq(0),
+            greatest_effective_date: opened_on,
+            last_posted_at: Timestamp::EPOCH,
+            chain_head: [0; 32],
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Owns what a loan owed on past days, as far as a backdated item needs it.
+//!
+//! Until replay is built, an item dated before the loan's greatest effective date may use, bucket by bucket, at most
+//! the smallest balance the bucket has on any day from its own date on; the rest goes to suspense. So no bucket is
+//! negative on any date, whatever the order of arrival.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+
+use crate::core::loan::balances::Balances;
+use crate::core::money::AmountOverflow;
+
+/// What moved on one effective date, all postings of that day together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayMovement {
+    /// The effective date.
+    pub date: NaiveDate,
+    /// Net movement of each balance; signed.
+    pub movement: Balances,
+}
+
+/// The net movements of a loan's recent days.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Timeline {
+    days: BTreeMap<NaiveDate, Balances>,
+}
+
+impl Timeline {
+    /// Builds it from the movements after some date; days may come in any order and more than once.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when a day's movements leave 64 bits.
+    pub fn new(movements: impl IntoIterator<Item = DayMovement>) -> Result<Self, AmountOverflow> {
+        let mut timeline = Self::default();
+        for day in movements {
+            timeline.add(day)?;
+        }
+        Ok(timeline)
+    }
+
+    /// Adds a movement.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when the day's movements leave 64 bits.
+    pub fn add(&mut self, day: DayMovement) -> Result<(), AmountOverflow> {
+        let sum = self.days.entry(day.date).or_default();
+        *sum = Balances {
+            fees: sum.fees.plus(day.movement.fees)?,
+            interest: sum.interest.plus(day.movement.interest)?,
+            principal: sum.principal.plus(day.movement.principal)?,
+            suspense: sum.suspense.plus(day.movement.suspense)?,
+        };
+        Ok(())
+    }
+
+    /// The smallest end-of-day balance of each bucket on any day from `date` on, given today's balances.
+    ///
+    /// Must hold every movement dated after `date`; earlier ones do not matter.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when a past balance leaves 64 bits.
+    pub fn least_since(&self, date: NaiveDate, today: &Balances) -> Result<Balances, AmountOverflow> {
+        let after = (std::ops::Bound::Excluded(date), std::ops::Bound::Unbounded);
+        let mut balance = *today;
+        let mut least = *today;
+        for movement in self.days.range(after).rev().map(|(_, movement)| movement) {
+            balance = balance.minus(movement)?;
+            least = least.least(&balance);
+        }
+        Ok(least)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::money::Minor;
+
+    fn day(month: u32, day: u32) -> NaiveDate {
+        NaiveDate::from_ymd_opt(2026, month, day).unwrap()
+    }
+
+    fn principal(units: i64) -> Balances {
+        Balances { principal: Minor::new(units), ..Balances::default() }
+    }
+
+    #[test]
+    fn the_least_balance_looks_from_the_date_on() {
+        let movements = [(day(1, 1), 100), (day(2, 1), -70), (day(3, 1), 50)];
+        let timeline =
+            Timeline::new(movements.map(|(date, units)| DayMovement { date, movement: principal(units) })).unwrap();
+        let today = principal(80);
+        let least = |date| timeline.least_since(date, &today).unwrap().principal.units();
+        assert_eq!(least(day(1, 1)), 30, "30 is what was left in February");
+        assert_eq!(least(day(2, 1)), 30);
+        assert_eq!(least(day(3, 1)), 80);
+        assert_eq!(least(day(1, 1).pred_opt().unwrap()), 0, "before the loan there was nothing");
+    }
+}

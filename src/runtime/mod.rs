@@ -1,0 +1,6 @@
+//! Floor 1: what every process needs around the work: clock, configuration, telemetry, lifecycle.
+
+pub mod clock;
+pub mod config;
+pub mod lifecycle;
+pub mod telemetry;

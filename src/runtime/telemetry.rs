@@ -1,0 +1,1 @@
+//! Owns logs and metrics: the names, the recorder and the output format.

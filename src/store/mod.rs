@@ -1,0 +1,182 @@
+//! Floor 1: where state lives. The store holds the truth: what was accepted, what was posted, and the answer.
+//!
+//! [`Store`] has two real implementations, `postgres` and `sqlite`, which are the only places that name sqlx; one
+//! conformance suite (`tests/it/store.rs`) holds both to the contract written here.
+//!
+//! Rules every implementation keeps:
+//! - Dropping the future of any method never stops its SQL half way: all database work runs in owned tasks.
+//! - Instants come from the database's clock, to the microsecond.
+//! - Reads that serve a caller take the tenant first and never see another tenant's rows.
+//! - `events` and `postings` are insert-only.
+
+mod admin;
+mod error;
+mod intake;
+mod operations;
+mod post;
+mod read;
+
+pub mod postgres;
+pub mod sqlite;
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use chrono::NaiveDate;
+
+use crate::core::event::NewEvent;
+use crate::core::ids::{EventId, LoanKey, PublisherId, Seq, TenantId, WorkerId};
+use crate::core::slot::PartitionMap;
+use crate::core::time::Timestamp;
+
+pub use admin::{ClientRecord, SchemaState, SigningKeyRecord, TenantRecord, VerifyProblem, VerifyReport};
+pub use error::StoreError;
+pub use intake::{Acceptance, KnownEvent};
+pub use operations::{
+    Counts, HoldRequest, ParkRequest, PublisherBeat, SweepCandidate, SweepPlan, SweepRound, WorkerBeat, WorkerView,
+};
+pub use post::{Fold, PhaseTimes, PostWork, PostedBatch, Wanted};
+pub use read::{
+    AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanRecord, PaymentsFilter, PaymentsPage, Progress,
+};
+
+/// Where state lives. See the module for the rules; each method says what it holds and for how long.
+#[async_trait]
+pub trait Store: Send + Sync + Debug + 'static {
+    // --- schema ---
+
+    /// Brings the schema to this release. Safe to call at any time, by several at once. Makes partition generation 1
+    /// with `partitions` partitions if there is none.
+    async fn migrate(&self, partitions: u16) -> Result<(), StoreError>;
+
+    /// Whether the schema is this release's.
+    async fn schema_state(&self) -> Result<SchemaState, StoreError>;
+
+    /// The current generation of the partition map.
+    async fn partition_map(&self) -> Result<PartitionMap, StoreError>;
+
+    // --- intake ---
+
+    /// Accepts events in one autocommit statement, numbering them in the order given, and says of each what became
+    /// of it, in the order given. Keys in `events` are distinct: the caller has removed duplicates.
+    ///
+    /// A repeat of a call whose outcome was unknown finds its own rows (by id) and answers [`Acceptance::New`].
+    /// Raises the publisher's accepted count and amount in the same statement.
+    ///
+    /// # Errors
+    /// [`StoreError::Data`] when a row is refused for its content: nothing was written, halve and try again.
+    async fn accept(&self, publisher: PublisherId, events: Vec<NewEvent>) -> Result<Vec<Acceptance>, StoreError>;
+
+    // --- posting ---
+
+    /// Posts one batch in one transaction: lock, read, fold, write, commit. See [`PostWork`] and `worker::batch`.
+    ///
+    /// Holds row locks on the batch's loans for the length of the transaction.
+    async fn post_batch(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError>;
+
+    /// Records a failed attempt of an event in `parked`; once `attempts_max` is reached the event is parked and its
+    /// loan put on hold. Returns the number of attempts so far.
+    async fn park(&self, request: ParkRequest) -> Result<i32, StoreError>;
+
+    /// Puts a loan on hold or releases it; returns the unposted events of the loan, oldest first, when released, so
+    /// that the caller publishes them again.
+    async fn hold(&self, request: HoldRequest) -> Result<Vec<SweepCandidate>, StoreError>;
+
+    // --- reads for a caller ---
+
+    /// An event with what came of it.
+    async fn event(&self, tenant: TenantId, id: EventId) -> Result<Option<EventRecord>, StoreError>;
+
+    /// The event of an idempotency key.
+    async fn event_of_key(&self, tenant: TenantId, key: &str) -> Result<Option<EventRecord>, StoreError>;
+
+    /// Payments by filter, oldest first.
+    async fn payments(&self, tenant: TenantId, filter: PaymentsFilter) -> Result<PaymentsPage, StoreError>;
+
+    /// A loan as it stands now.
+    async fn loan(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<LoanRecord>, StoreError>;
+
+    /// A loan's balances counting entries effective on or before a date, with when it last moved by then.
+    async fn loan_balances(
+        &self,
+        tenant: TenantId,
+        loan: LoanKey,
+        as_of: NaiveDate,
+    ) -> Result<Option<LoanBalances>, StoreError>;
+
+    /// The posted entries of a loan in posting order; `None` where the tenant has no such loan.
+    async fn loan_entries(
+        &self,
+        tenant: TenantId,
+        loan: LoanKey,
+        page: EntriesPage,
+    ) -> Result<Option<Vec<EventRecord>>, StoreError>;
+
+    /// Debits and credits of an account booked on or before a date.
+    async fn account_totals(
+        &self,
+        tenant: TenantId,
+        account: crate::core::ledger::AccountCode,
+        currency: crate::core::money::Currency,
+        layer: crate::core::ledger::Layer,
+        as_of: NaiveDate,
+    ) -> Result<AccountTotals, StoreError>;
+
+    /// How many unposted events of the same loan stand before `seq`; counts at most 10,000.
+    async fn position(&self, tenant: TenantId, loan: LoanKey, seq: Seq) -> Result<i64, StoreError>;
+
+    // --- reads for the waiting room (all tenants; ids are ours and unguessable to no one: never shown unasked) ---
+
+    /// Of these events, those that are finished.
+    async fn finished(&self, ids: Vec<EventId>) -> Result<Vec<EventRecord>, StoreError>;
+
+    // --- operations ---
+
+    /// A publisher says it lives, and up to where its messages are confirmed.
+    async fn publisher_beat(&self, beat: PublisherBeat) -> Result<(), StoreError>;
+
+    /// A worker says it lives and leases its lane slots; answers who else lives. Workers silent for
+    /// [`WorkerBeat::dead_after`] are left out.
+    async fn worker_beat(&self, beat: WorkerBeat) -> Result<WorkerView, StoreError>;
+
+    /// A worker says goodbye, so that others take over at once.
+    async fn worker_gone(&self, worker: WorkerId) -> Result<(), StoreError>;
+
+    /// One round of the sweep if `plan` holds, or gets, the sweeper's lease; `None` when another process has it.
+    async fn sweep(&self, plan: SweepPlan) -> Result<Option<SweepRound>, StoreError>;
+
+    /// Counts for metrics and readiness. Held and parked events do not count as unposted.
+    async fn counts(&self) -> Result<Counts, StoreError>;
+
+    // --- administration ---
+
+    /// Whether the database answers; its clock.
+    async fn now(&self) -> Result<Timestamp, StoreError>;
+
+    /// Makes a tenant; false when its id is taken.
+    async fn create_tenant(&self, tenant: TenantRecord) -> Result<bool, StoreError>;
+
+    /// A tenant's settings.
+    async fn tenant(&self, id: TenantId) -> Result<Option<TenantRecord>, StoreError>;
+
+    /// Every tenant, by id.
+    async fn tenants(&self) -> Result<Vec<TenantRecord>, StoreError>;
+
+    /// Makes a client; false when its id is taken.
+    async fn create_client(&self, client: ClientRecord) -> Result<bool, StoreError>;
+
+    /// A client by its id, disabled ones included.
+    async fn client(&self, client_id: &str) -> Result<Option<ClientRecord>, StoreError>;
+
+    /// Adds a signing key; the first of several racing processes wins when `only_if_none`.
+    async fn add_signing_key(&self, key: SigningKeyRecord, only_if_none: bool) -> Result<(), StoreError>;
+
+    /// Signing keys that may still verify, newest first.
+    async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError>;
+
+    /// Proves the books; see [`VerifyReport`]. Reads in one snapshot.
+    async fn verify(&self) -> Result<VerifyReport, StoreError>;
+
+    /// Closes connections; the store is not used afterwards.
+    async fn close(&self);
+}

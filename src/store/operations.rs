@@ -1,0 +1,125 @@
+//! Owns what the running processes tell each other through the store: heartbeats, leases, sweeps, parking.
+
+use std::time::Duration;
+
+use crate::core::ids::{EventId, LoanKey, PublisherId, Seq, TenantId, WorkerId};
+use crate::core::slot::Slot;
+
+/// A failed attempt at one event.
+#[derive(Clone, Debug)]
+pub struct ParkRequest {
+    /// The event.
+    pub seq: Seq,
+    /// Its loan.
+    pub loan_key: LoanKey,
+    /// What went wrong, for operators.
+    pub reason: String,
+    /// After this many attempts the event is parked and its loan held.
+    pub attempts_max: i32,
+}
+
+/// Putting a loan on hold, or releasing it.
+#[derive(Clone, Debug)]
+pub struct HoldRequest {
+    /// Whose loan.
+    pub tenant: TenantId,
+    /// The loan.
+    pub loan_key: LoanKey,
+    /// Why; `None` releases.
+    pub reason: Option<String>,
+}
+
+/// An api process says it lives.
+#[derive(Clone, Debug)]
+pub struct PublisherBeat {
+    /// Which process.
+    pub publisher: PublisherId,
+    /// The partition generation it publishes to.
+    pub generation: i32,
+    /// The smallest `seq` whose message is not confirmed and will not be tried again by the process; the sweep takes
+    /// over from there.
+    pub unconfirmed_from: Option<Seq>,
+}
+
+/// A worker process says it lives.
+#[derive(Clone, Debug)]
+pub struct WorkerBeat {
+    /// Which process.
+    pub worker: WorkerId,
+    /// How many lanes it runs: that many lane slots are leased to it.
+    pub lanes: i16,
+    /// After this silence a worker counts as dead.
+    pub dead_after: Duration,
+}
+
+/// Who lives, as one worker sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerView {
+    /// Every live worker, sorted, the asker among them.
+    pub live: Vec<WorkerId>,
+    /// The first lane slot leased to the asker; its lanes use this and the next ones, modulo 256.
+    pub first_lane_slot: i16,
+}
+
+/// One round of the sweep, as asked for.
+#[derive(Clone, Debug)]
+pub struct SweepPlan {
+    /// Who asks.
+    pub worker: WorkerId,
+    /// How long the lease holds without renewal.
+    pub lease: Duration,
+    /// Look only above this place (what this sweeper found finished before); `None` = above the stored mark.
+    pub above: Option<Seq>,
+    /// Look at events at least this old.
+    pub older_than: Duration,
+    /// The stored mark moves only over events at least this old.
+    pub mark_older_than: Duration,
+    /// A publisher silent for this long is dead.
+    pub publisher_dead_after: Duration,
+    /// The most events to name.
+    pub limit: i64,
+}
+
+/// An accepted event without a posting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SweepCandidate {
+    /// Its place.
+    pub seq: Seq,
+    /// Its id.
+    pub id: EventId,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Its loan.
+    pub loan_key: LoanKey,
+    /// Its slot.
+    pub slot: Slot,
+    /// Whether it rides the bulk queues.
+    pub bulk: bool,
+    /// Whether a later event of the same slot and kind of queue is posted already.
+    pub overtaken: bool,
+    /// Whether its publisher is dead, or says that this message is not confirmed.
+    pub orphaned: bool,
+}
+
+/// What a round of the sweep found.
+#[derive(Clone, Debug, Default)]
+pub struct SweepRound {
+    /// Unposted events, neither parked nor held, oldest first.
+    pub candidates: Vec<SweepCandidate>,
+    /// Everything up to here is finished, parked or held as far as this round could see: where a quick round of the
+    /// same sweeper may begin next time.
+    pub finished_to: Seq,
+}
+
+/// Numbers for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Accepted, unposted, neither parked nor held, above the sweeper's mark.
+    pub unposted: i64,
+    /// Age of the oldest of them.
+    pub oldest_unposted: Duration,
+    /// Parked events.
+    pub parked: i64,
+    /// Unposted events of loans on hold.
+    pub held: i64,
+}

@@ -1,0 +1,91 @@
+//! Owns the shape of a posting transaction: what a lane asks for and what it gets.
+//!
+//! The transaction, in every implementation:
+//! 1. **lock** the wanted loans in key order (`FOR NO KEY UPDATE`; SQLite holds its one writer). Loans that do not
+//!    exist and have an unposted opening event are inserted first, in key order, with version 0.
+//! 2. **read**, in a statement after the locks, (a) events of these loans with a slot and `seq > last_posted_seq`,
+//!    and (b) the wanted events with `seq <= last_posted_seq`, both only where no posting exists. Loans on hold are
+//!    left out of (a) and (b). At most `events_max`, fair by loan, always a prefix of each loan's order.
+//!    Where an event is dated before its loan's greatest effective date (or an earlier one of this batch), the loan's
+//!    movements after that date are read as well.
+//! 3. **fold** in memory.
+//! 4. **write** postings, system events, loans, totals, one `changes` row per tenant. Fewer posting rows written
+//!    than given means somebody else posted: roll back and answer [`StoreError::Retry`](super::StoreError).
+//! 5. **commit**.
+//!
+//! A loan inserted in step 1 that got no versioned posting is deleted before the commit. `last_posted_seq` becomes
+//! the greatest `seq` of this batch's events that have a slot, never that of a system event.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::core::event::AcceptedEvent;
+use crate::core::ids::{EventId, LoanKey, PublisherId, Seq};
+use crate::core::ledger::{EventFailure, FoldInput, FoldOutput, Posting};
+
+/// The fold a lane brings: pure, called once, between the reads and the writes.
+pub type Fold = Arc<dyn Fn(FoldInput) -> FoldOutput + Send + Sync>;
+
+/// An event a message named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its place, as the message says.
+    pub seq: Seq,
+    /// Its id. An id that the store does not hold is reported in [`PostedBatch::unknown`].
+    pub id: EventId,
+    /// Its loan, as the message says; the row wins.
+    pub loan_key: LoanKey,
+}
+
+/// One batch, as a lane asks for it.
+#[derive(Clone, Debug)]
+pub struct PostWork {
+    /// The events that the messages in hand name.
+    pub wanted: Vec<Wanted>,
+    /// The most events to post.
+    pub events_max: usize,
+    /// The most events of one loan to post: 1 when the lane is looking for a poisonous event.
+    pub per_loan_max: usize,
+    /// The lane's number in `account_totals`.
+    pub lane_slot: i16,
+    /// Whether to wait for loans that another transaction holds, or to leave them out.
+    pub skip_locked: bool,
+}
+
+/// How long each phase of a batch took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PhaseTimes {
+    /// Waiting for a connection and BEGIN.
+    pub begin: Duration,
+    /// Taking the locks.
+    pub lock: Duration,
+    /// Reading events.
+    pub read: Duration,
+    /// The fold.
+    pub fold: Duration,
+    /// Writing rows.
+    pub write: Duration,
+    /// The commit.
+    pub commit: Duration,
+}
+
+/// What a batch did.
+#[derive(Debug, Default)]
+pub struct PostedBatch {
+    /// The events posted in this transaction with what came of them, loan by loan in order.
+    pub posted: Vec<(AcceptedEvent, Posting)>,
+    /// Wanted events that had a posting already, with their publisher: settle their messages.
+    pub already: Vec<(EventId, PublisherId)>,
+    /// Wanted events that no row exists for: count and settle.
+    pub unknown: Vec<EventId>,
+    /// Wanted events whose loan is on hold, and events parked: settle; a release publishes them again.
+    pub held: Vec<EventId>,
+    /// Wanted events of loans locked elsewhere (`skip_locked`), or beyond `events_max`: keep them for the next batch.
+    pub left: Vec<EventId>,
+    /// Wanted events whose row names another tenant or loan than the message did.
+    pub misnamed: Vec<EventId>,
+    /// Events the fold could not judge; their loans stopped before them.
+    pub failures: Vec<EventFailure>,
+    /// Where the time went.
+    pub times: PhaseTimes,
+}

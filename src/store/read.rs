@@ -1,0 +1,102 @@
+//! Owns what reads answer.
+
+use chrono::NaiveDate;
+
+use crate::core::event::{AcceptedEvent, Stage};
+use crate::core::ids::{EventId, LoanKey, PaymentBatchId, Seq};
+use crate::core::ledger::Posting;
+use crate::core::loan::{Allocation, Balances, LoanState};
+use crate::core::time::Timestamp;
+
+/// How far an event has come, and what happened to it later.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The event that undid it.
+    pub undone_by: Option<EventId>,
+    /// Its newest split, where a later posting restates it.
+    pub current_allocation: Option<Allocation>,
+}
+
+/// An event with what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRecord {
+    /// The event.
+    pub event: AcceptedEvent,
+    /// How far it has come.
+    pub stage: Stage,
+    /// What came of it, once finished.
+    pub posting: Option<Posting>,
+    /// What happened to it later.
+    pub progress: Progress,
+}
+
+/// Which payments to list. `accepted_from` and `accepted_before` bound UUIDv7 ids; exactly one of `loan`, `batch` or
+/// the id range is set by the caller at the least.
+#[derive(Clone, Debug, Default)]
+pub struct PaymentsFilter {
+    /// Of one loan.
+    pub loan: Option<LoanKey>,
+    /// Of one upload.
+    pub batch: Option<PaymentBatchId>,
+    /// With this caller's reference.
+    pub external_ref: Option<String>,
+    /// In this state: `accepted`, `held`, `parked`, `posted` or `rejected`.
+    pub status: Option<&'static str>,
+    /// Accepted at or after this id.
+    pub accepted_from: Option<EventId>,
+    /// Accepted before this id.
+    pub accepted_before: Option<EventId>,
+    /// After this place in the order (from the page before).
+    pub after: Option<Seq>,
+    /// The most rows; the store returns up to one more, to tell whether there is a next page.
+    pub limit: i64,
+}
+
+/// Payments in order of acceptance.
+pub type PaymentsPage = Vec<EventRecord>;
+
+/// A page of a loan's entries.
+#[derive(Clone, Debug)]
+pub struct EntriesPage {
+    /// Effective on or after.
+    pub from: Option<NaiveDate>,
+    /// Effective on or before.
+    pub to: Option<NaiveDate>,
+    /// Of this contract event type (`manual_adjustment` also selects opening balances).
+    pub event_type: Option<String>,
+    /// After this loan version (from the page before); 0 for the first page.
+    pub after_version: i64,
+    /// The most rows; one more is returned where there is one.
+    pub limit: i64,
+}
+
+/// A loan as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoanRecord {
+    /// Its state.
+    pub state: LoanState,
+    /// The lender's number for it.
+    pub loan_number: Option<String>,
+    /// Whether it waits for a person.
+    pub on_hold: bool,
+}
+
+/// A loan's balances on a date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoanBalances {
+    /// The balances, counting entries effective by the date.
+    pub balances: Balances,
+    /// The loan's currency.
+    pub currency: crate::core::money::Currency,
+    /// When the last of these entries was posted.
+    pub last_activity_at: Option<Timestamp>,
+}
+
+/// Debits and credits of an account. 128 bits: the sum over all loans may leave 64.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountTotals {
+    /// Sum of debits.
+    pub debits: i128,
+    /// Sum of credits, as a positive number.
+    pub credits: i128,
+}
