@@ -151,12 +151,12 @@ impl Publisher {
                     self.send(channels, &mut calls, &confirms, call);
                 }
             }
-            self.gauge(calls.unconfirmed());
         };
-        for finished in calls.end(&error) {
+        let finished = calls.end(&error);
+        self.gauge(calls.unconfirmed());
+        for finished in finished {
             finished.call.finish(finished.results);
         }
-        self.gauge(0);
         error
     }
 
@@ -193,6 +193,7 @@ impl Publisher {
                 Confirmed { key, outcome }
             }));
         }
+        self.gauge(calls.unconfirmed());
     }
 
     /// Looks at one confirm. An error means that the channel is gone.
@@ -211,7 +212,9 @@ impl Publisher {
                 tracing::error!("the server returned a message that is not ours");
             }
         }
-        if let Some(finished) = calls.confirmed(confirmed.key, outcome) {
+        let finished = calls.confirmed(confirmed.key, outcome);
+        self.gauge(calls.unconfirmed());
+        if let Some(finished) = finished {
             self.finish(finished);
         }
         Ok(())
