@@ -8,6 +8,8 @@ mod answer;
 mod chain;
 mod entry;
 mod fold;
+#[cfg(test)]
+mod fold_tests;
 mod posting;
 mod results;
 mod rules;
