@@ -1,16 +1,18 @@
 //! Owns the connections: one supervisor task each, which connects, watches, and connects again, forever.
 //!
 //! lapin's own recovery stays off. Everything that hangs on a connection (channels, consumers, confirms) dies with it
-//! and is made anew by its owner, who watches [`LinkWatch`]. lapin 4.12 reports neither a lost connection nor its
-//! reason as an event, so the supervisor looks at the status; the owners learn of a loss sooner, from their channels.
+//! and is made anew by its owner, who watches [`LinkWatch`]. lapin reports a failure as an event and an end in order
+//! not at all, so the supervisor looks at the status too.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use futures::StreamExt;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties};
+use lapin::{Connection, ConnectionProperties, Event};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -134,13 +136,13 @@ pub(super) async fn supervise(
                 pauses = schedule.build();
                 let connection = Arc::new(connection);
                 link.send_replace(Link::Up(Arc::clone(&connection)));
-                if ended.run_until_cancelled(lost(&connection)).await.is_none() {
+                let Some(reason) = ended.run_until_cancelled(lost(&connection, role)).await else {
                     link.send_replace(Link::Down("it has been closed".into()));
                     close(&connection).await;
                     return;
-                }
-                tracing::warn!(role, "the connection to the broker was lost");
-                link.send_replace(Link::Down("the connection was lost".into()));
+                };
+                tracing::warn!(role, reason, "the connection to the broker was lost");
+                link.send_replace(Link::Down(reason.into()));
             }
             Err(reason) => {
                 tracing::warn!(role, reason, "connecting to the broker failed");
@@ -154,11 +156,23 @@ pub(super) async fn supervise(
     }
 }
 
-async fn lost(connection: &Connection) {
+/// Waits for the end of a connection; answers why.
+async fn lost(connection: &Connection, role: &str) -> String {
+    let mut events = pin!(connection.events_listener());
     let mut look = tokio::time::interval(LOOK_INTERVAL);
     while connection.status().connected() {
-        look.tick().await;
+        tokio::select! {
+            _now = look.tick() => {}
+            Some(event) = events.next() => match event {
+                Event::ConnectionBlocked(why) => tracing::warn!(role, why, "the broker has blocked publishing"),
+                Event::ConnectionUnblocked => tracing::info!(role, "the broker lets us publish again"),
+                Event::Error(error) if !connection.status().connected() => return error.to_string(),
+                // The error of one channel, which its owner has seen.
+                Event::Error(_) | Event::Connected | Event::SendFlow(_) | _ => {}
+            },
+        }
     }
+    "the connection was closed".to_owned()
 }
 
 /// Closes a connection in order; its supervisor, if it still runs, makes a new one.

@@ -1,20 +1,24 @@
 //! Owns publishing: one task that sends every message of the process and holds every confirm.
 //!
 //! One task, because lapin draws a publish's sequence number and queues its frames in two steps: two tasks on one
-//! channel could swap them, and then a refusal is told to the wrong caller. It also settles returns. The server sends
-//! a return before that message's confirm; lapin gives it to whichever confirm of the channel completes next, so
-//! whoever carries it completed no later than the message it belongs to. [`FuturesUnordered`] hands out completed
-//! futures in the order in which they were woken, so the return is seen before its message's own confirm is.
+//! channel could swap them, and then a refusal is told to the wrong caller.
+//!
+//! It also settles returns. The server sends a return before the confirm of the same message; lapin gives it to
+//! whichever confirm of the channel completes next, so whoever carries it completed no later than the message it
+//! belongs to. Therefore no confirm is believed before every confirm that has completed is looked at: see
+//! [`Publisher::drain`].
 //!
 //! What callers leave behind is bounded three times: the channel of calls, [`IN_FLIGHT_MAX`], and the deadline.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use lapin::message::BasicReturnMessage;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tokio::sync::{mpsc, watch};
@@ -143,7 +147,7 @@ impl Publisher {
                     }
                 }
                 Some(confirmed) = confirms.next() => {
-                    if let Err(error) = self.settle(&mut calls, confirmed) {
+                    if let Err(error) = self.drain(&mut calls, &mut confirms, confirmed).await {
                         break error;
                     }
                 }
@@ -196,28 +200,50 @@ impl Publisher {
         self.gauge(calls.unconfirmed());
     }
 
-    /// Looks at one confirm. An error means that the channel is gone.
-    fn settle(&self, calls: &mut Calls, confirmed: Confirmed) -> Result<(), BrokerError> {
-        let (outcome, returned) = match confirmed.outcome {
-            Ok(Confirmation::Ack(returned)) => (Ok(()), returned),
-            Ok(Confirmation::Nack(returned)) => (Err(BrokerError::Refused), returned),
-            Ok(Confirmation::NotRequested) => (Err(unavailable("the channel does not confirm")), None),
-            Err(error) => return Err(meaning(&error)),
-        };
-        if let Some(returned) = returned {
-            let message_id = returned.properties.message_id().as_ref();
-            if let Some(key) = message_id.and_then(|id| MessageKey::parse(id.as_str(), &self.run)) {
-                calls.returned(key);
-            } else {
-                tracing::error!("the server returned a message that is not ours");
+    /// Looks at a confirm and every other one that has completed, returns first. An error means that the channel is
+    /// gone.
+    ///
+    /// One poll of [`FuturesUnordered`] that ends in "pending" has polled everything that was woken before it began:
+    /// it hands out in the order of the wakes, and gives up no earlier than after as many polls as it holds futures.
+    async fn drain(&self, calls: &mut Calls, confirms: &mut Confirms, first: Confirmed) -> Result<(), BrokerError> {
+        let mut next = Some(first);
+        let mut outcomes = Vec::new();
+        let mut channel = Ok(());
+        while let Some(Confirmed { key, outcome }) = next {
+            match outcome {
+                Ok(Confirmation::Ack(returned)) => {
+                    self.note_return(calls, returned);
+                    outcomes.push((key, Ok(())));
+                }
+                Ok(Confirmation::Nack(returned)) => {
+                    self.note_return(calls, returned);
+                    outcomes.push((key, Err(BrokerError::Refused)));
+                }
+                Ok(Confirmation::NotRequested) => channel = Err(unavailable("the channel does not confirm")),
+                Err(error) => channel = Err(meaning(&error)),
             }
+            next = match futures::poll!(confirms.next()) {
+                Poll::Ready(next) => next,
+                Poll::Pending => None,
+            };
         }
-        let finished = calls.confirmed(confirmed.key, outcome);
+        let finished: Vec<_> =
+            outcomes.into_iter().filter_map(|(key, outcome)| calls.confirmed(key, outcome)).collect();
         self.gauge(calls.unconfirmed());
-        if let Some(finished) = finished {
+        for finished in finished {
             self.finish(finished);
         }
-        Ok(())
+        channel
+    }
+
+    fn note_return(&self, calls: &mut Calls, returned: Option<BasicReturnMessage>) {
+        let Some(returned) = returned else { return };
+        let message_id = returned.properties.message_id().as_ref();
+        if let Some(key) = message_id.and_then(|id| MessageKey::parse(id.as_str(), &self.run)) {
+            calls.returned(key);
+        } else {
+            tracing::error!("the server returned a message that is not ours");
+        }
     }
 
     fn finish(&self, finished: Finished) {
