@@ -3,5 +3,6 @@
 #![expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a test that is wrong fails")]
 
 mod broker;
+mod oracles;
 mod support;
 mod tidy;
