@@ -4,5 +4,6 @@
 
 mod broker;
 mod oracles;
+mod store;
 mod support;
 mod tidy;
