@@ -5,3 +5,4 @@ pub mod broker;
 pub mod core;
 pub mod runtime;
 pub mod store;
+pub mod worker;

@@ -59,16 +59,33 @@ impl Timeline {
     /// Must hold every movement dated after `date`; earlier ones do not matter.
     ///
     /// # Errors
-    /// [`AmountOverflow`] when a past balance leaves 64 bits.
+    /// [`AmountOverflow`] when a past balance leaves 64 bits, which [`Self::check_room`] keeps from happening.
     pub fn least_since(&self, date: NaiveDate, today: &Balances) -> Result<Balances, AmountOverflow> {
+        self.ends_of_days(date, today).try_fold(*today, |least, balances| Ok(least.least(&balances?)))
+    }
+
+    /// Proves that `movement`, counting from `date`, leaves every later day's balances within 64 bits.
+    ///
+    /// Must hold every movement dated after `date`; earlier ones do not matter.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when a day's bucket or exposure would leave 64 bits.
+    pub fn check_room(&self, date: NaiveDate, today: &Balances, movement: &Balances) -> Result<(), AmountOverflow> {
+        self.ends_of_days(date, today).try_for_each(|balances| balances?.plus(movement).map(|_| ()))
+    }
+
+    /// The balances at the end of each day from `date` on that differ from the next day's, latest first; not today's.
+    fn ends_of_days(
+        &self,
+        date: NaiveDate,
+        today: &Balances,
+    ) -> impl Iterator<Item = Result<Balances, AmountOverflow>> {
         let after = (std::ops::Bound::Excluded(date), std::ops::Bound::Unbounded);
-        let mut balance = *today;
-        let mut least = *today;
-        for movement in self.days.range(after).rev().map(|(_, movement)| movement) {
-            balance = balance.minus(movement)?;
-            least = least.least(&balance);
-        }
-        Ok(least)
+        let mut balances = Ok(*today);
+        self.days.range(after).rev().map(move |(_, movement)| {
+            balances = balances.and_then(|balances| balances.minus(movement));
+            balances
+        })
     }
 }
 
@@ -96,5 +113,17 @@ mod tests {
         assert_eq!(least(day(2, 1)), 30);
         assert_eq!(least(day(3, 1)), 80);
         assert_eq!(least(day(1, 1).pred_opt().unwrap()), 0, "before the loan there was nothing");
+    }
+
+    #[test]
+    fn room_is_looked_for_on_every_later_day() {
+        let movements = [(day(2, 1), i64::MAX - 5), (day(3, 1), 5 - i64::MAX)];
+        let timeline =
+            Timeline::new(movements.map(|(date, units)| DayMovement { date, movement: principal(units) })).unwrap();
+        // Nothing was owed in January and nothing is owed today, but in February there was room for 5 only.
+        let today = principal(0);
+        assert_eq!(timeline.check_room(day(1, 1), &today, &principal(5)), Ok(()));
+        assert_eq!(timeline.check_room(day(1, 1), &today, &principal(6)), Err(AmountOverflow));
+        assert_eq!(timeline.check_room(day(3, 1), &today, &principal(6)), Ok(()), "March and later have room");
     }
 }

@@ -1,0 +1,3 @@
+//! What several suites need to reach and to disturb real servers.
+pub(crate) mod amqp;
+pub(crate) mod proxy;
