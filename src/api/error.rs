@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::api::auth::AuthError;
 use crate::api::intake::IntakeError;
-use crate::api::json::JsonError;
+pub use crate::api::json::JsonError;
 use crate::api::problem::{FieldError, Problem, ProblemCode};
 use crate::core::event::{EventKind, Stage};
 use crate::core::ids::EventId;
@@ -20,9 +20,13 @@ use crate::core::money::Minor;
 use crate::store::StoreError;
 
 /// Seconds after which a neighbour's failure is worth another try.
-const RETRY_OUTAGE: &str = "5";
+const RETRY_OUTAGE: HeaderValue = HeaderValue::from_static("5");
 /// Seconds after which an unfinished event or a full queue is worth another look.
-const RETRY_SOON: &str = "1";
+const RETRY_SOON: HeaderValue = HeaderValue::from_static("1");
+/// Where a missing key is explained.
+const EXPLAINED: HeaderValue = HeaderValue::from_static("</problems/idempotency_key_missing>; rel=\"describedby\"");
+/// The most fields that a detail names; `errors[]` names all.
+const FIELDS_IN_DETAIL: usize = 5;
 
 /// Why a request gets no success. A variant exists where the answer differs.
 #[derive(Debug, thiserror::Error)]
@@ -149,174 +153,71 @@ pub(crate) const fn id_field(kind: EventKind) -> &'static str {
     }
 }
 
+/// An error with what it answers.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// The error.
+    error: ApiError,
+    /// Its document, without its request.
+    pub(crate) problem: Problem,
+}
+
+type Headers = Vec<(HeaderName, HeaderValue)>;
+
 impl ApiError {
-    /// The table.
+    /// Its problem.
     #[must_use]
     pub fn problem(&self) -> Problem {
+        self.answer().0
+    }
+
+    /// The table: the problem of each error, and the headers that belong to the answer besides it.
+    fn answer(&self) -> (Problem, Headers) {
         use ProblemCode as Code;
         match self {
-            Self::NotFound => Problem::plain(Code::NotFound),
-            Self::MethodNotAllowed => Problem::plain(Code::MethodNotAllowed),
-            Self::NotAcceptable => Problem::plain(Code::NotAcceptable),
-            Self::UriTooLong => Problem::plain(Code::UriTooLong),
-            Self::HeadersTooLarge => Problem::plain(Code::HeadersTooLarge),
-            Self::UnsupportedMediaType => Problem::plain(Code::UnsupportedMediaType),
-            Self::PayloadTooLarge => Problem::plain(Code::PayloadTooLarge),
-            Self::RequestTimeout => Problem::plain(Code::RequestTimeout),
-            Self::InvalidRequest(detail) => Problem::new(Code::InvalidRequest, *detail),
-            Self::MalformedJson(JsonError(detail)) => Problem::new(Code::MalformedJson, *detail),
-            Self::KeyMissing => Problem::plain(Code::IdempotencyKeyMissing),
-            Self::KeyInvalid(why) => Problem::new(Code::IdempotencyKeyInvalid, *why),
-            Self::InvalidParameters(errors) => fields(Code::InvalidParameter, errors.clone()),
-            Self::Validation(errors) => fields(Code::ValidationFailed, errors.clone()),
+            Self::NotFound => plain(Code::NotFound),
+            Self::MethodNotAllowed => plain(Code::MethodNotAllowed),
+            Self::NotAcceptable => plain(Code::NotAcceptable),
+            Self::UriTooLong => plain(Code::UriTooLong),
+            Self::HeadersTooLarge => plain(Code::HeadersTooLarge),
+            Self::UnsupportedMediaType => plain(Code::UnsupportedMediaType),
+            Self::PayloadTooLarge => plain(Code::PayloadTooLarge),
+            Self::RequestTimeout => plain(Code::RequestTimeout),
+            Self::InvalidRequest(detail) => (Problem::new(Code::InvalidRequest, *detail), Vec::new()),
+            Self::MalformedJson(JsonError(detail)) => (Problem::new(Code::MalformedJson, *detail), Vec::new()),
+            Self::KeyMissing => (Problem::plain(Code::IdempotencyKeyMissing), vec![(LINK, EXPLAINED)]),
+            Self::KeyInvalid(why) => (Problem::new(Code::IdempotencyKeyInvalid, *why), Vec::new()),
+            Self::InvalidParameters(errors) => (of_fields(Code::InvalidParameter, errors), Vec::new()),
+            Self::Validation(errors) => (of_fields(Code::ValidationFailed, errors), Vec::new()),
             Self::LimitExceeded { limit } => {
-                Problem::new(Code::LimitExceeded, format!("one payment may be at most {limit} minor units"))
+                let detail = format!("one payment may be at most {limit} minor units");
+                (Problem::new(Code::LimitExceeded, detail), Vec::new())
             }
             Self::Rejected { code, kind, id } => {
-                Problem::plain((*code).into()).with_member(id_field(*kind), id.to_string())
+                (Problem::plain((*code).into()).with_member(id_field(*kind), id.to_string()), Vec::new())
             }
-            Self::InProgress { .. } | Self::Mismatch { .. } => self.idempotency_problem(),
-            Self::Auth(error) => error.problem(),
-            Self::RateLimited { .. } => Problem::plain(Code::RateLimited),
-            Self::NotReady { code, checks } => Problem::plain(*code).with_member("checks", checks.clone()),
-            Self::Intake(error) => Problem::plain(match error {
-                IntakeError::Overloaded | IntakeError::Stopping => Code::Overloaded,
-                IntakeError::DatabaseUnavailable => Code::DatabaseUnavailable,
-                IntakeError::Refused => Code::Internal,
-            }),
-            Self::Store(error) => Problem::plain(store_code(error)),
-            Self::Broken(_) | Self::Panicked => Problem::plain(Code::Internal),
-        }
-    }
-
-    fn idempotency_problem(&self) -> Problem {
-        match self {
-            Self::InProgress { stage, kind, id, .. } => Problem::plain(ProblemCode::IdempotencyInProgress)
-                .with_member(id_field(*kind), id.to_string())
-                .with_member("payment_status", stage.unfinished_status().unwrap_or("accepted")),
-            Self::Mismatch { fields: differing, kind, id } => {
-                let errors = differing
-                    .iter()
-                    .map(|field| FieldError::new(*field, "differs", "differs from the first request with this key"));
-                fields(ProblemCode::IdempotencyMismatch, errors.collect()).with_member(id_field(*kind), id.to_string())
+            Self::InProgress { stage, kind, id, location } => {
+                let problem = Problem::plain(Code::IdempotencyInProgress)
+                    .with_member(id_field(*kind), id.to_string())
+                    .with_member("payment_status", stage.unfinished_status().unwrap_or("accepted"));
+                let location = HeaderValue::from_str(location).ok().map(|location| (LOCATION, location));
+                (problem, [(RETRY_AFTER, RETRY_SOON)].into_iter().chain(location).collect())
             }
-            _ => Problem::plain(ProblemCode::Internal),
-        }
-    }
-
-    /// Headers that belong to the answer besides the document.
-    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
-        let text = HeaderValue::from_static;
-        match self {
-            Self::KeyMissing => {
-                vec![(LINK, text("</problems/idempotency_key_missing>; rel=\"describedby\""))]
+            Self::Mismatch { fields, kind, id } => {
+                (mismatch(fields).with_member(id_field(*kind), id.to_string()), Vec::new())
             }
-            Self::InProgress { location, .. } => {
-                let mut headers = vec![(RETRY_AFTER, text(RETRY_SOON))];
-                headers.extend(HeaderValue::from_str(location).map(|location| (LOCATION, location)));
-                headers
+            Self::Auth(error) => (error.problem(), auth_headers(error)),
+            Self::RateLimited { retry_after } => {
+                (Problem::plain(Code::RateLimited), vec![(RETRY_AFTER, HeaderValue::from(*retry_after))])
             }
-            Self::Auth(error) => {
-                let mut headers: Vec<_> =
-                    error.challenge().map(|challenge| (WWW_AUTHENTICATE, challenge)).into_iter().collect();
-                if let AuthError::Unavailable(error) = error {
-                    headers.extend(store_retry(error));
-                }
-                headers
+            Self::NotReady { code, checks } => {
+                (Problem::plain(*code).with_member("checks", checks.clone()), vec![(RETRY_AFTER, RETRY_OUTAGE)])
             }
-            Self::RateLimited { retry_after } => vec![(RETRY_AFTER, HeaderValue::from(*retry_after))],
-            Self::NotReady { .. } => vec![(RETRY_AFTER, text(RETRY_OUTAGE))],
-            Self::Intake(IntakeError::DatabaseUnavailable) => vec![(RETRY_AFTER, text(RETRY_OUTAGE))],
-            Self::Intake(IntakeError::Overloaded | IntakeError::Stopping) => vec![(RETRY_AFTER, text(RETRY_SOON))],
-            Self::Store(error) => store_retry(error).into_iter().collect(),
-            _ => Vec::new(),
+            Self::Intake(IntakeError::Overloaded | IntakeError::Stopping) => later(Code::Overloaded, RETRY_SOON),
+            Self::Intake(IntakeError::DatabaseUnavailable) => later(Code::DatabaseUnavailable, RETRY_OUTAGE),
+            Self::Store(error) => (Problem::plain(store_code(error)), store_headers(error)),
+            Self::Intake(IntakeError::Refused) | Self::Broken(_) | Self::Panicked => plain(Code::Internal),
         }
-    }
-
-    /// Logs what someone must look at. What a caller got wrong is his to read, and is not logged.
-    pub(crate) fn log(&self, request_id: &str, route: &str, trace_id: Option<&str>) {
-        let causes = causes(self);
-        let is_ours = match self {
-            Self::Intake(IntakeError::Refused) | Self::Broken(_) | Self::Panicked => true,
-            Self::Store(error) | Self::Auth(AuthError::Unavailable(error)) => !error.is_passing(),
-            Self::Auth(AuthError::Broken(_)) => true,
-            _ => false,
-        };
-        if is_ours {
-            tracing::error!(
-                request.id = request_id,
-                http.route = route,
-                trace.id = trace_id,
-                "request failed: {causes}"
-            );
-        } else if self.problem().code.status() >= 500 {
-            tracing::warn!(
-                request.id = request_id,
-                http.route = route,
-                trace.id = trace_id,
-                "request not served: {causes}"
-            );
-        } else {
-            tracing::debug!(
-                request.id = request_id,
-                http.route = route,
-                trace.id = trace_id,
-                "request refused: {causes}"
-            );
-        }
-    }
-}
-
-fn fields(code: ProblemCode, errors: Vec<FieldError>) -> Problem {
-    let names: Vec<&str> = errors.iter().take(5).map(|error| error.field.as_str()).collect();
-    let more = if errors.len() > names.len() { ", …" } else { "" };
-    let detail = match code {
-        ProblemCode::IdempotencyMismatch => {
-            format!("the key was used with another request; different: {}", names.join(", "))
-        }
-        _ if names.iter().all(|name| name.is_empty()) => code.explanation().to_owned(),
-        _ => format!("not valid: {}{more}", names.join(", ")),
-    };
-    Problem::new(code, detail).with_errors(errors)
-}
-
-/// The problem of a failed store call.
-pub(crate) fn store_code(error: &StoreError) -> ProblemCode {
-    match error {
-        StoreError::Unavailable(_) | StoreError::Retry(_) => ProblemCode::DatabaseUnavailable,
-        StoreError::Data { .. } | StoreError::Broken(_) | StoreError::WrongSchema => ProblemCode::Internal,
-    }
-}
-
-fn store_retry(error: &StoreError) -> Option<(HeaderName, HeaderValue)> {
-    error.is_passing().then(|| (RETRY_AFTER, HeaderValue::from_static(RETRY_OUTAGE)))
-}
-
-fn causes(error: &ApiError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.problem_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut headers = HeaderMap::new();
-        headers.extend(self.headers());
-        let mut response = (status, headers).into_response();
-        response.extensions_mut().insert(Arc::new(self));
-        response
-    }
-}
-
-impl ApiError {
-    fn problem_status(&self) -> u16 {
-        self.problem().code.status()
     }
 
     /// The error of an answer that came without one, from a library's own refusal.
@@ -331,5 +232,155 @@ impl ApiError {
             other if other.is_client_error() => Self::InvalidRequest("the request is not well formed"),
             _ => Self::Broken("an answer of status 500 or more came without an error"),
         }
+    }
+}
+
+fn plain(code: ProblemCode) -> (Problem, Headers) {
+    (Problem::plain(code), Vec::new())
+}
+
+fn later(code: ProblemCode, retry_after: HeaderValue) -> (Problem, Headers) {
+    (Problem::plain(code), vec![(RETRY_AFTER, retry_after)])
+}
+
+fn of_fields(code: ProblemCode, errors: &[FieldError]) -> Problem {
+    let named: Vec<&str> = errors.iter().map(|error| error.field.as_str()).filter(|name| !name.is_empty()).collect();
+    let shown = named.get(..FIELDS_IN_DETAIL).unwrap_or(&named);
+    let more = if named.len() > shown.len() { ", …" } else { "" };
+    let problem = match errors.first() {
+        Some(first) if named.is_empty() => Problem::new(code, first.message.clone()),
+        Some(_) | None => Problem::new(code, format!("not valid: {}{more}", shown.join(", "))),
+    };
+    problem.with_errors(errors.to_vec())
+}
+
+fn mismatch(fields: &[&'static str]) -> Problem {
+    let message = "differs from the first request with this key";
+    let errors = fields.iter().map(|field| FieldError::new(*field, "differs", message));
+    let detail = format!("the key was used with another request; different: {}", fields.join(", "));
+    Problem::new(ProblemCode::IdempotencyMismatch, detail).with_errors(errors.collect())
+}
+
+fn auth_headers(error: &AuthError) -> Headers {
+    let retry = match error {
+        AuthError::Unavailable(error) => store_headers(error),
+        AuthError::NoCredentials
+        | AuthError::SeveralTokens
+        | AuthError::InvalidToken(_)
+        | AuthError::Expired
+        | AuthError::InsufficientScope(_)
+        | AuthError::TenantUnknown
+        | AuthError::Broken(_) => Vec::new(),
+    };
+    retry.into_iter().chain(error.challenge().map(|challenge| (WWW_AUTHENTICATE, challenge))).collect()
+}
+
+/// The problem of a failed store call.
+pub(crate) fn store_code(error: &StoreError) -> ProblemCode {
+    match error {
+        StoreError::Unavailable(_) | StoreError::Retry(_) => ProblemCode::DatabaseUnavailable,
+        StoreError::Data { .. } | StoreError::Broken(_) | StoreError::WrongSchema => ProblemCode::Internal,
+    }
+}
+
+fn store_headers(error: &StoreError) -> Headers {
+    if error.is_passing() { vec![(RETRY_AFTER, RETRY_OUTAGE)] } else { Vec::new() }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (problem, fields) = self.answer();
+        let status = StatusCode::from_u16(problem.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut headers = HeaderMap::new();
+        headers.extend(fields);
+        let mut response = (status, headers).into_response();
+        response.extensions_mut().insert(Arc::new(Failure { error: self, problem }));
+        response
+    }
+}
+
+impl Failure {
+    /// The failure of an answer that came without one.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        let error = ApiError::of_status(status);
+        Self { problem: error.problem(), error }
+    }
+
+    /// Logs what someone must look at. What a caller got wrong is his to read, and is a matter of debugging only.
+    pub(crate) fn log(&self, request_id: &str, route: &str, trace_id: Option<&str>) {
+        let status = self.problem.code.status();
+        let causes = || causes(&self.error);
+        if self.problem.code == ProblemCode::Internal {
+            let causes = causes();
+            tracing::error!(
+                request.id = request_id,
+                http.route = route,
+                trace.id = trace_id,
+                "request failed: {causes}"
+            );
+        } else if status >= 500 {
+            let causes = causes();
+            tracing::warn!(
+                request.id = request_id,
+                http.route = route,
+                trace.id = trace_id,
+                "request not served: {causes}"
+            );
+        } else {
+            tracing::debug!(
+                request.id = request_id,
+                http.route = route,
+                http.status = status,
+                trace.id = trace_id,
+                "request refused: {}",
+                causes()
+            );
+        }
+    }
+}
+
+fn causes(error: &ApiError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::auth::Scope;
+
+    #[test]
+    fn refusals_carry_the_headers_their_status_asks_for() {
+        let cases = [
+            (ApiError::KeyMissing, 400, "link"),
+            (AuthError::NoCredentials.into(), 401, "www-authenticate"),
+            (AuthError::InsufficientScope(&[Scope::Ops]).into(), 403, "www-authenticate"),
+            (ApiError::RateLimited { retry_after: 7 }, 429, "retry-after"),
+            (IntakeError::Overloaded.into(), 503, "retry-after"),
+            (StoreError::Unavailable("gone".into()).into(), 503, "retry-after"),
+        ];
+        for (error, status, header) in cases {
+            let response = error.into_response();
+            assert_eq!(response.status().as_u16(), status);
+            assert!(response.headers().contains_key(header), "{status} without {header}");
+        }
+        let bare = ApiError::from(AuthError::NoCredentials).into_response();
+        assert_eq!(bare.headers()["www-authenticate"], "Bearer");
+        let narrow = ApiError::from(AuthError::InsufficientScope(&[Scope::Ops])).into_response();
+        assert_eq!(narrow.headers()["www-authenticate"], r#"Bearer error="insufficient_scope", scope="hpts:ops""#);
+    }
+
+    #[test]
+    fn nothing_of_our_insides_reaches_a_caller() {
+        let error = ApiError::from(StoreError::Broken("SELECT secret FROM events".to_owned()));
+        assert!(causes(&error).contains("SELECT"), "the log has the chain");
+        let document = String::from_utf8(error.problem().to_json("/v1/payments", "r")).unwrap();
+        assert!(!document.contains("SELECT") && document.contains("\"code\":\"internal\""));
     }
 }

@@ -38,8 +38,8 @@ fn status_label(status: StatusCode) -> &'static str {
         429 => "429",
         500 => "500",
         503 => "503",
-        100..=399 => "other_success",
-        400..=499 => "other_4xx",
-        _ => "other_5xx",
+        _ if status.is_client_error() => "other_4xx",
+        _ if status.is_server_error() => "other_5xx",
+        _ => "other",
     }
 }

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_micros(seconds * 1_000_000).unwrap()
+        Timestamp::from_micros(seconds.saturating_mul(1_000_000)).unwrap()
     }
 
     fn cache() -> TtlCache<u8, &'static str> {

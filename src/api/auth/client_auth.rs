@@ -22,7 +22,7 @@ const FAILURE_WINDOW_SECONDS: u32 = 30;
 
 /// A secret that was right is right for a minute, as long as its stored hash is the same.
 const RIGHT_SECRETS: TtlLimits =
-    TtlLimits { fresh: Duration::from_secs(60), kept: Duration::from_secs(60), entries_max: 1000 };
+    TtlLimits { fresh: Duration::from_mins(1), kept: Duration::from_mins(1), entries_max: 1000 };
 
 /// Why a client is not let in.
 #[derive(Debug)]
@@ -64,10 +64,8 @@ impl ClientAuth {
         (client_id, secret): (&str, &str),
         now: Timestamp,
     ) -> Result<ClientRecord, ClientRefusal> {
-        let client = match is_readable(client_id) {
-            true => store.client(client_id).await.map_err(ClientRefusal::Store)?,
-            false => None,
-        };
+        let client =
+            if is_readable(client_id) { store.client(client_id).await.map_err(ClientRefusal::Store)? } else { None };
         let client = client.filter(|client| client.disabled_at.is_none());
         let pair = pair_hash(client_id, secret, client.as_ref());
         if self.right.get(&pair, now).is_some()

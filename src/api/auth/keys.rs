@@ -14,7 +14,7 @@ use crate::core::time::Timestamp;
 use crate::store::{SigningKeyRecord, Store, StoreError};
 
 /// A set older than this is read again, so that a new key signs and a removed one stops verifying.
-const FRESH: Duration = Duration::from_secs(60);
+const FRESH: Duration = Duration::from_mins(1);
 /// A key id we do not know makes us look in the store at most this often.
 const RELOAD_AT_MOST: Duration = Duration::from_secs(1);
 

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, Failure};
 use crate::api::http::headers::{accepts_json, trace_id};
 use crate::api::metrics;
 use crate::api::problem::PROBLEM_JSON;
@@ -91,16 +91,16 @@ fn header_bytes(headers: &HeaderMap) -> usize {
 /// Gives a failed answer its document; leaves a success, and an answer that explains itself in JSON, as it is.
 fn documented(response: Response, uri: &Uri, request_id: &str, (route, trace): (&str, Option<&str>)) -> Response {
     let status = response.status();
-    let carried = response.extensions().get::<Arc<ApiError>>().cloned();
-    let error = match carried {
-        Some(error) => error,
+    let carried = response.extensions().get::<Arc<Failure>>().cloned();
+    let failure = match carried {
+        Some(failure) => failure,
         None if status.as_u16() < 400 || explains_itself(response.headers()) => return response,
-        None => Arc::new(ApiError::of_status(status)),
+        None => Arc::new(Failure::of_status(status)),
     };
-    error.log(request_id, route, trace);
+    failure.log(request_id, route, trace);
     let path = uri.path();
     let instance = path.get(..INSTANCE_BYTES_MAX).unwrap_or(path);
-    let document = error.problem().to_json(instance, request_id);
+    let document = failure.problem.to_json(instance, request_id);
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(CONTENT_LENGTH);
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));

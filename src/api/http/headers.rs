@@ -57,7 +57,7 @@ pub(crate) fn media_type_is(headers: &HeaderMap, media_type: &str) -> bool {
     let Ok(value) = value.to_str() else { return false };
     let mut parts = value.split(';').map(str::trim);
     let is_type = parts.next().is_some_and(|found| found.eq_ignore_ascii_case(media_type));
-    is_type && parts.all(|parameter| is_harmless(parameter))
+    is_type && parts.all(is_harmless)
 }
 
 fn is_harmless(parameter: &str) -> bool {
@@ -118,7 +118,7 @@ mod tests {
 
     use super::*;
 
-    fn with(name: HeaderName, values: &[&str]) -> HeaderMap {
+    fn with(name: &HeaderName, values: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(name.clone(), HeaderValue::from_bytes(value.as_bytes()).unwrap());
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn exactly_one_key_is_taken() {
-        assert!(idempotency_key(&with(IDEMPOTENCY_KEY, &["payment:loan_42"])).is_ok());
+        assert!(idempotency_key(&with(&IDEMPOTENCY_KEY, &["payment:loan_42"])).is_ok());
         assert!(matches!(idempotency_key(&HeaderMap::new()), Err(ApiError::KeyMissing)));
         let bad: [&[&str]; 7] = [
             &[""],
@@ -140,7 +140,7 @@ mod tests {
             &["1234567"],
         ];
         for values in bad {
-            let seen = idempotency_key(&with(IDEMPOTENCY_KEY, values));
+            let seen = idempotency_key(&with(&IDEMPOTENCY_KEY, values));
             assert!(matches!(seen, Err(ApiError::KeyInvalid(_))), "{values:?}");
         }
     }
@@ -148,13 +148,13 @@ mod tests {
     #[test]
     fn only_json_in_utf8_is_a_body() {
         for good in ["application/json", "Application/JSON; charset=UTF-8", "application/json;charset=\"utf-8\""] {
-            assert!(require_json(&with(CONTENT_TYPE, &[good])).is_ok(), "{good}");
+            assert!(require_json(&with(&CONTENT_TYPE, &[good])).is_ok(), "{good}");
         }
         for bad in ["text/plain", "application/xml", "application/json; charset=utf-16", "", "application/jsonx"] {
-            assert!(require_json(&with(CONTENT_TYPE, &[bad])).is_err(), "{bad}");
+            assert!(require_json(&with(&CONTENT_TYPE, &[bad])).is_err(), "{bad}");
         }
         assert!(require_json(&HeaderMap::new()).is_err());
-        let mut zipped = with(CONTENT_TYPE, &["application/json"]);
+        let mut zipped = with(&CONTENT_TYPE, &["application/json"]);
         zipped.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         assert!(require_json(&zipped).is_err());
     }
@@ -162,21 +162,21 @@ mod tests {
     #[test]
     fn accept_decides_between_json_and_406() {
         for good in ["application/json", "*/*", "text/html, application/json;q=0.5", "application/*"] {
-            assert!(accepts_json(&with(ACCEPT, &[good])), "{good}");
+            assert!(accepts_json(&with(&ACCEPT, &[good])), "{good}");
         }
         assert!(accepts_json(&HeaderMap::new()));
         for bad in ["text/html", "application/json;q=0", "text/html, */*;q=0.0"] {
-            assert!(!accepts_json(&with(ACCEPT, &[bad])), "{bad}");
+            assert!(!accepts_json(&with(&ACCEPT, &[bad])), "{bad}");
         }
     }
 
     #[test]
     fn traces_are_read_leniently() {
         let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(trace_id(&with(TRACEPARENT, &[parent])), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
-        assert_eq!(trace_id(&with(X_TRACE_ID, &["abc-12345"])), Some("abc-12345"));
+        assert_eq!(trace_id(&with(&TRACEPARENT, &[parent])), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+        assert_eq!(trace_id(&with(&X_TRACE_ID, &["abc-12345"])), Some("abc-12345"));
         for garbage in ["", "00-zz-11-01", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "---"] {
-            assert_eq!(trace_id(&with(TRACEPARENT, &[garbage])), None, "{garbage}");
+            assert_eq!(trace_id(&with(&TRACEPARENT, &[garbage])), None, "{garbage}");
         }
     }
 }

@@ -8,7 +8,7 @@ use axum::http::header::HeaderName;
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// The longest wait a caller gets: proxies between us usually give up at 60 seconds themselves.
-pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(crate) const WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// What the caller prefers. Preferences that are unknown or malformed are ignored, as the RFC asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -19,7 +19,7 @@ const REFERENCE_CHARS_MAX: usize = 255;
 pub(crate) struct Fields<'a> {
     /// Dotted path of the object, with a dot at the end; empty for the body itself.
     prefix: String,
-    fields: Vec<(Cow<'a, str>, Option<Value<'a>>)>,
+    members: Vec<(Cow<'a, str>, Option<Value<'a>>)>,
     errors: Vec<FieldError>,
 }
 
@@ -38,8 +38,8 @@ impl<'a> Fields<'a> {
     }
 
     fn new(prefix: String, fields: Vec<(Cow<'a, str>, Value<'a>)>, errors: Vec<FieldError>) -> Self {
-        let fields = fields.into_iter().map(|(name, value)| (name, Some(value))).collect();
-        Self { prefix, fields, errors }
+        let members = fields.into_iter().map(|(name, value)| (name, Some(value))).collect();
+        Self { prefix, members, errors }
     }
 
     /// Reports a failure of a field.
@@ -49,7 +49,7 @@ impl<'a> Fields<'a> {
 
     /// Takes a field; an explicit `null` counts as absent.
     fn take(&mut self, name: &str) -> Option<Value<'a>> {
-        let field = self.fields.iter_mut().find(|(known, _)| known == name)?;
+        let field = self.members.iter_mut().find(|(known, _)| known == name)?;
         match field.1.take() {
             Some(Value::Null) | None => None,
             Some(value) => Some(value),
@@ -72,7 +72,7 @@ impl<'a> Fields<'a> {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        let is_there = self.fields.iter().any(|(known, value)| known == name && !matches!(value, Some(Value::Null)));
+        let is_there = self.members.iter().any(|(known, value)| known == name && !matches!(value, Some(Value::Null)));
         if !is_there {
             self.take(name);
             self.fail(name, "required", "is required");
@@ -171,7 +171,7 @@ impl<'a> Fields<'a> {
 
     /// Every failure, what was not taken among them.
     pub(crate) fn finish(mut self) -> Vec<FieldError> {
-        for (name, value) in &self.fields {
+        for (name, value) in &self.members {
             if value.is_some() {
                 let path = format!("{}{}", self.prefix, name.replace('\0', "\u{fffd}"));
                 self.errors.push(FieldError::new(path, "unknown_field", "is not a field of this operation"));

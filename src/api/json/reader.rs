@@ -110,7 +110,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads a value whose syntax serde_json has checked, but for the surrogates of its strings.
+    /// Reads a value whose syntax `serde_json` has checked, but for the surrogates of its strings.
     fn value<'a>(&mut self, raw: &'a str) -> Result<Value<'a>, JsonError> {
         match raw.as_bytes().first() {
             Some(b'n') => Ok(Value::Null),

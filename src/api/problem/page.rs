@@ -24,7 +24,8 @@ pub struct Explanation {
     title: &'static str,
     /// What it means and what to do about it.
     #[schema(value_type = String)]
-    explanation: &'static str,
+    #[serde(rename = "explanation")]
+    text: &'static str,
     /// Whether the same request, unchanged, may succeed later.
     retryable: bool,
 }
@@ -40,7 +41,7 @@ pub(crate) async fn explain(Path(name): Path<String>, headers: HeaderMap) -> Res
         code: code.name(),
         status: code.status(),
         title: code.title(),
-        explanation: code.explanation(),
+        text: code.explanation(),
         retryable: code.is_retryable(),
     };
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
@@ -62,7 +63,7 @@ fn html(explanation: &Explanation) -> String {
          <h1>{title}</h1><p>{text}</p><p>Code <code>{code}</code>, HTTP status {status}, {retry}.</p></html>",
         code = explanation.code,
         title = escape(explanation.title),
-        text = escape(explanation.explanation),
+        text = escape(explanation.text),
         status = explanation.status,
         retry = retry(explanation),
     )
@@ -72,7 +73,7 @@ fn plain(explanation: &Explanation) -> String {
     format!(
         "{}\n\n{}\n\nCode {}, HTTP status {}, {}.\n",
         explanation.title,
-        explanation.explanation,
+        explanation.text,
         explanation.code,
         explanation.status,
         retry(explanation)

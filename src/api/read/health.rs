@@ -19,7 +19,7 @@ use crate::store::Counts;
 /// How long the database may take to answer.
 const DATABASE_ANSWERS_IN: Duration = Duration::from_secs(2);
 /// Workers that have work and finish none for this long do not make progress.
-const PROGRESS_WITHIN: Duration = Duration::from_secs(60);
+const PROGRESS_WITHIN: Duration = Duration::from_mins(1);
 /// Probes inside this time share one look.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 

@@ -12,7 +12,7 @@ use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
 use crate::api::state::ApiState;
 use crate::core::ids::{LoanId, LoanKey};
-use crate::core::loan::Balances;
+use crate::core::loan::{Balances, Bucket};
 use crate::core::time::parse_date;
 use crate::store::LoanRecord;
 
@@ -102,7 +102,7 @@ fn loan_view(LoanRecord { state, loan_number, on_hold }: LoanRecord) -> Result<L
         opened_on: state.opened_on.to_string(),
         status: state.status.as_str(),
         on_hold,
-        waterfall: state.waterfall.order().map(|bucket| bucket.as_str()),
+        waterfall: state.waterfall.order().map(Bucket::as_str),
         principal_outstanding_minor: state.balances.principal.to_string(),
         interest_receivable_minor: state.balances.interest.to_string(),
         fees_receivable_minor: state.balances.fees.to_string(),

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::api::error::ApiError;
 use crate::api::openapi::AllocationSchema;
-use crate::core::event::{AcceptedEvent, Command, EventKind, Stage};
+use crate::core::event::{AcceptedEvent, Command, EventKind, SourceMethod, Stage};
 use crate::core::ledger::{AllocationView, answer};
 use crate::store::EventRecord;
 
@@ -114,7 +114,7 @@ impl EventView {
         let command = &event.command;
         let id_if = |kind: EventKind| (event.kind == kind).then(|| event.id.to_string());
         let is_outgoing = matches!(command, Command::Disbursement(_));
-        let (method, reference) = (command.source_method().map(|method| method.as_str()), command.external_ref());
+        let (method, reference) = (command.source_method().map(SourceMethod::as_str), command.external_ref());
         let (incoming_ref, outgoing_ref) = if is_outgoing { (None, reference) } else { (reference, None) };
         Self {
             payment_event_id: id_if(EventKind::PaymentReceived),
@@ -154,7 +154,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::core::event::{IdempotencyKey, Metadata, NewEvent, Payment, SourceMethod};
+    use crate::core::event::{IdempotencyKey, Metadata, NewEvent, Payment};
     use crate::core::ids::{BorrowerId, EventId, LoanId, PublisherId, Seq, TenantId};
     use crate::core::ledger::{Outcome, Posting, RejectionCode};
     use crate::core::loan::Allocation;

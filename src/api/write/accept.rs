@@ -121,9 +121,9 @@ fn known_answer(
             response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
             Ok(response)
         }
-        Decision::InProgress(stage) => {
+        Decision::InProgress(unfinished) => {
             state.intake().nudge(known);
-            Err(ApiError::InProgress { stage, kind, id, location: state.location(kind, id) })
+            Err(ApiError::InProgress { stage: unfinished, kind, id, location: state.location(kind, id) })
         }
         Decision::Mismatch(fields) => Err(ApiError::Mismatch { fields, kind, id }),
     }

@@ -131,7 +131,7 @@ mod tests {
     use super::*;
     use crate::api::json::read;
 
-    fn failing(changes: Value) -> Vec<String> {
+    fn failing(changes: &Value) -> Vec<String> {
         let mut body = json!({"loan_id": "33333333-3333-3333-3333-333333333333",
             "borrower_id": "22222222-2222-2222-2222-222222222222", "currency": "USD", "opened_on": "2026-01-01"});
         for (name, value) in changes.as_object().unwrap() {
@@ -148,17 +148,17 @@ mod tests {
     #[test]
     fn openings_are_checked_field_by_field() {
         let most = "9223372036854775807";
-        assert!(failing(json!({})).is_empty());
-        assert!(failing(json!({"waterfall": ["principal", "fees", "interest"], "loan_number": "00042"})).is_empty());
-        assert_eq!(failing(json!({"waterfall": ["fees", "fees", "interest"]})), ["waterfall"]);
-        assert_eq!(failing(json!({"waterfall": "fees"})), ["waterfall"]);
-        assert_eq!(failing(json!({"opened_on": "2026-05-02", "loan_number": " 1"})), ["opened_on", "loan_number"]);
+        assert!(failing(&json!({})).is_empty());
+        assert!(failing(&json!({"waterfall": ["principal", "fees", "interest"], "loan_number": "00042"})).is_empty());
+        assert_eq!(failing(&json!({"waterfall": ["fees", "fees", "interest"]})), ["waterfall"]);
+        assert_eq!(failing(&json!({"waterfall": "fees"})), ["waterfall"]);
+        assert_eq!(failing(&json!({"opened_on": "2026-05-02", "loan_number": " 1"})), ["opened_on", "loan_number"]);
         assert_eq!(
-            failing(json!({"opening_balances": {"fees_minor": "-1", "principle_minor": "1"}})),
+            failing(&json!({"opening_balances": {"fees_minor": "-1", "principle_minor": "1"}})),
             ["opening_balances.fees_minor", "opening_balances.principle_minor"]
         );
         assert_eq!(
-            failing(json!({"opening_balances": {"fees_minor": most, "interest_minor": "1"}})),
+            failing(&json!({"opening_balances": {"fees_minor": most, "interest_minor": "1"}})),
             ["opening_balances"]
         );
     }
