@@ -4,6 +4,7 @@
 
 mod broker;
 mod oracles;
+mod processes;
 mod store;
 mod support;
 mod tidy;
