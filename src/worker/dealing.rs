@@ -18,9 +18,10 @@ use crate::worker::WorkerParts;
 use crate::worker::lane::LaneMessage;
 
 /// How often a worker says it lives and looks at who else does.
-const BEAT_EVERY: Duration = Duration::from_secs(2);
-/// A worker silent for this long is dead: five beats missed.
-const DEAD_AFTER: Duration = Duration::from_secs(10);
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+/// A worker silent for this long is dead: four beats missed. Until then nobody serves its partitions, so this is also
+/// how long payments wait after a crash.
+const DEAD_AFTER: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
 pub(super) struct Dealing {

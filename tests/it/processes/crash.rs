@@ -26,12 +26,13 @@ struct Parts {
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
     lifecycle: Lifecycle,
+    base: Lifecycle,
 }
 
 impl Parts {
     async fn new() -> Self {
         let system = System::distributed().await;
-        let lifecycle = Lifecycle::new();
+        let (lifecycle, base) = (Lifecycle::new(), Lifecycle::new());
         let store = Arc::new(PostgresStore::connect(&system.database_url(), 6).await.unwrap());
         let options = RabbitOptions {
             url: amqp_url(),
@@ -39,8 +40,8 @@ impl Parts {
             declare: DeclareMode::Auto,
             name: "crash test".to_owned(),
         };
-        let broker = Arc::new(RabbitBroker::connect(options, lifecycle.clone()).await.unwrap());
-        Self { system, store, broker, lifecycle }
+        let broker = Arc::new(RabbitBroker::connect(options, base.clone()).await.unwrap());
+        Self { system, store, broker, lifecycle, base }
     }
 
     async fn start_worker(&self) -> Worker {
@@ -82,6 +83,8 @@ impl Parts {
     async fn end(self) {
         self.lifecycle.stop();
         assert!(self.lifecycle.finished(Duration::from_secs(20)).await);
+        self.broker.close(Duration::from_secs(5)).await;
+        assert!(self.base.finished(Duration::from_secs(20)).await);
         self.store.close().await;
         let report = self.system.verified().await;
         assert_eq!(report["posted"], 2, "the demo loan and one payment");
