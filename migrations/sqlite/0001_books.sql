@@ -9,18 +9,20 @@ CREATE TABLE events (
     seq             INTEGER PRIMARY KEY,
     id              BLOB NOT NULL CHECK (length(id) = 16),
     tenant          BLOB NOT NULL CHECK (length(tenant) = 16),
-    kind            TEXT NOT NULL,
+    kind            TEXT NOT NULL
+        CHECK (kind IN ('payment_received', 'disbursement', 'loan_opened', 'payment_allocated')),
     loan_key        BLOB CHECK (length(loan_key) = 16),
     loan_id         BLOB CHECK (length(loan_id) = 16),
     borrower_id     BLOB CHECK (length(borrower_id) = 16),
-    amount_minor    INTEGER CHECK (amount_minor > 0),
+    amount    INTEGER CHECK (amount > 0),
     currency        TEXT CHECK (length(currency) = 3),
     effective_date  TEXT CHECK (length(effective_date) = 10),
-    source_method   TEXT,
+    source_method   TEXT CHECK (source_method IN
+        ('ach', 'card', 'check', 'wire', 'cash', 'rtp', 'fednow', 'lockbox', 'internal')),
     external_ref    TEXT,
     metadata        TEXT,
     details         TEXT,
-    idempotency_key TEXT,
+    key TEXT,
     key_hash        BLOB NOT NULL CHECK (length(key_hash) = 16),
     fingerprint     BLOB CHECK (length(fingerprint) = 32),
     cause_seq       INTEGER,
@@ -37,7 +39,7 @@ CREATE TABLE events (
         AND borrower_id IS NOT NULL AND currency IS NOT NULL AND effective_date IS NOT NULL
         AND fingerprint IS NOT NULL)),
     -- What is no consequence carries its caller's key, or is a leg of a group.
-    CONSTRAINT events_key CHECK (idempotency_key IS NOT NULL OR cause_seq IS NOT NULL OR group_seq IS NOT NULL),
+    CONSTRAINT events_key CHECK (key IS NOT NULL OR cause_seq IS NOT NULL OR group_seq IS NOT NULL),
     CONSTRAINT events_group CHECK ((group_seq IS NULL) = (leg IS NULL)),
     CONSTRAINT events_batch CHECK ((batch_id IS NULL) = (row_no IS NULL))
 ) STRICT;
@@ -47,20 +49,20 @@ CREATE UNIQUE INDEX events_key_hash ON events (key_hash);
 -- An event, or the event of an entry, by its id.
 CREATE UNIQUE INDEX events_id ON events (id);
 -- A loan's events in order: the drain of a batch, a loan's payments, a payment's position.
-CREATE INDEX events_loan ON events (loan_key, seq);
+CREATE INDEX events_loan_seq ON events (loan_key, seq);
 -- The rows of an upload.
 CREATE INDEX events_batch_row ON events (batch_id, row_no) WHERE batch_id IS NOT NULL;
 -- The legs of a group.
 CREATE INDEX events_group_leg ON events (group_seq, leg) WHERE group_seq IS NOT NULL;
 
-CREATE TRIGGER events_are_never_changed BEFORE UPDATE ON events
+CREATE TRIGGER events_refuse_update BEFORE UPDATE ON events
 BEGIN
-    SELECT RAISE(ABORT, 'events are never changed');
+    SELECT RAISE(ABORT, 'UPDATE on events is refused: the journal is insert-only');
 END;
 
-CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events
+CREATE TRIGGER events_refuse_delete BEFORE DELETE ON events
 BEGIN
-    SELECT RAISE(ABORT, 'events are never deleted');
+    SELECT RAISE(ABORT, 'DELETE on events is refused: the journal is insert-only');
 END;
 
 -- One row per finished event: this is the inbox. Insert-only. Lines are two JSON arrays of equal length: account
@@ -70,29 +72,32 @@ CREATE TABLE postings (
     loan_key             BLOB CHECK (length(loan_key) = 16),
     loan_version         INTEGER CHECK (loan_version > 0),
     outcome              TEXT NOT NULL CHECK (outcome IN ('posted', 'rejected', 'done')),
-    rejection_code       TEXT,
+    rejection_code       TEXT CHECK (rejection_code IN ('loan_not_found', 'borrower_mismatch', 'currency_mismatch',
+        'loan_closed', 'loan_exists', 'effective_before_opening', 'amount_overflow', 'discarded')),
     accounts             TEXT NOT NULL,
     amounts              TEXT NOT NULL,
-    layer                TEXT CHECK (layer IN ('SETTLED', 'PENDING', 'ENCUMBRANCE')),
-    allocation_fees      INTEGER CHECK (allocation_fees >= 0),
-    allocation_interest  INTEGER CHECK (allocation_interest >= 0),
-    allocation_principal INTEGER CHECK (allocation_principal >= 0),
-    allocation_suspense  INTEGER CHECK (allocation_suspense >= 0),
+    layer                TEXT NOT NULL CHECK (layer IN ('SETTLED', 'PENDING', 'ENCUMBRANCE')),
+    alloc_fees      INTEGER CHECK (alloc_fees >= 0),
+    alloc_interest  INTEGER CHECK (alloc_interest >= 0),
+    alloc_principal INTEGER CHECK (alloc_principal >= 0),
+    alloc_suspense  INTEGER CHECK (alloc_suspense >= 0),
     undoes_seq           INTEGER,
     restates_seq         INTEGER,
     effective_date       TEXT NOT NULL CHECK (length(effective_date) = 10),
     booking_date         TEXT NOT NULL CHECK (length(booking_date) = 10),
     posted_at            INTEGER NOT NULL,
     chain_hash           BLOB CHECK (length(chain_hash) = 32),
+    -- The body of an operation that the api finished itself.
+    answer               BLOB,
     CONSTRAINT postings_rejection CHECK ((outcome = 'rejected') = (rejection_code IS NOT NULL)),
     CONSTRAINT postings_chain CHECK ((loan_version IS NULL) = (chain_hash IS NULL)),
     CONSTRAINT postings_version CHECK (outcome <> 'posted' OR (loan_version IS NOT NULL AND loan_key IS NOT NULL)),
     CONSTRAINT postings_lines CHECK (amounts = '[]' OR outcome = 'posted'),
-    CONSTRAINT postings_layer CHECK ((layer IS NULL) = (amounts = '[]')),
+    CONSTRAINT postings_links CHECK (outcome = 'posted' OR (undoes_seq IS NULL AND restates_seq IS NULL)),
     CONSTRAINT postings_allocation CHECK (
-        (allocation_fees IS NULL) = (allocation_interest IS NULL)
-        AND (allocation_fees IS NULL) = (allocation_principal IS NULL)
-        AND (allocation_fees IS NULL) = (allocation_suspense IS NULL))
+        (alloc_fees IS NULL) = (alloc_interest IS NULL)
+        AND (alloc_fees IS NULL) = (alloc_principal IS NULL)
+        AND (alloc_fees IS NULL) = (alloc_suspense IS NULL))
 ) STRICT;
 
 -- The postings of a loan in order, without a gap: entries, past balances, the chain.
@@ -123,29 +128,29 @@ END;
 CREATE TRIGGER postings_move_money BEFORE INSERT ON postings WHEN NEW.amounts = '[]' AND NEW.outcome = 'posted'
 BEGIN
     SELECT RAISE(ABORT, 'postings_move_money')
-    WHERE NEW.allocation_fees IS NOT NULL
+    WHERE NEW.alloc_fees IS NOT NULL
        OR (SELECT kind FROM events WHERE seq = NEW.event_seq) IS NOT 'loan_opened';
 END;
 
-CREATE TRIGGER postings_are_never_changed BEFORE UPDATE ON postings
+CREATE TRIGGER postings_refuse_update BEFORE UPDATE ON postings
 BEGIN
-    SELECT RAISE(ABORT, 'postings are never changed');
+    SELECT RAISE(ABORT, 'UPDATE on postings is refused: the journal is insert-only');
 END;
 
-CREATE TRIGGER postings_are_never_deleted BEFORE DELETE ON postings
+CREATE TRIGGER postings_refuse_delete BEFORE DELETE ON postings
 BEGIN
-    SELECT RAISE(ABORT, 'postings are never deleted');
+    SELECT RAISE(ABORT, 'DELETE on postings is refused: the journal is insert-only');
 END;
 
--- The lines as rows, for people and audits.
+-- The journal as rows, for people and auditors.
 CREATE VIEW journal_lines AS
-SELECT posting.event_seq, event.id AS event_id, event.tenant, posting.loan_key, posting.loan_version,
-       account.key + 1 AS sequence, account.value AS account, amount.value AS signed_minor, event.currency,
-       posting.layer, posting.effective_date, posting.booking_date, posting.posted_at
-FROM postings AS posting
-JOIN events AS event ON event.seq = posting.event_seq
-JOIN json_each(posting.accounts) AS account
-JOIN json_each(posting.amounts) AS amount ON amount.key = account.key;
+SELECT e.tenant, p.event_seq, p.loan_key, p.loan_version, account.key + 1 AS line_number, account.value AS account,
+       CASE WHEN amount.value > 0 THEN 'DR' ELSE 'CR' END AS direction, ltrim(amount.value, '-') AS amount,
+       amount.value AS signed_amount, e.currency, p.layer, p.effective_date, p.booking_date, p.posted_at
+FROM postings AS p
+JOIN events AS e ON e.seq = p.event_seq
+JOIN json_each(p.accounts) AS account
+JOIN json_each(p.amounts) AS amount ON amount.key = account.key;
 
 -- Operators' tenants. Here because loans name theirs.
 CREATE TABLE tenants (
@@ -154,27 +159,27 @@ CREATE TABLE tenants (
     time_zone     TEXT NOT NULL,
     base_currency TEXT NOT NULL CHECK (length(base_currency) = 3),
     future_days   INTEGER NOT NULL CHECK (future_days >= 0),
-    payment_limit INTEGER CHECK (payment_limit > 0),
-    created_at    INTEGER NOT NULL
+    payment_limit INTEGER CHECK (payment_limit > 0)
 ) STRICT, WITHOUT ROWID;
 
 -- One row per loan: the only rows that every posting updates. Version 0 exists only inside the transaction that
--- opens a loan. `tenant` has no foreign key: the row copies its event's, whose tenant came from a verified token.
+-- opens a loan.
 CREATE TABLE loans (
     loan_key                BLOB PRIMARY KEY CHECK (length(loan_key) = 16),
-    tenant                  BLOB NOT NULL CHECK (length(tenant) = 16),
+    tenant                  BLOB NOT NULL REFERENCES tenants (id),
     loan_id                 BLOB NOT NULL CHECK (length(loan_id) = 16),
     loan_number             TEXT,
     loan_number_comparable  TEXT,
     borrower_id             BLOB NOT NULL CHECK (length(borrower_id) = 16),
+    -- As the caller named it: a program may be described later than its loans.
     program_id              BLOB CHECK (length(program_id) = 16),
     currency                TEXT NOT NULL CHECK (length(currency) = 3),
     opened_on               TEXT NOT NULL CHECK (length(opened_on) = 10),
     status                  TEXT NOT NULL CHECK (status IN ('open', 'written_off')),
-    fees_minor              INTEGER NOT NULL CHECK (fees_minor >= 0),
-    interest_minor          INTEGER NOT NULL CHECK (interest_minor >= 0),
-    principal_minor         INTEGER NOT NULL CHECK (principal_minor >= 0),
-    suspense_minor          INTEGER NOT NULL CHECK (suspense_minor >= 0),
+    fees              INTEGER NOT NULL CHECK (fees >= 0),
+    interest          INTEGER NOT NULL CHECK (interest >= 0),
+    principal         INTEGER NOT NULL CHECK (principal >= 0),
+    suspense          INTEGER NOT NULL CHECK (suspense >= 0),
     waterfall               TEXT NOT NULL,
     version                 INTEGER NOT NULL CHECK (version >= 0),
     last_posted_seq         INTEGER NOT NULL,
@@ -185,12 +190,12 @@ CREATE TABLE loans (
 ) STRICT, WITHOUT ROWID;
 
 -- A lender's number names one loan; compared without leading zeros.
-CREATE UNIQUE INDEX loans_loan_number ON loans (tenant, loan_number_comparable)
+CREATE UNIQUE INDEX loans_number_once ON loans (tenant, loan_number_comparable)
     WHERE loan_number_comparable IS NOT NULL;
 
 -- Debits and credits per account: one upsert per posting transaction.
 CREATE TABLE account_totals (
-    tenant       BLOB NOT NULL CHECK (length(tenant) = 16),
+    tenant       BLOB NOT NULL REFERENCES tenants (id),
     account      INTEGER NOT NULL CHECK (account BETWEEN 0 AND 9999),
     currency     TEXT NOT NULL CHECK (length(currency) = 3),
     layer        TEXT NOT NULL,
@@ -206,8 +211,7 @@ CREATE TABLE batch_totals (
     batch_id  BLOB NOT NULL CHECK (length(batch_id) = 16),
     outcome   TEXT NOT NULL,
     lane_slot INTEGER NOT NULL CHECK (lane_slot BETWEEN 0 AND 255),
-    tenant    BLOB NOT NULL CHECK (length(tenant) = 16),
-    events    INTEGER NOT NULL,
+    count     INTEGER NOT NULL CHECK (count >= 0),
     amount    TEXT NOT NULL,
     PRIMARY KEY (batch_id, outcome, lane_slot)
 ) STRICT, WITHOUT ROWID;
@@ -226,8 +230,8 @@ CREATE INDEX changes_tenant ON changes (tenant, epoch, xact);
 
 -- Raised by `hpts restore`: which life of the database a cursor belongs to.
 CREATE TABLE epoch (
-    id    INTEGER PRIMARY KEY CHECK (id = 1),
-    epoch INTEGER NOT NULL
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    number   INTEGER NOT NULL
 ) STRICT;
 
-INSERT INTO epoch (id, epoch) VALUES (1, 1);
+INSERT INTO epoch (only_row, number) VALUES (1, 1);

@@ -6,8 +6,7 @@ CREATE TABLE clients (
     tenant      BLOB NOT NULL REFERENCES tenants (id),
     secret_hash TEXT NOT NULL,
     scopes      TEXT NOT NULL CHECK (json_type(scopes) = 'array'),
-    disabled_at INTEGER,
-    created_at  INTEGER NOT NULL
+    disabled_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
 -- Keys of the built-in token issuer.
@@ -22,17 +21,13 @@ CREATE TABLE signing_keys (
 CREATE TABLE payment_batches (
     id         BLOB PRIMARY KEY CHECK (length(id) = 16),
     tenant     BLOB NOT NULL REFERENCES tenants (id),
-    status     TEXT NOT NULL,
-    row_count  INTEGER NOT NULL CHECK (row_count >= 0),
+    event_seq  INTEGER REFERENCES events (seq),
     created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Defaults for loans.
+-- Programs that loans belong to.
 CREATE TABLE programs (
-    tenant     BLOB NOT NULL REFERENCES tenants (id),
-    program_id BLOB NOT NULL CHECK (length(program_id) = 16),
-    name       TEXT NOT NULL,
-    waterfall  TEXT NOT NULL,
-    created_at INTEGER NOT NULL,
-    PRIMARY KEY (tenant, program_id)
+    id     BLOB PRIMARY KEY CHECK (length(id) = 16),
+    tenant BLOB NOT NULL REFERENCES tenants (id),
+    name   TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -22,13 +22,13 @@ use crate::store::{Acceptance, KnownEvent, StoreError};
 /// system events go in with the same columns but no conflict clause.
 macro_rules! insert_events {
     () => {
-        "INSERT INTO events (id, tenant, kind, loan_key, loan_id, borrower_id, amount_minor, currency, effective_date,
-            source_method, external_ref, metadata, details, idempotency_key, key_hash, fingerprint, cause_seq,
+        "INSERT INTO events (id, tenant, kind, loan_key, loan_id, borrower_id, amount, currency, effective_date,
+            source_method, external_ref, metadata, details, key, key_hash, fingerprint, cause_seq,
             group_seq, leg, batch_id, row_no, slot, publisher, actor, accepted_at)
         SELECT unhex(row ->> 'id'), unhex(row ->> 'tenant'), row ->> 'kind', unhex(row ->> 'loan_key'),
-            unhex(row ->> 'loan_id'), unhex(row ->> 'borrower_id'), row ->> 'amount_minor', row ->> 'currency',
+            unhex(row ->> 'loan_id'), unhex(row ->> 'borrower_id'), row ->> 'amount', row ->> 'currency',
             row ->> 'effective_date', row ->> 'source_method', row ->> 'external_ref', row ->> 'metadata',
-            row ->> 'details', row ->> 'idempotency_key', unhex(row ->> 'key_hash'), unhex(row ->> 'fingerprint'),
+            row ->> 'details', row ->> 'key', unhex(row ->> 'key_hash'), unhex(row ->> 'fingerprint'),
             row ->> 'cause_seq', row ->> 'group_seq', row ->> 'leg', unhex(row ->> 'batch_id'), row ->> 'row_no',
             row ->> 'slot', unhex(row ->> 'publisher'), row ->> 'actor', ?2
         FROM (SELECT key AS place, value AS row FROM jsonb_each(?1))
@@ -56,11 +56,6 @@ pub(super) const EVENTS_OF_KEYS: &str = concat!(
     LEFT JOIN holds AS h ON h.loan_key = e.loan_key"
 );
 
-/// Acceptance is a sign of life, too.
-pub(super) const TOUCH_PUBLISHER: &str = "
-    INSERT INTO publishers (publisher, beat_at) VALUES (?1, ?2)
-    ON CONFLICT (publisher) DO UPDATE SET beat_at = max(beat_at, excluded.beat_at)";
-
 pub(super) const PUBLISHER_TOTALS: &str = "SELECT tenant, accepted, amount FROM publisher_totals WHERE publisher = ?1";
 
 /// The sums come whole: 128 bits are added up in Rust, by the one writer.
@@ -87,7 +82,7 @@ pub(super) async fn accept(
         seqs.insert(EventId(id(row, "id")?), Seq(get(row, "seq")?));
     }
     let fresh: Vec<&NewEvent> = events.iter().filter(|event| seqs.contains_key(&event.id)).collect();
-    raise_totals(db, publisher, &fresh, now).await?;
+    raise_totals(db, publisher, &fresh).await?;
     let taken: Vec<&NewEvent> = events.iter().filter(|event| !seqs.contains_key(&event.id)).collect();
     let mut known = if taken.is_empty() { HashMap::new() } else { known_events(db, &taken).await? };
     events
@@ -131,17 +126,12 @@ async fn raise_totals(
     db: &mut SqliteConnection,
     publisher: PublisherId,
     fresh: &[&NewEvent],
-    now: Timestamp,
 ) -> Result<(), StoreError> {
     if fresh.is_empty() {
         return Ok(());
     }
     let by_publisher = sqlx::query(PUBLISHER_TOTALS).bind(publisher.0);
     let rows = by_publisher.fetch_all(&mut *db).await.map_err(store_error)?;
-    if rows.is_empty() {
-        let touch = sqlx::query(TOUCH_PUBLISHER).bind(publisher.0).bind(now.micros());
-        touch.execute(&mut *db).await.map_err(store_error)?;
-    }
     let mut before: HashMap<TenantId, (i64, i128)> = HashMap::new();
     for row in &rows {
         before.insert(tenant(row)?, (get(row, "accepted")?, sum(row, "amount")?));

@@ -16,8 +16,8 @@ use crate::store::{ClientRecord, SigningKeyRecord, StoreError, TenantRecord};
 pub(super) const PING: &str = "SELECT count(*) AS objects FROM sqlite_schema";
 
 pub(super) const INSERT_TENANT: &str = "
-    INSERT INTO tenants (id, name, time_zone, base_currency, future_days, payment_limit, created_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    INSERT INTO tenants (id, name, time_zone, base_currency, future_days, payment_limit)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6)
     ON CONFLICT (id) DO NOTHING";
 
 pub(super) const TENANT: &str =
@@ -27,8 +27,8 @@ pub(super) const TENANTS: &str =
     "SELECT id, name, time_zone, base_currency, future_days, payment_limit FROM tenants ORDER BY id";
 
 pub(super) const INSERT_CLIENT: &str = "
-    INSERT INTO clients (client_id, tenant, secret_hash, scopes, disabled_at, created_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    INSERT INTO clients (client_id, tenant, secret_hash, scopes, disabled_at)
+    VALUES (?1, ?2, ?3, ?4, ?5)
     ON CONFLICT (client_id) DO NOTHING";
 
 pub(super) const CLIENT: &str =
@@ -49,19 +49,14 @@ pub(super) async fn now(db: &mut SqliteConnection, clock: Clock) -> Result<Times
 }
 
 /// Makes a tenant; false when its id is taken.
-pub(super) async fn create_tenant(
-    db: &mut SqliteConnection,
-    tenant: TenantRecord,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
+pub(super) async fn create_tenant(db: &mut SqliteConnection, tenant: TenantRecord) -> Result<bool, StoreError> {
     let insert = sqlx::query(INSERT_TENANT)
         .bind(tenant.id.0)
         .bind(tenant.name)
         .bind(tenant.time_zone)
         .bind(tenant.base_currency.code().to_owned())
         .bind(tenant.future_days)
-        .bind(tenant.payment_limit.map(Minor::units))
-        .bind(now.micros());
+        .bind(tenant.payment_limit.map(Minor::units));
     insert.execute(db).await.map(|done| done.rows_affected() == 1).map_err(store_error)
 }
 
@@ -91,18 +86,13 @@ fn decode_tenant(row: &SqliteRow) -> Result<TenantRecord, StoreError> {
 }
 
 /// Makes a client; false when its id is taken.
-pub(super) async fn create_client(
-    db: &mut SqliteConnection,
-    client: ClientRecord,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
+pub(super) async fn create_client(db: &mut SqliteConnection, client: ClientRecord) -> Result<bool, StoreError> {
     let insert = sqlx::query(INSERT_CLIENT)
         .bind(client.client_id)
         .bind(client.tenant.0)
         .bind(client.secret_hash)
         .bind(json(&client.scopes)?)
-        .bind(client.disabled_at.map(Timestamp::micros))
-        .bind(now.micros());
+        .bind(client.disabled_at.map(Timestamp::micros));
     insert.execute(db).await.map(|done| done.rows_affected() == 1).map_err(store_error)
 }
 

@@ -14,19 +14,19 @@ use crate::store::{PublisherBeat, StoreError, WorkerBeat, WorkerView};
 const LANE_SLOTS: i16 = 256;
 
 pub(super) const BEAT_PUBLISHER: &str = "
-    INSERT INTO publishers (publisher, generation, unconfirmed_from, beat_at) VALUES (?1, ?2, ?3, ?4)
+    INSERT INTO publishers (publisher, generation, unconfirmed_from, seen_at) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (publisher) DO UPDATE SET generation = excluded.generation,
-        unconfirmed_from = excluded.unconfirmed_from, beat_at = excluded.beat_at";
+        unconfirmed_from = excluded.unconfirmed_from, seen_at = excluded.seen_at";
 
 pub(super) const LIVE_WORKERS: &str =
-    "SELECT worker, lanes, first_lane_slot FROM workers WHERE beat_at >= ?1 ORDER BY worker";
+    "SELECT worker, lanes, first_lane_slot FROM workers WHERE seen_at >= ?1 ORDER BY worker";
 
-pub(super) const FORGET_DEAD_WORKERS: &str = "DELETE FROM workers WHERE beat_at < ?1";
+pub(super) const FORGET_DEAD_WORKERS: &str = "DELETE FROM workers WHERE seen_at < ?1";
 
 pub(super) const BEAT_WORKER: &str = "
-    INSERT INTO workers (worker, lanes, first_lane_slot, beat_at) VALUES (?1, ?2, ?3, ?4)
+    INSERT INTO workers (worker, lanes, first_lane_slot, seen_at) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (worker) DO UPDATE SET lanes = excluded.lanes, first_lane_slot = excluded.first_lane_slot,
-        beat_at = excluded.beat_at";
+        seen_at = excluded.seen_at";
 
 pub(super) const FORGET_WORKER: &str = "DELETE FROM workers WHERE worker = ?1";
 

@@ -24,8 +24,6 @@ mod rows;
 mod schema;
 mod statements;
 mod sweep;
-#[cfg(test)]
-mod tests;
 mod verify;
 mod writer;
 
@@ -236,8 +234,7 @@ impl Store for SqliteStore {
     }
 
     async fn create_tenant(&self, tenant: TenantRecord) -> Result<bool, StoreError> {
-        let now = self.now();
-        self.writer.run("create_tenant", move |db| Box::pin(admin::create_tenant(db, tenant, now))).await
+        self.writer.run("create_tenant", move |db| Box::pin(admin::create_tenant(db, tenant))).await
     }
 
     async fn tenant(&self, id: TenantId) -> Result<Option<TenantRecord>, StoreError> {
@@ -249,8 +246,7 @@ impl Store for SqliteStore {
     }
 
     async fn create_client(&self, client: ClientRecord) -> Result<bool, StoreError> {
-        let now = self.now();
-        self.writer.run("create_client", move |db| Box::pin(admin::create_client(db, client, now))).await
+        self.writer.run("create_client", move |db| Box::pin(admin::create_client(db, client))).await
     }
 
     async fn client(&self, client_id: &str) -> Result<Option<ClientRecord>, StoreError> {

@@ -12,10 +12,10 @@ use crate::store::{HoldRequest, ParkRequest, StoreError, SweepCandidate};
 
 /// One more attempt. Nothing where the event has been posted meanwhile.
 pub(super) const COUNT_FAILURE: &str = "
-    INSERT INTO parked (event_seq, loan_key, attempts, reason, first_failed_at, last_failed_at)
-    SELECT ?1, ?2, 1, ?3, ?4, ?4 WHERE NOT EXISTS (SELECT 1 FROM postings WHERE event_seq = ?1)
+    INSERT INTO parked (event_seq, loan_key, attempts, reason, failed_at)
+    SELECT ?1, ?2, 1, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM postings WHERE event_seq = ?1)
     ON CONFLICT (event_seq) DO UPDATE SET attempts = attempts + 1, reason = excluded.reason,
-        last_failed_at = excluded.last_failed_at
+        failed_at = excluded.failed_at
     RETURNING attempts";
 
 pub(super) const PARK_EVENT: &str = "UPDATE parked SET parked_at = ?2 WHERE event_seq = ?1 AND parked_at IS NULL";
@@ -33,7 +33,8 @@ pub(super) const RELEASE_LOAN: &str = "DELETE FROM holds WHERE loan_key = ?1 AND
 
 /// A released loan's events start with all their attempts again.
 pub(super) const UNPARK_LOAN: &str = "
-    DELETE FROM parked WHERE event_seq IN (SELECT seq FROM events WHERE loan_key = ?1 AND tenant = ?2)";
+    DELETE FROM parked
+    WHERE loan_key = ?1 AND EXISTS (SELECT 1 FROM events WHERE seq = parked.event_seq AND tenant = ?2)";
 
 pub(super) const UNPOSTED_OF_LOAN: &str = "
     SELECT e.seq, e.id, e.tenant, e.loan_key, e.slot, e.batch_id IS NOT NULL AS bulk
@@ -44,7 +45,7 @@ pub(super) const UNPOSTED_OF_LOAN: &str = "
 
 /// What is released is in flight again: the sweeper looks from there, and a round under way must not pass it.
 pub(super) const PULL_MARK_BACK: &str =
-    "UPDATE sweeper SET mark = min(mark, ?1 - 1), releases = releases + 1 WHERE id = 1";
+    "UPDATE sweeper SET mark = min(mark, ?1 - 1), releases = releases + 1 WHERE only_row = 1";
 
 /// Counts a failed attempt; see [`crate::store::Store::park`].
 pub(super) async fn park(db: &mut SqliteConnection, request: ParkRequest, now: Timestamp) -> Result<i32, StoreError> {

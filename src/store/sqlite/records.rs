@@ -31,8 +31,8 @@ macro_rules! select_records {
             " AS stage,
             (SELECT undoing.id FROM postings AS undo JOIN events AS undoing ON undoing.seq = undo.event_seq
              WHERE undo.undoes_seq = e.seq) AS undone_by,
-            r.allocation_fees AS current_fees, r.allocation_interest AS current_interest,
-            r.allocation_principal AS current_principal, r.allocation_suspense AS current_suspense
+            r.alloc_fees AS current_fees, r.alloc_interest AS current_interest,
+            r.alloc_principal AS current_principal, r.alloc_suspense AS current_suspense
             FROM ",
             $from,
             " LEFT JOIN parked AS k ON k.event_seq = e.seq
@@ -63,11 +63,11 @@ pub(super) const EVENT_OF_ID: &str = concat!(
 
 pub(super) const EVENT_OF_KEY: &str = concat!(
     select_records!("events AS e LEFT JOIN postings AS p ON p.event_seq = e.seq"),
-    " WHERE e.tenant = ?1 AND e.key_hash = ?2 AND e.idempotency_key = ?3"
+    " WHERE e.tenant = ?1 AND e.key_hash = ?2 AND e.key = ?3"
 );
 
 pub(super) const PAYMENTS_OF_LOAN: &str = concat!(
-    select_records!("events AS e INDEXED BY events_loan LEFT JOIN postings AS p ON p.event_seq = e.seq"),
+    select_records!("events AS e INDEXED BY events_loan_seq LEFT JOIN postings AS p ON p.event_seq = e.seq"),
     " WHERE e.loan_key = ?8",
     payments_filter!()
 );

@@ -18,8 +18,8 @@ use crate::store::{Counts, StoreError, SweepCandidate, SweepPlan, SweepRound};
 
 /// Takes or renews the lease; no row where another holds it.
 pub(super) const TAKE_LEASE: &str = "
-    UPDATE sweeper SET worker = ?1, leased_until = ?2
-    WHERE id = 1 AND (worker IS NULL OR worker = ?1 OR leased_until < ?3)
+    UPDATE sweeper SET holder = ?1, leased_to = ?2
+    WHERE only_row = 1 AND (holder IS NULL OR holder = ?1 OR leased_to <= ?3)
     RETURNING mark, releases";
 
 /// Events in flight above a place: with a slot, unposted, neither parked nor on hold. A macro, because four
@@ -51,7 +51,7 @@ pub(super) const POSTED_OF_SLOTS: &str = "
     WHERE e.seq > ?1 AND e.slot IS NOT NULL
     GROUP BY 1, 2";
 
-pub(super) const LIVE_PUBLISHERS: &str = "SELECT publisher, unconfirmed_from FROM publishers WHERE beat_at >= ?1";
+pub(super) const LIVE_PUBLISHERS: &str = "SELECT publisher, unconfirmed_from FROM publishers WHERE seen_at >= ?1";
 
 /// The greatest place up to which every event is old enough for the mark.
 pub(super) const FIRST_YOUNG: &str =
@@ -59,9 +59,9 @@ pub(super) const FIRST_YOUNG: &str =
 
 pub(super) const MOVE_MARK: &str = "
     UPDATE sweeper SET mark = ?2
-    WHERE id = 1 AND worker = ?1 AND releases = ?3 AND mark < ?2";
+    WHERE only_row = 1 AND holder = ?1 AND releases = ?3 AND mark < ?2";
 
-pub(super) const MARK: &str = "SELECT mark FROM sweeper WHERE id = 1";
+pub(super) const MARK: &str = "SELECT mark FROM sweeper WHERE only_row = 1";
 
 pub(super) const COUNT_IN_FLIGHT: &str =
     concat!("SELECT count(*) AS unposted, min(e.accepted_at) AS oldest ", in_flight!());

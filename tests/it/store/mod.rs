@@ -5,6 +5,7 @@ mod operations;
 mod postgres;
 mod posting;
 mod reads;
+mod sqlite;
 mod verify;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use hpts::store::Store;
 
 use crate::support::postgres::PostgresDatabase;
+use crate::support::sqlite::SqliteDatabase;
 
 /// A store of a test's own.
 pub(crate) trait Fixture: Sized {
@@ -26,6 +28,24 @@ pub(crate) trait Fixture: Sized {
 }
 
 impl Fixture for PostgresDatabase {
+    async fn open() -> Self {
+        Self::open().await
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        self.store()
+    }
+
+    async fn execute(&self, sql: &str) -> Result<(), String> {
+        self.execute(sql).await
+    }
+
+    async fn tamper(&self, sql: &str) {
+        self.tamper(sql).await;
+    }
+}
+
+impl Fixture for SqliteDatabase {
     async fn open() -> Self {
         Self::open().await
     }
@@ -114,5 +134,4 @@ macro_rules! conformance {
 }
 
 conformance!(on_postgres, crate::support::postgres::PostgresDatabase);
-// The SQLite store plugs in here, with a `Fixture` over `SqliteStore::open`:
-// conformance!(on_sqlite, crate::support::sqlite::SqliteDatabase);
+conformance!(on_sqlite, crate::support::sqlite::SqliteDatabase);

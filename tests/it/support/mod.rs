@@ -6,4 +6,5 @@ pub(crate) mod books;
 pub(crate) mod fold;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
+pub(crate) mod sqlite;
 pub(crate) mod system;

@@ -35,7 +35,7 @@ pub(in crate::store::sqlite) const OPENING_EVENTS: &str = concat!(
 /// In key order, as everywhere. Nothing is inserted where the loan number belongs to another loan.
 pub(in crate::store::sqlite) const INSERT_OPENING: &str = "
     INSERT INTO loans (loan_key, tenant, loan_id, loan_number, loan_number_comparable, borrower_id, currency, opened_on,
-        status, fees_minor, interest_minor, principal_minor, suspense_minor, waterfall, version, last_posted_seq,
+        status, fees, interest, principal, suspense, waterfall, version, last_posted_seq,
         greatest_effective_date, last_posted_at, chain_head)
     SELECT unhex(row ->> 'loan_key'), unhex(row ->> 'tenant'), unhex(row ->> 'loan_id'), row ->> 'loan_number',
         row ->> 'loan_number_comparable', unhex(row ->> 'borrower_id'), row ->> 'currency', row ->> 'opened_on',
@@ -65,7 +65,7 @@ pub(super) async fn lock_loans(
     db: &mut SqliteConnection,
     sorted: &Sorted,
 ) -> Result<BTreeMap<LoanKey, LockedLoan>, StoreError> {
-    let wanted: BTreeSet<LoanKey> = sorted.to_post.iter().map(|event| event.loan_key).collect();
+    let wanted: BTreeSet<LoanKey> = sorted.loans().collect();
     let query = sqlx::query(LOANS_TO_POST).bind(loan_keys(wanted.iter().copied())?);
     let rows = query.fetch_all(&mut *db).await.map_err(store_error)?;
     let mut loans = BTreeMap::new();

@@ -27,7 +27,7 @@ use crate::store::{Fold, PhaseTimes, PostWork, PostedBatch, StoreError};
 
 pub(super) use loans::{DELETE_UNOPENED, INSERT_OPENING, LOANS_TO_POST, OPENING_EVENTS};
 pub(super) use read::{EVENTS_OF_SEQS, MOVEMENTS_AFTER, UNPOSTED_EVENTS, movements_after};
-pub(super) use sort::SORT_WANTED;
+pub(super) use sort::{HELD_LOANS, SORT_WANTED};
 pub(super) use totals::{ACCOUNT_TOTALS_OF_KEYS, BATCH_TOTALS_OF_KEYS, SET_ACCOUNT_TOTALS, SET_BATCH_TOTALS};
 pub(super) use write::{APPEND_SYSTEM_EVENTS, INSERT_CHANGES, INSERT_POSTINGS, UNPARK_POSTED, UPDATE_LOANS};
 
@@ -55,28 +55,41 @@ pub(super) async fn post_batch(
     times.read = watch.lap();
     let mut output = fold(input);
     times.fold = watch.lap();
-    let stopped = stop_at_failed_openings(&mut output, &loans);
+    let stopped = stop_at_failed_openings(&mut output, &by_seq, &loans);
     let posted = write::write(db, &output, &by_seq, &loans, (work.lane_slot, now)).await?;
     write::unpark(db, &events.failed_before, &posted).await?;
     times.write = watch.lap();
     Ok(report(sorted, posted, output, &Leftovers { tried, stopped }, times))
 }
 
-/// An opening that was refused leaves no loan. What the same batch posted after it was judged against a loan that is
-/// not there, so it is taken out and judged again by the next batch, as if it had been in that one from the start.
-/// Answers the loans that stopped this way.
-fn stop_at_failed_openings(output: &mut FoldOutput, loans: &BTreeMap<LoanKey, LockedLoan>) -> BTreeSet<LoanKey> {
-    let opened: HashSet<LoanKey> = output.states.iter().map(|state| state.key).collect();
+/// An opening that was refused leaves no loan. The next opening of the same batch was judged by the terms of the first,
+/// so it and what follows it are taken out and judged again by the next batch. Answers the loans that stopped so.
+fn stop_at_failed_openings(
+    output: &mut FoldOutput,
+    by_seq: &BTreeMap<Seq, AcceptedEvent>,
+    loans: &BTreeMap<LoanKey, LockedLoan>,
+) -> BTreeSet<LoanKey> {
+    let opening = |key: &LoanKey| loans.get(key).and_then(|loan| loan.opening.as_ref()).map(|opening| opening.seq);
+    let refused: BTreeMap<LoanKey, Seq> = output
+        .postings
+        .iter()
+        .filter(|posted| posted.posting.loan_version.is_none() && opening(&posted.posting.loan_key) == Some(posted.seq))
+        .map(|posted| (posted.posting.loan_key, posted.seq))
+        .collect();
     let mut stopped = BTreeSet::new();
+    if refused.is_empty() {
+        return stopped;
+    }
     output.postings.retain(|posted| {
         let key = posted.posting.loan_key;
-        let opening = loans.get(&key).and_then(|loan| loan.opening.as_ref()).map(|opening| opening.seq);
-        let keep = opened.contains(&key) || opening.is_none_or(|opening| posted.seq <= opening);
-        if !keep {
+        let opens = by_seq.get(&posted.seq).is_some_and(|event| event.event.command.opens_loan());
+        if opens && refused.get(&key).is_some_and(|opening| posted.seq > *opening) {
             stopped.insert(key);
         }
-        keep
+        !stopped.contains(&key)
     });
+    output.states.retain(|state| !stopped.contains(&state.key));
+    output.system.retain(|done| !stopped.contains(&done.posting.loan_key));
     output.failures.retain(|failure| !stopped.contains(&failure.loan_key));
     stopped
 }
@@ -111,7 +124,8 @@ fn report(
         unknown: sorted.unknown,
         held: sorted.held,
         left,
-        misnamed: sorted.misnamed,
+        // Drained by another message: nothing is wrong with it any more.
+        misnamed: sorted.misnamed.into_iter().filter(|id| !done.contains(id)).collect(),
         failures: output.failures,
         times,
     }

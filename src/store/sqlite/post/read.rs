@@ -19,7 +19,7 @@ use crate::store::sqlite::rows::{bytes, decode_event, decode_movement, event_col
 use crate::store::{PostWork, StoreError};
 
 /// The next unposted events of each loan, at most ?2 a loan. The inner select runs once per loan, along the index
-/// `events_loan`, and stops at its limit: a long backlog is never read whole.
+/// `events_loan_seq`, and stops at its limit: a long backlog is never read whole.
 /// `+ 0` hides the limit from the planner, which would otherwise plan anew for every value.
 pub(in crate::store::sqlite) const UNPOSTED_EVENTS: &str = concat!(
     "SELECT ",
@@ -102,7 +102,7 @@ pub(super) async fn unposted_events(
     let mut budget = overtaken_events(db, work, sorted, loans, &mut batch).await?;
     // In the order of the messages, so that no loan is always the last.
     let mut seen = HashSet::new();
-    let in_order = sorted.to_post.iter().map(|event| event.loan_key).filter(|key| seen.insert(*key));
+    let in_order = sorted.loans().filter(|key| seen.insert(*key));
     let mut queues: Vec<Queue> = in_order
         .map(|key| {
             let state = loans.get(&key).and_then(|loan| loan.state.as_ref());

@@ -6,9 +6,13 @@ use sqlx::SqliteConnection;
 
 use crate::core::ids::{EventId, LoanKey, PublisherId, Seq};
 use crate::store::sqlite::error::store_error;
-use crate::store::sqlite::params::event_ids;
+use crate::store::sqlite::params::{event_ids, loan_keys};
 use crate::store::sqlite::rows::{bytes, get, id};
 use crate::store::{StoreError, Wanted};
+
+/// Loans that wait for a person.
+pub(in crate::store::sqlite) const HELD_LOANS: &str =
+    "SELECT loan_key FROM holds WHERE loan_key IN (SELECT unhex(value) FROM jsonb_each(?1))";
 
 /// The row decides, whatever the message says.
 pub(in crate::store::sqlite) const SORT_WANTED: &str = "
@@ -39,6 +43,15 @@ pub(super) struct Sorted {
     pub(super) unknown: Vec<EventId>,
     pub(super) held: Vec<EventId>,
     pub(super) misnamed: Vec<EventId>,
+    /// Loans to drain though no event of theirs is to be posted: those that misleading messages name.
+    pub(super) named: Vec<LoanKey>,
+}
+
+impl Sorted {
+    /// The loans to drain, in the order of the messages; some more than once.
+    pub(super) fn loans(&self) -> impl Iterator<Item = LoanKey> {
+        self.to_post.iter().map(|event| event.loan_key).chain(self.named.iter().copied())
+    }
 }
 
 struct Found {
@@ -50,7 +63,7 @@ struct Found {
 
 pub(super) async fn sort_wanted(db: &mut SqliteConnection, wanted: &[Wanted]) -> Result<Sorted, StoreError> {
     let ids = event_ids(wanted.iter().map(|wanted| wanted.id))?;
-    let rows = sqlx::query(SORT_WANTED).bind(ids).fetch_all(db).await.map_err(store_error)?;
+    let rows = sqlx::query(SORT_WANTED).bind(ids).fetch_all(&mut *db).await.map_err(store_error)?;
     let mut found = HashMap::with_capacity(rows.len());
     for row in &rows {
         let event = Found {
@@ -64,17 +77,34 @@ pub(super) async fn sort_wanted(db: &mut SqliteConnection, wanted: &[Wanted]) ->
     let mut sorted = Sorted::default();
     let mut seen = HashSet::with_capacity(wanted.len());
     for wanted in wanted.iter().filter(|wanted| seen.insert(wanted.id)) {
-        match found.get(&wanted.id) {
-            Some(event) => place(&mut sorted, wanted, event),
-            None => sorted.unknown.push(wanted.id),
+        if let Some(event) = found.get(&wanted.id) {
+            place(&mut sorted, wanted, event);
+        } else {
+            sorted.unknown.push(wanted.id);
+            sorted.named.push(wanted.loan_key);
         }
     }
+    leave_out_held(db, &mut sorted).await?;
     Ok(sorted)
+}
+
+/// A loan that only misleading messages name may be on hold without any of their rows saying so.
+async fn leave_out_held(db: &mut SqliteConnection, sorted: &mut Sorted) -> Result<(), StoreError> {
+    if sorted.named.is_empty() {
+        return Ok(());
+    }
+    let held = sqlx::query(HELD_LOANS).bind(loan_keys(sorted.named.iter().copied())?);
+    for row in held.fetch_all(db).await.map_err(store_error)? {
+        let held = LoanKey::from_bytes(bytes(&row, "loan_key")?);
+        sorted.named.retain(|key| *key != held);
+    }
+    Ok(())
 }
 
 fn place(sorted: &mut Sorted, wanted: &Wanted, event: &Found) {
     if event.loan_key != wanted.loan_key {
         sorted.misnamed.push(wanted.id);
+        sorted.named.push(wanted.loan_key);
         return;
     }
     match event.place.as_str() {

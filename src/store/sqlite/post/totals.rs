@@ -33,17 +33,16 @@ pub(in crate::store::sqlite) const SET_ACCOUNT_TOTALS: &str = "
     DO UPDATE SET debits = excluded.debits, credits = excluded.credits";
 
 pub(in crate::store::sqlite) const BATCH_TOTALS_OF_KEYS: &str = "
-    SELECT t.batch_id, t.outcome, t.events, t.amount
+    SELECT t.batch_id, t.outcome, t.count, t.amount
     FROM jsonb_each(?1) AS wanted
     JOIN batch_totals AS t ON t.batch_id = unhex(wanted.value ->> 'batch_id')
         AND t.outcome = wanted.value ->> 'outcome' AND t.lane_slot = ?2";
 
 pub(in crate::store::sqlite) const SET_BATCH_TOTALS: &str = "
-    INSERT INTO batch_totals (batch_id, outcome, lane_slot, tenant, events, amount)
-    SELECT unhex(value ->> 'batch_id'), value ->> 'outcome', ?2, unhex(value ->> 'tenant'), value ->> 'events',
-        value ->> 'amount'
+    INSERT INTO batch_totals (batch_id, outcome, lane_slot, count, amount)
+    SELECT unhex(value ->> 'batch_id'), value ->> 'outcome', ?2, value ->> 'count', value ->> 'amount'
     FROM jsonb_each(?1) WHERE true
-    ON CONFLICT (batch_id, outcome, lane_slot) DO UPDATE SET events = excluded.events, amount = excluded.amount";
+    ON CONFLICT (batch_id, outcome, lane_slot) DO UPDATE SET count = excluded.count, amount = excluded.amount";
 
 type AccountKey = (TenantId, AccountCode, Currency, Layer, NaiveDate);
 type BatchKey = (PaymentBatchId, &'static str);
@@ -52,16 +51,16 @@ type BatchKey = (PaymentBatchId, &'static str);
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     accounts: BTreeMap<AccountKey, (i128, i128)>,
-    batches: BTreeMap<BatchKey, (TenantId, i64, i128)>,
+    batches: BTreeMap<BatchKey, (i64, i128)>,
 }
 
 impl Totals {
     pub(super) fn add(&mut self, event: &NewEvent, posting: &Posting) -> Result<(), StoreError> {
         if let Some((batch, _)) = event.origin.batch {
-            let total = self.batches.entry((batch, posting.outcome.as_str())).or_insert((event.tenant, 0, 0));
+            let total = self.batches.entry((batch, posting.outcome.as_str())).or_default();
             let amount = i128::from(event.command.amount().map_or(0, Minor::units));
-            total.1 = total.1.checked_add(1).ok_or_else(|| broken("batch_totals.events"))?;
-            total.2 = plus(total.2, amount)?;
+            total.0 = total.0.checked_add(1).ok_or_else(|| broken("batch_totals.count"))?;
+            total.1 = plus(total.1, amount)?;
         }
         let Some(entry) = &posting.entry else {
             return Ok(());
@@ -114,8 +113,8 @@ impl Totals {
         let (batch, outcome): (_, &str) = (PaymentBatchId(id(row, "batch_id")?), get(row, "outcome")?);
         let total = self.batches.iter_mut().find(|(key, _)| key.0 == batch && key.1 == outcome);
         let (_, total) = total.ok_or_else(|| broken("batch_totals"))?;
-        total.1 = total.1.checked_add(get(row, "events")?).ok_or_else(|| broken("batch_totals.events"))?;
-        total.2 = plus(total.2, sum(row, "amount")?)?;
+        total.0 = total.0.checked_add(get(row, "count")?).ok_or_else(|| broken("batch_totals.count"))?;
+        total.1 = plus(total.1, sum(row, "amount")?)?;
         Ok(())
     }
 
@@ -137,11 +136,10 @@ impl Totals {
     fn batch_rows(&self) -> Vec<BatchTotalRow> {
         self.batches
             .iter()
-            .map(|((batch, outcome), (tenant, events, amount))| BatchTotalRow {
+            .map(|((batch, outcome), (count, amount))| BatchTotalRow {
                 batch_id: hex_id(batch.0),
                 outcome,
-                tenant: hex_id(tenant.0),
-                events: *events,
+                count: *count,
                 amount: amount.to_string(),
             })
             .collect()

@@ -20,12 +20,12 @@ use crate::store::sqlite::rows::{broken, get, id};
 /// The key of `postings` is the inbox: an event is posted once.
 pub(in crate::store::sqlite) const INSERT_POSTINGS: &str = "
     INSERT INTO postings (event_seq, loan_key, loan_version, outcome, rejection_code, accounts, amounts, layer,
-        allocation_fees, allocation_interest, allocation_principal, allocation_suspense, undoes_seq, restates_seq,
+        alloc_fees, alloc_interest, alloc_principal, alloc_suspense, undoes_seq, restates_seq,
         effective_date, booking_date, posted_at, chain_hash)
     SELECT value ->> 'event_seq', unhex(value ->> 'loan_key'), value ->> 'loan_version', value ->> 'outcome',
         value ->> 'rejection_code', value ->> 'accounts', value ->> 'amounts', value ->> 'layer',
-        value ->> 'allocation_fees', value ->> 'allocation_interest', value ->> 'allocation_principal',
-        value ->> 'allocation_suspense', value ->> 'undoes_seq', value ->> 'restates_seq',
+        value ->> 'alloc_fees', value ->> 'alloc_interest', value ->> 'alloc_principal',
+        value ->> 'alloc_suspense', value ->> 'undoes_seq', value ->> 'restates_seq',
         value ->> 'effective_date', value ->> 'booking_date', value ->> 'posted_at', unhex(value ->> 'chain_hash')
     FROM jsonb_each(?1) WHERE true
     ON CONFLICT (event_seq) DO NOTHING";
@@ -35,8 +35,8 @@ pub(in crate::store::sqlite) const APPEND_SYSTEM_EVENTS: &str = concat!(insert_e
 
 pub(in crate::store::sqlite) const UPDATE_LOANS: &str = "
     UPDATE loans SET program_id = unhex(change.value ->> 'program_id'), status = change.value ->> 'status',
-        fees_minor = change.value ->> 'fees_minor', interest_minor = change.value ->> 'interest_minor',
-        principal_minor = change.value ->> 'principal_minor', suspense_minor = change.value ->> 'suspense_minor',
+        fees = change.value ->> 'fees', interest = change.value ->> 'interest',
+        principal = change.value ->> 'principal', suspense = change.value ->> 'suspense',
         waterfall = change.value ->> 'waterfall', version = change.value ->> 'version',
         last_posted_seq = change.value ->> 'last_posted_seq',
         greatest_effective_date = change.value ->> 'greatest_effective_date',
@@ -46,7 +46,7 @@ pub(in crate::store::sqlite) const UPDATE_LOANS: &str = "
 
 pub(in crate::store::sqlite) const INSERT_CHANGES: &str = "
     INSERT INTO changes (tenant, epoch, seqs)
-    SELECT unhex(value ->> 'tenant'), (SELECT epoch FROM epoch), value ->> 'seqs' FROM jsonb_each(?1)";
+    SELECT unhex(value ->> 'tenant'), (SELECT number FROM epoch), value ->> 'seqs' FROM jsonb_each(?1)";
 
 /// A failed event that was posted after all.
 pub(in crate::store::sqlite) const UNPARK_POSTED: &str =

@@ -20,8 +20,8 @@ use crate::store::{EventRecord, Progress, StoreError};
 /// literals.
 macro_rules! event_columns {
     () => {
-        "e.seq, e.id, e.tenant, e.kind, e.loan_key, e.loan_id, e.borrower_id, e.amount_minor, e.currency,
-        e.effective_date, e.source_method, e.external_ref, e.metadata, e.details, e.idempotency_key, e.key_hash,
+        "e.seq, e.id, e.tenant, e.kind, e.loan_key, e.loan_id, e.borrower_id, e.amount, e.currency,
+        e.effective_date, e.source_method, e.external_ref, e.metadata, e.details, e.key, e.key_hash,
         e.fingerprint, e.cause_seq, e.group_seq, e.leg, e.batch_id, e.row_no, e.slot, e.publisher, e.actor,
         e.accepted_at"
     };
@@ -31,7 +31,7 @@ pub(in crate::store::sqlite) use event_columns;
 /// Reads [`event_columns`].
 pub(in crate::store::sqlite) fn decode_event(row: &SqliteRow) -> Result<AcceptedEvent, StoreError> {
     let command = decode_command(row)?;
-    let key: Option<&str> = get(row, "idempotency_key")?;
+    let key: Option<&str> = get(row, "key")?;
     let slot: Option<u16> = get(row, "slot")?;
     Ok(AcceptedEvent {
         seq: Seq(get(row, "seq")?),
@@ -42,7 +42,7 @@ pub(in crate::store::sqlite) fn decode_event(row: &SqliteRow) -> Result<Accepted
             kind: word(row, "kind")?,
             loan_key: LoanKey::from_bytes(bytes(row, "loan_key")?),
             command,
-            key: key.map(IdempotencyKey::parse).transpose().map_err(|_| broken("idempotency_key"))?,
+            key: key.map(IdempotencyKey::parse).transpose().map_err(|_| broken("key"))?,
             key_hash: KeyHash::from_bytes(bytes(row, "key_hash")?),
             fingerprint: Fingerprint::from_bytes(bytes(row, "fingerprint")?),
             origin: decode_origin(row)?,
@@ -54,7 +54,7 @@ pub(in crate::store::sqlite) fn decode_event(row: &SqliteRow) -> Result<Accepted
 }
 
 fn decode_command(row: &SqliteRow) -> Result<Command, StoreError> {
-    let amount: Option<i64> = get(row, "amount_minor")?;
+    let amount: Option<i64> = get(row, "amount")?;
     let method: Option<&str> = get(row, "source_method")?;
     let columns = CommandColumns {
         kind: word(row, "kind")?,

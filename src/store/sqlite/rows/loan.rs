@@ -12,7 +12,7 @@ use crate::store::sqlite::rows::{bytes, date, get, id, instant, minor, optional_
 macro_rules! loan_columns {
     () => {
         "l.loan_key, l.tenant, l.loan_id, l.loan_number, l.borrower_id, l.program_id, l.currency, l.opened_on,
-        l.status, l.fees_minor, l.interest_minor, l.principal_minor, l.suspense_minor, l.waterfall, l.version,
+        l.status, l.fees, l.interest, l.principal, l.suspense, l.waterfall, l.version,
         l.last_posted_seq, l.greatest_effective_date, l.last_posted_at, l.chain_head"
     };
 }
@@ -31,10 +31,10 @@ pub(in crate::store::sqlite) fn decode_loan(row: &SqliteRow) -> Result<LoanState
         opened_on: date(row, "opened_on")?,
         status: word(row, "status")?,
         balances: Balances {
-            fees: minor(row, "fees_minor")?,
-            interest: minor(row, "interest_minor")?,
-            principal: minor(row, "principal_minor")?,
-            suspense: minor(row, "suspense_minor")?,
+            fees: minor(row, "fees")?,
+            interest: minor(row, "interest")?,
+            principal: minor(row, "principal")?,
+            suspense: minor(row, "suspense")?,
         },
         waterfall: word(row, "waterfall")?,
         version: get(row, "version")?,

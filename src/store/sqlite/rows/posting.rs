@@ -13,7 +13,7 @@ use crate::store::sqlite::rows::{broken, bytes, date, get, instant, minor, optio
 macro_rules! posting_columns {
     () => {
         "p.loan_key AS posting_loan_key, p.loan_version, p.outcome, p.rejection_code, p.accounts, p.amounts, p.layer,
-        p.allocation_fees, p.allocation_interest, p.allocation_principal, p.allocation_suspense, p.undoes_seq,
+        p.alloc_fees, p.alloc_interest, p.alloc_principal, p.alloc_suspense, p.undoes_seq,
         p.restates_seq, p.effective_date AS posting_effective_date, p.booking_date, p.posted_at, p.chain_hash"
     };
 }
@@ -53,14 +53,14 @@ fn decode_outcome(row: &SqliteRow) -> Result<Option<Outcome>, StoreError> {
 }
 
 fn decode_allocation(row: &SqliteRow) -> Result<Option<Allocation>, StoreError> {
-    if get::<Option<i64>>(row, "allocation_fees")?.is_none() {
+    if get::<Option<i64>>(row, "alloc_fees")?.is_none() {
         return Ok(None);
     }
     Ok(Some(Allocation {
-        fees: minor(row, "allocation_fees")?,
-        interest: minor(row, "allocation_interest")?,
-        principal: minor(row, "allocation_principal")?,
-        suspense: minor(row, "allocation_suspense")?,
+        fees: minor(row, "alloc_fees")?,
+        interest: minor(row, "alloc_interest")?,
+        principal: minor(row, "alloc_principal")?,
+        suspense: minor(row, "alloc_suspense")?,
     }))
 }
 

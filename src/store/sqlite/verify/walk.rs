@@ -21,7 +21,7 @@ pub(in crate::store::sqlite) const POSTINGS_BY_LOAN: &str = concat!(
     "SELECT p.event_seq, ",
     posting_columns!(),
     ", e.id AS event_id, e.tenant, e.loan_key AS event_loan_key, e.currency, e.fingerprint,
-    l.version, l.fees_minor, l.interest_minor, l.principal_minor, l.suspense_minor, l.chain_head
+    l.version, l.fees, l.interest, l.principal, l.suspense, l.chain_head
     FROM postings AS p
     LEFT JOIN events AS e ON e.seq = p.event_seq
     LEFT JOIN loans AS l ON l.loan_key = p.loan_key
@@ -72,8 +72,7 @@ fn loan_row(row: &SqliteRow) -> Result<Option<LoanRow>, StoreError> {
         return Ok(None);
     };
     let amount = |column: &str| get::<i64>(row, column).map(i128::from);
-    let balances =
-        [amount("fees_minor")?, amount("interest_minor")?, amount("principal_minor")?, amount("suspense_minor")?];
+    let balances = [amount("fees")?, amount("interest")?, amount("principal")?, amount("suspense")?];
     Ok(Some(LoanRow { version, balances, head: bytes(row, "chain_head")? }))
 }
 
@@ -126,10 +125,9 @@ fn visit_lines(
         findings.add("entry_balance", || format!("posting {seq}: its lines add up to {balance}"));
     }
     let (tenant, currency): ([u8; 16], String) = (bytes(row, "tenant")?, get(row, "currency")?);
-    let (layer, booked): (Option<String>, String) = (get(row, "layer")?, get(row, "booking_date")?);
+    let (layer, booked): (String, String) = (get(row, "layer")?, get(row, "booking_date")?);
     for (account, amount) in accounts.into_iter().zip(amounts) {
-        let layer = layer.clone().unwrap_or_default();
-        add(sums.entry((tenant, account, currency.clone(), layer, booked.clone())).or_default(), amount);
+        add(sums.entry((tenant, account, currency.clone(), layer.clone(), booked.clone())).or_default(), amount);
         move_balance(&mut loan.balances, account, i128::from(amount));
     }
     Ok(())

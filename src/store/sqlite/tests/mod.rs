@@ -1,5 +1,0 @@
-//! Owns the laws of the embedded store.
-
-mod books;
-mod guard;
-mod world;

@@ -1,0 +1,180 @@
+//! What only SQLite has: one writer, a file, lines in JSON, and the statements it can prepare without running.
+
+use hpts::core::event::{EventKind, SourceMethod};
+use hpts::core::ledger::RejectionCode;
+use hpts::store::sqlite::STATEMENTS;
+use hpts::store::{SchemaState, Store, StoreError};
+use sqlx::{Executor, Row, SqlStr};
+
+use super::prove;
+use crate::support::books::Books;
+use crate::support::sqlite::SqliteDatabase;
+
+#[tokio::test]
+async fn every_statement_prepares() {
+    let database = SqliteDatabase::open().await;
+    let mut connection = database.connection().await;
+    for (name, sql) in STATEMENTS {
+        let prepared = (&mut connection).prepare(SqlStr::from_static(sql)).await;
+        assert!(prepared.is_ok(), "{name}: {:?}\n{sql}", prepared.err());
+    }
+}
+
+#[tokio::test]
+async fn every_migration_file_is_applied() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
+    let files = std::fs::read_dir(directory).unwrap().count();
+    let database = SqliteDatabase::open().await;
+    let mut connection = database.connection().await;
+    let row = connection.fetch_one("SELECT count(*) FROM migrations").await.unwrap();
+    assert_eq!(usize::try_from(row.get::<i64, _>(0)).unwrap(), files);
+}
+
+#[tokio::test]
+async fn the_schema_tells_releases_apart() {
+    let database = SqliteDatabase::open().await;
+    let store = database.store();
+    database
+        .execute("INSERT INTO migrations (version, name, hash, applied_at) VALUES (99, 'later', x'00', 0)")
+        .await
+        .unwrap();
+    assert_eq!(store.schema_state().await.unwrap(), SchemaState::Ahead);
+    database.execute("UPDATE migrations SET hash = x'00' WHERE version = 1").await.unwrap();
+    assert_eq!(store.schema_state().await.unwrap(), SchemaState::Foreign);
+    assert!(matches!(store.migrate(8).await, Err(StoreError::WrongSchema)));
+    database.execute("DELETE FROM migrations").await.unwrap();
+    assert_eq!(store.schema_state().await.unwrap(), SchemaState::Behind);
+}
+
+/// Inserts a posting with the given columns; the others are those of a posted payment.
+fn posting(accounts: &str, amounts: &str, outcome: &str, allocation: &str) -> String {
+    format!(
+        "INSERT INTO postings (event_seq, loan_key, loan_version, outcome, rejection_code, accounts, amounts, layer, \
+         alloc_fees, alloc_interest, alloc_principal, alloc_suspense, effective_date, booking_date, posted_at, \
+         chain_hash) SELECT seq, loan_key, 7, {outcome}, {accounts}, {amounts}, 'SETTLED', {allocation}, \
+         '2026-01-01', '2026-01-01', 0, zeroblob(32) FROM events WHERE kind = 'payment_received'"
+    )
+}
+
+#[tokio::test]
+async fn unbalanced_lines_are_refused_by_the_database() {
+    let database = SqliteDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    books.accept(vec![books.payment(1, 100)]).await;
+    let (posted, rejected) = ("'posted', NULL", "'rejected', 'loan_closed'");
+    let (paid, none) = ("0, 0, 100, 0", "NULL, NULL, NULL, NULL");
+    let many = "'[1,2,3,4,5,6,7,8,9]'";
+    for (accounts, amounts, outcome, allocation) in [
+        ("'[1010,1100]'", "'[100,-99]'", posted, paid),
+        ("'[1010,1100]'", "NULL", posted, paid),
+        ("NULL", "'[100,-100]'", posted, paid),
+        ("'[1010,1100]'", "'[null,null]'", posted, paid),
+        ("'[1010,1100]'", "'[100,null]'", posted, paid),
+        ("'[1010,null]'", "'[100,-100]'", posted, paid),
+        ("'[1010,1100,1200]'", "'[100,-100,null]'", posted, paid),
+        ("'[1010,1100,1200]'", "'[100,-100,0]'", posted, paid),
+        ("'[1010]'", "'[100,-100]'", posted, paid),
+        ("'[1010,1100]'", "'[50,50,-100]'", posted, paid),
+        ("'[1010,1100]'", "'[1.5,-1.5]'", posted, paid),
+        ("'[1010,1100]'", "'[\"100\",\"-100\"]'", posted, paid),
+        ("'[1010,1100]'", "'[[100],[-100]]'", posted, paid),
+        ("'[1010,1100]'", "'{\"a\":100,\"b\":-100,\"c\":1}'", posted, paid),
+        ("'[1010]'", "'[0]'", posted, paid),
+        ("'[]'", "'[]'", posted, paid),
+        ("'[]'", "'[]'", posted, none),
+        ("'[1010]'", "'[]'", posted, paid),
+        ("'[]'", "'[ ]'", posted, paid),
+        ("'[1010,1100]'", "'[100,-100]'", rejected, none),
+        ("'[1010,1100]'", "'[9223372036854775807,9223372036854775807]'", posted, paid),
+        ("'[1010,1100]'", "'[-9223372036854775808,-9223372036854775808]'", posted, paid),
+        ("'[1010,1100,1200]'", "'[9223372036854775807,9223372036854775807,2]'", posted, paid),
+        ("'[1010,1100]'", "'[18446744073709551616,-18446744073709551616]'", posted, paid),
+        (many, "'[1,1,1,1,1,1,1,1,-9]'", posted, paid),
+        ("'[1010,1100]'", "'[100,-100]'", "'posted', 'loan_closed'", paid),
+        ("'[1010,1100]'", "'[100,-100]'", posted, "0, 0, 100, NULL"),
+        ("'[1010,1100]'", "'[100,-100]'", "'maybe', NULL", paid),
+    ] {
+        let refused = database.execute(&posting(accounts, amounts, outcome, allocation)).await;
+        assert!(refused.is_err(), "{accounts} {amounts} {outcome} {allocation}");
+    }
+    for (accounts, amounts, outcome, allocation) in [
+        ("'[1010,1100]'", "'[100,-100]'", posted, paid),
+        (many, "'[1,1,1,1,1,1,1,1,-8]'", posted, paid),
+        ("'[1010,1100,1200]'", "'[9223372036854775807,1,-9223372036854775808]'", posted, paid),
+        ("'[]'", "'[]'", rejected, none),
+    ] {
+        let insert = posting(accounts, amounts, outcome, allocation);
+        database.execute(&format!("BEGIN; {insert}; ROLLBACK")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn sums_beyond_64_bits_are_kept() {
+    let database = SqliteDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    let owed = 4_000_000_000_000_000_000_i64;
+    books.book((1..=8).map(|loan| books.opening(loan, [0, 0, owed])).collect()).await;
+    let row = database.connection().await.fetch_one("SELECT debits FROM account_totals WHERE account = 1100").await;
+    assert_eq!(row.unwrap().get::<String, _>(0), (i128::from(owed) * 8).to_string());
+    prove(&books.store).await;
+}
+
+#[tokio::test]
+async fn verify_finds_what_nobody_would_post() {
+    let database = SqliteDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    let wanted = books.accept(vec![books.payment(1, 100)]).await;
+    prove(&books.store).await;
+    database.execute(&format!("UPDATE sweeper SET mark = {}", wanted[0].seq)).await.unwrap();
+    let problems = books.store.verify().await.unwrap().problems;
+    assert_eq!(problems.iter().map(|problem| problem.check).collect::<Vec<_>>(), ["event_without_posting"]);
+}
+
+#[tokio::test]
+async fn released_events_are_swept_again() {
+    let database = SqliteDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    let wanted = books.book(vec![books.opening(1, [0, 0, 500]), books.payment(1, 1)]).await;
+    let first = wanted[0].seq;
+    database.execute(&format!("UPDATE sweeper SET mark = {}", wanted[1].seq)).await.unwrap();
+    let mark = async || {
+        let row = database.connection().await.fetch_one("SELECT mark, releases FROM sweeper").await.unwrap();
+        (row.get::<i64, _>(0), row.get::<i64, _>(1))
+    };
+    let waiting = books.accept(vec![books.payment(1, 2)]).await;
+    let hold = |reason: Option<&str>| hpts::store::HoldRequest {
+        tenant: books.tenant,
+        loan_key: books.key(1),
+        reason: reason.map(str::to_owned),
+    };
+    books.store.hold(hold(Some("look"))).await.unwrap();
+    database.execute("UPDATE sweeper SET mark = 1000").await.unwrap();
+    books.store.hold(hold(None)).await.unwrap();
+    assert!(waiting[0].seq > first);
+    assert_eq!(mark().await, (waiting[0].seq.0 - 1, 1));
+}
+
+#[tokio::test]
+async fn a_closed_store_answers_unavailable_and_keeps_what_it_has() {
+    let database = SqliteDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 500])]).await;
+    books.store.close().await;
+    assert!(matches!(books.store.counts().await, Err(StoreError::Unavailable(_))));
+    let refused = books.store.accept(books.publisher, vec![books.payment(1, 5)]).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    assert_eq!(database.reopen().await.verify().await.unwrap().posted, 1);
+}
+
+/// Every word of the domain is a word of the schema.
+#[tokio::test]
+async fn the_schema_knows_every_word_of_the_domain() {
+    let database = SqliteDatabase::open().await;
+    let mut connection = database.connection().await;
+    let schema: String = connection.fetch_one("SELECT group_concat(sql, ' ') FROM sqlite_schema").await.unwrap().get(0);
+    let kinds = EventKind::ALL.map(EventKind::as_str);
+    let words = kinds.into_iter().chain(SourceMethod::ALL.map(SourceMethod::as_str));
+    for word in words.chain(RejectionCode::ALL.map(RejectionCode::as_str)) {
+        assert!(schema.contains(&format!("'{word}'")), "{word}");
+    }
+}
