@@ -94,7 +94,8 @@ impl World {
         store.migrate(2).await.unwrap();
         let map = store.partition_map().await.unwrap();
         let broker: Arc<dyn Broker> = Arc::new(InProcessBroker::new(&map));
-        let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
+        let same = Arc::clone(&store);
+        let shared: Arc<dyn Store> = same;
         let publisher = PublisherId(Uuid::new_v4());
         let intake = Intake::start(
             IntakeParts {
