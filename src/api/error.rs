@@ -1,7 +1,7 @@
 //! Owns the one table from errors to problem documents. Each error is logged here, once, with its causes.
 //!
 //! A handler that fails answers with the error itself, carried in the response's extensions;
-//! [`crate::api::http::edge`] turns it into a document, because only the edge knows the request.
+//! `api::http::edge` turns it into a document, because only the edge knows the request.
 
 use std::sync::Arc;
 

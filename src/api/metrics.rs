@@ -1,23 +1,13 @@
-//! Owns the names of what the api counts, and the counting.
+//! Owns the counting of answers.
 
 use axum::http::StatusCode;
-use metrics::{counter, histogram};
+use metrics::counter;
 
-use crate::runtime::clock::Stopwatch;
-
-/// Requests answered, by route pattern and status.
-pub const HTTP_REQUESTS_TOTAL: &str = "hpts_http_requests_total";
-/// Seconds from a parsed write to its durable acceptance.
-pub const ACCEPT_SECONDS: &str = "hpts_accept_seconds";
+use crate::runtime::telemetry::HTTP_REQUESTS;
 
 /// Counts an answer.
 pub(crate) fn count_request(route: &str, status: StatusCode) {
-    counter!(HTTP_REQUESTS_TOTAL, "route" => route.to_owned(), "status" => status_label(status)).increment(1);
-}
-
-/// Records how long an acceptance took.
-pub(crate) fn record_accept(since: Stopwatch) {
-    histogram!(ACCEPT_SECONDS).record(since.elapsed());
+    counter!(HTTP_REQUESTS, "route" => route.to_owned(), "status" => status_label(status)).increment(1);
 }
 
 /// The statuses we answer with, as labels; anything else by its class.

@@ -12,7 +12,7 @@ pub mod error;
 mod http;
 pub mod intake;
 mod json;
-pub mod metrics;
+mod metrics;
 pub mod monitoring;
 pub mod openapi;
 pub mod problem;

@@ -2,9 +2,9 @@
 //!
 //! | limit | value | against |
 //! | --- | --- | --- |
-//! | connections | [`CONNECTIONS_MAX`] | exhausted descriptors; further ones wait in the backlog |
-//! | first request, TLS handshake | [`FIRST_REQUEST_WITHIN`] | silent connections |
-//! | head of a request | [`HEAD_WITHIN`], 256 headers, 96 KiB buffer | slow and giant heads; the edge refuses over 100 and 64 KiB with a document |
+//! | connections | 8192 | exhausted descriptors; further ones wait in the backlog |
+//! | first request, TLS handshake | 15 s | silent connections |
+//! | head of a request | 10 s, 256 headers, 96 KiB buffer | slow and giant heads; the edge refuses over 100 and 64 KiB with a document |
 //! | HTTP/2 | 256 streams, 64 KiB header list, 64 resets pending, ping every 20 s | stream and reset floods, dead peers |
 //!
 //! When the process stops, no connection is accepted any more, each one finishes the requests it has and closes.
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::HOST;
+use axum::http::header::{CONNECTION, HOST, HeaderValue, TRANSFER_ENCODING};
 use axum::http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::rt::{Executor, Read, Write};
@@ -185,10 +185,20 @@ where
     }
 }
 
+/// Answers one request.
+///
+/// hyper drops a Content-Length that stands beside a Transfer-Encoding before we see it. The two together may mean
+/// that a proxy in front framed the request otherwise (request smuggling), so a connection ends with every chunked
+/// request: nothing that follows on it is believed. Callers that reuse connections send a Content-Length.
 async fn answer(router: Router, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let is_http1_1 = request.version() == Version::HTTP_11;
     if is_http1_1 && request.headers().get_all(HOST).iter().count() != 1 && request.uri().authority().is_none() {
         request.extensions_mut().insert(ProtocolFault("HTTP/1.1 needs exactly one Host header"));
     }
-    router.oneshot(request.map(Body::new)).await
+    let ends_here = is_http1_1 && request.headers().contains_key(TRANSFER_ENCODING);
+    let mut response = router.oneshot(request.map(Body::new)).await?;
+    if ends_here {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }

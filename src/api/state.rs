@@ -18,6 +18,7 @@ use crate::core::ids::{EventId, PublisherId};
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
 use crate::runtime::lifecycle::Lifecycle;
+use crate::runtime::telemetry::{GIT_SHA, VERSION};
 use crate::store::Store;
 
 /// How the api is set up.
@@ -50,8 +51,8 @@ impl Default for ApiSettings {
             audience: "hpts-api".to_owned(),
             external_jwks_url: None,
             rate_limit_per_second: None,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            git_sha: "unknown".to_owned(),
+            version: VERSION.to_owned(),
+            git_sha: GIT_SHA.to_owned(),
         }
     }
 }

@@ -14,7 +14,7 @@ pub struct Caller {
     pub client_id: String,
     /// What he may do.
     pub scopes: ScopeSet,
-    /// When the token ends.
+    /// When the token ends, with the leeway for clocks that differ.
     pub(crate) expires: Timestamp,
 }
 

@@ -142,7 +142,7 @@ fn check_parties(claims: &Claims, parties: &Parties) -> Result<(), AuthError> {
     if is_for_us { Ok(()) } else { Err(AuthError::InvalidToken("it is for another audience")) }
 }
 
-/// Checks the times; answers when the token ends.
+/// Checks the times; answers when the token ends, leeway included.
 fn check_times(claims: &Claims, now: i64) -> Result<Timestamp, AuthError> {
     let bad = AuthError::InvalidToken;
     let number = |claim: &Option<Value>, why| match claim {
@@ -162,10 +162,11 @@ fn check_times(claims: &Claims, now: i64) -> Result<Timestamp, AuthError> {
     {
         return Err(bad("it lives too long"));
     }
-    if expires.saturating_add(LEEWAY_SECONDS) <= now {
+    let end = expires.saturating_add(LEEWAY_SECONDS);
+    if end <= now {
         return Err(AuthError::Expired);
     }
-    Timestamp::from_micros(expires.saturating_mul(1_000_000)).ok_or(bad("exp is not an instant"))
+    Timestamp::from_micros(end.saturating_mul(1_000_000)).ok_or(bad("exp is not an instant"))
 }
 
 fn caller(claims: &Claims, expires: Timestamp) -> Result<Caller, AuthError> {
@@ -231,7 +232,7 @@ mod tests {
         let token = sign(keys.signer.as_ref().unwrap(), &parties(), ("demo", tenant()), scopes, now()).unwrap();
         let caller = verify(&token, &kid_of(&token).unwrap(), &keys, &parties(), now()).unwrap();
         assert_eq!((caller.tenant, caller.client_id.as_str(), caller.scopes), (tenant(), "demo", scopes));
-        assert_eq!(caller.expires.micros(), (NOW + 3600) * 1_000_000);
+        assert_eq!(caller.expires.micros(), (NOW + 3630) * 1_000_000);
     }
 
     #[test]

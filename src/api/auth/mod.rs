@@ -2,7 +2,7 @@
 //!
 //! The built-in issuer signs ES256 tokens with keys that every api process reads from the store, so a token of one
 //! process is good at all of them. A token is verified once and then known by its hash for at most
-//! [`verifier::LOOKED_AT_AGAIN_AFTER`], so that a disabled client is out within that time.
+//! a minute, so that a disabled client is out within that time.
 
 mod caller;
 mod claims;

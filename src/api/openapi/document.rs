@@ -1,7 +1,11 @@
 //! Owns the document itself and the page that shows it.
 
-use axum::Json;
+use std::sync::LazyLock;
+
 use axum::Router;
+use axum::body::Bytes;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use utoipa::openapi::security::{ClientCredentials, Flow, OAuth2, Scopes, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -48,9 +52,12 @@ impl Modify for TokenScheme {
     }
 }
 
+/// The document's bytes, made once: it is asked for without a token.
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| ApiDoc::openapi().to_json().unwrap_or_default().into());
+
 /// `GET /openapi.json`.
-pub(crate) async fn openapi_json() -> Json<utoipa::openapi::OpenApi> {
-    Json(ApiDoc::openapi())
+pub(crate) async fn openapi_json() -> Response {
+    ([(CONTENT_TYPE, "application/json")], DOCUMENT.clone()).into_response()
 }
 
 /// The page at `/docs`.

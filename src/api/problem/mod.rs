@@ -4,6 +4,7 @@
 mod code;
 mod document;
 pub(crate) mod page;
+mod rows;
 
 pub use code::ProblemCode;
 pub(crate) use document::PROBLEM_JSON;

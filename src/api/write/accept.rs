@@ -23,7 +23,6 @@ use serde_json::{Map, Value};
 use crate::api::error::{ApiError, id_field};
 use crate::api::http::prefer::Prefer;
 use crate::api::intake::Accepted;
-use crate::api::metrics;
 use crate::api::state::ApiState;
 use crate::api::waiting_room::Seat;
 use crate::api::write::request::WriteRequest;
@@ -31,7 +30,6 @@ use crate::core::event::{Command, Decision, EventKind, Fingerprint, NewEvent, de
 use crate::core::ids::EventId;
 use crate::core::ledger::{Finished, answer};
 use crate::core::time::Timestamp;
-use crate::runtime::clock::Stopwatch;
 use crate::store::KnownEvent;
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -51,16 +49,14 @@ pub(crate) async fn accept_and_answer(
     command: Command,
 ) -> Result<Response, ApiError> {
     let id = state.intake().next_id();
-    let incoming = (command.clone(), Fingerprint::of(&command));
     let (tenant, actor) = (request.caller.tenant, request.caller.client_id.clone());
     let event = NewEvent::of_caller(id, tenant, request.key, command, state.publisher(), actor);
+    let incoming = (event.command.clone(), event.fingerprint);
     let brought = Brought { id, kind: event.kind };
     let wait = request.prefer.wait(state.settings().wait_default);
     let seat = (!wait.is_zero()).then(|| state.waiting_room().enter(id));
-    let stopwatch = Stopwatch::start();
     match state.intake().accept(event).await? {
         Accepted::New { accepted_at, .. } => {
-            metrics::record_accept(stopwatch);
             let response = match result_in_time(state, seat, wait).await {
                 Some(finished) => finished_answer(state, brought, &finished, StatusCode::CREATED)?,
                 None => unfinished_answer(state, brought, accepted_at),
