@@ -19,17 +19,8 @@ mod target;
 mod tests;
 mod token;
 
-use clap::Subcommand;
-
 pub use link::LinkError;
-pub use single::{BenchSingle, single};
-
-/// What to measure.
-#[derive(Debug, Subcommand)]
-pub enum BenchCommand {
-    /// Single payments, each in a request of its own that waits for its result.
-    Single(BenchSingle),
-}
+pub use single::{BenchSingle, run};
 
 /// Why there is no good measurement.
 #[derive(Debug, thiserror::Error)]
@@ -109,15 +100,5 @@ impl BenchError {
             | Self::Generator(_)
             | Self::Histogram => 1,
         }
-    }
-}
-
-/// Measures, and prints the result.
-///
-/// # Errors
-/// See [`BenchError`]; [`BenchError::NotGood`] after the result was printed.
-pub async fn run(command: BenchCommand) -> Result<(), BenchError> {
-    match command {
-        BenchCommand::Single(arguments) => single(arguments).await,
     }
 }

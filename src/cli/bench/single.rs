@@ -78,7 +78,7 @@ pub struct BenchSingle {
 ///
 /// # Errors
 /// See [`BenchError`]; [`BenchError::NotGood`] after the report was printed.
-pub async fn single(arguments: BenchSingle) -> Result<(), BenchError> {
+pub async fn run(arguments: BenchSingle) -> Result<(), BenchError> {
     let report = measure(&arguments).await?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 
 use super::BenchError;
 use super::report::Report;
-use super::single::{BenchSingle, measure, single};
+use super::single::{BenchSingle, measure, run};
 use crate::runtime::lifecycle::Lifecycle;
 
 /// How the server misbehaves, by the number of the payment.
@@ -206,8 +206,8 @@ async fn a_server_that_closes_after_each_answer_costs_no_retry() {
 #[tokio::test]
 async fn one_other_answer_makes_the_run_not_good() {
     let server = Server::start(Manner::Refuses).await;
-    let run = ["--connections", "2", "--payments", "50", "--warmup-seconds", "0", "--json"];
-    let error = single(server.arguments(&run)).await.unwrap_err();
+    let line = ["--connections", "2", "--payments", "50", "--warmup-seconds", "0", "--json"];
+    let error = run(server.arguments(&line)).await.unwrap_err();
     assert_eq!((matches!(error, BenchError::NotGood), error.exit_code()), (true, 3));
 }
 
