@@ -1,5 +1,10 @@
-//! Integration tests: the library from outside.
+//! Integration tests: real stores, real brokers, real processes; one module per part.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a test that is wrong fails")]
 
-#![expect(clippy::unwrap_used, reason = "a test that fails says so by a panic")]
-
+mod broker;
 mod oracles;
+mod processes;
+mod store;
+mod support;
+mod tidy;

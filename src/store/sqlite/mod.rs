@@ -1,1 +1,280 @@
-//! SQLite.
+//! Owns the embedded store: one SQLite file, one process.
+//!
+//! - **One writer.** [`writer`] holds the only connection that writes, and commits each job by itself, waiting for the
+//!   disk (`synchronous=FULL`). What gathers while it works is the next batch. No lock is ever waited for inside the
+//!   process, and `BEGIN IMMEDIATE` keeps an operator's command in another process out.
+//! - **A few readers**, read-only, each call in one snapshot of the log.
+//! - **Sets, not rows.** A statement takes all its rows as one JSON array; a batch costs a fixed number of statements,
+//!   because every statement crosses to SQLite's own thread and back.
+//! - **Dropping a future stops nothing.** Jobs run in the writer's task, reads in tasks of their own.
+//! - **Sums of 128 bits** are decimal text, added up in Rust by the one writer.
+//! - Instants come from [`Clock`], read when the writer gets to the job, so they rise with the order of commits.
+
+mod accept;
+mod admin;
+mod beats;
+mod connect;
+mod error;
+mod loans;
+mod params;
+mod parking;
+mod post;
+mod records;
+mod rows;
+mod schema;
+mod statements;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod writer;
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use chrono::NaiveDate;
+use futures::future::BoxFuture;
+use sqlx::{SqliteConnection, SqlitePool};
+use tokio_util::task::TaskTracker;
+
+use crate::core::event::NewEvent;
+use crate::core::ids::{EventId, LoanKey, PublisherId, Seq, TenantId, WorkerId};
+use crate::core::ledger::{AccountCode, Layer};
+use crate::core::money::Currency;
+use crate::core::slot::PartitionMap;
+use crate::core::time::Timestamp;
+use crate::runtime::clock::Clock;
+use crate::store::{
+    Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EventRecord, Fold, HoldRequest, LoanBalances,
+    LoanRecord, ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, SchemaState,
+    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, VerifyReport, WorkerBeat,
+    WorkerView,
+};
+
+pub use statements::STATEMENTS;
+
+use error::store_error;
+use loans::AccountQuestion;
+use writer::Writer;
+
+/// The store in a file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    clock: Clock,
+    writer: Writer,
+    readers: SqlitePool,
+    tasks: TaskTracker,
+}
+
+impl SqliteStore {
+    /// Opens the database file, and makes it if there is none. [`Store::migrate`] brings its schema up.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the file cannot be opened or is no database.
+    pub async fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
+        let tasks = TaskTracker::new();
+        let (writer, task) = Writer::open(connect::writer_options(path)).await?;
+        // Nobody waits for the handle: the task ends when the store is closed or dropped.
+        drop(tasks.spawn(task));
+        Ok(Self { clock, writer, readers: connect::readers(path), tasks })
+    }
+
+    /// Runs reads in a task of their own, in one snapshot.
+    async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let readers = self.readers.clone();
+        let reading = self.tasks.spawn(async move {
+            let mut tx = readers.begin().await.map_err(store_error)?;
+            let value = work(&mut tx).await?;
+            tx.commit().await.map_err(store_error)?;
+            Ok(value)
+        });
+        reading.await.map_err(|error| StoreError::Broken(format!("a read ended early: {error}")))?
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn migrate(&self, partitions: u16) -> Result<(), StoreError> {
+        let clock = self.clock.clone();
+        self.writer.run("migrate", move |db| Box::pin(schema::migrate(db, partitions, clock.now()))).await
+    }
+
+    async fn schema_state(&self) -> Result<SchemaState, StoreError> {
+        self.read(|db| Box::pin(schema::state(db))).await
+    }
+
+    async fn partition_map(&self) -> Result<PartitionMap, StoreError> {
+        self.read(|db| Box::pin(schema::partition_map(db))).await
+    }
+
+    async fn accept(&self, publisher: PublisherId, events: Vec<NewEvent>) -> Result<Vec<Acceptance>, StoreError> {
+        let clock = self.clock.clone();
+        self.writer.run("accept", move |db| Box::pin(accept::accept(db, publisher, events, clock.now()))).await
+    }
+
+    async fn post_batch(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {
+        let clock = self.clock.clone();
+        let post =
+            self.writer.run_timed("post_batch", move |db| Box::pin(post::post_batch(db, work, fold, clock.now())));
+        let (mut batch, frame) = post.await?;
+        batch.times.begin = frame.begin;
+        batch.times.commit = frame.commit;
+        Ok(batch)
+    }
+
+    async fn park(&self, request: ParkRequest) -> Result<i32, StoreError> {
+        let clock = self.clock.clone();
+        self.writer.run("park", move |db| Box::pin(parking::park(db, request, clock.now()))).await
+    }
+
+    async fn hold(&self, request: HoldRequest) -> Result<Vec<SweepCandidate>, StoreError> {
+        let clock = self.clock.clone();
+        self.writer.run("hold", move |db| Box::pin(parking::hold(db, request, clock.now()))).await
+    }
+
+    async fn event(&self, tenant: TenantId, id: EventId) -> Result<Option<EventRecord>, StoreError> {
+        self.read(move |db| Box::pin(records::event(db, tenant, id))).await
+    }
+
+    async fn event_of_key(&self, tenant: TenantId, key: &str) -> Result<Option<EventRecord>, StoreError> {
+        let key = key.to_owned();
+        self.read(move |db| Box::pin(records::event_of_key(db, tenant, key))).await
+    }
+
+    async fn payments(&self, tenant: TenantId, filter: PaymentsFilter) -> Result<PaymentsPage, StoreError> {
+        self.read(move |db| Box::pin(records::payments(db, tenant, filter))).await
+    }
+
+    async fn loan(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<LoanRecord>, StoreError> {
+        self.read(move |db| Box::pin(loans::loan(db, tenant, loan))).await
+    }
+
+    async fn loan_balances(
+        &self,
+        tenant: TenantId,
+        loan: LoanKey,
+        as_of: NaiveDate,
+    ) -> Result<Option<LoanBalances>, StoreError> {
+        self.read(move |db| Box::pin(loans::loan_balances(db, tenant, loan, as_of))).await
+    }
+
+    async fn loan_entries(
+        &self,
+        tenant: TenantId,
+        loan: LoanKey,
+        page: EntriesPage,
+    ) -> Result<Option<Vec<EventRecord>>, StoreError> {
+        self.read(move |db| Box::pin(loans::loan_entries(db, tenant, loan, page))).await
+    }
+
+    async fn account_totals(
+        &self,
+        tenant: TenantId,
+        account: AccountCode,
+        currency: Currency,
+        layer: Layer,
+        as_of: NaiveDate,
+    ) -> Result<AccountTotals, StoreError> {
+        let question = AccountQuestion { tenant, account, currency, layer, as_of };
+        self.read(move |db| Box::pin(loans::account_totals(db, question))).await
+    }
+
+    async fn position(&self, tenant: TenantId, loan: LoanKey, seq: Seq) -> Result<i64, StoreError> {
+        self.read(move |db| Box::pin(records::position(db, tenant, loan, seq))).await
+    }
+
+    async fn finished(&self, ids: Vec<EventId>) -> Result<Vec<EventRecord>, StoreError> {
+        self.read(move |db| Box::pin(records::finished(db, ids))).await
+    }
+
+    async fn publisher_beat(&self, beat: PublisherBeat) -> Result<(), StoreError> {
+        let clock = self.clock.clone();
+        self.writer.run("publisher_beat", move |db| Box::pin(beats::publisher_beat(db, beat, clock.now()))).await
+    }
+
+    async fn worker_beat(&self, beat: WorkerBeat) -> Result<WorkerView, StoreError> {
+        let clock = self.clock.clone();
+        self.writer.run("worker_beat", move |db| Box::pin(beats::worker_beat(db, beat, clock.now()))).await
+    }
+
+    async fn worker_gone(&self, worker: WorkerId) -> Result<(), StoreError> {
+        self.writer.run("worker_gone", move |db| Box::pin(beats::worker_gone(db, worker))).await
+    }
+
+    async fn sweep(&self, plan: SweepPlan) -> Result<Option<SweepRound>, StoreError> {
+        let (now, asked) = (self.now(), plan.clone());
+        let lease =
+            self.writer.run("take_lease", move |db| Box::pin(async move { sweep::take_lease(db, &asked, now).await }));
+        let Some(lease) = lease.await? else {
+            return Ok(None);
+        };
+        let asked = plan.clone();
+        let look = self.read(move |db| Box::pin(async move { sweep::look(db, &asked, lease, now).await })).await?;
+        if let Some(mark) = look.mark {
+            let worker = plan.worker;
+            self.writer.run("move_mark", move |db| Box::pin(sweep::move_mark(db, worker, lease, mark))).await?;
+        }
+        Ok(Some(look.round))
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        let now = self.now();
+        self.read(move |db| Box::pin(sweep::counts(db, now))).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        let clock = self.clock.clone();
+        self.read(move |db| Box::pin(admin::now(db, clock))).await
+    }
+
+    async fn create_tenant(&self, tenant: TenantRecord) -> Result<bool, StoreError> {
+        let now = self.now();
+        self.writer.run("create_tenant", move |db| Box::pin(admin::create_tenant(db, tenant, now))).await
+    }
+
+    async fn tenant(&self, id: TenantId) -> Result<Option<TenantRecord>, StoreError> {
+        self.read(move |db| Box::pin(admin::tenant_of_id(db, id))).await
+    }
+
+    async fn tenants(&self) -> Result<Vec<TenantRecord>, StoreError> {
+        self.read(|db| Box::pin(admin::tenants(db))).await
+    }
+
+    async fn create_client(&self, client: ClientRecord) -> Result<bool, StoreError> {
+        let now = self.now();
+        self.writer.run("create_client", move |db| Box::pin(admin::create_client(db, client, now))).await
+    }
+
+    async fn client(&self, client_id: &str) -> Result<Option<ClientRecord>, StoreError> {
+        let client_id = client_id.to_owned();
+        self.read(move |db| Box::pin(admin::client(db, client_id))).await
+    }
+
+    async fn add_signing_key(&self, key: SigningKeyRecord, only_if_none: bool) -> Result<(), StoreError> {
+        self.writer.run("add_signing_key", move |db| Box::pin(admin::add_signing_key(db, key, only_if_none))).await
+    }
+
+    async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError> {
+        self.read(|db| Box::pin(admin::signing_keys(db))).await
+    }
+
+    async fn verify(&self) -> Result<VerifyReport, StoreError> {
+        self.read(|db| Box::pin(verify::verify(db))).await
+    }
+
+    async fn close(&self) {
+        // Readers first: the log can only be emptied when nobody reads it.
+        self.readers.close().await;
+        self.writer.close().await;
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}

@@ -1,0 +1,168 @@
+//! Owns the intake's transaction: rows in the order given, a taken key answered with what took it, the publisher's
+//! totals raised.
+//!
+//! Two statements where all is new, and the totals' two; a third reads the events whose keys were taken.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sqlx::SqliteConnection;
+
+use crate::core::event::{AcceptedEvent, NewEvent};
+use crate::core::ids::{EventId, KeyHash, PublisherId, Seq, TenantId};
+use crate::core::money::Minor;
+use crate::core::time::Timestamp;
+use crate::store::sqlite::error::store_error;
+use crate::store::sqlite::params::{EventRow, Hex, PublisherTotalRow, hex_id, json};
+use crate::store::sqlite::rows::{
+    broken, decode_event, decode_posting, decode_stage, event_columns, get, id, posting_columns, sum, tenant,
+};
+use crate::store::{Acceptance, KnownEvent, StoreError};
+
+/// `seq` is the row's place in the table: `ORDER BY place` is what numbers events in the order given. A macro, because
+/// system events go in with the same columns but no conflict clause.
+macro_rules! insert_events {
+    () => {
+        "INSERT INTO events (id, tenant, kind, loan_key, loan_id, borrower_id, amount_minor, currency, effective_date,
+            source_method, external_ref, metadata, details, idempotency_key, key_hash, fingerprint, cause_seq,
+            group_seq, leg, batch_id, row_no, slot, publisher, actor, accepted_at)
+        SELECT unhex(row ->> 'id'), unhex(row ->> 'tenant'), row ->> 'kind', unhex(row ->> 'loan_key'),
+            unhex(row ->> 'loan_id'), unhex(row ->> 'borrower_id'), row ->> 'amount_minor', row ->> 'currency',
+            row ->> 'effective_date', row ->> 'source_method', row ->> 'external_ref', row ->> 'metadata',
+            row ->> 'details', row ->> 'idempotency_key', unhex(row ->> 'key_hash'), unhex(row ->> 'fingerprint'),
+            row ->> 'cause_seq', row ->> 'group_seq', row ->> 'leg', unhex(row ->> 'batch_id'), row ->> 'row_no',
+            row ->> 'slot', unhex(row ->> 'publisher'), row ->> 'actor', ?2
+        FROM (SELECT key AS place, value AS row FROM jsonb_each(?1))
+        WHERE true
+        ORDER BY place"
+    };
+}
+pub(super) use insert_events;
+
+pub(super) const ACCEPT_EVENTS: &str =
+    concat!(insert_events!(), " ON CONFLICT (key_hash) DO NOTHING RETURNING seq, id");
+
+/// The events that hold these keys, with how far they have come.
+pub(super) const EVENTS_OF_KEYS: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    ", ",
+    posting_columns!(),
+    ", coalesce(p.outcome, CASE WHEN k.parked_at IS NOT NULL THEN 'parked' WHEN h.loan_key IS NOT NULL THEN 'held'
+        ELSE 'accepted' END) AS stage
+    FROM jsonb_each(?1) AS wanted
+    JOIN events AS e ON e.key_hash = unhex(wanted.value)
+    LEFT JOIN postings AS p ON p.event_seq = e.seq
+    LEFT JOIN parked AS k ON k.event_seq = e.seq
+    LEFT JOIN holds AS h ON h.loan_key = e.loan_key"
+);
+
+/// Acceptance is a sign of life, too.
+pub(super) const TOUCH_PUBLISHER: &str = "
+    INSERT INTO publishers (publisher, beat_at) VALUES (?1, ?2)
+    ON CONFLICT (publisher) DO UPDATE SET beat_at = max(beat_at, excluded.beat_at)";
+
+pub(super) const PUBLISHER_TOTALS: &str = "SELECT tenant, accepted, amount FROM publisher_totals WHERE publisher = ?1";
+
+/// The sums come whole: 128 bits are added up in Rust, by the one writer.
+pub(super) const SET_PUBLISHER_TOTALS: &str = "
+    INSERT INTO publisher_totals (publisher, tenant, accepted, amount)
+    SELECT ?1, unhex(value ->> 'tenant'), value ->> 'accepted', value ->> 'amount' FROM jsonb_each(?2) WHERE true
+    ON CONFLICT (publisher, tenant) DO UPDATE SET accepted = excluded.accepted, amount = excluded.amount";
+
+/// Accepts events; see [`crate::store::Store::accept`].
+pub(super) async fn accept(
+    db: &mut SqliteConnection,
+    publisher: PublisherId,
+    events: Vec<NewEvent>,
+    now: Timestamp,
+) -> Result<Vec<Acceptance>, StoreError> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<EventRow> = events.iter().map(EventRow::from).collect();
+    let insert = sqlx::query(ACCEPT_EVENTS).bind(json(&rows)?).bind(now.micros());
+    let inserted = insert.fetch_all(&mut *db).await.map_err(store_error)?;
+    let mut seqs = HashMap::with_capacity(inserted.len());
+    for row in &inserted {
+        seqs.insert(EventId(id(row, "id")?), Seq(get(row, "seq")?));
+    }
+    let fresh: Vec<&NewEvent> = events.iter().filter(|event| seqs.contains_key(&event.id)).collect();
+    raise_totals(db, publisher, &fresh, now).await?;
+    let taken: Vec<&NewEvent> = events.iter().filter(|event| !seqs.contains_key(&event.id)).collect();
+    let mut known = if taken.is_empty() { HashMap::new() } else { known_events(db, &taken).await? };
+    events
+        .iter()
+        .map(|event| match seqs.get(&event.id) {
+            Some(seq) => Ok(Acceptance::New { seq: *seq, accepted_at: now }),
+            None => acceptance_of_known(event, known.remove(&event.key_hash)),
+        })
+        .collect()
+}
+
+/// A key that was taken: by this very event, in a call whose outcome the caller never learned, or by another.
+fn acceptance_of_known(event: &NewEvent, known: Option<KnownEvent>) -> Result<Acceptance, StoreError> {
+    let known = known.ok_or_else(|| broken("a key is taken by no event"))?;
+    let first = &known.event.event;
+    if first.tenant != event.tenant || first.key != event.key {
+        return Err(broken("two keys have one hash"));
+    }
+    if first.id == event.id {
+        return Ok(Acceptance::New { seq: known.event.seq, accepted_at: known.event.accepted_at });
+    }
+    Ok(Acceptance::Known(Box::new(known)))
+}
+
+async fn known_events(
+    db: &mut SqliteConnection,
+    events: &[&NewEvent],
+) -> Result<HashMap<KeyHash, KnownEvent>, StoreError> {
+    let keys: Vec<_> = events.iter().map(|event| Hex(event.key_hash.bytes())).collect();
+    let rows = sqlx::query(EVENTS_OF_KEYS).bind(json(&keys)?).fetch_all(db).await.map_err(store_error)?;
+    rows.iter()
+        .map(|row| {
+            let event: AcceptedEvent = decode_event(row)?;
+            let posting = decode_posting(row, event.event.id)?;
+            Ok((event.event.key_hash, KnownEvent { stage: decode_stage(row)?, posting, event }))
+        })
+        .collect()
+}
+
+async fn raise_totals(
+    db: &mut SqliteConnection,
+    publisher: PublisherId,
+    fresh: &[&NewEvent],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let by_publisher = sqlx::query(PUBLISHER_TOTALS).bind(publisher.0);
+    let rows = by_publisher.fetch_all(&mut *db).await.map_err(store_error)?;
+    if rows.is_empty() {
+        let touch = sqlx::query(TOUCH_PUBLISHER).bind(publisher.0).bind(now.micros());
+        touch.execute(&mut *db).await.map_err(store_error)?;
+    }
+    let mut before: HashMap<TenantId, (i64, i128)> = HashMap::new();
+    for row in &rows {
+        before.insert(tenant(row)?, (get(row, "accepted")?, sum(row, "amount")?));
+    }
+    let mut totals: BTreeMap<TenantId, (i64, i128)> = BTreeMap::new();
+    for event in fresh {
+        let total =
+            totals.entry(event.tenant).or_insert_with(|| before.get(&event.tenant).copied().unwrap_or_default());
+        let amount = i128::from(event.command.amount().map_or(0, Minor::units));
+        total.0 = total.0.checked_add(1).ok_or_else(|| broken("publisher_totals.accepted"))?;
+        total.1 = total.1.checked_add(amount).ok_or_else(|| broken("publisher_totals.amount"))?;
+    }
+    let rows: Vec<PublisherTotalRow> = totals
+        .into_iter()
+        .map(|(tenant, (accepted, amount))| PublisherTotalRow {
+            tenant: hex_id(tenant.0),
+            accepted,
+            amount: amount.to_string(),
+        })
+        .collect();
+    let set = sqlx::query(SET_PUBLISHER_TOTALS).bind(publisher.0).bind(json(&rows)?);
+    set.execute(db).await.map_err(store_error)?;
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! Owns reads of loans and of the accounts.
+
+use chrono::NaiveDate;
+use sqlx::SqliteConnection;
+
+use crate::core::event::EventKind;
+use crate::core::ids::{LoanKey, TenantId};
+use crate::core::ledger::{AccountCode, Layer};
+use crate::core::loan::Balances;
+use crate::core::money::{AmountOverflow, Currency};
+use crate::store::sqlite::error::store_error;
+use crate::store::sqlite::params::json;
+use crate::store::sqlite::post::movements_after;
+use crate::store::sqlite::records::{decode_records, select_records, stage};
+use crate::store::sqlite::rows::{
+    broken, decode_loan, event_columns, get, instant, loan_columns, posting_columns, sum,
+};
+use crate::store::{AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanRecord, StoreError};
+
+pub(super) const LOAN: &str = concat!(
+    "SELECT ",
+    loan_columns!(),
+    ", h.loan_key IS NOT NULL AS on_hold
+    FROM loans AS l LEFT JOIN holds AS h ON h.loan_key = l.loan_key
+    WHERE l.tenant = ?1 AND l.loan_key = ?2 AND l.version > 0"
+);
+
+/// Instants rise with the versions, so the last entry by the date is the first from behind.
+pub(super) const LAST_ACTIVITY: &str = "
+    SELECT posted_at FROM postings
+    WHERE loan_key = ?1 AND loan_version > 0 AND effective_date <= ?2 AND amounts <> '[]'
+    ORDER BY loan_version DESC LIMIT 1";
+
+pub(super) const LOAN_ENTRIES: &str = concat!(
+    select_records!("postings AS p INDEXED BY postings_loan_version JOIN events AS e ON e.seq = p.event_seq"),
+    " WHERE e.tenant = ?1 AND p.loan_key = ?2 AND p.loan_version > ?3 AND p.amounts <> '[]'
+        AND (?4 IS NULL OR p.effective_date >= ?4) AND (?5 IS NULL OR p.effective_date <= ?5)
+        AND (?6 IS NULL OR e.kind IN (SELECT value FROM json_each(?6)))
+    ORDER BY p.loan_version LIMIT ?7"
+);
+
+pub(super) const ACCOUNT_TOTALS: &str = "
+    SELECT debits, credits FROM account_totals
+    WHERE tenant = ?1 AND account = ?2 AND currency = ?3 AND layer = ?4 AND booking_date <= ?5";
+
+/// A tenant's loan.
+pub(super) async fn loan(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    loan: LoanKey,
+) -> Result<Option<LoanRecord>, StoreError> {
+    let query = sqlx::query(LOAN).bind(tenant.0).bind(loan.bytes().to_vec());
+    let Some(row) = query.fetch_optional(db).await.map_err(store_error)? else {
+        return Ok(None);
+    };
+    let (loan_number, on_hold) = (get(&row, "loan_number")?, get(&row, "on_hold")?);
+    Ok(Some(LoanRecord { state: decode_loan(&row)?, loan_number, on_hold }))
+}
+
+/// A loan's balances on a date: today's, without what counts from later days.
+pub(super) async fn loan_balances(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    key: LoanKey,
+    as_of: NaiveDate,
+) -> Result<Option<LoanBalances>, StoreError> {
+    let Some(record) = loan(db, tenant, key).await? else {
+        return Ok(None);
+    };
+    let days = movements_after(db, &[(key, as_of)]).await?.remove(&key).unwrap_or_default();
+    let mut balances = record.state.balances;
+    for day in days {
+        let before: Result<Balances, AmountOverflow> = balances.minus(&day.movement);
+        balances = before.map_err(|error| StoreError::Broken(error.to_string()))?;
+    }
+    let last = sqlx::query(LAST_ACTIVITY).bind(key.bytes().to_vec()).bind(as_of.to_string());
+    let last = last.fetch_optional(db).await.map_err(store_error)?;
+    let last_activity_at = last.as_ref().map(|row| instant(row, "posted_at")).transpose()?;
+    Ok(Some(LoanBalances { balances, currency: record.state.currency, last_activity_at }))
+}
+
+/// A page of a loan's entries.
+pub(super) async fn loan_entries(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    key: LoanKey,
+    page: EntriesPage,
+) -> Result<Option<Vec<EventRecord>>, StoreError> {
+    if loan(db, tenant, key).await?.is_none() {
+        return Ok(None);
+    }
+    let kinds = page.event_type.map(|event_type| {
+        let of_type = EventKind::ALL.into_iter().filter(|kind| kind.event_type() == event_type);
+        json(&of_type.map(EventKind::as_str).collect::<Vec<_>>())
+    });
+    let rows = sqlx::query(LOAN_ENTRIES)
+        .bind(tenant.0)
+        .bind(key.bytes().to_vec())
+        .bind(page.after_version)
+        .bind(page.from.map(|date| date.to_string()))
+        .bind(page.to.map(|date| date.to_string()))
+        .bind(kinds.transpose()?)
+        .bind(page.limit.saturating_add(1));
+    decode_records(&rows.fetch_all(db).await.map_err(store_error)?).map(Some)
+}
+
+/// Which sums to add up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AccountQuestion {
+    pub(super) tenant: TenantId,
+    pub(super) account: AccountCode,
+    pub(super) currency: Currency,
+    pub(super) layer: Layer,
+    pub(super) as_of: NaiveDate,
+}
+
+/// Debits and credits of an account by a date.
+pub(super) async fn account_totals(
+    db: &mut SqliteConnection,
+    of: AccountQuestion,
+) -> Result<AccountTotals, StoreError> {
+    let rows = sqlx::query(ACCOUNT_TOTALS)
+        .bind(of.tenant.0)
+        .bind(of.account.number())
+        .bind(of.currency.code().to_owned())
+        .bind(of.layer.as_str())
+        .bind(of.as_of.to_string());
+    let rows = rows.fetch_all(db).await.map_err(store_error)?;
+    let mut totals = AccountTotals::default();
+    for row in &rows {
+        let too_much = || broken("a total leaves 128 bits");
+        totals.debits = totals.debits.checked_add(sum(row, "debits")?).ok_or_else(too_much)?;
+        totals.credits = totals.credits.checked_add(sum(row, "credits")?).ok_or_else(too_much)?;
+    }
+    Ok(totals)
+}

@@ -1,0 +1,120 @@
+//! Owns the loans of a batch: the rows that are there, and new rows where an event opens a loan.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use sqlx::SqliteConnection;
+
+use crate::core::event::AcceptedEvent;
+use crate::core::ids::LoanKey;
+use crate::core::loan::LoanState;
+use crate::store::StoreError;
+use crate::store::sqlite::error::store_error;
+use crate::store::sqlite::params::{OpeningRow, json, loan_keys};
+use crate::store::sqlite::post::sort::Sorted;
+use crate::store::sqlite::rows::{bytes, decode_event, decode_loan, event_columns, loan_columns};
+
+pub(in crate::store::sqlite) const LOANS_TO_POST: &str = concat!(
+    "SELECT ",
+    loan_columns!(),
+    " FROM jsonb_each(?1) AS wanted JOIN loans AS l ON l.loan_key = unhex(wanted.value)"
+);
+
+/// The first unposted event that opens each of these loans.
+pub(in crate::store::sqlite) const OPENING_EVENTS: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM jsonb_each(?1) AS wanted
+    JOIN events AS e ON e.seq = (
+        SELECT opening.seq FROM events AS opening
+        WHERE opening.loan_key = unhex(wanted.value) AND opening.slot IS NOT NULL
+            AND opening.kind IN ('loan_opened', 'disbursement')
+            AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = opening.seq)
+        ORDER BY opening.seq LIMIT 1)"
+);
+
+/// In key order, as everywhere. Nothing is inserted where the loan number belongs to another loan.
+pub(in crate::store::sqlite) const INSERT_OPENING: &str = "
+    INSERT INTO loans (loan_key, tenant, loan_id, loan_number, loan_number_comparable, borrower_id, currency, opened_on,
+        status, fees_minor, interest_minor, principal_minor, suspense_minor, waterfall, version, last_posted_seq,
+        greatest_effective_date, last_posted_at, chain_head)
+    SELECT unhex(row ->> 'loan_key'), unhex(row ->> 'tenant'), unhex(row ->> 'loan_id'), row ->> 'loan_number',
+        row ->> 'loan_number_comparable', unhex(row ->> 'borrower_id'), row ->> 'currency', row ->> 'opened_on',
+        'open', 0, 0, 0, 0, row ->> 'waterfall', 0, 0, row ->> 'opened_on', 0, zeroblob(32)
+    FROM (SELECT key AS place, value AS row FROM jsonb_each(?1))
+    WHERE true
+    ORDER BY place
+    ON CONFLICT DO NOTHING
+    RETURNING loan_key";
+
+/// Loans that no posting of this transaction opened.
+pub(in crate::store::sqlite) const DELETE_UNOPENED: &str =
+    "DELETE FROM loans WHERE version = 0 AND loan_key IN (SELECT unhex(value) FROM jsonb_each(?1))";
+
+/// A loan of the batch.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LockedLoan {
+    /// Its state; `None` where there is no loan and nothing opens one.
+    pub(super) state: Option<LoanState>,
+    /// The event that opens it, where it was missing.
+    pub(super) opening: Option<AcceptedEvent>,
+    /// Whether its number belongs to another loan.
+    pub(super) number_taken: bool,
+}
+
+pub(super) async fn lock_loans(
+    db: &mut SqliteConnection,
+    sorted: &Sorted,
+) -> Result<BTreeMap<LoanKey, LockedLoan>, StoreError> {
+    let wanted: BTreeSet<LoanKey> = sorted.to_post.iter().map(|event| event.loan_key).collect();
+    let query = sqlx::query(LOANS_TO_POST).bind(loan_keys(wanted.iter().copied())?);
+    let rows = query.fetch_all(&mut *db).await.map_err(store_error)?;
+    let mut loans = BTreeMap::new();
+    for row in &rows {
+        let state = decode_loan(row)?;
+        loans.insert(state.key, LockedLoan { state: Some(state), ..LockedLoan::default() });
+    }
+    let missing: Vec<LoanKey> = wanted.into_iter().filter(|key| !loans.contains_key(key)).collect();
+    if !missing.is_empty() {
+        open_loans(db, missing, &mut loans).await?;
+    }
+    Ok(loans)
+}
+
+async fn open_loans(
+    db: &mut SqliteConnection,
+    missing: Vec<LoanKey>,
+    loans: &mut BTreeMap<LoanKey, LockedLoan>,
+) -> Result<(), StoreError> {
+    let query = sqlx::query(OPENING_EVENTS).bind(loan_keys(missing.iter().copied())?);
+    let rows = query.fetch_all(&mut *db).await.map_err(store_error)?;
+    loans.extend(missing.into_iter().map(|key| (key, LockedLoan::default())));
+    let mut openings = BTreeMap::new();
+    for row in &rows {
+        let event = decode_event(row)?;
+        openings.insert(event.event.loan_key, (unopened(&event), event));
+    }
+    if openings.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<OpeningRow> = openings.values().map(|(state, event)| OpeningRow::new(event, state)).collect();
+    let insert = sqlx::query(INSERT_OPENING).bind(json(&rows)?);
+    let inserted = insert.fetch_all(db).await.map_err(store_error)?;
+    let inserted: HashSet<LoanKey> =
+        inserted.iter().map(|row| bytes(row, "loan_key").map(LoanKey::from_bytes)).collect::<Result<_, _>>()?;
+    for (key, (state, event)) in openings {
+        let is_opened = inserted.contains(&key);
+        let state = is_opened.then_some(state);
+        loans.insert(key, LockedLoan { state, opening: Some(event), number_taken: !is_opened });
+    }
+    Ok(())
+}
+
+fn unopened(opening: &AcceptedEvent) -> LoanState {
+    let (event, command) = (&opening.event, &opening.event.command);
+    LoanState::unopened(
+        (event.loan_key, event.tenant),
+        (command.loan_id(), command.borrower_id()),
+        command.currency(),
+        command.effective_date(),
+    )
+}

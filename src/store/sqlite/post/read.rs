@@ -1,0 +1,261 @@
+//! Owns the reads of a batch: which events it posts, fair by loan, and what moved on past days.
+
+use std::collections::{BTreeMap, HashSet};
+
+use chrono::NaiveDate;
+use serde::Serialize;
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+
+use crate::core::event::AcceptedEvent;
+use crate::core::ids::{LoanKey, Seq};
+use crate::core::ledger::LoanWork;
+use crate::core::loan::{DayMovement, Timeline};
+use crate::store::sqlite::error::store_error;
+use crate::store::sqlite::params::{Hex, json, seqs};
+use crate::store::sqlite::post::loans::LockedLoan;
+use crate::store::sqlite::post::sort::Sorted;
+use crate::store::sqlite::rows::{bytes, decode_event, decode_movement, event_columns, get};
+use crate::store::{PostWork, StoreError};
+
+/// The next unposted events of each loan, at most ?2 a loan. The inner select runs once per loan, along the index
+/// `events_loan`, and stops at its limit: a long backlog is never read whole.
+/// `+ 0` hides the limit from the planner, which would otherwise plan anew for every value.
+pub(in crate::store::sqlite) const UNPOSTED_EVENTS: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    ", k.attempts
+    FROM jsonb_each(?1) AS wanted
+    JOIN json_each((
+        SELECT json_group_array(seq) FROM (
+            SELECT waiting.seq FROM events AS waiting
+            WHERE waiting.loan_key = unhex(wanted.value ->> 'loan_key') AND waiting.seq > wanted.value ->> 'after'
+                AND waiting.slot IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = waiting.seq)
+            ORDER BY waiting.seq LIMIT ?2 + 0))) AS place
+    JOIN events AS e ON e.seq = place.value
+    LEFT JOIN parked AS k ON k.event_seq = e.seq"
+);
+
+/// Named events, unposted as far as the transaction has seen.
+pub(in crate::store::sqlite) const EVENTS_OF_SEQS: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    ", k.attempts
+    FROM jsonb_each(?1) AS wanted
+    JOIN events AS e ON e.seq = wanted.value
+    LEFT JOIN parked AS k ON k.event_seq = e.seq"
+);
+
+/// What moved on a loan after a day.
+pub(in crate::store::sqlite) const MOVEMENTS_AFTER: &str = "
+    SELECT p.loan_key, p.effective_date, p.accounts, p.amounts, p.layer
+    FROM jsonb_each(?1) AS wanted
+    JOIN postings AS p ON p.loan_key = unhex(wanted.value ->> 'loan_key') AND p.loan_version > 0
+    WHERE p.effective_date > wanted.value ->> 'date' AND p.amounts <> '[]'";
+
+/// Rounds of sharing out the batch. A round leaves something only while some loans have more events than their share
+/// and others fewer; what the last one leaves waits for the next batch.
+const ROUNDS_MAX: usize = 4;
+
+/// The events of a batch.
+#[derive(Debug, Default)]
+pub(super) struct BatchEvents {
+    /// By loan, in order of acceptance.
+    pub(super) events: BTreeMap<LoanKey, Vec<AcceptedEvent>>,
+    /// Of them those that failed before.
+    pub(super) failed_before: Vec<Seq>,
+}
+
+impl BatchEvents {
+    fn take(&mut self, row: &SqliteRow) -> Result<(LoanKey, Seq), StoreError> {
+        let event = decode_event(row)?;
+        let place = (event.event.loan_key, event.seq);
+        if get::<Option<i64>>(row, "attempts")?.is_some() {
+            self.failed_before.push(event.seq);
+        }
+        self.events.entry(place.0).or_default().push(event);
+        Ok(place)
+    }
+
+    fn taken(&self, loan: LoanKey) -> usize {
+        self.events.get(&loan).map_or(0, Vec::len)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Queue {
+    loan_key: Hex<16>,
+    after: Seq,
+    #[serde(skip)]
+    key: LoanKey,
+}
+
+/// Loans share the batch: nobody gets a second event before everybody who waits got a first.
+pub(super) async fn unposted_events(
+    db: &mut SqliteConnection,
+    work: &PostWork,
+    sorted: &Sorted,
+    loans: &BTreeMap<LoanKey, LockedLoan>,
+) -> Result<BatchEvents, StoreError> {
+    let mut batch = BatchEvents::default();
+    let mut budget = overtaken_events(db, work, sorted, loans, &mut batch).await?;
+    // In the order of the messages, so that no loan is always the last.
+    let mut seen = HashSet::new();
+    let in_order = sorted.to_post.iter().map(|event| event.loan_key).filter(|key| seen.insert(*key));
+    let mut queues: Vec<Queue> = in_order
+        .map(|key| {
+            let state = loans.get(&key).and_then(|loan| loan.state.as_ref());
+            Queue { loan_key: Hex(key.bytes()), after: state.map_or(Seq(0), |state| state.last_posted_seq), key }
+        })
+        .collect();
+    for _round in 0..ROUNDS_MAX {
+        queues.retain(|queue| batch.taken(queue.key) < work.per_loan_max);
+        queues.truncate(budget);
+        let Some(share) = budget.checked_div(queues.len()) else { break };
+        let share = share.min(work.per_loan_max);
+        budget = budget.saturating_sub(round(db, &mut queues, share, &mut batch).await?);
+    }
+    for events in batch.events.values_mut() {
+        events.sort_unstable_by_key(|event| event.seq);
+        events.truncate(work.per_loan_max);
+    }
+    Ok(batch)
+}
+
+/// One round: every queue gives at most `share`; those that gave less are empty and leave. Answers what was given.
+async fn round(
+    db: &mut SqliteConnection,
+    queues: &mut Vec<Queue>,
+    share: usize,
+    batch: &mut BatchEvents,
+) -> Result<usize, StoreError> {
+    let limit = i64::try_from(share).unwrap_or(i64::MAX);
+    let query = sqlx::query(UNPOSTED_EVENTS).bind(json(queues)?).bind(limit);
+    let rows = query.fetch_all(db).await.map_err(store_error)?;
+    let mut given: BTreeMap<LoanKey, (usize, Seq)> = BTreeMap::new();
+    for row in &rows {
+        let (key, seq) = batch.take(row)?;
+        let (count, last) = given.entry(key).or_default();
+        *count = count.saturating_add(1);
+        *last = seq.max(*last);
+    }
+    queues.retain_mut(|queue| match given.get(&queue.key) {
+        Some((count, last)) if *count >= share => {
+            queue.after = *last;
+            true
+        }
+        Some(_) | None => false,
+    });
+    Ok(rows.len())
+}
+
+/// Wanted events that a later one of their loan has overtaken. They come first, and answers how many more events the
+/// batch can take.
+async fn overtaken_events(
+    db: &mut SqliteConnection,
+    work: &PostWork,
+    sorted: &Sorted,
+    loans: &BTreeMap<LoanKey, LockedLoan>,
+    batch: &mut BatchEvents,
+) -> Result<usize, StoreError> {
+    let is_overtaken = |loan: LoanKey, seq: Seq| {
+        let state = loans.get(&loan).and_then(|loan| loan.state.as_ref());
+        state.is_some_and(|state| seq <= state.last_posted_seq)
+    };
+    let mut overtaken: Vec<Seq> =
+        sorted.to_post.iter().filter(|event| is_overtaken(event.loan_key, event.seq)).map(|event| event.seq).collect();
+    if overtaken.is_empty() {
+        return Ok(work.events_max);
+    }
+    overtaken.sort_unstable();
+    overtaken.truncate(work.events_max);
+    let rows = sqlx::query(EVENTS_OF_SEQS).bind(seqs(overtaken)?).fetch_all(db).await.map_err(store_error)?;
+    for row in &rows {
+        batch.take(row)?;
+    }
+    for events in batch.events.values_mut() {
+        events.sort_unstable_by_key(|event| event.seq);
+        events.truncate(work.per_loan_max);
+    }
+    Ok(work.events_max.saturating_sub(rows.len()))
+}
+
+/// The movements after the earliest backdated event of each loan that has one.
+pub(super) async fn timelines(
+    db: &mut SqliteConnection,
+    batch: &BatchEvents,
+    loans: &BTreeMap<LoanKey, LockedLoan>,
+) -> Result<BTreeMap<LoanKey, Timeline>, StoreError> {
+    let backdated: Vec<(LoanKey, NaiveDate)> = batch
+        .events
+        .iter()
+        .filter_map(|(key, events)| {
+            let state = loans.get(key)?.state.as_ref()?;
+            earliest_backdated(state.greatest_effective_date, events).map(|date| (*key, date))
+        })
+        .collect();
+    if backdated.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut movements = movements_after(db, &backdated).await?;
+    let timeline = |key: LoanKey, days: Vec<DayMovement>| {
+        let timeline = Timeline::new(days).map_err(|error| StoreError::Broken(error.to_string()))?;
+        Ok((key, timeline))
+    };
+    backdated.into_iter().map(|(key, _)| timeline(key, movements.remove(&key).unwrap_or_default())).collect()
+}
+
+/// The earliest date that lies before the loan's greatest one, or before that of an event in front of it.
+fn earliest_backdated(greatest: NaiveDate, events: &[AcceptedEvent]) -> Option<NaiveDate> {
+    let mut greatest = greatest;
+    let mut earliest = None;
+    for date in events.iter().map(|event| event.event.command.effective_date()) {
+        if date < greatest {
+            earliest = Some(earliest.map_or(date, |earliest: NaiveDate| earliest.min(date)));
+        }
+        greatest = greatest.max(date);
+    }
+    earliest
+}
+
+/// What moved on these loans after these days.
+pub(in crate::store::sqlite) async fn movements_after(
+    db: &mut SqliteConnection,
+    days: &[(LoanKey, NaiveDate)],
+) -> Result<BTreeMap<LoanKey, Vec<DayMovement>>, StoreError> {
+    #[derive(Serialize)]
+    struct Day {
+        loan_key: Hex<16>,
+        date: NaiveDate,
+    }
+    let days: Vec<Day> = days.iter().map(|(key, date)| Day { loan_key: Hex(key.bytes()), date: *date }).collect();
+    let rows = sqlx::query(MOVEMENTS_AFTER).bind(json(&days)?).fetch_all(db).await.map_err(store_error)?;
+    let mut movements: BTreeMap<LoanKey, Vec<DayMovement>> = BTreeMap::new();
+    for row in &rows {
+        let key = LoanKey::from_bytes(bytes(row, "loan_key")?);
+        movements.entry(key).or_default().push(decode_movement(row)?);
+    }
+    Ok(movements)
+}
+
+/// The fold's input, in key order.
+pub(super) fn loan_works(
+    events: BTreeMap<LoanKey, Vec<AcceptedEvent>>,
+    mut timelines: BTreeMap<LoanKey, Timeline>,
+    loans: &BTreeMap<LoanKey, LockedLoan>,
+) -> Vec<LoanWork> {
+    events
+        .into_iter()
+        .map(|(key, events)| {
+            let loan = loans.get(&key);
+            LoanWork {
+                key,
+                state: loan.and_then(|loan| loan.state),
+                number_taken: loan.is_some_and(|loan| loan.number_taken),
+                timeline: timelines.remove(&key),
+                events,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,119 @@
+//! Owns rows of `events`, alone and with what came of them.
+
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
+
+use crate::core::event::{
+    AcceptedEvent, Command, CommandColumns, Fingerprint, GroupLeg, IdempotencyKey, NewEvent, Origin, SourceMethod,
+    Stage,
+};
+use crate::core::ids::{BorrowerId, EventId, KeyHash, LoanId, LoanKey, PaymentBatchId, PublisherId, Seq};
+use crate::core::loan::Allocation;
+use crate::core::money::Minor;
+use crate::core::slot::Slot;
+use crate::store::sqlite::rows::{
+    broken, bytes, date, decode_posting, get, id, instant, minor, optional_bytes, tenant, word,
+};
+use crate::store::{EventRecord, Progress, StoreError};
+
+/// The columns of an event, from `events AS e`. A macro, because constants are only joined by `concat!`, which takes
+/// literals.
+macro_rules! event_columns {
+    () => {
+        "e.seq, e.id, e.tenant, e.kind, e.loan_key, e.loan_id, e.borrower_id, e.amount_minor, e.currency,
+        e.effective_date, e.source_method, e.external_ref, e.metadata, e.details, e.idempotency_key, e.key_hash,
+        e.fingerprint, e.cause_seq, e.group_seq, e.leg, e.batch_id, e.row_no, e.slot, e.publisher, e.actor,
+        e.accepted_at"
+    };
+}
+pub(in crate::store::sqlite) use event_columns;
+
+/// Reads [`event_columns`].
+pub(in crate::store::sqlite) fn decode_event(row: &SqliteRow) -> Result<AcceptedEvent, StoreError> {
+    let command = decode_command(row)?;
+    let key: Option<&str> = get(row, "idempotency_key")?;
+    let slot: Option<u16> = get(row, "slot")?;
+    Ok(AcceptedEvent {
+        seq: Seq(get(row, "seq")?),
+        accepted_at: instant(row, "accepted_at")?,
+        event: NewEvent {
+            id: EventId(id(row, "id")?),
+            tenant: tenant(row)?,
+            kind: word(row, "kind")?,
+            loan_key: LoanKey::from_bytes(bytes(row, "loan_key")?),
+            command,
+            key: key.map(IdempotencyKey::parse).transpose().map_err(|_| broken("idempotency_key"))?,
+            key_hash: KeyHash::from_bytes(bytes(row, "key_hash")?),
+            fingerprint: Fingerprint::from_bytes(bytes(row, "fingerprint")?),
+            origin: decode_origin(row)?,
+            slot: slot.map(|slot| Slot::from_number(slot).ok_or_else(|| broken("slot"))).transpose()?,
+            publisher: PublisherId(id(row, "publisher")?),
+            actor: get(row, "actor")?,
+        },
+    })
+}
+
+fn decode_command(row: &SqliteRow) -> Result<Command, StoreError> {
+    let amount: Option<i64> = get(row, "amount_minor")?;
+    let method: Option<&str> = get(row, "source_method")?;
+    let columns = CommandColumns {
+        kind: word(row, "kind")?,
+        loan_id: LoanId(id(row, "loan_id")?),
+        borrower_id: BorrowerId(id(row, "borrower_id")?),
+        amount: amount.map(Minor::new),
+        currency: word(row, "currency")?,
+        effective_date: date(row, "effective_date")?,
+        source_method: method
+            .map(|method| SourceMethod::parse(method).ok_or_else(|| broken("source_method")))
+            .transpose()?,
+        external_ref: get(row, "external_ref")?,
+        metadata: get(row, "metadata")?,
+        details: get(row, "details")?,
+    };
+    Command::from_columns(columns).map_err(|error| StoreError::Broken(error.to_string()))
+}
+
+fn decode_origin(row: &SqliteRow) -> Result<Origin, StoreError> {
+    let group: (Option<i64>, Option<i32>) = (get(row, "group_seq")?, get(row, "leg")?);
+    let batch: (Option<[u8; 16]>, Option<i64>) = (optional_bytes(row, "batch_id")?, get(row, "row_no")?);
+    Ok(Origin {
+        cause_seq: get::<Option<i64>>(row, "cause_seq")?.map(Seq),
+        group: group.0.zip(group.1).map(|(seq, leg)| GroupLeg { group_seq: Seq(seq), leg }),
+        batch: batch.0.zip(batch.1).map(|(batch, row_no)| (PaymentBatchId(Uuid::from_bytes(batch)), row_no)),
+    })
+}
+
+/// Reads the column `stage`.
+pub(in crate::store::sqlite) fn decode_stage(row: &SqliteRow) -> Result<Stage, StoreError> {
+    match get::<&str>(row, "stage")? {
+        "accepted" => Ok(Stage::Accepted),
+        "held" => Ok(Stage::Held),
+        "parked" => Ok(Stage::Parked),
+        "posted" | "rejected" => Ok(Stage::Finished),
+        _ => Err(broken("stage")),
+    }
+}
+
+/// Reads an event with its stage, its posting and what happened to it later.
+pub(in crate::store::sqlite) fn decode_record(row: &SqliteRow) -> Result<EventRecord, StoreError> {
+    let event = decode_event(row)?;
+    let posting = decode_posting(row, event.event.id)?;
+    let undone_by: Option<[u8; 16]> = optional_bytes(row, "undone_by")?;
+    let progress = Progress {
+        undone_by: undone_by.map(|bytes| EventId(Uuid::from_bytes(bytes))),
+        current_allocation: decode_current_allocation(row)?,
+    };
+    Ok(EventRecord { event, stage: decode_stage(row)?, posting, progress })
+}
+
+fn decode_current_allocation(row: &SqliteRow) -> Result<Option<Allocation>, StoreError> {
+    if get::<Option<i64>>(row, "current_fees")?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Allocation {
+        fees: minor(row, "current_fees")?,
+        interest: minor(row, "current_interest")?,
+        principal: minor(row, "current_principal")?,
+        suspense: minor(row, "current_suspense")?,
+    }))
+}

@@ -1,0 +1,5 @@
+//! Owns the laws of the embedded store.
+
+mod books;
+mod guard;
+mod world;

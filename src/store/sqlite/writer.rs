@@ -1,0 +1,182 @@
+//! Owns the one connection that writes. A task holds it and runs jobs one after the other, each in a transaction of
+//! its own: the single writer that SQLite allows anyway, without waiting for locks.
+//!
+//! A caller that goes away abandons nothing: the job runs to its commit, only nobody hears of it.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::runtime::clock::Stopwatch;
+use crate::store::StoreError;
+use crate::store::sqlite::error::{closed, store_error};
+
+/// Jobs that wait for the writer; further callers wait to hand theirs in. One job is a whole batch, so this is far
+/// more than the lanes and the intake of one process can have in flight.
+const JOBS_WAITING_MAX: usize = 256;
+
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+pub(super) const COMMIT: &str = "COMMIT";
+pub(super) const ROLLBACK: &str = "ROLLBACK";
+/// Moves the log into the file and empties it.
+pub(super) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
+/// How long the frame of a transaction took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct FrameTimes {
+    /// Waiting for the writer, and BEGIN.
+    pub(super) begin: Duration,
+    /// COMMIT.
+    pub(super) commit: Duration,
+}
+
+type Job = Box<dyn for<'s> FnOnce(&'s mut Session) -> BoxFuture<'s, ()> + Send>;
+
+enum Order {
+    Run(Job),
+    Close(oneshot::Sender<()>),
+}
+
+/// The writer's side that callers hold.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    orders: mpsc::Sender<Order>,
+}
+
+impl Writer {
+    /// Opens the file, and gives the task to spawn.
+    pub(super) async fn open(
+        options: SqliteConnectOptions,
+    ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), StoreError> {
+        let connection = options.connect().await.map_err(store_error)?;
+        let session = Session { options, connection: Some(connection) };
+        let (orders, receiver) = mpsc::channel(JOBS_WAITING_MAX);
+        Ok((Self { orders }, run(session, receiver)))
+    }
+
+    /// Runs `work` in a transaction: committed when it answers `Ok`, rolled back otherwise.
+    pub(super) async fn run<T, F>(&self, name: &'static str, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.run_timed(name, work).await.map(|(value, _)| value)
+    }
+
+    /// As [`Writer::run`], and says how long the frame of the transaction took.
+    pub(super) async fn run_timed<T, F>(&self, name: &'static str, work: F) -> Result<(T, FrameTimes), StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let watch = Stopwatch::start();
+        let job: Job = Box::new(move |session| {
+            Box::pin(async move {
+                let outcome = session.transaction(name, watch, work).await;
+                // The caller may be gone; what was committed stays committed.
+                drop(sender.send(outcome));
+            })
+        });
+        self.orders.send(Order::Run(job)).await.map_err(|_| closed())?;
+        receiver.await.map_err(|_| closed())?
+    }
+
+    /// Lets the writer finish what has been handed in, empty its log, and close.
+    pub(super) async fn close(&self) {
+        let (sender, receiver) = oneshot::channel();
+        if self.orders.send(Order::Close(sender)).await.is_ok() {
+            // An error means that the writer has ended already, which is what we want.
+            drop(receiver.await);
+        }
+    }
+}
+
+async fn run(mut session: Session, mut orders: mpsc::Receiver<Order>) {
+    let mut closing = None;
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Run(job) => job(&mut session).await,
+            Order::Close(done) => {
+                orders.close();
+                closing = Some(done);
+            }
+        }
+    }
+    session.close().await;
+    drop(closing);
+}
+
+/// The connection, or the wish for one after it was given up.
+struct Session {
+    options: SqliteConnectOptions,
+    connection: Option<SqliteConnection>,
+}
+
+impl Session {
+    async fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.options.connect().await.map_err(store_error)?,
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    async fn transaction<T, F>(
+        &mut self,
+        name: &'static str,
+        mut watch: Stopwatch,
+        work: F,
+    ) -> Result<(T, FrameTimes), StoreError>
+    where
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
+    {
+        let connection = self.connection().await?;
+        execute(connection, BEGIN).await?;
+        let begin = watch.lap();
+        // A panic (of a fold, say) must neither end the writer nor leave its transaction open.
+        let worked = AssertUnwindSafe(work(connection)).catch_unwind().await;
+        let outcome = match worked {
+            Ok(Ok(value)) => {
+                watch.lap();
+                execute(connection, COMMIT).await.map(|()| value)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_panic) => Err(StoreError::Broken(format!("the transaction {name} panicked"))),
+        };
+        match outcome {
+            Ok(value) => Ok((value, FrameTimes { begin, commit: watch.lap() })),
+            Err(error) => {
+                self.roll_back().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends the transaction. SQLite may have ended it itself (disk full, I/O error); whatever refuses to end goes with
+    /// its connection.
+    async fn roll_back(&mut self) {
+        if let Some(mut connection) = self.connection.take()
+            && execute(&mut connection, ROLLBACK).await.is_ok()
+        {
+            self.connection = Some(connection);
+        }
+    }
+
+    async fn close(&mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            // Without it the next start reads the log: slower, not wrong.
+            drop(execute(&mut connection, CHECKPOINT).await);
+            drop(connection.close().await);
+        }
+    }
+}
+
+async fn execute(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), StoreError> {
+    sqlx::query(statement).execute(connection).await.map(|_| ()).map_err(store_error)
+}
