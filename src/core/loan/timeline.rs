@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 
 use crate::core::loan::balances::Balances;
-use crate::core::money::AmountOverflow;
+use crate::core::money::{AmountOverflow, Minor};
 
 /// What moved on one effective date, all postings of that day together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +30,19 @@ impl Timeline {
     /// Builds it from the movements after some date; days may come in any order and more than once.
     ///
     /// # Errors
-    /// [`AmountOverflow`] when a day's movements leave 64 bits.
+    /// [`AmountOverflow`] when a day's net movement leaves 64 bits. What it passes on the way may: sums are wide.
     pub fn new(movements: impl IntoIterator<Item = DayMovement>) -> Result<Self, AmountOverflow> {
-        let mut timeline = Self::default();
-        for day in movements {
-            timeline.add(day)?;
+        let mut sums: BTreeMap<NaiveDate, [i128; 4]> = BTreeMap::new();
+        for DayMovement { date, movement } in movements {
+            let Balances { fees, interest, principal, suspense } = movement;
+            let day = sums.entry(date).or_default();
+            for (sum, part) in day.iter_mut().zip([fees, interest, principal, suspense]) {
+                // 2^64 movements of 64 bits cannot leave 128 bits.
+                *sum = sum.saturating_add(i128::from(part.units()));
+            }
         }
-        Ok(timeline)
+        let net = sums.into_iter().map(|(date, sum)| Ok((date, narrow(sum)?)));
+        Ok(Self { days: net.collect::<Result<_, _>>()? })
     }
 
     /// Adds a movement.
@@ -89,10 +95,15 @@ impl Timeline {
     }
 }
 
+fn narrow(sum: [i128; 4]) -> Result<Balances, AmountOverflow> {
+    let minor = |sum| i64::try_from(sum).map(Minor::new).map_err(|_| AmountOverflow);
+    let [fees, interest, principal, suspense] = sum.map(minor);
+    Ok(Balances { fees: fees?, interest: interest?, principal: principal?, suspense: suspense? })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::money::Minor;
 
     fn day(month: u32, day: u32) -> NaiveDate {
         NaiveDate::from_ymd_opt(2026, month, day).unwrap()
@@ -113,6 +124,16 @@ mod tests {
         assert_eq!(least(day(2, 1)), 30);
         assert_eq!(least(day(3, 1)), 80);
         assert_eq!(least(day(1, 1).pred_opt().unwrap()), 0, "before the loan there was nothing");
+    }
+
+    #[test]
+    fn a_days_movements_may_come_in_any_order() {
+        let built = |units: [i64; 3]| {
+            Timeline::new(units.map(|units| DayMovement { date: day(2, 1), movement: principal(units) }))
+        };
+        let posted = built([i64::MAX, -i64::MAX, i64::MAX]).unwrap();
+        assert_eq!(built([i64::MAX, i64::MAX, -i64::MAX]), Ok(posted));
+        assert_eq!(built([i64::MAX, 1, 0]), Err(AmountOverflow));
     }
 
     #[test]

@@ -201,7 +201,8 @@ impl Books {
             greatest = greatest.max(day);
         }
         let earliest = earliest?;
-        let later = self.posted.iter().map(|posted| &posted.posting).filter(|it| it.effective_date > earliest);
+        // Latest first: a store may read them in any order.
+        let later = self.posted.iter().rev().map(|posted| &posted.posting).filter(|it| it.effective_date > earliest);
         let days = later.map(|it| DayMovement { date: it.effective_date, movement: movement_of(it) });
         Some(Timeline::new(days).unwrap())
     }
