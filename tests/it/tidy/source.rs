@@ -88,10 +88,11 @@ fn step(inside: Inside, rest: &str, before: char) -> (Inside, usize) {
             let escaped = rest.chars().nth(1).map_or(0, char::len_utf8);
             (inside, escaped.saturating_add(1))
         }
-        Inside::Text { raw_hashes } => {
+        Inside::Text { raw_hashes } if rest.starts_with('"') => {
             let end = format!("\"{}", "#".repeat(raw_hashes.unwrap_or(0)));
             if rest.starts_with(&end) { (Inside::Code, end.len()) } else { (inside, one) }
         }
+        Inside::Text { .. } => (inside, up_to(&['"', '\\'], rest, one)),
     }
 }
 
@@ -111,7 +112,13 @@ fn step_in_code(rest: &str, before: char, one: usize) -> (Inside, usize) {
     if rest.starts_with('\'') {
         return (Inside::Code, character_literal(rest).unwrap_or(1));
     }
-    (Inside::Code, one)
+    (Inside::Code, up_to(&['/', '"', 'r', '\''], rest, one))
+}
+
+/// The length of what stands before the next of some characters, the first `from` bytes taken anyway.
+fn up_to(stops: &[char], rest: &str, from: usize) -> usize {
+    let next = rest.get(from..).and_then(|tail| tail.find(stops));
+    next.map_or(rest.len(), |at| at.saturating_add(from))
 }
 
 /// The number of hashes, where a raw string begins: `r"`, `r#"`, and after a `b` or `c`.
