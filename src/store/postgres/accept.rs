@@ -48,7 +48,11 @@ pub(super) const READ_KNOWN: &str = concat!(
     posting_columns!(),
     ", EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL)",
     ", EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key)",
-    " FROM events e LEFT JOIN postings p ON p.event_seq = e.seq WHERE e.key_hash = ANY($1)"
+    " FROM unnest($1::uuid[]) AS n (key_hash) CROSS JOIN LATERAL (SELECT ",
+    event_columns!(),
+    " FROM events e WHERE e.key_hash = n.key_hash OFFSET 0) AS e LEFT JOIN LATERAL (SELECT ",
+    posting_columns!(),
+    " FROM postings p WHERE p.event_seq = e.seq OFFSET 0) AS p ON true"
 );
 
 impl PostgresStore {

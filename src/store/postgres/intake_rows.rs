@@ -7,7 +7,8 @@ use sqlx::query::Query;
 use uuid::Uuid;
 
 use super::rows::key_column;
-use crate::core::event::{NewEvent, SourceMethod};
+use crate::core::event::{IdempotencyKey, Metadata, NewEvent, SourceMethod};
+use crate::core::money::Minor;
 use crate::core::slot::Slot;
 
 /// The arrays of new events, as the `unnest` of an insert names them: $1 to $24. A macro, because `concat!` joins
@@ -83,7 +84,7 @@ impl<'e> EventColumns<'e> {
         self.tenants.push(event.tenant.0);
         self.kinds.push(event.kind.as_str());
         self.loan_keys.push(key_column(event.loan_key));
-        self.keys.push(event.key.as_ref().map(|key| key.as_str()));
+        self.keys.push(event.key.as_ref().map(IdempotencyKey::as_str));
         self.key_hashes.push(Uuid::from_bytes(event.key_hash.bytes()));
         self.fingerprints.push(event.fingerprint.bytes());
         self.publishers.push(event.publisher.0);
@@ -94,12 +95,12 @@ impl<'e> EventColumns<'e> {
         let command = &event.command;
         self.loan_ids.push(command.loan_id().0);
         self.borrower_ids.push(command.borrower_id().0);
-        self.amounts.push(command.amount().map(crate::core::money::Minor::units));
+        self.amounts.push(command.amount().map(Minor::units));
         self.currencies.push(command.currency().code().to_owned());
         self.effective_dates.push(command.effective_date());
         self.source_methods.push(command.source_method().map(SourceMethod::as_str));
         self.external_refs.push(command.external_ref());
-        self.metadata.push(command.metadata().map(|metadata| metadata.as_json()));
+        self.metadata.push(command.metadata().map(Metadata::as_json));
         self.details.push(command.details());
     }
 

@@ -138,8 +138,8 @@ fn refused(error: sqlx::migrate::MigrateError) -> StoreError {
     if matches!(error, MigrateError::VersionMismatch(_) | MigrateError::Dirty(_) | MigrateError::VersionMissing(_)) {
         return StoreError::WrongSchema;
     }
-    match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => classify(error),
-        other => StoreError::Broken(other.to_string()),
+    if let MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) = error {
+        return classify(error);
     }
+    StoreError::Broken(error.to_string())
 }

@@ -18,7 +18,7 @@ const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// Whole tables are read: the planner may choose freely, and nothing is cut short.
 const WITHOUT_HURRY: &str = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
      SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on; \
-     SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on";
+     SET LOCAL enable_bitmapscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on";
 
 /// How many problems of each check are told.
 const PROBLEMS_MAX: usize = 100;

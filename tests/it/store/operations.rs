@@ -48,11 +48,11 @@ pub(crate) async fn parked_event_holds_its_loan_until_released(fixture: &impl Fi
 fn plan(worker: u128) -> SweepPlan {
     SweepPlan {
         worker: WorkerId(Uuid::from_u128(worker)),
-        lease: Duration::from_secs(60),
+        lease: Duration::from_mins(1),
         above: None,
         older_than: Duration::ZERO,
         mark_older_than: Duration::ZERO,
-        publisher_dead_after: Duration::from_secs(60),
+        publisher_dead_after: Duration::from_mins(1),
         limit: 100,
     }
 }
@@ -105,7 +105,7 @@ pub(crate) async fn sweep_leaves_a_backlog_alone(fixture: &impl Fixture) {
     let round = sweep(&books).await;
     assert_eq!(round.candidates.len(), 20);
     assert!(round.candidates.iter().all(|found| !found.overtaken && !found.orphaned), "{round:?}");
-    let patient = SweepPlan { older_than: Duration::from_secs(3600), ..plan(1) };
+    let patient = SweepPlan { older_than: Duration::from_hours(1), ..plan(1) };
     let round = books.store.sweep(patient).await.unwrap().unwrap();
     assert_eq!((round.candidates.len(), round.finished_to), (0, Seq(0)));
     let counts = books.store.counts().await.unwrap();

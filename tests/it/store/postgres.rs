@@ -101,7 +101,7 @@ async fn unbalanced_lines_are_refused_by_the_database() {
     let database = PostgresDatabase::open().await;
     let (posted, rejected) = ("'posted', NULL", "'rejected', 'loan_closed'");
     let (paid, none) = ("0, 0, 100, 0", "NULL, NULL, NULL, NULL");
-    let nine = "ARRAY[1,2,3,4,5,6,7,8,9]::smallint[]";
+    let nine_accounts = "ARRAY[1,2,3,4,5,6,7,8,9]::smallint[]";
     for (accounts, amounts, outcome, allocation) in [
         ("'{1010,1100}'", "'{100,-99}'", posted, paid),
         ("'{1010,1100}'", "NULL", posted, paid),
@@ -117,8 +117,8 @@ async fn unbalanced_lines_are_refused_by_the_database() {
         ("'{1010,1100}'", "'{-9223372036854775808,-9223372036854775808}'", posted, paid),
         ("'{1010,1100}'", "'[9:10]={100,50}'", posted, paid),
         ("'{{1010,1100},{1010,1100}}'", "'{{100,50},{100,50}}'", posted, paid),
-        (nine, "'{1,1,1,1,1,1,1,1,-9}'", posted, paid),
-        (nine, "'{9223372036854775807,9223372036854775807,1,1,1,1,1,1,1}'", posted, paid),
+        (nine_accounts, "'{1,1,1,1,1,1,1,1,-9}'", posted, paid),
+        (nine_accounts, "'{9223372036854775807,9223372036854775807,1,1,1,1,1,1,1}'", posted, paid),
         ("'{1010,1100}'", "'{100,-100}'", "'posted', 'loan_closed'", paid),
         ("'{1010,1100}'", "'{100,-100}'", posted, "0, 0, 100, NULL"),
         ("'{1010,1100}'", "'{100,-100}'", "'maybe', NULL", paid),
@@ -128,7 +128,7 @@ async fn unbalanced_lines_are_refused_by_the_database() {
     }
     for (accounts, amounts, outcome, allocation) in [
         ("'{1010,1100}'", "'{100,-100}'", posted, paid),
-        (nine, "'{1,1,1,1,1,1,1,1,-8}'", posted, paid),
+        (nine_accounts, "'{1,1,1,1,1,1,1,1,-8}'", posted, paid),
         ("'{1010,1100,1200}'", "'{9223372036854775807,1,-9223372036854775808}'", posted, paid),
         ("'{}'", "'{}'", posted, none),
         ("'{}'", "'{}'", rejected, none),

@@ -15,6 +15,14 @@ fn server_url() -> String {
     std::env::var("HPTS_TEST_DATABASE_URL").unwrap_or_else(|_| DEFAULT_URL.to_owned())
 }
 
+/// The server's URL with another database in its path; what follows a `?` stays.
+fn url_of(database: &str) -> String {
+    let url = server_url();
+    let (base, query) = url.split_once('?').map_or((url.as_str(), ""), |(base, query)| (base, query));
+    let (server, _) = base.rsplit_once('/').unwrap();
+    format!("{server}/{database}?{query}")
+}
+
 /// A migrated store on a fresh database.
 pub(crate) struct PostgresDatabase {
     name: String,
@@ -27,8 +35,7 @@ impl PostgresDatabase {
     pub(crate) async fn open() -> Self {
         let name = format!("hpts_test_{}", Uuid::new_v4().simple());
         run(&server_url(), &format!("CREATE DATABASE {name}")).await.unwrap();
-        let (server, _) = server_url().rsplit_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
-        let url = format!("{server}/{name}");
+        let url = url_of(&name);
         let store = PostgresStore::connect(&url, 4).await.unwrap();
         store.migrate(8).await.unwrap();
         Self { name, url, store }

@@ -20,18 +20,21 @@ const SHARE_SPARE: usize = 8;
 
 /// Reads (a) the next events of each locked loan, walking `(loan_key, seq)` from the loan's mark and stopping after
 /// `$3`, and (b) named events at or below the mark, which were numbered before and committed after others were posted.
-/// About 4 microseconds an event: one index step, one row, one look into the postings' key.
+/// About 3 microseconds an event: one index step, one row, one look into the postings' key. OFFSET 0 keeps a look by
+/// key a look by key, whatever the planner knows of the tables.
 pub(in crate::store::postgres) const READ_EVENTS: &str = concat!(
     "SELECT ",
     event_columns!(),
     ", (SELECT clock_timestamp()) FROM unnest($1::uuid[], $2::bigint[]) AS l (loan_key, mark) CROSS JOIN LATERAL (SELECT ",
     event_columns!(),
     " FROM events e WHERE e.loan_key = l.loan_key AND e.seq > l.mark AND e.slot IS NOT NULL \
-     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) ORDER BY e.seq LIMIT $3) AS e \
+     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq OFFSET 0) ORDER BY e.seq LIMIT $3) AS e \
      UNION ALL SELECT ",
     event_columns!(),
-    ", (SELECT clock_timestamp()) FROM events e WHERE e.seq = ANY($4) AND e.slot IS NOT NULL \
-     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq)"
+    ", (SELECT clock_timestamp()) FROM unnest($4::bigint[]) AS n (seq) CROSS JOIN LATERAL (SELECT ",
+    event_columns!(),
+    " FROM events e WHERE e.seq = n.seq AND e.slot IS NOT NULL \
+     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq OFFSET 0) OFFSET 0) AS e"
 );
 
 /// What the batch posts.

@@ -14,9 +14,10 @@ use crate::store::{PostWork, PostedBatch, StoreError, Wanted};
 
 /// What stands under the ids of wanted events that were not chosen. Rare: messages that came twice, held loans.
 pub(in crate::store::postgres) const READ_NAMED: &str = "SELECT e.id, e.seq, e.loan_key, e.publisher, \
-     EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq), \
-     EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) \
-     FROM events e WHERE e.id = ANY($1)";
+     EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq OFFSET 0), \
+     EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL OFFSET 0) \
+     FROM unnest($1::uuid[]) AS w (id) CROSS JOIN LATERAL \
+     (SELECT e.id, e.seq, e.loan_key, e.publisher FROM events e WHERE e.id = w.id OFFSET 0) AS e";
 
 struct Named {
     seq: Seq,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::core::event::NewEvent;
 use crate::core::ids::Seq;
-use crate::core::ledger::Posting;
+use crate::core::ledger::{JournalEntry, Posting, RejectionCode};
 use crate::core::loan::LoanState;
 use crate::store::StoreError;
 use crate::store::postgres::intake_rows::Prepared;
@@ -73,8 +73,8 @@ impl PostingColumns {
         self.loan_keys.push(key_column(posting.loan_key));
         self.loan_versions.push(posting.loan_version);
         self.outcomes.push(posting.outcome.as_str());
-        self.rejections.push(posting.outcome.rejection().map(|code| code.as_str()));
-        self.layers.push(posting.entry.as_ref().map(|entry| entry.layer()).unwrap_or_default().as_str());
+        self.rejections.push(posting.outcome.rejection().map(RejectionCode::as_str));
+        self.layers.push(posting.entry.as_ref().map(JournalEntry::layer).unwrap_or_default().as_str());
         self.fees.push(posting.allocation.map(|split| split.fees.units()));
         self.interest.push(posting.allocation.map(|split| split.interest.units()));
         self.principal.push(posting.allocation.map(|split| split.principal.units()));
