@@ -210,7 +210,7 @@ impl fmt::Debug for KeyHash {
     }
 }
 
-/// Makes UUIDv7s that rise inside a process, last bit clear.
+/// Makes ids of version 7 that rise inside a process, last bit clear.
 ///
 /// Layout after the 48-bit millisecond and the version: a 32-bit counter that starts anew each millisecond (12 bits
 /// in `rand_a`, 20 in `rand_b`), 41 bits drawn once per process, and the clear bit. A clock that steps back keeps the

@@ -1,1 +1,149 @@
 //! Owns logs and metrics: the names, the recorder and the output format.
+//!
+//! Metric names are constants here; labels have few values and never an id. Logs go to stderr.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::runtime::config::LogFormat;
+use crate::runtime::lifecycle::Lifecycle;
+
+/// Events taken by the intake, by `kind`.
+pub const EVENTS_ACCEPTED: &str = "hpts_events_accepted_total";
+/// Events finished by the workers, by `kind` and `outcome`.
+pub const EVENTS_POSTED: &str = "hpts_events_posted_total";
+/// From the request's arrival at the intake to its commit.
+pub const ACCEPT_SECONDS: &str = "hpts_accept_seconds";
+/// From acceptance to posting, by the database's clock.
+pub const POST_SECONDS: &str = "hpts_post_seconds";
+/// Events per posting transaction.
+pub const BATCH_EVENTS: &str = "hpts_batch_events";
+/// Time of a posting transaction by `phase`.
+pub const BATCH_SECONDS: &str = "hpts_batch_seconds";
+/// Age of the oldest event that waits to be posted.
+pub const OLDEST_UNPOSTED_AGE: &str = "hpts_oldest_unposted_age_seconds";
+/// Events that wait to be posted.
+pub const UNPOSTED_EVENTS: &str = "hpts_unposted_events";
+/// Messages ready in a partition's queues, by `partition`.
+pub const PARTITION_READY: &str = "hpts_partition_ready";
+/// Unposted events divided by the recent posting rate.
+pub const SECONDS_TO_DRAIN: &str = "hpts_seconds_to_drain";
+/// Messages the broker handed out again.
+pub const REDELIVERIES: &str = "hpts_redeliveries_total";
+/// Messages that could not be acted on, by `reason`.
+pub const BAD_MESSAGES: &str = "hpts_amqp_bad_message_total";
+/// Events parked for a person.
+pub const PARKED_EVENTS: &str = "hpts_parked_events";
+/// Events that wait because their loan is on hold.
+pub const HELD_EVENTS: &str = "hpts_held_events";
+/// Published messages without a confirm yet.
+pub const CONFIRMS_PENDING: &str = "hpts_confirms_pending";
+/// 1 while the broker blocks publishing.
+pub const BROKER_BLOCKED: &str = "hpts_broker_blocked";
+/// Hints published again by the sweeper.
+pub const SWEEPER_REPUBLISHED: &str = "hpts_sweeper_republished_total";
+/// Requests answered, by `route` and `status`.
+pub const HTTP_REQUESTS: &str = "hpts_http_requests_total";
+/// Always 1, with `version` and `git_sha`.
+pub const BUILD_INFO: &str = "hpts_build_info";
+
+/// Upper bounds of the time histograms, in seconds.
+const TIME_BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 5.0, 30.0];
+/// Upper bounds of the batch size histogram, in events.
+const SIZE_BUCKETS: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0, 2000.0];
+/// How often the recorder drains its histogram samples, so that they cannot pile up.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// The version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit of this build, where the build was told (`HPTS_GIT_SHA` at compile time).
+pub const GIT_SHA: &str = match option_env!("HPTS_GIT_SHA") {
+    Some(sha) => sha,
+    None => "unknown",
+};
+
+/// Telemetry could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The log filter does not parse.
+    #[error("HPTS_LOG is not a log filter")]
+    Filter(#[source] tracing_subscriber::filter::ParseError),
+    /// Another recorder is installed.
+    #[error("metrics cannot be recorded")]
+    Recorder(#[source] metrics_exporter_prometheus::BuildError),
+}
+
+/// Sends logs to stderr. Only the first call of a process has an effect.
+///
+/// # Errors
+/// [`TelemetryError::Filter`] for an unreadable filter.
+pub fn init_logs(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
+    // lapin logs every message that comes back, payload and all; the broker says what matters itself.
+    let filter = format!("lapin=error,{filter}");
+    let filter = EnvFilter::builder().parse(filter).map_err(TelemetryError::Filter)?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // A subscriber that is set already (tests) stays.
+    let _already_set = match format {
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init().is_err(),
+        LogFormat::Pretty => registry.with(layer.with_target(false)).try_init().is_err(),
+    };
+    Ok(())
+}
+
+/// The process's metrics, readable as Prometheus text. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Metrics(PrometheusHandle);
+
+static METRICS: OnceLock<Metrics> = OnceLock::new();
+
+impl Metrics {
+    /// Installs the recorder, once per process, with an upkeep task on `lifecycle`.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Recorder`] if another recorder is installed.
+    pub fn install(lifecycle: &Lifecycle) -> Result<Self, TelemetryError> {
+        if let Some(installed) = METRICS.get() {
+            return Ok(installed.clone());
+        }
+        let handle = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &TIME_BUCKETS)
+            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full(BATCH_EVENTS.to_owned()), &SIZE_BUCKETS))
+            .and_then(PrometheusBuilder::install_recorder)
+            .map_err(TelemetryError::Recorder)?;
+        let upkeep = handle.clone();
+        let stopping = lifecycle.token();
+        lifecycle.spawn(async move {
+            while stopping.run_until_cancelled(tokio::time::sleep(UPKEEP_EVERY)).await.is_some() {
+                upkeep.run_upkeep();
+            }
+        });
+        metrics::gauge!(BUILD_INFO, "version" => VERSION, "git_sha" => GIT_SHA).set(1.0);
+        Ok(METRICS.get_or_init(|| Self(handle)).clone())
+    }
+
+    /// Everything recorded, as Prometheus text.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+}
+
+/// An error with its chain of causes, for the one place that logs it.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

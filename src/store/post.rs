@@ -5,9 +5,11 @@
 //!    exist and have an unposted opening event are inserted first, in key order, with version 0.
 //! 2. **read**, in a statement after the locks, (a) events of these loans with a slot and `seq > last_posted_seq`,
 //!    and (b) the wanted events with `seq <= last_posted_seq`, both only where no posting exists. Loans on hold are
-//!    left out of (a) and (b). At most `events_max`, fair by loan, always a prefix of each loan's order.
+//!    left out of (a) and (b). At most `events_max`, fair by loan, always a prefix of each loan's order. A loan inserted
+//!    in step 1 has the terms of its first opening event, so the batch takes nothing of it from a second one on: if the
+//!    first is refused, the next batch makes the row anew from the second.
 //!    Where an event is dated before its loan's greatest effective date (or an earlier one of this batch), the loan's
-//!    movements after that date are read as well.
+//!    movements after that date are read as well. The fold judges no backdated event without them.
 //! 3. **fold** in memory.
 //! 4. **write** postings, system events, loans, totals, one `changes` row per tenant. Fewer posting rows written
 //!    than given means somebody else posted: roll back and answer [`StoreError::Retry`](super::StoreError).

@@ -1,11 +1,11 @@
-//! Tests of whole parts against real servers.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests panic where they are surprised"
-)]
+//! Integration tests: real stores, real brokers, real processes; one module per part.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a test that is wrong fails")]
 
+mod api;
+mod broker;
+mod oracles;
+mod processes;
 mod store;
 mod support;
+mod tidy;

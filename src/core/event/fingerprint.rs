@@ -65,13 +65,11 @@ impl Encoder {
     }
 
     fn optional(&mut self, bytes: Option<&[u8]>) -> &mut Self {
-        match bytes {
-            Some(bytes) => self.field(bytes),
-            None => {
-                self.0.update([0]);
-                self
-            }
+        if let Some(bytes) = bytes {
+            return self.field(bytes);
         }
+        self.0.update([0]);
+        self
     }
 
     fn money(&mut self, money: Money) -> &mut Self {

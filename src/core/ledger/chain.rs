@@ -11,14 +11,17 @@ const VERSION: u8 = 1;
 
 /// The hash of a posting after `previous`, the loan's chain head before it.
 ///
-/// Encoding, version 1: version byte, previous hash, event id, request fingerprint, loan version, outcome, rejection
-/// code, effective and booking day numbers, posting micros, allocation, undone and restated `seq` (0 where absent),
-/// layer, then count and (account, signed amount) of each line; integers big-endian, words with a closing NUL.
+/// Encoding, version 1: version byte, previous hash, loan key, event id, request fingerprint, loan version, outcome,
+/// rejection code, effective and booking day numbers, posting micros, allocation (0, or 1 and the parts), undone and
+/// restated `seq` (0 where absent), then, where there is an entry, its layer and the (account, signed amount) of each
+/// line; integers big-endian, words with a closing NUL. Only the lines have
+/// no length of their own, and they end the input.
 #[must_use]
 pub fn chain_hash(previous: &[u8; 32], fingerprint: Fingerprint, posting: &Posting) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update([VERSION]);
     hash.update(previous);
+    hash.update(posting.loan_key.bytes());
     hash.update(posting.event_id.0);
     hash.update(fingerprint.bytes());
     hash.update(posting.loan_version.unwrap_or(0).to_be_bytes());

@@ -70,7 +70,7 @@ pub struct Step {
 
 /// Posts one event to its loan.
 ///
-/// `timeline` is read for backdated payments and gets this event's movement added, so that the next event of the
+/// `timeline` is read for backdated events and gets this event's movement added, so that the next event of the
 /// batch sees it.
 ///
 /// # Errors
@@ -94,7 +94,7 @@ pub fn post_event(
             return Ok(Step { state: Some(state), posting: without_loan(event, code, now) });
         }
         Err(Refusal::Rule(code)) => Err(code),
-        Err(broken @ Refusal::Broken(_)) => return Err(broken.to_string()),
+        Err(ours @ (Refusal::Broken(_) | Refusal::NoTimeline | Refusal::OtherTerms)) => return Err(ours.to_string()),
     };
     let (state, posting) = book(state, event, verdict, timeline, now)?;
     Ok(Step { state: Some(state), posting })

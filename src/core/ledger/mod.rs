@@ -8,7 +8,10 @@ mod answer;
 mod chain;
 mod entry;
 mod fold;
+#[cfg(test)]
+mod fold_tests;
 mod posting;
+mod results;
 mod rules;
 
 pub use account::{Account, AccountCode, AccountCodeError, CHART, NormalBalance, account_of};
@@ -17,4 +20,5 @@ pub use chain::chain_hash;
 pub use entry::{Direction, EntryError, JournalEntry, LINES_MAX, Layer, Line};
 pub use fold::{EventFailure, FoldInput, FoldOutput, LoanWork, Step, post_event};
 pub use posting::{Finished, Outcome, PostedEvent, Posting, RejectionCode, SystemPosting};
+pub use results::{RESULTS_MAX, Results};
 pub use rules::{Refusal, Verdict, judge};

@@ -19,6 +19,13 @@ pub enum Refusal {
     /// Our own lines do not balance: a bug, never an outcome.
     #[error("the posting rule made no entry")]
     Broken(#[from] EntryError),
+    /// A backdated event came without the movements after its day: a bug of the store, never an outcome.
+    #[error("a backdated event came without the loan's later movements")]
+    NoTimeline,
+    /// The loan's row was made from another opening event than the one that is judged first: the batch holds two.
+    /// Not an outcome: the next batch makes the row anew from this event.
+    #[error("the loan's row was made from another opening event")]
+    OtherTerms,
 }
 
 impl From<AmountOverflow> for Refusal {
@@ -48,8 +55,11 @@ pub struct Verdict {
 /// effective date when that lies before the loan's greatest one; otherwise it is not looked at.
 ///
 /// # Errors
-/// [`Refusal::Rule`] with the contract's code; [`Refusal::Broken`] if the rule itself is wrong.
+/// [`Refusal::Rule`] with the contract's code; any other refusal is our own mistake, and nothing is known of the event.
 pub fn judge(state: &LoanState, command: &Command, timeline: Option<&Timeline>) -> Result<Verdict, Refusal> {
+    if state.version == 0 && command.opens_loan() {
+        check_terms(state, command)?;
+    }
     let is_open = state.version > 0;
     match command {
         Command::LoanOpening(_) if is_open => Err(RejectionCode::LoanExists.into()),
@@ -61,9 +71,35 @@ pub fn judge(state: &LoanState, command: &Command, timeline: Option<&Timeline>) 
         }
         Command::Disbursement(disbursement) => {
             check_loan(state, command)?;
-            judge_disbursement(state, disbursement)
+            judge_disbursement(state, disbursement, timeline)
         }
     }
+}
+
+/// An unopened loan has the terms of the event that opens it.
+fn check_terms(state: &LoanState, command: &Command) -> Result<(), Refusal> {
+    let terms = (command.borrower_id(), command.currency(), command.effective_date());
+    if terms == (state.borrower_id, state.currency, state.opened_on) { Ok(()) } else { Err(Refusal::OtherTerms) }
+}
+
+/// The movements after `date`, which a backdated event needs and no other.
+fn later_movements<'a>(
+    state: &LoanState,
+    date: NaiveDate,
+    timeline: Option<&'a Timeline>,
+) -> Result<Option<&'a Timeline>, Refusal> {
+    if date < state.greatest_effective_date { timeline.ok_or(Refusal::NoTimeline).map(Some) } else { Ok(None) }
+}
+
+/// Proves that neither today's balances nor those of a later day leave 64 bits.
+fn check_room(
+    state: &LoanState,
+    date: NaiveDate,
+    later: Option<&Timeline>,
+    movement: &Balances,
+) -> Result<(), AmountOverflow> {
+    state.balances.plus(movement)?;
+    later.map_or(Ok(()), |later| later.check_room(date, &state.balances, movement))
 }
 
 fn check_loan(state: &LoanState, command: &Command) -> Result<(), RejectionCode> {
@@ -83,13 +119,9 @@ fn check_loan(state: &LoanState, command: &Command) -> Result<(), RejectionCode>
 }
 
 fn judge_payment(state: &LoanState, payment: &Payment, timeline: Option<&Timeline>) -> Result<Verdict, Refusal> {
-    let amount = payment.amount.minor;
-    let payable = match timeline {
-        Some(timeline) if payment.effective_date < state.greatest_effective_date => {
-            timeline.least_since(payment.effective_date, &state.balances)?
-        }
-        Some(_) | None => state.balances,
-    };
+    let (amount, date) = (payment.amount.minor, payment.effective_date);
+    let later = later_movements(state, date, timeline)?;
+    let payable = later.map_or(Ok(state.balances), |later| later.least_since(date, &state.balances))?;
     let split = allocate(amount, &payable, state.waterfall)?;
     let lines = [
         Line::debit(AccountCode::PAYMENT_CLEARING, amount),
@@ -99,18 +131,23 @@ fn judge_payment(state: &LoanState, payment: &Payment, timeline: Option<&Timelin
         Line::credit(AccountCode::BORROWER_SUSPENSE, split.suspense)?,
     ];
     let movement = split.movement()?;
-    state.balances.plus(&movement)?;
+    check_room(state, date, later, &movement)?;
     Ok(Verdict { entry: JournalEntry::of_movements(lines, Layer::Settled)?, allocation: Some(split), movement })
 }
 
-fn judge_disbursement(state: &LoanState, disbursement: &Disbursement) -> Result<Verdict, Refusal> {
-    let amount = disbursement.amount.minor;
+fn judge_disbursement(
+    state: &LoanState,
+    disbursement: &Disbursement,
+    timeline: Option<&Timeline>,
+) -> Result<Verdict, Refusal> {
+    let (amount, date) = (disbursement.amount.minor, disbursement.effective_date);
+    let later = later_movements(state, date, timeline)?;
     let lines = [
         Line::debit(AccountCode::PRINCIPAL_RECEIVABLE, amount),
         Line::credit(AccountCode::DISBURSEMENT_CLEARING, amount)?,
     ];
     let movement = Balances { principal: amount, ..Balances::default() };
-    state.balances.plus(&movement)?;
+    check_room(state, date, later, &movement)?;
     Ok(Verdict { entry: JournalEntry::of_movements(lines, Layer::Settled)?, allocation: None, movement })
 }
 

@@ -66,6 +66,7 @@ pub fn allocate(amount: Minor, payable: &Balances, waterfall: Waterfall) -> Resu
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a test that overflows panics, which is a failed test")]
 mod tests {
     use proptest::prelude::*;
 

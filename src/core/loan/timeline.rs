@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 
 use crate::core::loan::balances::Balances;
-use crate::core::money::AmountOverflow;
+use crate::core::money::{AmountOverflow, Minor};
 
 /// What moved on one effective date, all postings of that day together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +30,19 @@ impl Timeline {
     /// Builds it from the movements after some date; days may come in any order and more than once.
     ///
     /// # Errors
-    /// [`AmountOverflow`] when a day's movements leave 64 bits.
+    /// [`AmountOverflow`] when a day's net movement leaves 64 bits. What it passes on the way may: sums are wide.
     pub fn new(movements: impl IntoIterator<Item = DayMovement>) -> Result<Self, AmountOverflow> {
-        let mut timeline = Self::default();
-        for day in movements {
-            timeline.add(day)?;
+        let mut sums: BTreeMap<NaiveDate, [i128; 4]> = BTreeMap::new();
+        for DayMovement { date, movement } in movements {
+            let Balances { fees, interest, principal, suspense } = movement;
+            let day = sums.entry(date).or_default();
+            for (sum, part) in day.iter_mut().zip([fees, interest, principal, suspense]) {
+                // 2^64 movements of 64 bits cannot leave 128 bits.
+                *sum = sum.saturating_add(i128::from(part.units()));
+            }
         }
-        Ok(timeline)
+        let net = sums.into_iter().map(|(date, sum)| Ok((date, narrow(sum)?)));
+        Ok(Self { days: net.collect::<Result<_, _>>()? })
     }
 
     /// Adds a movement.
@@ -59,23 +65,45 @@ impl Timeline {
     /// Must hold every movement dated after `date`; earlier ones do not matter.
     ///
     /// # Errors
-    /// [`AmountOverflow`] when a past balance leaves 64 bits.
+    /// [`AmountOverflow`] when a past balance leaves 64 bits, which [`Self::check_room`] keeps from happening.
     pub fn least_since(&self, date: NaiveDate, today: &Balances) -> Result<Balances, AmountOverflow> {
-        let after = (std::ops::Bound::Excluded(date), std::ops::Bound::Unbounded);
-        let mut balance = *today;
-        let mut least = *today;
-        for movement in self.days.range(after).rev().map(|(_, movement)| movement) {
-            balance = balance.minus(movement)?;
-            least = least.least(&balance);
-        }
-        Ok(least)
+        self.ends_of_days(date, today).try_fold(*today, |least, balances| Ok(least.least(&balances?)))
     }
+
+    /// Proves that `movement`, counting from `date`, leaves every later day's balances within 64 bits.
+    ///
+    /// Must hold every movement dated after `date`; earlier ones do not matter.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when a day's bucket or exposure would leave 64 bits.
+    pub fn check_room(&self, date: NaiveDate, today: &Balances, movement: &Balances) -> Result<(), AmountOverflow> {
+        self.ends_of_days(date, today).try_for_each(|balances| balances?.plus(movement).map(|_| ()))
+    }
+
+    /// The balances at the end of each day from `date` on that differ from the next day's, latest first; not today's.
+    fn ends_of_days(
+        &self,
+        date: NaiveDate,
+        today: &Balances,
+    ) -> impl Iterator<Item = Result<Balances, AmountOverflow>> {
+        let after = (std::ops::Bound::Excluded(date), std::ops::Bound::Unbounded);
+        let mut balances = Ok(*today);
+        self.days.range(after).rev().map(move |(_, movement)| {
+            balances = balances.and_then(|balances| balances.minus(movement));
+            balances
+        })
+    }
+}
+
+fn narrow(sum: [i128; 4]) -> Result<Balances, AmountOverflow> {
+    let minor = |sum| i64::try_from(sum).map(Minor::new).map_err(|_| AmountOverflow);
+    let [fees, interest, principal, suspense] = sum.map(minor);
+    Ok(Balances { fees: fees?, interest: interest?, principal: principal?, suspense: suspense? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::money::Minor;
 
     fn day(month: u32, day: u32) -> NaiveDate {
         NaiveDate::from_ymd_opt(2026, month, day).unwrap()
@@ -96,5 +124,27 @@ mod tests {
         assert_eq!(least(day(2, 1)), 30);
         assert_eq!(least(day(3, 1)), 80);
         assert_eq!(least(day(1, 1).pred_opt().unwrap()), 0, "before the loan there was nothing");
+    }
+
+    #[test]
+    fn a_days_movements_may_come_in_any_order() {
+        let built = |units: [i64; 3]| {
+            Timeline::new(units.map(|units| DayMovement { date: day(2, 1), movement: principal(units) }))
+        };
+        let posted = built([i64::MAX, -i64::MAX, i64::MAX]).unwrap();
+        assert_eq!(built([i64::MAX, i64::MAX, -i64::MAX]), Ok(posted));
+        assert_eq!(built([i64::MAX, 1, 0]), Err(AmountOverflow));
+    }
+
+    #[test]
+    fn room_is_looked_for_on_every_later_day() {
+        let movements = [(day(2, 1), i64::MAX - 5), (day(3, 1), 5 - i64::MAX)];
+        let timeline =
+            Timeline::new(movements.map(|(date, units)| DayMovement { date, movement: principal(units) })).unwrap();
+        // Nothing was owed in January and nothing is owed today, but in February there was room for 5 only.
+        let today = principal(0);
+        assert_eq!(timeline.check_room(day(1, 1), &today, &principal(5)), Ok(()));
+        assert_eq!(timeline.check_room(day(1, 1), &today, &principal(6)), Err(AmountOverflow));
+        assert_eq!(timeline.check_room(day(3, 1), &today, &principal(6)), Ok(()), "March and later have room");
     }
 }

@@ -1,0 +1,28 @@
+//! Owns who is calling: tokens, their keys, client secrets and scopes.
+//!
+//! The built-in issuer signs ES256 tokens with keys that every api process reads from the store, so a token of one
+//! process is good at all of them. A token is verified once and then known by its hash for at most
+//! a minute, so that a disabled client is out within that time.
+
+mod caller;
+mod claims;
+mod client_auth;
+mod error;
+pub(crate) mod jwks;
+mod keys;
+mod limits;
+mod scope;
+mod sealing;
+mod secret;
+pub(crate) mod token;
+mod verifier;
+
+pub use caller::Caller;
+pub use error::AuthError;
+pub use keys::{KeyError, ensure_signing_key, new_signing_key};
+pub use scope::{Scope, ScopeSet};
+pub use sealing::{SealingError, SealingKey};
+pub use secret::{SecretError, hash_secret, new_secret};
+
+pub(crate) use keys::KeySource;
+pub(crate) use verifier::{Authenticator, AuthenticatorSettings};

@@ -1,0 +1,132 @@
+//! Owns acceptance: one task per process that commits whatever has gathered while the last commit ran.
+//!
+//! No timer: a lone request is committed at once, a crowd shares one commit. Commit first, publish second: an answer
+//! may be given as soon as [`Intake::accept`] returns, because from then on the sweeper would find the event even if
+//! this process died. Dropping a caller's future takes nothing back.
+//!
+//! One commit costs one round trip and one statement for any number of events (two where a key was taken before).
+
+mod publishing;
+mod task;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::broker::Broker;
+use crate::core::event::NewEvent;
+use crate::core::ids::{EventId, IdMaker, PublisherId, Seq};
+use crate::core::slot::PartitionMap;
+use crate::core::time::Timestamp;
+use crate::runtime::clock::Clock;
+use crate::runtime::lifecycle::Lifecycle;
+use crate::store::{KnownEvent, Store};
+
+use publishing::{Hint, Publishing};
+
+/// The most requests that wait for the intake: about half a second of work at full speed.
+const WAITING_MAX: usize = 8_192;
+
+/// What became of an event.
+#[derive(Debug)]
+pub enum Accepted {
+    /// Durable and in the order.
+    New {
+        /// Its place.
+        seq: Seq,
+        /// When the database took it.
+        accepted_at: Timestamp,
+    },
+    /// Its key was taken; judge with [`crate::core::event::decide`].
+    Known(Box<KnownEvent>),
+}
+
+/// Why an event was not taken. Nothing is known to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IntakeError {
+    /// More waits than the intake takes.
+    #[error("the intake is full")]
+    Overloaded,
+    /// The database does not answer.
+    #[error("the database is unavailable")]
+    DatabaseUnavailable,
+    /// The database refuses this very event, or our own code failed.
+    #[error("the event was refused by the database")]
+    Refused,
+    /// The process is stopping.
+    #[error("the process is stopping")]
+    Stopping,
+}
+
+/// One caller's event on its way to the intake task.
+#[derive(Debug)]
+struct Request {
+    event: NewEvent,
+    answer: oneshot::Sender<Result<Accepted, IntakeError>>,
+}
+
+/// Handle to the intake task. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    requests: mpsc::Sender<Request>,
+    publishing: Publishing,
+    ids: Arc<Mutex<IdMaker>>,
+    clock: Clock,
+}
+
+/// What the intake works with.
+#[derive(Clone, Debug)]
+pub struct IntakeParts {
+    /// Where events become durable.
+    pub store: Arc<dyn Store>,
+    /// Where their hints go.
+    pub broker: Arc<dyn Broker>,
+    /// Which slots go to which partition.
+    pub map: PartitionMap,
+    /// This process.
+    pub publisher: PublisherId,
+    /// For event ids.
+    pub clock: Clock,
+}
+
+impl Intake {
+    /// Starts the intake and its publishing on `lifecycle`. They end when every handle is gone, or when the process
+    /// stops and nothing waits any more.
+    #[must_use]
+    pub fn start(parts: IntakeParts, lifecycle: &Lifecycle) -> Self {
+        let (requests, waiting) = mpsc::channel(WAITING_MAX);
+        let publishing = Publishing::start(&parts, lifecycle);
+        let task = task::IntakeTask::new(parts.store, parts.publisher, publishing.clone(), waiting);
+        lifecycle.spawn(task.run(lifecycle.token()));
+        let (process, _) = uuid::Uuid::new_v4().as_u64_pair();
+        Self { requests, publishing, ids: Arc::new(Mutex::new(IdMaker::new(process))), clock: parts.clock }
+    }
+
+    /// Commits the event together with all that arrived meanwhile, then publishes its hint. Dropping the future does
+    /// not take the event back.
+    ///
+    /// # Errors
+    /// See [`IntakeError`].
+    pub async fn accept(&self, event: NewEvent) -> Result<Accepted, IntakeError> {
+        let (answer, answered) = oneshot::channel();
+        self.requests.try_send(Request { event, answer }).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => IntakeError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => IntakeError::Stopping,
+        })?;
+        answered.await.unwrap_or(Err(IntakeError::Stopping))
+    }
+
+    /// Publishes the hint of an unfinished event again; at most once a second per event.
+    pub fn nudge(&self, known: &KnownEvent) {
+        if let Some(hint) = Hint::of(&known.event.event, known.event.seq) {
+            self.publishing.nudge(hint);
+        }
+    }
+
+    /// Makes the next event id.
+    #[must_use]
+    pub fn next_id(&self) -> EventId {
+        let now = self.clock.now();
+        EventId(self.ids.lock().unwrap_or_else(PoisonError::into_inner).next(now))
+    }
+}

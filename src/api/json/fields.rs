@@ -1,0 +1,250 @@
+//! Owns the step from a JSON object to typed fields, collecting every failure.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+
+use chrono::NaiveDate;
+
+use crate::api::json::reader::{Body, Value};
+use crate::api::problem::FieldError;
+use crate::core::event::Metadata;
+use crate::core::money::Minor;
+use crate::core::time::parse_date;
+
+/// The longest reference of a caller, in characters.
+const REFERENCE_CHARS_MAX: usize = 255;
+
+/// The fields of one object. Take each by name, then [`Fields::finish`]: what was not taken is unknown.
+#[derive(Debug)]
+pub(crate) struct Fields<'a> {
+    /// Dotted path of the object, with a dot at the end; empty for the body itself.
+    prefix: String,
+    members: Vec<(Cow<'a, str>, Option<Value<'a>>)>,
+    errors: Vec<FieldError>,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of a body. A body that is not an object fails as a whole.
+    pub(crate) fn of_body(body: Body<'a>) -> Self {
+        let mut errors = body.errors;
+        let fields = match body.value {
+            Value::Object(fields) => fields,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                errors.push(FieldError::new("", "wrong_type", "the body must be a JSON object"));
+                Vec::new()
+            }
+        };
+        Self::new(String::new(), fields, errors)
+    }
+
+    fn new(prefix: String, fields: Vec<(Cow<'a, str>, Value<'a>)>, errors: Vec<FieldError>) -> Self {
+        let members = fields.into_iter().map(|(name, value)| (name, Some(value))).collect();
+        Self { prefix, members, errors }
+    }
+
+    /// Reports a failure of a field.
+    pub(crate) fn fail(&mut self, name: &str, code: &'static str, message: impl Into<Cow<'static, str>>) {
+        self.errors.push(FieldError::new(format!("{}{name}", self.prefix), code, message));
+    }
+
+    /// Takes a field; an explicit `null` counts as absent.
+    fn take(&mut self, name: &str) -> Option<Value<'a>> {
+        let field = self.members.iter_mut().find(|(known, _)| known == name)?;
+        match field.1.take() {
+            Some(Value::Null) | None => None,
+            Some(value) => Some(value),
+        }
+    }
+
+    fn take_text(&mut self, name: &str) -> Option<Cow<'a, str>> {
+        match self.take(name)? {
+            Value::String(text) => Some(text),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                self.fail(name, "wrong_type", "must be a string");
+                None
+            }
+        }
+    }
+
+    /// A text field that must be there, as `parse` reads it.
+    pub(crate) fn required<T, E: Display>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let is_there = self.members.iter().any(|(known, value)| known == name && !matches!(value, Some(Value::Null)));
+        if !is_there {
+            self.take(name);
+            self.fail(name, "required", "is required");
+            return None;
+        }
+        self.optional(name, parse)
+    }
+
+    /// A text field that may be absent, as `parse` reads it.
+    pub(crate) fn optional<T, E: Display>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.take_text(name)?;
+        match parse(&text) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.fail(name, "invalid", error.to_string());
+                None
+            }
+        }
+    }
+
+    /// An amount that is posted: more than nothing.
+    pub(crate) fn posted_amount(&mut self, name: &str) -> Option<Minor> {
+        let amount = self.required(name, Minor::parse)?;
+        if amount.is_zero() {
+            self.fail(name, "invalid", "must be more than 0");
+            return None;
+        }
+        Some(amount)
+    }
+
+    /// A date that must be there and not lie after `latest`.
+    pub(crate) fn date_until(&mut self, name: &str, latest: NaiveDate) -> Option<NaiveDate> {
+        let date = self.required(name, parse_date)?;
+        if date > latest {
+            self.fail(name, "in_the_future", format!("must not be after {latest}, the last day your tenant allows"));
+            return None;
+        }
+        Some(date)
+    }
+
+    /// A caller's reference: 1 to 255 printable characters.
+    pub(crate) fn reference(&mut self, name: &str) -> Option<String> {
+        self.optional(name, parse_reference)
+    }
+
+    /// The free metadata.
+    pub(crate) fn metadata(&mut self) -> Option<Metadata> {
+        let value = self.take("metadata")?;
+        match Metadata::new(&value.to_metadata()) {
+            Ok(metadata) => Some(metadata),
+            Err(error) => {
+                self.fail("metadata", "invalid", error.to_string());
+                None
+            }
+        }
+    }
+
+    /// A list of texts.
+    pub(crate) fn texts(&mut self, name: &str) -> Option<Vec<Cow<'a, str>>> {
+        let value = self.take(name)?;
+        let texts = match value {
+            Value::Array(items) => items
+                .into_iter()
+                .map(|item| match item {
+                    Value::String(text) => Some(text),
+                    Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+                })
+                .collect(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => None,
+        };
+        if texts.is_none() {
+            self.fail(name, "wrong_type", "must be an array of strings");
+        }
+        texts
+    }
+
+    /// Reads an object inside this one with `read`; its failures are reported here.
+    pub(crate) fn object<T>(&mut self, name: &str, read: impl FnOnce(&mut Fields<'a>) -> T) -> Option<T> {
+        match self.take(name)? {
+            Value::Object(fields) => {
+                let mut inside = Fields::new(format!("{}{name}.", self.prefix), fields, Vec::new());
+                let value = read(&mut inside);
+                self.errors.extend(inside.finish());
+                Some(value)
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                self.fail(name, "wrong_type", "must be an object");
+                None
+            }
+        }
+    }
+
+    /// Every failure, what was not taken among them.
+    pub(crate) fn finish(mut self) -> Vec<FieldError> {
+        for (name, value) in &self.members {
+            if value.is_some() {
+                let path = format!("{}{}", self.prefix, name.replace('\0', "\u{fffd}"));
+                self.errors.push(FieldError::new(path, "unknown_field", "is not a field of this operation"));
+            }
+        }
+        self.errors
+    }
+}
+
+fn parse_reference(text: &str) -> Result<String, &'static str> {
+    let is_printable = |character: char| !character.is_control() && !matches!(character, '\u{2028}' | '\u{2029}');
+    // 255 characters are at most 1020 bytes: a longer text needs no counting.
+    let well_formed = !text.is_empty()
+        && text.chars().take(REFERENCE_CHARS_MAX.saturating_add(1)).count() <= REFERENCE_CHARS_MAX
+        && text.chars().all(is_printable);
+    well_formed.then(|| text.to_owned()).ok_or("must be 1 to 255 printable characters")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::json::read;
+
+    fn failures(text: &str, take: impl FnOnce(&mut Fields<'_>)) -> Vec<(String, &'static str)> {
+        let mut fields = Fields::of_body(read(text.as_bytes()).unwrap());
+        take(&mut fields);
+        fields.finish().into_iter().map(|error| (error.field, error.code)).collect()
+    }
+
+    fn named(pairs: &[(&str, &'static str)]) -> Vec<(String, &'static str)> {
+        pairs.iter().map(|(field, code)| ((*field).to_owned(), *code)).collect()
+    }
+
+    #[test]
+    fn all_failing_fields_are_named_at_once() {
+        let seen = failures(r#"{"a":5,"b":null,"amonut":"1","__proto__":{}}"#, |fields| {
+            fields.posted_amount("a");
+            fields.posted_amount("b");
+            fields.posted_amount("c");
+        });
+        let expected = [
+            ("a", "wrong_type"),
+            ("b", "required"),
+            ("c", "required"),
+            ("amonut", "unknown_field"),
+            ("__proto__", "unknown_field"),
+        ];
+        assert_eq!(seen, named(&expected));
+    }
+
+    #[test]
+    fn objects_inside_have_dotted_paths() {
+        let seen = failures(r#"{"o":{"x":"-1","y":"1"}}"#, |fields| {
+            fields.object("o", |inside| inside.optional("x", Minor::parse));
+        });
+        assert_eq!(seen, named(&[("o.x", "invalid"), ("o.y", "unknown_field")]));
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_fails_as_a_whole() {
+        for text in ["null", "[]", "5", "\"x\""] {
+            assert_eq!(failures(text, |_| {}), named(&[("", "wrong_type")]), "{text}");
+        }
+    }
+
+    #[test]
+    fn references_are_short_and_printable() {
+        let (most, over) = ("é".repeat(255), "a".repeat(256));
+        for good in ["=HYPERLINK()", "'; DROP TABLE", "a\u{202e}b", &most] {
+            assert!(parse_reference(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a\tb", "a\u{85}", &over] {
+            assert!(parse_reference(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Owns the reading of JSON bodies: strictly, once, and with every failing field named.
+//!
+//! `serde_json` checks the syntax and finds the bounds of each value ([`serde_json::value::RawValue`]); this module adds
+//! what a ledger needs on top: no duplicate key at any depth, no NUL in any text, numbers by their text, depth at most
+//! [`DEPTH_MAX`], unknown fields refused. A flat request of strings is read without copying.
+
+mod fields;
+mod reader;
+
+pub(crate) use fields::Fields;
+pub use reader::JsonError;
+pub(crate) use reader::read;

@@ -1,0 +1,87 @@
+//! Owns the document itself and the page that shows it.
+
+use std::sync::LazyLock;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use utoipa::openapi::security::{ClientCredentials, Flow, OAuth2, Scopes, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::api::auth::Scope;
+use crate::api::state::ApiState;
+
+/// The description of the API.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(title = "HPTS", description = "A ledger that posts loan payments. Amounts are strings of whole minor \
+        units; every POST under /v1 carries an Idempotency-Key; errors are problem documents (RFC 9457)."),
+    paths(
+        crate::api::auth::token::token,
+        crate::api::auth::jwks::jwks,
+        crate::api::write::payments::post_payment,
+        crate::api::write::disbursements::post_disbursement,
+        crate::api::write::loans::post_loan,
+        crate::api::read::payments::get_payment,
+        crate::api::read::payments::list_payments,
+        crate::api::read::events::get_event,
+        crate::api::read::loans::get_loan,
+        crate::api::read::loans::get_balance,
+        crate::api::read::entries::list_entries,
+        crate::api::read::entries::get_entry,
+        crate::api::read::accounts::get_account_balance,
+        crate::api::read::health::live,
+        crate::api::read::health::ready,
+        crate::api::problem::page::explain,
+    ),
+    modifiers(&TokenScheme)
+)]
+pub struct ApiDoc;
+
+/// Adds how callers get a token, with every scope.
+struct TokenScheme;
+
+impl Modify for TokenScheme {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scopes = Scopes::from_iter(Scope::ALL.map(|scope| (scope.as_str(), scope.purpose())));
+        let flow = Flow::ClientCredentials(ClientCredentials::new("/oauth2/token", scopes));
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("oauth2", SecurityScheme::OAuth2(OAuth2::new([flow])));
+    }
+}
+
+/// The document's bytes, made once: it is asked for without a token.
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| ApiDoc::openapi().to_json().unwrap_or_default().into());
+
+/// `GET /openapi.json`.
+pub(crate) async fn openapi_json() -> Response {
+    ([(CONTENT_TYPE, "application/json")], DOCUMENT.clone()).into_response()
+}
+
+/// The page at `/docs`.
+pub(crate) fn docs() -> Router<ApiState> {
+    SwaggerUi::new("/docs").config(Config::from("/openapi.json")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_and_schema_is_described() {
+        let document = serde_json::to_value(ApiDoc::openapi()).unwrap();
+        assert_eq!(document["paths"].as_object().unwrap().len(), 15);
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        let text = document.to_string();
+        for name in ["PaymentRequest", "PaymentAnswer", "Problem", "EventView", "LoanBalance", "FieldError"] {
+            assert!(schemas.contains_key(name), "{name} is missing among {:?}", schemas.keys());
+        }
+        for reference in text.split("\"#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(schemas.contains_key(name), "{name} is referred to and not described");
+        }
+        assert!(document["paths"]["/v1/payments"]["post"]["requestBody"].is_object());
+    }
+}

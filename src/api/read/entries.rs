@@ -1,0 +1,212 @@
+//! Owns `GET /v1/journal-entries/{id}` and `GET /v1/loans/{loan_id}/journal-entries`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::auth::Scope;
+use crate::api::error::ApiError;
+use crate::api::http::query::Query;
+use crate::api::openapi::ProblemDocument;
+use crate::api::read::page_token::PagedQuery;
+use crate::api::state::ApiState;
+use crate::core::ids::{EntryId, LoanId, LoanKey};
+use crate::core::ledger::{JournalEntry, Posting};
+use crate::core::time::parse_date;
+use crate::store::{EntriesPage, EventRecord};
+
+const SCOPES: &[Scope] = &[Scope::LedgerRead];
+
+/// The contract's event types.
+const EVENT_TYPES: [&str; 14] = [
+    "disbursement",
+    "disbursement_settled",
+    "accrual",
+    "payment_received",
+    "payment_allocated",
+    "payment_returned",
+    "fee_assessed",
+    "fee_waived",
+    "chargeoff",
+    "recovery",
+    "refinance",
+    "restructure",
+    "reversal",
+    "manual_adjustment",
+];
+
+/// A journal entry.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EntryView {
+    journal_entry_id: String,
+    #[schema(value_type = String, example = "payment_received")]
+    event_type: &'static str,
+    /// The day it counts from.
+    #[schema(example = "2026-05-01")]
+    effective_at: String,
+    /// The day it is booked on.
+    #[schema(example = "2026-05-01")]
+    booking_date: String,
+    #[schema(example = "2026-05-01T12:00:00Z")]
+    posted_at: String,
+    lines: Vec<LineView>,
+    /// The first event of the chain this one belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation_id: Option<String>,
+    /// The client that brought it.
+    actor: String,
+}
+
+/// A line of a journal entry.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LineView {
+    /// From 1.
+    #[schema(example = 1)]
+    sequence: usize,
+    #[schema(example = "1010")]
+    account_code: String,
+    /// `DR` or `CR`.
+    #[schema(value_type = String, example = "DR")]
+    direction: &'static str,
+    #[schema(example = "88849")]
+    amount_minor: String,
+    #[schema(example = "USD")]
+    currency: String,
+    /// `SETTLED`, `PENDING` or `ENCUMBRANCE`.
+    #[schema(value_type = String, example = "SETTLED")]
+    layer: &'static str,
+    loan_id: String,
+    borrower_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_ref: Option<String>,
+}
+
+/// A page of a loan's entries, oldest posting first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EntriesList {
+    /// The entries.
+    items: Vec<EntryView>,
+    /// Gets the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<String>,
+}
+
+impl EntryView {
+    /// The entry of an event; `None` for one that moved nothing.
+    fn of_record(record: &EventRecord) -> Option<Self> {
+        let posting = record.posting.as_ref()?;
+        let entry = posting.entry.as_ref()?;
+        Some(Self::new(record, posting, entry))
+    }
+
+    fn new(record: &EventRecord, posting: &Posting, entry: &JournalEntry) -> Self {
+        let event = &record.event.event;
+        let command = &event.command;
+        let lines = entry.lines().iter().zip(1..).map(|(line, sequence)| LineView {
+            sequence,
+            account_code: line.account.to_string(),
+            direction: line.direction().as_str(),
+            amount_minor: line.magnitude().to_string(),
+            currency: command.currency().to_string(),
+            layer: entry.layer().as_str(),
+            loan_id: command.loan_id().to_string(),
+            borrower_id: command.borrower_id().to_string(),
+            external_ref: command.external_ref().map(str::to_owned),
+        });
+        Self {
+            journal_entry_id: event.id.entry_id().to_string(),
+            event_type: event.kind.event_type(),
+            effective_at: posting.effective_date.to_string(),
+            booking_date: posting.booking_date.to_string(),
+            posted_at: posting.posted_at.to_string(),
+            lines: lines.collect(),
+            // A consequence belongs to its cause's chain, whose id the record does not hold.
+            correlation_id: event.origin.cause_seq.is_none().then(|| event.id.to_string()),
+            actor: event.actor.clone(),
+        }
+    }
+}
+
+/// A journal entry.
+#[utoipa::path(get, path = "/v1/journal-entries/{id}", tag = "ledger", security(("oauth2" = ["hpts:ledger:read"])),
+    params(("id" = uuid::Uuid, Path, description = "The entry")),
+    responses((status = 200, description = "The entry", body = EntryView),
+        (status = 404, description = "No such entry", body = ProblemDocument)))]
+pub(crate) async fn get_entry(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Json<EntryView>, ApiError> {
+    let caller = state.caller(&headers, SCOPES).await?;
+    Query::of(&uri)?.finish()?;
+    let id = EntryId::parse(&id).ok().and_then(EntryId::event_id).ok_or(ApiError::NotFound)?;
+    let record = state.store().event(caller.tenant, id).await?.ok_or(ApiError::NotFound)?;
+    EntryView::of_record(&record).map(Json).ok_or(ApiError::NotFound)
+}
+
+/// A loan's journal entries, in posting order.
+#[utoipa::path(get, path = "/v1/loans/{loan_id}/journal-entries", tag = "ledger",
+    security(("oauth2" = ["hpts:ledger:read"])),
+    params(("loan_id" = uuid::Uuid, Path, description = "The loan"),
+        ("from_date" = Option<chrono::NaiveDate>, Query, description = "Effective on or after"),
+        ("to_date" = Option<chrono::NaiveDate>, Query, description = "Effective on or before"),
+        ("event_type" = Option<String>, Query, description = "Of one event type"),
+        ("page_size" = Option<u32>, Query, description = "1 to 500, default 50"),
+        ("page_token" = Option<String>, Query, description = "From the page before")),
+    responses((status = 200, description = "A page", body = EntriesList),
+        (status = 404, description = "No such loan", body = ProblemDocument)))]
+pub(crate) async fn list_entries(
+    State(state): State<ApiState>,
+    Path(loan): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Json<EntriesList>, ApiError> {
+    let caller = state.caller(&headers, SCOPES).await?;
+    let loan = LoanId::parse(&loan).map_err(|_| ApiError::NotFound)?;
+    let mut query = Query::of(&uri)?;
+    let from = query.optional("from_date", parse_date);
+    let to = query.optional("to_date", parse_date);
+    let event_type = query.optional("event_type", parse_event_type);
+    let limit = query.page_size();
+    let date = |date: Option<chrono::NaiveDate>| date.map_or_else(String::new, |date| date.to_string());
+    let parts = ["entries", &loan.to_string(), &date(from), &date(to), event_type.unwrap_or("")];
+    let paged = PagedQuery::new(caller.tenant, &parts);
+    let after_version = query.optional("page_token", |token| paged.place(token)).unwrap_or(0);
+    query.finish()?;
+    let page = EntriesPage { from, to, event_type: event_type.map(str::to_owned), after_version, limit };
+    let key = LoanKey::of_loan(caller.tenant, loan);
+    let rows = state.store().loan_entries(caller.tenant, key, page).await?.ok_or(ApiError::NotFound)?;
+    Ok(Json(entries_list(&rows, limit, &paged)))
+}
+
+fn entries_list(rows: &[EventRecord], limit: i64, paged: &PagedQuery) -> EntriesList {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let shown = rows.get(..limit).unwrap_or(rows);
+    let last = if rows.len() > shown.len() { shown.last() } else { None };
+    let version = last.and_then(|record| record.posting.as_ref()?.loan_version);
+    EntriesList {
+        items: shown.iter().filter_map(EntryView::of_record).collect(),
+        next_page_token: version.map(|version| paged.token(version)),
+    }
+}
+
+fn parse_event_type(word: &str) -> Result<&'static str, &'static str> {
+    EVENT_TYPES.into_iter().find(|known| *known == word).ok_or("is not an event type of the contract")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::event::EventKind;
+
+    #[test]
+    fn every_kind_has_an_event_type_of_the_contract() {
+        for kind in EventKind::ALL {
+            assert!(parse_event_type(kind.event_type()).is_ok(), "{kind:?}");
+        }
+        assert!(parse_event_type("loan_opened").is_err());
+    }
+}

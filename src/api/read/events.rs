@@ -1,0 +1,77 @@
+//! Owns `GET /v1/events/{id}` and what it shares with `GET /v1/payments/{id}`: reading a status, and waiting for it.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri};
+
+use crate::api::auth::Scope;
+use crate::api::error::ApiError;
+use crate::api::http::query::Query;
+use crate::api::openapi::ProblemDocument;
+use crate::api::read::status::EventView;
+use crate::api::state::ApiState;
+use crate::core::event::Stage;
+use crate::core::ids::{EventId, TenantId};
+use crate::store::EventRecord;
+
+/// Whoever may write an event that can answer 202 may also follow it.
+const SCOPES: &[Scope] = &[Scope::LedgerRead, Scope::PaymentsWrite, Scope::DisbursementsWrite, Scope::LoansWrite];
+
+/// The status of an event of any kind.
+#[utoipa::path(get, path = "/v1/events/{id}", tag = "events", security(("oauth2" = ["hpts:ledger:read"])),
+    params(("id" = uuid::Uuid, Path, description = "The event"),
+        ("wait" = Option<u32>, Query, description = "Seconds to wait for its end, at most 60")),
+    responses((status = 200, description = "Its status", body = EventView),
+        (status = 404, description = "No such event", body = ProblemDocument)))]
+pub(crate) async fn get_event(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Json<EventView>, ApiError> {
+    let caller = state.caller(&headers, SCOPES).await?;
+    let mut query = Query::of(&uri)?;
+    let wait = query.wait();
+    query.finish()?;
+    let id = EventId::parse(&id).map_err(|_| ApiError::NotFound)?;
+    let record = read_event(&state, caller.tenant, id, wait).await?;
+    view(&state, caller.tenant, &record).await.map(Json)
+}
+
+/// An event of the tenant; one that is unfinished is waited for.
+pub(crate) async fn read_event(
+    state: &ApiState,
+    tenant: TenantId,
+    id: EventId,
+    wait: Duration,
+) -> Result<EventRecord, ApiError> {
+    let record = state.store().event(tenant, id).await?.ok_or(ApiError::NotFound)?;
+    if record.stage == Stage::Finished || wait.is_zero() {
+        return Ok(record);
+    }
+    // The seat comes after the first read; the room asks the store for everyone who sits, so nothing is missed.
+    let mut seat = state.waiting_room().enter(id);
+    let finished = tokio::select! {
+        biased;
+        finished = seat.result(wait) => finished,
+        () = state.lifecycle().stopping() => None,
+    };
+    match finished {
+        Some(_) => state.store().event(tenant, id).await?.ok_or(ApiError::NotFound),
+        None => Ok(record),
+    }
+}
+
+/// The view of an event, with its place in its loan's lane while it waits.
+pub(crate) async fn view(state: &ApiState, tenant: TenantId, record: &EventRecord) -> Result<EventView, ApiError> {
+    let position = match record.stage {
+        Stage::Accepted | Stage::Held | Stage::Parked => {
+            let (loan, seq) = (record.event.event.loan_key, record.event.seq);
+            Some(state.store().position(tenant, loan, seq).await?)
+        }
+        Stage::Finished => None,
+    };
+    Ok(EventView::new(record, position))
+}

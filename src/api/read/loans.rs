@@ -1,0 +1,150 @@
+//! Owns `GET /v1/loans/{loan_id}` and its balance.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::auth::Scope;
+use crate::api::error::ApiError;
+use crate::api::http::query::Query;
+use crate::api::openapi::ProblemDocument;
+use crate::api::state::ApiState;
+use crate::core::ids::{LoanId, LoanKey};
+use crate::core::loan::{Balances, Bucket};
+use crate::core::time::parse_date;
+use crate::store::LoanRecord;
+
+/// A loan as it stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LoanView {
+    loan_id: String,
+    borrower_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loan_number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    program_id: Option<String>,
+    #[schema(example = "USD")]
+    currency: String,
+    #[schema(example = "2026-01-01")]
+    opened_on: String,
+    /// `open` or `written_off`.
+    #[schema(value_type = String, example = "open")]
+    status: &'static str,
+    /// Whether it waits for a person.
+    on_hold: bool,
+    /// The order in which payments pay.
+    #[schema(value_type = Vec<String>)]
+    waterfall: [&'static str; 3],
+    principal_outstanding_minor: String,
+    interest_receivable_minor: String,
+    fees_receivable_minor: String,
+    total_exposure_minor: String,
+    suspense_minor: String,
+    /// How many postings it has: the order inside the loan.
+    loan_version: i64,
+    last_activity_at: String,
+}
+
+/// What a loan owes on a date.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"loan_id": "11111111-1111-1111-1111-111111111111", "currency": "USD",
+    "as_of_date": "2026-05-01", "principal_outstanding_minor": "921651", "interest_receivable_minor": "0",
+    "fees_receivable_minor": "0", "total_exposure_minor": "921651", "suspense_minor": "0",
+    "last_activity_at": "2026-05-01T12:00:00Z"}))]
+pub struct LoanBalance {
+    loan_id: String,
+    currency: String,
+    as_of_date: String,
+    principal_outstanding_minor: String,
+    interest_receivable_minor: String,
+    fees_receivable_minor: String,
+    /// Principal, interest and fees together.
+    total_exposure_minor: String,
+    /// Money received and not yet applied.
+    suspense_minor: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_activity_at: Option<String>,
+}
+
+fn exposure(balances: &Balances) -> Result<String, ApiError> {
+    let total = balances.exposure().map_err(|_| ApiError::Broken("a loan's exposure leaves 64 bits"))?;
+    Ok(total.to_string())
+}
+
+/// A loan as it stands.
+#[utoipa::path(get, path = "/v1/loans/{loan_id}", tag = "loans", security(("oauth2" = ["hpts:ledger:read"])),
+    params(("loan_id" = uuid::Uuid, Path, description = "The loan")),
+    responses((status = 200, description = "The loan", body = LoanView),
+        (status = 404, description = "No such loan", body = ProblemDocument)))]
+pub(crate) async fn get_loan(
+    State(state): State<ApiState>,
+    Path(loan): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Json<LoanView>, ApiError> {
+    let caller = state.caller(&headers, &[Scope::LedgerRead]).await?;
+    Query::of(&uri)?.finish()?;
+    let loan = LoanId::parse(&loan).map_err(|_| ApiError::NotFound)?;
+    let key = LoanKey::of_loan(caller.tenant, loan);
+    let record = state.store().loan(caller.tenant, key).await?.ok_or(ApiError::NotFound)?;
+    loan_view(record).map(Json)
+}
+
+fn loan_view(LoanRecord { state, loan_number, on_hold }: LoanRecord) -> Result<LoanView, ApiError> {
+    Ok(LoanView {
+        loan_id: state.loan_id.to_string(),
+        borrower_id: state.borrower_id.to_string(),
+        loan_number,
+        program_id: state.program_id.map(|program| program.to_string()),
+        currency: state.currency.to_string(),
+        opened_on: state.opened_on.to_string(),
+        status: state.status.as_str(),
+        on_hold,
+        waterfall: state.waterfall.order().map(Bucket::as_str),
+        principal_outstanding_minor: state.balances.principal.to_string(),
+        interest_receivable_minor: state.balances.interest.to_string(),
+        fees_receivable_minor: state.balances.fees.to_string(),
+        total_exposure_minor: exposure(&state.balances)?,
+        suspense_minor: state.balances.suspense.to_string(),
+        loan_version: state.version,
+        last_activity_at: state.last_posted_at.to_string(),
+    })
+}
+
+/// What a loan owes on a date, counting entries by their effective date.
+#[utoipa::path(get, path = "/v1/loans/{loan_id}/balance", tag = "loans",
+    security(("oauth2" = ["hpts:balances:read"])),
+    params(("loan_id" = uuid::Uuid, Path, description = "The loan"),
+        ("as_of_date" = Option<chrono::NaiveDate>, Query, description = "Default: today in the tenant's time zone")),
+    responses((status = 200, description = "Its balances", body = LoanBalance),
+        (status = 404, description = "No such loan", body = ProblemDocument)))]
+pub(crate) async fn get_balance(
+    State(state): State<ApiState>,
+    Path(loan): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Json<LoanBalance>, ApiError> {
+    let caller = state.caller(&headers, &[Scope::BalancesRead]).await?;
+    let mut query = Query::of(&uri)?;
+    let as_of = query.optional("as_of_date", parse_date);
+    query.finish()?;
+    let loan = LoanId::parse(&loan).map_err(|_| ApiError::NotFound)?;
+    let now = state.now();
+    let today = state.tenants().get(state.store(), caller.tenant, now).await?.business_date(now);
+    let as_of = as_of.unwrap_or(today);
+    let key = LoanKey::of_loan(caller.tenant, loan);
+    let found = state.store().loan_balances(caller.tenant, key, as_of).await?.ok_or(ApiError::NotFound)?;
+    Ok(Json(LoanBalance {
+        loan_id: loan.to_string(),
+        currency: found.currency.to_string(),
+        as_of_date: as_of.to_string(),
+        principal_outstanding_minor: found.balances.principal.to_string(),
+        interest_receivable_minor: found.balances.interest.to_string(),
+        fees_receivable_minor: found.balances.fees.to_string(),
+        total_exposure_minor: exposure(&found.balances)?,
+        suspense_minor: found.balances.suspense.to_string(),
+        last_activity_at: found.last_activity_at.map(|at| at.to_string()),
+    }))
+}

@@ -1,0 +1,10 @@
+//! Owns the reads: each asks the store one thing for the caller's tenant and shapes the answer.
+
+pub(crate) mod accounts;
+pub(crate) mod entries;
+pub(crate) mod events;
+pub(crate) mod health;
+pub(crate) mod loans;
+mod page_token;
+pub(crate) mod payments;
+pub(crate) mod status;

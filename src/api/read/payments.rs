@@ -1,0 +1,230 @@
+//! Owns `GET /v1/payments/{payment_event_id}` and `GET /v1/payments`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri};
+use chrono::{Days, NaiveDate, NaiveTime};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::auth::Scope;
+use crate::api::error::ApiError;
+use crate::api::http::query::Query;
+use crate::api::openapi::ProblemDocument;
+use crate::api::read::events::{read_event, view};
+use crate::api::read::page_token::PagedQuery;
+use crate::api::read::status::EventView;
+use crate::api::state::ApiState;
+use crate::core::event::EventKind;
+use crate::core::ids::{EventId, LoanId, LoanKey, PaymentBatchId, Seq, TenantId, first_id_at};
+use crate::core::time::{Timestamp, parse_date};
+use crate::store::{EventRecord, PaymentsFilter};
+
+const SCOPES: &[Scope] = &[Scope::LedgerRead, Scope::PaymentsWrite];
+
+/// The longest range of days without a loan or a batch: what is read is bounded by it.
+const RANGE_DAYS_MAX: i64 = 31;
+
+/// A page of payments, in order of acceptance.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PaymentsList {
+    /// The payments.
+    items: Vec<EventView>,
+    /// Gets the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<String>,
+}
+
+/// The status of a payment.
+#[utoipa::path(get, path = "/v1/payments/{payment_event_id}", tag = "payments",
+    security(("oauth2" = ["hpts:ledger:read"])),
+    params(("payment_event_id" = uuid::Uuid, Path, description = "The payment"),
+        ("wait" = Option<u32>, Query, description = "Seconds to wait for its end, at most 60")),
+    responses((status = 200, description = "Its status", body = EventView),
+        (status = 404, description = "No such payment", body = ProblemDocument)))]
+pub(crate) async fn get_payment(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Json<EventView>, ApiError> {
+    let caller = state.caller(&headers, SCOPES).await?;
+    let mut query = Query::of(&uri)?;
+    let wait = query.wait();
+    query.finish()?;
+    let id = EventId::parse(&id).map_err(|_| ApiError::NotFound)?;
+    let record = read_event(&state, caller.tenant, id, wait).await?;
+    match record.event.event.kind {
+        EventKind::PaymentReceived => view(&state, caller.tenant, &record).await.map(Json),
+        EventKind::Disbursement | EventKind::LoanOpened | EventKind::PaymentAllocated => Err(ApiError::NotFound),
+    }
+}
+
+/// Payments by loan, batch, key, reference, status or days of acceptance.
+#[utoipa::path(get, path = "/v1/payments", tag = "payments", security(("oauth2" = ["hpts:ledger:read"])),
+    params(("loan_id" = Option<uuid::Uuid>, Query, description = "Of one loan"),
+        ("batch_id" = Option<uuid::Uuid>, Query, description = "Of one upload"),
+        ("idempotency_key" = Option<String>, Query, description = "Of one key; alone"),
+        ("external_ref" = Option<String>, Query, description = "Together with a loan, a batch or days"),
+        ("status" = Option<String>, Query, description = "Together with a loan, a batch or days"),
+        ("from_date" = Option<chrono::NaiveDate>, Query, description = "Accepted on or after this day, UTC"),
+        ("to_date" = Option<chrono::NaiveDate>, Query, description = "Accepted on or before this day, UTC"),
+        ("page_size" = Option<u32>, Query, description = "1 to 500, default 50"),
+        ("page_token" = Option<String>, Query, description = "From the page before")),
+    responses((status = 200, description = "A page", body = PaymentsList),
+        (status = 400, description = "A parameter is not valid", body = ProblemDocument)))]
+pub(crate) async fn list_payments(
+    State(state): State<ApiState>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Json<PaymentsList>, ApiError> {
+    let caller = state.caller(&headers, SCOPES).await?;
+    let mut query = Query::of(&uri)?;
+    match Listing::read(&mut query, caller.tenant, state.now()) {
+        Listing::OfKey(key) => {
+            query.finish()?;
+            let record = state.store().event_of_key(caller.tenant, &key).await?;
+            let is_payment = |record: &EventRecord| record.event.event.kind == EventKind::PaymentReceived;
+            let items = record.filter(is_payment).iter().map(|record| EventView::new(record, None)).collect();
+            Ok(Json(PaymentsList { items, next_page_token: None }))
+        }
+        Listing::Paged { filter, paged, is_empty } => {
+            query.finish()?;
+            let limit = filter.limit;
+            let rows = if is_empty { Vec::new() } else { state.store().payments(caller.tenant, filter).await? };
+            Ok(Json(page(&rows, limit, &paged)))
+        }
+    }
+}
+
+fn page(rows: &[EventRecord], limit: i64, paged: &PagedQuery) -> PaymentsList {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let shown = rows.get(..limit).unwrap_or(rows);
+    let next = if rows.len() > shown.len() { shown.last() } else { None };
+    PaymentsList {
+        items: shown.iter().map(|record| EventView::new(record, None)).collect(),
+        next_page_token: next.map(|last| paged.token(last.event.seq.0)),
+    }
+}
+
+/// What is asked for.
+enum Listing {
+    OfKey(String),
+    Paged {
+        filter: PaymentsFilter,
+        paged: PagedQuery,
+        /// Asks for a status that no payment can have today.
+        is_empty: bool,
+    },
+}
+
+impl Listing {
+    /// Reads the parameters; failures stay in the query.
+    fn read(query: &mut Query, tenant: TenantId, now: Timestamp) -> Self {
+        let key = query.text("idempotency_key");
+        let loan = query.optional("loan_id", LoanId::parse);
+        let batch = query.optional("batch_id", PaymentBatchId::parse);
+        let external_ref = query.text("external_ref");
+        let status = query.optional("status", parse_status);
+        let from = query.optional("from_date", parse_date);
+        let to = query.optional("to_date", parse_date);
+        let limit = query.page_size();
+        if let Some(key) = key {
+            if loan.is_some() || batch.is_some() || external_ref.is_some() || status.is_some() || from.or(to).is_some()
+            {
+                query.fail("idempotency_key", "combination", "must stand alone");
+            }
+            return Self::OfKey(key);
+        }
+        if loan.is_none() && batch.is_none() {
+            check_range(query, from, to, now);
+        }
+        let text = |value: Option<String>| value.unwrap_or_default();
+        let status_word = status.map_or("", |(word, _)| word);
+        let paged = PagedQuery::new(
+            tenant,
+            &[
+                "payments",
+                &text(loan.map(|loan| loan.to_string())),
+                &text(batch.map(|batch| batch.to_string())),
+                external_ref.as_deref().unwrap_or(""),
+                status_word,
+                &text(from.map(|date| date.to_string())),
+                &text(to.map(|date| date.to_string())),
+            ],
+        );
+        let after = query.optional("page_token", |token| paged.place(token)).map(Seq);
+        let filter = PaymentsFilter {
+            loan: loan.map(|loan| LoanKey::of_loan(tenant, loan)),
+            batch,
+            external_ref,
+            status: status.and_then(|(_, stored)| stored),
+            accepted_from: from.map(first_id_of),
+            accepted_before: to.and_then(|date| date.checked_add_days(Days::new(1))).map(first_id_of),
+            after,
+            limit,
+        };
+        Self::Paged { filter, paged, is_empty: status.is_some_and(|(_, stored)| stored.is_none()) }
+    }
+}
+
+/// Without a loan or a batch, a listing needs a range of days, because reference and status have no index.
+fn check_range(query: &mut Query, from: Option<NaiveDate>, to: Option<NaiveDate>, now: Timestamp) {
+    let Some(from) = from else {
+        query.fail("from_date", "required", "is required where neither loan_id, batch_id nor idempotency_key is given");
+        return;
+    };
+    let to = to.unwrap_or_else(|| now.utc().date_naive());
+    let days = to.signed_duration_since(from).num_days();
+    if days.saturating_add(1) > RANGE_DAYS_MAX {
+        query.fail("to_date", "range", "must be at most 31 days from from_date, both included");
+    }
+}
+
+/// The word, and the one the store knows it by: no event undoes a payment yet, so `returned` and `reversed` name none.
+fn parse_status(word: &str) -> Result<(&'static str, Option<&'static str>), &'static str> {
+    let words = ["accepted", "held", "parked", "posted", "rejected"];
+    if let Some(known) = words.into_iter().find(|known| *known == word) {
+        return Ok((known, Some(known)));
+    }
+    let undone = ["returned", "reversed"].into_iter().find(|known| *known == word);
+    undone.map(|known| (known, None)).ok_or("must be accepted, held, parked, posted, rejected, returned or reversed")
+}
+
+/// The smallest id made on a day, UTC.
+fn first_id_of(day: NaiveDate) -> EventId {
+    EventId(first_id_at(Timestamp::new(day.and_time(NaiveTime::MIN).and_utc())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failing(query: &'static str) -> Vec<String> {
+        let now = Timestamp::from_micros(1_777_636_800_000_000).unwrap();
+        let mut query = Query::of(&Uri::from_static(query)).unwrap();
+        Listing::read(&mut query, TenantId(uuid::Uuid::from_u128(1)), now);
+        match query.finish() {
+            Err(ApiError::InvalidParameters(errors)) => errors.into_iter().map(|error| error.field).collect(),
+            Err(other) => panic!("{other:?}"),
+            Ok(()) => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn reference_and_status_need_a_bound() {
+        assert!(failing("/?loan_id=11111111-1111-1111-1111-111111111111&status=posted").is_empty());
+        assert!(failing("/?from_date=2026-05-01&to_date=2026-05-31&external_ref=x").is_empty());
+        assert!(failing("/?from_date=2026-04-30").is_empty());
+        assert!(failing("/?idempotency_key=payment:1").is_empty());
+        assert_eq!(failing("/?from_date=2026-05-01&to_date=2026-06-01"), ["to_date"]);
+        assert_eq!(failing("/?status=posted"), ["from_date"]);
+        assert_eq!(failing("/"), ["from_date"]);
+        assert_eq!(failing("/?idempotency_key=payment:1&status=posted"), ["idempotency_key"]);
+        assert_eq!(
+            failing("/?loan_id=1&batch_id=2&status=x&from_date=2026-02-30"),
+            ["loan_id", "batch_id", "status", "from_date", "from_date"]
+        );
+        assert_eq!(failing("/?from_date=2026-05-01&page_token=AAAA"), ["page_token"]);
+    }
+}

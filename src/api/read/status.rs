@@ -1,0 +1,226 @@
+//! Owns the status of an event as callers see it.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::api::error::ApiError;
+use crate::api::openapi::AllocationSchema;
+use crate::core::event::{AcceptedEvent, Command, EventKind, SourceMethod, Stage};
+use crate::core::ledger::{AllocationView, answer};
+use crate::store::EventRecord;
+
+/// How far an event has come, and what came of it. Members without a value are left out.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventView {
+    /// Its id, if it is a payment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_event_id: Option<String>,
+    /// Its id, if it is a disbursement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disbursement_event_id: Option<String>,
+    /// Its id, if it is a loan's registration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loan_event_id: Option<String>,
+    /// Its id, if it is a consequence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<String>,
+    /// `accepted`, `held`, `parked`, `posted`, `rejected`, `returned` or `reversed`.
+    #[schema(value_type = String, example = "posted")]
+    status: &'static str,
+    /// Its event type.
+    #[schema(value_type = String, example = "payment_received")]
+    event_type: &'static str,
+    loan_id: String,
+    borrower_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount_minor: Option<String>,
+    currency: String,
+    effective_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    source_method: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    method: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_ref: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination_ref: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idempotency_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_id: Option<String>,
+    accepted_at: String,
+    /// How many events of the loan stand before it, while it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    journal_entry_id: Option<String>,
+    /// The split as first posted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<AllocationSchema>)]
+    allocation: Option<AllocationView>,
+    /// The split as it stands, where a later posting restates it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<AllocationSchema>)]
+    current_allocation: Option<AllocationView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    posted_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected_at: Option<String>,
+    /// Why a posting rule refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<crate::api::openapi::ProblemDocument>)]
+    problem: Option<serde_json::Value>,
+    /// The event that undid it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undone_by: Option<String>,
+}
+
+impl EventView {
+    /// The view of a record; `position` where it was asked for.
+    pub(crate) fn new(record: &EventRecord, position: Option<i64>) -> Self {
+        let mut view = Self::of_event(&record.event);
+        view.position = position;
+        view.status = record.stage.unfinished_status().unwrap_or("posted");
+        view.undone_by = record.progress.undone_by.map(|id| id.to_string());
+        view.current_allocation = record.progress.current_allocation.as_ref().map(AllocationView::from);
+        if let (Stage::Finished, Some(posting)) = (record.stage, &record.posting) {
+            let (kind, id) = (record.event.event.kind, record.event.event.id);
+            match answer(kind, id, &posting.finished()) {
+                Ok(answer) => {
+                    view.journal_entry_id = answer.journal_entry_id.map(|id| id.to_string());
+                    view.allocation = answer.allocation;
+                    view.posted_at = Some(answer.posted_at);
+                    // What undoes a payment today is a reversal; a return has a kind of its own when it comes.
+                    view.status = if view.undone_by.is_some() { "reversed" } else { "posted" };
+                }
+                Err(code) => {
+                    view.status = "rejected";
+                    view.rejected_at = Some(posting.posted_at.to_string());
+                    view.problem = Some(ApiError::Rejected { code, kind, id }.problem().to_value());
+                }
+            }
+        }
+        view
+    }
+
+    fn of_event(accepted: &AcceptedEvent) -> Self {
+        let event = &accepted.event;
+        let command = &event.command;
+        let id_if = |kind: EventKind| (event.kind == kind).then(|| event.id.to_string());
+        let is_outgoing = matches!(command, Command::Disbursement(_));
+        let (method, reference) = (command.source_method().map(SourceMethod::as_str), command.external_ref());
+        let (incoming_ref, outgoing_ref) = if is_outgoing { (None, reference) } else { (reference, None) };
+        Self {
+            payment_event_id: id_if(EventKind::PaymentReceived),
+            disbursement_event_id: id_if(EventKind::Disbursement),
+            loan_event_id: id_if(EventKind::LoanOpened),
+            event_id: id_if(EventKind::PaymentAllocated),
+            status: "accepted",
+            event_type: event.kind.event_type(),
+            loan_id: command.loan_id().to_string(),
+            borrower_id: command.borrower_id().to_string(),
+            amount_minor: command.amount().map(|amount| amount.to_string()),
+            currency: command.currency().to_string(),
+            effective_at: command.effective_date().to_string(),
+            source_method: method.filter(|_| !is_outgoing),
+            method: method.filter(|_| is_outgoing),
+            external_ref: incoming_ref.map(str::to_owned),
+            destination_ref: outgoing_ref.map(str::to_owned),
+            metadata: command.metadata().and_then(|metadata| RawValue::from_string(metadata.as_json().to_owned()).ok()),
+            idempotency_key: event.key.as_ref().map(|key| key.as_str().to_owned()),
+            batch_id: event.origin.batch.map(|(batch, _)| batch.to_string()),
+            accepted_at: accepted.accepted_at.to_string(),
+            position: None,
+            journal_entry_id: None,
+            allocation: None,
+            current_allocation: None,
+            posted_at: None,
+            rejected_at: None,
+            problem: None,
+            undone_by: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::NaiveDate;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::core::event::{IdempotencyKey, Metadata, NewEvent, Payment};
+    use crate::core::ids::{BorrowerId, EventId, LoanId, PublisherId, Seq, TenantId};
+    use crate::core::ledger::{Outcome, Posting, RejectionCode};
+    use crate::core::loan::Allocation;
+    use crate::core::money::{Currency, Minor, Money};
+    use crate::core::time::Timestamp;
+    use crate::store::Progress;
+
+    fn record(posting: Option<Outcome>) -> EventRecord {
+        let at = Timestamp::from_micros(1_777_636_800_000_000).unwrap();
+        let date = NaiveDate::from_ymd_opt(2026, 5, 1).unwrap();
+        let payment = Payment {
+            loan_id: LoanId(Uuid::from_u128(1)),
+            borrower_id: BorrowerId(Uuid::from_u128(2)),
+            amount: Money::new(Minor::new(100), Currency::USD),
+            effective_date: date,
+            source_method: SourceMethod::Ach,
+            external_ref: None,
+            metadata: Some(Metadata::from_stored(r#"{"n":1.10}"#.to_owned())),
+        };
+        let event = NewEvent::of_caller(
+            EventId(Uuid::from_u128(8)),
+            TenantId(Uuid::from_u128(9)),
+            IdempotencyKey::parse("payment:1").unwrap(),
+            Command::Payment(payment),
+            PublisherId(Uuid::nil()),
+            "demo".to_owned(),
+        );
+        let posting = posting.map(|outcome| Posting {
+            event_id: event.id,
+            loan_key: event.loan_key,
+            loan_version: None,
+            outcome,
+            entry: None,
+            allocation: Some(Allocation { principal: Minor::new(100), ..Allocation::default() }),
+            undoes_seq: None,
+            restates_seq: None,
+            effective_date: date,
+            booking_date: date,
+            posted_at: at,
+            chain_hash: None,
+        });
+        let stage = if posting.is_some() { Stage::Finished } else { Stage::Held };
+        let event = AcceptedEvent { seq: Seq(1), accepted_at: at, event };
+        EventRecord { event, stage, posting, progress: Progress::default() }
+    }
+
+    fn json(record: &EventRecord) -> serde_json::Value {
+        serde_json::to_value(EventView::new(record, None)).unwrap()
+    }
+
+    #[test]
+    fn a_status_leaves_out_what_has_no_value() {
+        let waiting = json(&record(None));
+        assert_eq!(waiting["status"], "held");
+        assert_eq!(waiting["payment_event_id"], "00000000-0000-0000-0000-000000000008");
+        assert!(!waiting.to_string().contains("null"), "{waiting}");
+        let text = serde_json::to_string(&EventView::new(&record(None), None)).unwrap();
+        assert!(text.contains(r#""metadata":{"n":1.10}"#), "numbers keep their text: {text}");
+    }
+
+    #[test]
+    fn a_finished_event_shows_its_result_or_its_problem() {
+        let posted = json(&record(Some(Outcome::Posted)));
+        assert_eq!((&posted["status"], &posted["allocation"]["principal_minor"]), (&"posted".into(), &"100".into()));
+        let rejected = json(&record(Some(Outcome::Rejected(RejectionCode::LoanNotFound))));
+        assert_eq!((&rejected["status"], &rejected["problem"]["code"]), (&"rejected".into(), &"loan_not_found".into()));
+        assert!(rejected.get("posted_at").is_none());
+    }
+}

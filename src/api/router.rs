@@ -1,0 +1,43 @@
+//! Owns the addresses.
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::api::auth::{jwks, token};
+use crate::api::error::ApiError;
+use crate::api::http::edge::{edge, panicked};
+use crate::api::openapi::{docs, openapi_json};
+use crate::api::problem::page;
+use crate::api::read::{accounts, entries, events, health, loans as loan_reads, payments as payment_reads};
+use crate::api::state::ApiState;
+use crate::api::write::{disbursements, loans, payments};
+
+/// Every address of the API.
+pub fn router(state: ApiState) -> Router {
+    let request_ids = state.request_ids();
+    Router::new()
+        .route("/oauth2/token", post(token::token))
+        .route("/.well-known/jwks.json", get(jwks::jwks))
+        .route("/v1/payments", post(payments::post_payment).get(payment_reads::list_payments))
+        .route("/v1/payments/{payment_event_id}", get(payment_reads::get_payment))
+        .route("/v1/disbursements", post(disbursements::post_disbursement))
+        .route("/v1/loans", post(loans::post_loan))
+        .route("/v1/loans/{loan_id}", get(loan_reads::get_loan))
+        .route("/v1/loans/{loan_id}/balance", get(loan_reads::get_balance))
+        .route("/v1/loans/{loan_id}/journal-entries", get(entries::list_entries))
+        .route("/v1/journal-entries/{id}", get(entries::get_entry))
+        .route("/v1/events/{id}", get(events::get_event))
+        .route("/v1/accounts/{account_code}/balance", get(accounts::get_account_balance))
+        .route("/v1/health/live", get(health::live))
+        .route("/v1/health/ready", get(health::ready))
+        .route("/problems/{code}", get(page::explain))
+        .route("/openapi.json", get(openapi_json))
+        .merge(docs())
+        .fallback(|| async { ApiError::NotFound })
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(request_ids, edge))
+        .with_state(state)
+}

@@ -1,0 +1,218 @@
+//! Owns what handlers share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+
+use crate::api::auth::{Authenticator, AuthenticatorSettings, Caller, KeySource, Scope, SealingKey};
+use crate::api::error::ApiError;
+use crate::api::http::edge::RequestIds;
+use crate::api::intake::Intake;
+use crate::api::read::health::Readiness;
+use crate::api::tenants::Tenants;
+use crate::api::waiting_room::WaitingRoom;
+use crate::broker::Broker;
+use crate::core::event::EventKind;
+use crate::core::ids::{EventId, PublisherId};
+use crate::core::time::Timestamp;
+use crate::runtime::clock::Clock;
+use crate::runtime::lifecycle::Lifecycle;
+use crate::runtime::telemetry::{GIT_SHA, VERSION};
+use crate::store::Store;
+
+/// How the api is set up.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// How long a write waits for its result where the caller says nothing.
+    pub wait_default: Duration,
+    /// What `Location` begins with; relative where unset.
+    pub public_url: Option<String>,
+    /// The `iss` of tokens.
+    pub issuer: String,
+    /// The `aud` of tokens.
+    pub audience: String,
+    /// An outside issuer's key set.
+    pub external_jwks_url: Option<String>,
+    /// Requests a second and client.
+    pub rate_limit_per_second: Option<u32>,
+    /// This release.
+    pub version: String,
+    /// The commit it was built from.
+    pub git_sha: String,
+}
+
+impl Default for ApiSettings {
+    fn default() -> Self {
+        Self {
+            wait_default: Duration::from_secs(5),
+            public_url: None,
+            issuer: "hpts".to_owned(),
+            audience: "hpts-api".to_owned(),
+            external_jwks_url: None,
+            rate_limit_per_second: None,
+            version: VERSION.to_owned(),
+            git_sha: GIT_SHA.to_owned(),
+        }
+    }
+}
+
+/// What an api process is made of.
+#[derive(Debug)]
+pub struct ApiParts {
+    /// Where state lives.
+    pub store: Arc<dyn Store>,
+    /// Takes events.
+    pub intake: Intake,
+    /// Where callers wait for results.
+    pub waiting_room: WaitingRoom,
+    /// The time.
+    pub clock: Clock,
+    /// The process's life.
+    pub lifecycle: Lifecycle,
+    /// Which process answers.
+    pub publisher: PublisherId,
+    /// How hints travel; asked how it feels.
+    pub broker: Arc<dyn Broker>,
+    /// How the api is set up.
+    pub settings: ApiSettings,
+    /// Opens sealed signing keys.
+    pub sealing_key: Option<SealingKey>,
+}
+
+/// Why an api cannot be set up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// This release has no client to fetch an outside issuer's keys with.
+    #[error(
+        "an outside token issuer (HPTS_JWKS_URL) is not supported by this release: unset it to use the built-in one"
+    )]
+    ExternalIssuer,
+    /// The public address is not one that `Location` can begin with.
+    #[error("the public URL must begin with http:// or https:// and hold no blank, query or fragment")]
+    PublicUrl,
+}
+
+/// What handlers share. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ApiState(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    parts: ApiParts,
+    auth: Authenticator,
+    tenants: Tenants,
+    readiness: Readiness,
+    request_ids: Arc<RequestIds>,
+}
+
+impl ApiState {
+    /// Joins the parts.
+    ///
+    /// # Errors
+    /// See [`SetupError`].
+    pub fn new(mut parts: ApiParts) -> Result<Self, SetupError> {
+        let settings = &parts.settings;
+        if settings.external_jwks_url.is_some() {
+            return Err(SetupError::ExternalIssuer);
+        }
+        if settings.public_url.as_deref().is_some_and(|url| !is_base_url(url)) {
+            return Err(SetupError::PublicUrl);
+        }
+        let auth = Authenticator::new(AuthenticatorSettings {
+            issuer: settings.issuer.clone(),
+            audience: settings.audience.clone(),
+            source: KeySource::BuiltIn { sealing: parts.sealing_key.take() },
+            rate_limit_per_second: settings.rate_limit_per_second,
+        });
+        let (process, _) = parts.publisher.0.as_u64_pair();
+        let request_ids = Arc::new(RequestIds::new(process));
+        let (tenants, readiness) = (Tenants::default(), Readiness::default());
+        Ok(Self(Arc::new(Shared { parts, auth, tenants, readiness, request_ids })))
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        self.0.parts.store.as_ref()
+    }
+
+    pub(crate) fn broker(&self) -> &dyn Broker {
+        self.0.parts.broker.as_ref()
+    }
+
+    pub(crate) fn intake(&self) -> &Intake {
+        &self.0.parts.intake
+    }
+
+    pub(crate) fn waiting_room(&self) -> &WaitingRoom {
+        &self.0.parts.waiting_room
+    }
+
+    pub(crate) fn lifecycle(&self) -> &Lifecycle {
+        &self.0.parts.lifecycle
+    }
+
+    pub(crate) fn publisher(&self) -> PublisherId {
+        self.0.parts.publisher
+    }
+
+    pub(crate) fn settings(&self) -> &ApiSettings {
+        &self.0.parts.settings
+    }
+
+    pub(crate) fn auth(&self) -> &Authenticator {
+        &self.0.auth
+    }
+
+    pub(crate) fn tenants(&self) -> &Tenants {
+        &self.0.tenants
+    }
+
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.0.readiness
+    }
+
+    pub(crate) fn request_ids(&self) -> Arc<RequestIds> {
+        Arc::clone(&self.0.request_ids)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.parts.clock.now()
+    }
+
+    /// The caller of a request, who must hold one of the scopes.
+    pub(crate) async fn caller(&self, headers: &HeaderMap, any_of: &'static [Scope]) -> Result<Arc<Caller>, ApiError> {
+        self.auth().caller(self.store(), headers, any_of, self.now()).await
+    }
+
+    /// Where the status of an event is: never built from what a request says of the host.
+    pub(crate) fn location(&self, kind: EventKind, id: EventId) -> String {
+        let base = self.settings().public_url.as_deref().unwrap_or("").trim_end_matches('/');
+        let resource = match kind {
+            EventKind::PaymentReceived => "payments",
+            EventKind::Disbursement | EventKind::LoanOpened | EventKind::PaymentAllocated => "events",
+        };
+        format!("{base}/v1/{resource}/{id}")
+    }
+}
+
+fn is_base_url(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\"<>\\".contains(&byte))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_url_is_a_plain_base() {
+        for good in ["http://localhost:8080", "https://pay.example.com/hpts/"] {
+            assert!(is_base_url(good), "{good}");
+        }
+        for bad in ["", "pay.example.com", "https://", "ftp://x", "https://x/?a", "https://x y"] {
+            assert!(!is_base_url(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Owns the way of every write from a command to its answer.
+//!
+//! | the intake says | the caller gets |
+//! | --- | --- |
+//! | new, and finished in time | 201 with the result, or 422 with the rule that refused it |
+//! | new, and not finished | 202 and where to look |
+//! | known, the same request, finished | the first answer again: 200, or the same 422 |
+//! | known, the same request, unfinished | 409; its hint is published again |
+//! | known, another request | 422 `idempotency_mismatch` |
+//!
+//! The seat in the waiting room is taken before the event goes to the intake, so that no result can come too early.
+//! Dropping the handler (the caller left) takes nothing back: the intake goes on.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value};
+
+use crate::api::error::{ApiError, id_field};
+use crate::api::http::prefer::Prefer;
+use crate::api::intake::Accepted;
+use crate::api::state::ApiState;
+use crate::api::waiting_room::Seat;
+use crate::api::write::request::WriteRequest;
+use crate::core::event::{Command, Decision, EventKind, Fingerprint, NewEvent, decide};
+use crate::core::ids::EventId;
+use crate::core::ledger::{Finished, answer};
+use crate::core::time::Timestamp;
+use crate::store::KnownEvent;
+
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// An event the api has just brought.
+#[derive(Clone, Copy)]
+struct Brought {
+    id: EventId,
+    kind: EventKind,
+}
+
+/// Accepts a command and answers. See the module.
+pub(crate) async fn accept_and_answer(
+    state: &ApiState,
+    request: WriteRequest,
+    command: Command,
+) -> Result<Response, ApiError> {
+    let id = state.intake().next_id();
+    let (tenant, actor) = (request.caller.tenant, request.caller.client_id.clone());
+    let event = NewEvent::of_caller(id, tenant, request.key, command, state.publisher(), actor);
+    let incoming = (event.command.clone(), event.fingerprint);
+    let brought = Brought { id, kind: event.kind };
+    let wait = request.prefer.wait(state.settings().wait_default);
+    let seat = (!wait.is_zero()).then(|| state.waiting_room().enter(id));
+    match state.intake().accept(event).await? {
+        Accepted::New { accepted_at, .. } => {
+            let response = match result_in_time(state, seat, wait).await {
+                Some(finished) => finished_answer(state, brought, &finished, StatusCode::CREATED)?,
+                None => unfinished_answer(state, brought, accepted_at),
+            };
+            Ok(with_preference(response, request.prefer))
+        }
+        Accepted::Known(known) => known_answer(state, &known, &incoming),
+    }
+}
+
+/// Waits for the result; a process that stops lets its waiters go.
+async fn result_in_time(state: &ApiState, seat: Option<Seat>, wait: Duration) -> Option<Finished> {
+    let mut seat = seat?;
+    tokio::select! {
+        biased;
+        finished = seat.result(wait) => finished,
+        () = state.lifecycle().stopping() => None,
+    }
+}
+
+/// The result: the same bytes whenever and by whichever process it is answered.
+fn finished_answer(
+    state: &ApiState,
+    Brought { id, kind }: Brought,
+    finished: &Finished,
+    status: StatusCode,
+) -> Result<Response, ApiError> {
+    let answer = answer(kind, id, finished).map_err(|code| ApiError::Rejected { code, kind, id })?;
+    let body = serde_json::to_vec(&answer).map_err(|_| ApiError::Broken("an answer has no JSON"))?;
+    let mut response = (status, Body::from(body)).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(with_location(response, &state.location(kind, id)))
+}
+
+fn unfinished_answer(state: &ApiState, Brought { id, kind }: Brought, accepted_at: Timestamp) -> Response {
+    let members: Map<String, Value> =
+        [(id_field(kind), id.to_string()), ("status", "accepted".to_owned()), ("accepted_at", accepted_at.to_string())]
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), Value::String(value)))
+            .collect();
+    let mut response = (StatusCode::ACCEPTED, Json(members)).into_response();
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    with_location(response, &state.location(kind, id))
+}
+
+fn known_answer(
+    state: &ApiState,
+    known: &KnownEvent,
+    (command, fingerprint): &(Command, Fingerprint),
+) -> Result<Response, ApiError> {
+    let first = &known.event.event;
+    let (id, kind) = (first.id, first.kind);
+    match decide((&first.command, first.fingerprint), known.stage, (command, *fingerprint)) {
+        Decision::Replay => {
+            let posting = known.posting.as_ref().ok_or(ApiError::Broken("a finished event has no posting"))?;
+            let answered = finished_answer(state, Brought { id, kind }, &posting.finished(), StatusCode::OK);
+            let mut response = answered.unwrap_or_else(IntoResponse::into_response);
+            response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+            Ok(response)
+        }
+        Decision::InProgress(unfinished) => {
+            state.intake().nudge(known);
+            Err(ApiError::InProgress { stage: unfinished, kind, id, location: state.location(kind, id) })
+        }
+        Decision::Mismatch(fields) => Err(ApiError::Mismatch { fields, kind, id }),
+    }
+}
+
+fn with_location(mut response: Response, location: &str) -> Response {
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+fn with_preference(mut response: Response, prefer: Prefer) -> Response {
+    if let Some(applied) = prefer.applied().and_then(|applied| HeaderValue::from_str(&applied).ok()) {
+        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
+    response
+}

@@ -1,0 +1,81 @@
+//! Owns what every write brings: a caller with the right scope, a key, a preference and a body. Checked in this order,
+//! so that nothing is read for someone who may not write.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::Request;
+use chrono::NaiveDate;
+
+use crate::api::auth::{Caller, Scope};
+use crate::api::error::ApiError;
+use crate::api::http::body::read_body;
+use crate::api::http::headers::{idempotency_key, require_json};
+use crate::api::http::prefer::Prefer;
+use crate::api::http::query::Query;
+use crate::api::json::{Fields, read};
+use crate::api::problem::FieldError;
+use crate::api::state::ApiState;
+use crate::core::event::{Command, IdempotencyKey};
+use crate::core::money::Minor;
+
+/// A write, read but for its fields.
+#[derive(Debug)]
+pub(crate) struct WriteRequest {
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) key: IdempotencyKey,
+    pub(crate) prefer: Prefer,
+    pub(crate) rules: AcceptanceRules,
+    body: Bytes,
+}
+
+/// What the tenant allows at acceptance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AcceptanceRules {
+    /// The last day something may be dated.
+    pub(crate) latest_effective: NaiveDate,
+    /// The most one payment may be.
+    pub(crate) payment_limit: Option<Minor>,
+}
+
+impl WriteRequest {
+    /// Reads a request.
+    pub(crate) async fn read(state: &ApiState, request: Request, any_of: &'static [Scope]) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let caller = state.caller(&parts.headers, any_of).await?;
+        require_json(&parts.headers)?;
+        let key = idempotency_key(&parts.headers)?;
+        Query::of(&parts.uri)?.finish()?;
+        let body = read_body(&parts.headers, body).await?;
+        let now = state.now();
+        let tenant = state.tenants().get(state.store(), caller.tenant, now).await?;
+        let rules =
+            AcceptanceRules { latest_effective: tenant.latest_effective(now), payment_limit: tenant.payment_limit };
+        Ok(Self { caller, key, prefer: Prefer::of(&parts.headers), rules, body })
+    }
+
+    /// The command of the body, as `parse` takes it from the fields.
+    pub(crate) fn command(&self, parse: CommandParser) -> Result<Command, ApiError> {
+        let mut fields = Fields::of_body(read(&self.body)?);
+        let command = parse(&mut fields, &self.rules);
+        let errors = fields.finish();
+        match command {
+            Some(command) if errors.is_empty() => Ok(command),
+            Some(_) | None => Err(ApiError::Validation(no_repeats(errors))),
+        }
+    }
+}
+
+/// Takes a command's fields; `None` when one that it needs fails.
+pub(crate) type CommandParser = fn(&mut Fields<'_>, &AcceptanceRules) -> Option<Command>;
+
+/// One failure per field is enough: the first found.
+fn no_repeats(errors: Vec<FieldError>) -> Vec<FieldError> {
+    let mut kept: Vec<FieldError> = Vec::with_capacity(errors.len());
+    for error in errors {
+        if kept.iter().all(|known| known.field != error.field) {
+            kept.push(error);
+        }
+    }
+    kept
+}

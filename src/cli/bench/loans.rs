@@ -1,0 +1,139 @@
+//! Owns the loans of a run: the same seed and number always name the same loan, so that a set-up serves many runs.
+
+use chrono::NaiveDate;
+use hyper::body::Bytes;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// What each loan owes at first: enough for hundreds of millions of payments on one loan, and so little that the
+/// accounts of ten million loans stay within 64 bits.
+const PRINCIPAL_MINOR: u64 = 100_000_000_000;
+/// The dearest payment.
+const AMOUNT_MAX: u64 = 500;
+
+/// A loan and its borrower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Loan {
+    loan_id: Uuid,
+    borrower_id: Uuid,
+}
+
+/// The loans of a seed.
+#[derive(Debug)]
+pub(super) struct Loans {
+    seed: u64,
+    date: NaiveDate,
+    all: Vec<Loan>,
+}
+
+impl Loans {
+    /// The first `count` loans of a seed. `date` is the day they open and every payment counts from.
+    pub(super) fn new(seed: u64, count: u64, date: NaiveDate) -> Self {
+        let loan = |index| Loan { loan_id: id_of("loan", seed, index), borrower_id: id_of("borrower", seed, index) };
+        Self { seed, date, all: (0..count).map(loan).collect() }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        u64::try_from(self.all.len()).unwrap_or(u64::MAX)
+    }
+
+    /// The body that registers a loan.
+    pub(super) fn opening(&self, index: u64) -> Option<Bytes> {
+        let Loan { loan_id, borrower_id } = self.get(index)?;
+        let date = self.date;
+        let body = format!(
+            r#"{{"loan_id":"{loan_id}","borrower_id":"{borrower_id}","currency":"USD","opened_on":"{date}","opening_balances":{{"principal_minor":"{PRINCIPAL_MINOR}","interest_minor":"0","fees_minor":"0"}}}}"#
+        );
+        Some(Bytes::from(body))
+    }
+
+    /// The key that registers a loan: the same each time, so that a second set-up changes nothing.
+    pub(super) fn opening_key(&self, index: u64) -> String {
+        format!("bench-loan:{}:{}:{index}", self.seed, self.date)
+    }
+
+    /// The body of a payment of 1 to 500 cents on one of the loans, both picked by `draw`.
+    pub(super) fn payment(&self, draw: u64) -> Option<Bytes> {
+        let Loan { loan_id, borrower_id } = self.get(below(draw, self.count()))?;
+        let amount = below(draw.rotate_left(32), AMOUNT_MAX).saturating_add(1);
+        let date = self.date;
+        let body = format!(
+            r#"{{"loan_id":"{loan_id}","borrower_id":"{borrower_id}","amount_minor":"{amount}","currency":"USD","effective_at":"{date}","source_method":"ach"}}"#
+        );
+        Some(Bytes::from(body))
+    }
+
+    fn get(&self, index: u64) -> Option<Loan> {
+        self.all.get(usize::try_from(index).ok()?).copied()
+    }
+}
+
+/// A UUID from a hash of sort, seed and index.
+fn id_of(sort: &str, seed: u64, index: u64) -> Uuid {
+    let hash = Sha256::new().chain_update(sort).chain_update(seed.to_be_bytes()).chain_update(index.to_be_bytes());
+    let digest: [u8; 32] = hash.finalize().into();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(digest.first_chunk::<16>().unwrap_or(&[0; 16]));
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
+}
+
+/// Maps a draw of 64 bits evenly to `0..limit`.
+fn below(draw: u64, limit: u64) -> u64 {
+    let wide = u128::from(draw).wrapping_mul(u128::from(limit)) >> 64;
+    u64::try_from(wide).unwrap_or(0)
+}
+
+/// A stream of draws that costs next to nothing: splitmix64.
+#[derive(Debug)]
+pub(super) struct Draws(u64);
+
+impl Draws {
+    /// The stream of a number.
+    pub(super) fn new(number: u64) -> Self {
+        Self(number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    /// The next 64 bits.
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn loans(seed: u64) -> Loans {
+        Loans::new(seed, 100, NaiveDate::from_ymd_opt(2020, 1, 2).unwrap())
+    }
+
+    #[test]
+    fn a_seed_always_names_the_same_loans() {
+        assert_eq!(loans(1).all, loans(1).all);
+        let ids: BTreeSet<Uuid> = [1, 2].iter().flat_map(|seed| loans(*seed).all).map(|loan| loan.loan_id).collect();
+        assert_eq!(ids.len(), 200);
+    }
+
+    #[test]
+    fn draws_reach_every_loan_and_every_amount_and_no_other() {
+        let mut draws = Draws::new(7);
+        let (mut seen, mut amounts) = (BTreeSet::new(), BTreeSet::new());
+        for _ in 0..20_000 {
+            let body: serde_json::Value = serde_json::from_slice(&loans_of_test(draws.next())).unwrap();
+            seen.insert(body["loan_id"].as_str().unwrap().to_owned());
+            amounts.insert(body["amount_minor"].as_str().unwrap().parse::<u64>().unwrap());
+        }
+        assert_eq!(seen.len(), 10);
+        assert_eq!((amounts.first(), amounts.last(), amounts.len()), (Some(&1), Some(&500), 500));
+    }
+
+    fn loans_of_test(draw: u64) -> Bytes {
+        Loans::new(1, 10, NaiveDate::from_ymd_opt(2020, 1, 2).unwrap()).payment(draw).unwrap()
+    }
+}

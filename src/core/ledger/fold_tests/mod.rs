@@ -1,0 +1,238 @@
+//! Owns the tests of the posting fold: its makers, and one loan's books as a store keeps them.
+//!
+//! [`Books`] is the store contract (`store/post.rs`) in memory and for one loan: the row is made from the first opening
+//! event, a second one waits for the next batch, and a timeline is given only when an event of the batch is backdated,
+//! holding only what moved after the earliest backdated date.
+
+#![expect(clippy::arithmetic_side_effects, reason = "a test that overflows panics, which is a failed test")]
+
+mod answers;
+mod chain;
+mod late_items;
+mod model;
+mod properties;
+mod refusals;
+
+use chrono::{Days, NaiveDate};
+use uuid::Uuid;
+
+use crate::core::event::{
+    AcceptedEvent, Command, Disbursement, IdempotencyKey, LoanOpening, NewEvent, OpeningBalances, Payment, SourceMethod,
+};
+use crate::core::ids::{BorrowerId, EventId, LoanId, PublisherId, Seq, TenantId};
+use crate::core::ledger::{AccountCode, Posting, post_event};
+use crate::core::loan::{Allocation, Balances, DayMovement, LoanState, Timeline, Waterfall};
+use crate::core::money::{Currency, Minor, Money};
+use crate::core::time::Timestamp;
+
+/// The loan all tests post to.
+const LOAN: LoanId = LoanId(Uuid::from_u128(0x11));
+/// Its borrower.
+const BORROWER: BorrowerId = BorrowerId(Uuid::from_u128(0x22));
+/// Whose books.
+const TENANT: TenantId = TenantId(Uuid::from_u128(0x33));
+
+/// A day of 2026.
+fn date(month: u32, day: u32) -> NaiveDate {
+    NaiveDate::from_ymd_opt(2026, month, day).unwrap()
+}
+
+/// The day so many days after New Year 2026.
+fn nth_day(days: u8) -> NaiveDate {
+    date(1, 1).checked_add_days(Days::new(u64::from(days))).unwrap()
+}
+
+/// Noon on 1 May 2026, and so many microseconds.
+fn at(micros: i64) -> Timestamp {
+    Timestamp::from_micros(1_777_636_800_000_000 + micros).unwrap()
+}
+
+fn usd(units: i64) -> Money {
+    Money::new(Minor::new(units), Currency::USD)
+}
+
+fn payment(units: i64, effective_date: NaiveDate) -> Command {
+    Command::Payment(Payment {
+        loan_id: LOAN,
+        borrower_id: BORROWER,
+        amount: usd(units),
+        effective_date,
+        source_method: SourceMethod::Ach,
+        external_ref: None,
+        metadata: None,
+    })
+}
+
+fn disbursement(units: i64, effective_date: NaiveDate) -> Command {
+    Command::Disbursement(Disbursement {
+        loan_id: LOAN,
+        borrower_id: BORROWER,
+        amount: usd(units),
+        effective_date,
+        method: SourceMethod::Wire,
+        destination_ref: None,
+        metadata: None,
+    })
+}
+
+/// The loan registered with fees, interest and principal.
+fn opening([fees, interest, principal]: [i64; 3], opened_on: NaiveDate) -> Command {
+    Command::LoanOpening(LoanOpening {
+        loan_id: LOAN,
+        borrower_id: BORROWER,
+        currency: Currency::USD,
+        opened_on,
+        loan_number: None,
+        program_id: None,
+        waterfall: None,
+        opening_balances: OpeningBalances {
+            fees: Minor::new(fees),
+            interest: Minor::new(interest),
+            principal: Minor::new(principal),
+        },
+        metadata: None,
+    })
+}
+
+/// The command with another order of payment, where it has one.
+fn ordered(command: Command, waterfall: Waterfall) -> Command {
+    match command {
+        Command::LoanOpening(opening) => Command::LoanOpening(LoanOpening { waterfall: Some(waterfall), ..opening }),
+        other @ (Command::Payment(_) | Command::Disbursement(_)) => other,
+    }
+}
+
+/// The command as if it came from another borrower and in another currency.
+fn named(command: Command, borrower_id: BorrowerId, currency: Currency) -> Command {
+    match command {
+        Command::Payment(it) => {
+            Command::Payment(Payment { borrower_id, amount: Money::new(it.amount.minor, currency), ..it })
+        }
+        Command::Disbursement(it) => {
+            Command::Disbursement(Disbursement { borrower_id, amount: Money::new(it.amount.minor, currency), ..it })
+        }
+        Command::LoanOpening(it) => Command::LoanOpening(LoanOpening { borrower_id, currency, ..it }),
+    }
+}
+
+/// The event that `command` becomes at place `seq`.
+fn accepted(seq: i64, command: Command) -> AcceptedEvent {
+    let id = EventId(Uuid::from_u128(u128::from(seq.unsigned_abs()) << 1));
+    let key = IdempotencyKey::parse(&format!("event:{seq:08}")).unwrap();
+    let event = NewEvent::of_caller(id, TENANT, key, command, PublisherId(Uuid::nil()), "test".to_owned());
+    AcceptedEvent { seq: Seq(seq), accepted_at: at(0), event }
+}
+
+/// What a posting's lines did to the loan's balances, as a store rebuilds it.
+fn movement_of(posting: &Posting) -> Balances {
+    let lines = posting.entry.as_ref().map_or([].as_slice(), |entry| entry.lines());
+    let of = |account| Minor::sum(lines.iter().filter(|line| line.account == account).map(|line| line.signed)).unwrap();
+    Balances {
+        fees: of(AccountCode::FEES_RECEIVABLE),
+        interest: of(AccountCode::INTEREST_RECEIVABLE),
+        principal: of(AccountCode::PRINCIPAL_RECEIVABLE),
+        suspense: of(AccountCode::BORROWER_SUSPENSE).mirrored().unwrap(),
+    }
+}
+
+/// One event after it was posted: the loan before and after it, and its record.
+#[derive(Clone, Debug, PartialEq)]
+struct Posted {
+    before: Option<LoanState>,
+    after: Option<LoanState>,
+    event: AcceptedEvent,
+    posting: Posting,
+}
+
+/// One loan's books.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Books {
+    state: Option<LoanState>,
+    posted: Vec<Posted>,
+}
+
+impl Books {
+    /// Posts the events as one batch, or as two where a second opening has to wait.
+    fn post(&mut self, events: &[AcceptedEvent], now: Timestamp) {
+        let mut rest = events;
+        while !rest.is_empty() {
+            let (batch, later) = rest.split_at(self.batch_end(rest));
+            self.post_batch(batch, now).unwrap();
+            rest = later;
+        }
+    }
+
+    /// Each command as a batch of its own, numbered from 1.
+    fn of(commands: impl IntoIterator<Item = Command>) -> Self {
+        let mut books = Self::default();
+        for (seq, command) in (1..).zip(commands) {
+            books.post(&[accepted(seq, command)], at(seq));
+        }
+        books
+    }
+
+    /// A row that the batch makes serves one opening event only.
+    fn batch_end(&self, events: &[AcceptedEvent]) -> usize {
+        let opens = |event: &AcceptedEvent| event.event.command.opens_loan();
+        let openings = events.iter().enumerate().filter(|(_, event)| opens(event)).map(|(index, _)| index);
+        if self.state.is_some() { events.len() } else { openings.take(2).nth(1).unwrap_or(events.len()) }
+    }
+
+    fn post_batch(&mut self, events: &[AcceptedEvent], now: Timestamp) -> Result<(), String> {
+        let mut state = self.state.or_else(|| events.iter().find_map(unopened));
+        let mut timeline = state.and_then(|state| self.timeline(&state, events));
+        for event in events {
+            let step = post_event(state, false, timeline.as_mut(), event, now)?;
+            let posting = step.posting.posting;
+            self.posted.push(Posted { before: state, after: step.state, event: event.clone(), posting });
+            state = step.state;
+        }
+        self.state = state.filter(|state| state.version > 0);
+        Ok(())
+    }
+
+    fn timeline(&self, state: &LoanState, events: &[AcceptedEvent]) -> Option<Timeline> {
+        let mut greatest = state.greatest_effective_date;
+        let mut earliest: Option<NaiveDate> = None;
+        for day in events.iter().map(|event| event.event.command.effective_date()) {
+            if day < greatest {
+                earliest = Some(earliest.map_or(day, |earliest| earliest.min(day)));
+            }
+            greatest = greatest.max(day);
+        }
+        let earliest = earliest?;
+        // Latest first: a store may read them in any order.
+        let later = self.posted.iter().rev().map(|posted| &posted.posting).filter(|it| it.effective_date > earliest);
+        let days = later.map(|it| DayMovement { date: it.effective_date, movement: movement_of(it) });
+        Some(Timeline::new(days).unwrap())
+    }
+
+    /// What became of the event posted last.
+    fn last(&self) -> &Posting {
+        &self.posted.last().unwrap().posting
+    }
+
+    /// Fees, interest, principal and suspense as they stand.
+    fn balances(&self) -> [i64; 4] {
+        let Balances { fees, interest, principal, suspense } = self.state.unwrap().balances;
+        [fees, interest, principal, suspense].map(Minor::units)
+    }
+
+    /// The same four parts of the last payment's split.
+    fn last_split(&self) -> [i64; 4] {
+        let Allocation { fees, interest, principal, suspense } = self.last().allocation.unwrap();
+        [fees, interest, principal, suspense].map(Minor::units)
+    }
+}
+
+fn unopened(event: &AcceptedEvent) -> Option<LoanState> {
+    let command = &event.event.command;
+    command.opens_loan().then(|| {
+        LoanState::unopened(
+            (event.event.loan_key, event.event.tenant),
+            (command.loan_id(), command.borrower_id()),
+            command.currency(),
+            command.effective_date(),
+        )
+    })
+}

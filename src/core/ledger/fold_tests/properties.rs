@@ -1,0 +1,257 @@
+//! Owns the property tests: random lives of one loan, posted by the fold and by the naive model.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::model::{Effect, Four, Model, plus};
+use super::*;
+use crate::core::ledger::{JournalEntry, Outcome, chain_hash};
+use crate::core::loan::Bucket;
+
+/// Two of these reach the limit, three pass it.
+const HALF: i64 = i64::MAX >> 1;
+
+/// One event of a random life, and what goes on around it.
+#[derive(Clone, Debug)]
+struct Act {
+    command: Command,
+    /// How far its number lies behind its turn: an event may become visible after later numbers were posted.
+    lag: i64,
+    /// Whether the batch ends after it.
+    ends_batch: bool,
+    /// Microseconds that the clock moves; a database's clock may step back.
+    ticks: i64,
+}
+
+fn amount() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        12 => 1..400_i64,
+        1 => (0..4_i64).prop_map(|less| i64::MAX - less),
+        1 => (HALF - 2)..(HALF + 2),
+    ]
+}
+
+fn waterfall() -> impl Strategy<Value = Waterfall> {
+    Just(Bucket::ALL.to_vec()).prop_shuffle().prop_map(|order| Waterfall::new(order.try_into().unwrap()).unwrap())
+}
+
+fn opening_command() -> impl Strategy<Value = Command> {
+    let owed = prop::array::uniform3(prop_oneof![1 => Just(0), 3 => amount()]);
+    (owed, 0..12_u8, waterfall()).prop_map(|(owed, day, order)| ordered(opening(owed, nth_day(day)), order))
+}
+
+/// Who the event names: mostly the right borrower and currency.
+fn names() -> impl Strategy<Value = (BorrowerId, Currency)> {
+    let stranger = BorrowerId(Uuid::from_u128(0x44));
+    prop_oneof![
+        20 => Just((BORROWER, Currency::USD)),
+        1 => Just((stranger, Currency::USD)),
+        1 => Just((BORROWER, Currency::parse("EUR").unwrap())),
+    ]
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let event = prop_oneof![
+        1 => opening_command(),
+        4 => (amount(), 0..40_u8).prop_map(|(units, day)| disbursement(units, nth_day(day))),
+        8 => (amount(), 0..40_u8).prop_map(|(units, day)| payment(units, nth_day(day))),
+    ];
+    (event, names()).prop_map(|(command, (borrower, currency))| named(command, borrower, currency))
+}
+
+fn act(command: impl Strategy<Value = Command>) -> impl Strategy<Value = Act> {
+    let lag = prop_oneof![4 => Just(0), 1 => 0..3_i64];
+    (command, lag, any::<bool>(), -3..20_i64).prop_map(|(command, lag, ends_batch, ticks)| Act {
+        command,
+        lag,
+        ends_batch,
+        ticks,
+    })
+}
+
+/// Mostly a loan that is opened first, sometimes anything.
+fn life() -> impl Strategy<Value = Vec<Act>> {
+    let first = prop_oneof![9 => opening_command().boxed(), 1 => command().boxed()];
+    (act(first), prop::collection::vec(act(command()), 0..24)).prop_map(|(first, rest)| {
+        let mut acts = vec![first];
+        acts.extend(rest);
+        acts
+    })
+}
+
+/// The life in batches, each sorted by number, with the clock at each.
+fn batches(acts: &[Act]) -> Vec<(Vec<AcceptedEvent>, Timestamp)> {
+    let mut clock = 0;
+    let mut batches = vec![];
+    let mut batch = vec![];
+    for (turn, act) in (1_i64..).zip(acts) {
+        // Unique whatever the lag: the turn stands in the lower digits.
+        let seq = (turn - act.lag).max(1) * 1000 + turn;
+        batch.push(accepted(seq, act.command.clone()));
+        clock += act.ticks;
+        if act.ends_batch {
+            batches.push((std::mem::take(&mut batch), at(clock)));
+        }
+    }
+    batches.push((batch, at(clock)));
+    for (batch, _) in &mut batches {
+        batch.sort_by_key(|event| event.seq);
+    }
+    batches
+}
+
+fn live(acts: &[Act]) -> Books {
+    let mut books = Books::default();
+    for (batch, now) in batches(acts) {
+        books.post(&batch, now);
+    }
+    books
+}
+
+fn four(balances: &Balances) -> Four {
+    [balances.fees, balances.interest, balances.principal, balances.suspense].map(|part| i128::from(part.units()))
+}
+
+fn four_of_split(split: &Allocation) -> Four {
+    [split.fees, split.interest, split.principal, split.suspense].map(|part| i128::from(part.units()))
+}
+
+/// The fold and the model agree on an event.
+fn check_event(posted: &Posted, model: &mut Model) -> Result<(), TestCaseError> {
+    let posting = &posted.posting;
+    let after = posted.after.map_or([0; 4], |state| four(&state.balances));
+    match model.take(&posted.event.event.command) {
+        Err(code) => {
+            prop_assert_eq!(posting.outcome, Outcome::Rejected(code));
+            prop_assert_eq!((&posting.entry, posting.allocation), (&None, None));
+            prop_assert_eq!(posted.after.map(|it| it.balances), posted.before.map(|it| it.balances));
+            let greatest = |state: Option<LoanState>| state.map(|state| state.greatest_effective_date);
+            prop_assert_eq!(greatest(posted.after), greatest(posted.before));
+        }
+        Ok(Effect { movement, split }) => {
+            prop_assert_eq!(posting.outcome, Outcome::Posted);
+            prop_assert_eq!(posting.allocation.as_ref().map(four_of_split), split);
+            prop_assert_eq!(four(&movement_of(posting)), movement);
+            prop_assert_eq!(posting.entry.is_some(), movement != [0; 4]);
+        }
+    }
+    prop_assert_eq!(after, model.today());
+    prop_assert_eq!(posting.effective_date, posted.event.event.command.effective_date());
+    Ok(())
+}
+
+fn lines_by_account(books: &Books) -> BTreeMap<String, i128> {
+    let mut sums = BTreeMap::new();
+    let entries = books.posted.iter().filter_map(|posted| posted.posting.entry.as_ref());
+    for line in entries.flat_map(JournalEntry::lines) {
+        *sums.entry(line.account.to_string()).or_default() += i128::from(line.signed.units());
+    }
+    sums
+}
+
+/// Every entry balances, and the accounts say what the loan says.
+fn check_books(books: &Books) -> Result<(), TestCaseError> {
+    for entry in books.posted.iter().filter_map(|posted| posted.posting.entry.as_ref()) {
+        prop_assert_eq!(entry.lines().iter().map(|line| i128::from(line.signed.units())).sum::<i128>(), 0);
+        prop_assert!(entry.lines().iter().all(|line| !line.signed.is_zero()));
+    }
+    let sums = lines_by_account(books);
+    let sum = |account: &str| sums.get(account).copied().unwrap_or(0);
+    let balances = books.state.map_or([0; 4], |state| four(&state.balances));
+    prop_assert_eq!([sum("1300"), sum("1200"), sum("1100"), -sum("2100")], balances);
+    prop_assert_eq!(sums.values().sum::<i128>(), 0, "the trial balance is zero");
+    let posted_total = |is_kind: fn(&Command) -> bool| -> i128 {
+        let posted = books.posted.iter().filter(|it| it.posting.outcome == Outcome::Posted);
+        let commands = posted.map(|it| &it.event.event.command).filter(|command| is_kind(command));
+        commands.filter_map(Command::amount).map(|amount| i128::from(amount.units())).sum()
+    };
+    prop_assert_eq!(sum("1010"), posted_total(|command| matches!(command, Command::Payment(_))));
+    prop_assert_eq!(-sum("1020"), posted_total(|command| matches!(command, Command::Disbursement(_))));
+    Ok(())
+}
+
+/// The balances at the end of each day, rebuilt from the lines alone, stay within 0 and 64 bits.
+fn check_days(books: &Books) -> Result<(), TestCaseError> {
+    let mut days: BTreeMap<NaiveDate, Four> = BTreeMap::new();
+    for posting in books.posted.iter().map(|posted| &posted.posting) {
+        let day = days.entry(posting.effective_date).or_default();
+        *day = plus(*day, four(&movement_of(posting)));
+    }
+    let mut balances = [0; 4];
+    for (day, movement) in days {
+        balances = plus(balances, movement);
+        let most = i128::from(i64::MAX);
+        prop_assert!(balances.iter().all(|part| (0..=most).contains(part)), "{balances:?} on {day}");
+        prop_assert!(balances[0] + balances[1] + balances[2] <= most, "{balances:?} on {day}");
+    }
+    Ok(())
+}
+
+/// Numbers without a gap, a chain that links, times and marks that never fall.
+fn check_record(books: &Books) -> Result<(), TestCaseError> {
+    let (mut version, mut head, mut posted_at, mut mark) = (0, [0; 32], Timestamp::EPOCH, Seq(0));
+    for posted in &books.posted {
+        let posting = &posted.posting;
+        if posting.loan_version.is_none() {
+            prop_assert_eq!((version, posting.chain_hash), (0, None), "only before the loan is there no version");
+            continue;
+        }
+        version += 1;
+        let expected = chain_hash(&head, posted.event.event.fingerprint, posting);
+        prop_assert_eq!((posting.loan_version, posting.chain_hash), (Some(version), Some(expected)));
+        prop_assert!(posting.posted_at >= posted_at);
+        let after = posted.after.unwrap();
+        mark = mark.max(posted.event.seq);
+        prop_assert_eq!((after.last_posted_seq, after.last_posted_at), (mark, posting.posted_at));
+        prop_assert_eq!((after.version, after.chain_head), (version, expected));
+        (head, posted_at) = (expected, posting.posted_at);
+    }
+    prop_assert_eq!(books.state.map_or(0, |state| state.version), version);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn the_fold_agrees_with_the_naive_model(acts in life()) {
+        let books = live(&acts);
+        let mut model = Model::default();
+        for posted in &books.posted {
+            check_event(posted, &mut model)?;
+        }
+        prop_assert_eq!(books.posted.len(), acts.len());
+    }
+
+    #[test]
+    fn the_books_balance_and_no_bucket_is_negative_on_any_date(acts in life()) {
+        let books = live(&acts);
+        check_books(&books)?;
+        check_days(&books)?;
+    }
+
+    #[test]
+    fn versions_chain_times_and_marks_never_break(acts in life()) {
+        check_record(&live(&acts))?;
+    }
+
+    #[test]
+    fn the_same_input_gives_the_same_output(acts in life()) {
+        prop_assert_eq!(live(&acts), live(&acts));
+    }
+
+    /// Where a batch is cut is chance: with the clock standing still, it leaves no trace.
+    #[test]
+    fn a_batch_equals_its_events_one_by_one(acts in life()) {
+        let events: Vec<_> = (1..).zip(&acts).map(|(seq, act)| accepted(seq, act.command.clone())).collect();
+        let (mut together, mut apart) = (Books::default(), Books::default());
+        together.post(&events, at(0));
+        for event in &events {
+            apart.post(std::slice::from_ref(event), at(0));
+        }
+        let outcome = |books: &Books| books.posted.iter().map(|it| it.posting.clone()).collect::<Vec<_>>();
+        prop_assert_eq!(outcome(&together), outcome(&apart));
+        prop_assert_eq!(together.state, apart.state);
+    }
+}

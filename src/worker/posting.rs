@@ -1,0 +1,190 @@
+//! Owns the posting of one batch through every failure: waits for the database, leaves locked loans out, and finds
+//! the one event that cannot be posted.
+//!
+//! Finding it: the batch is halved by loan until one loan is left, then that loan is posted one event at a time; the
+//! event that the fold saw when the transaction failed is the culprit. Its attempts are counted in the store; at
+//! [`ATTEMPTS_MAX`] it is parked and its loan held. Everything else flows on.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+
+use crate::core::event::AcceptedEvent;
+use crate::core::ids::{EventId, LoanKey, PublisherId, Seq};
+use crate::core::ledger::Posting;
+use crate::runtime::lifecycle::Lifecycle;
+use crate::runtime::telemetry::chain;
+use crate::store::{ParkRequest, PhaseTimes, PostWork, PostedBatch, Store, StoreError, Wanted};
+use crate::worker::fold::{Seen, guarded};
+use crate::worker::hand::Picked;
+use crate::worker::verdict::{self, Verdict};
+
+/// After this many failed attempts an event waits for a person.
+pub(super) const ATTEMPTS_MAX: i32 = 5;
+/// Pauses while the database is away.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Pause after a batch that lost a race, so that two lanes do not chase each other.
+const RACE_PAUSE: Duration = Duration::from_millis(5);
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    /// Posted now.
+    pub(super) posted: Vec<(AcceptedEvent, Posting)>,
+    /// Posted before.
+    pub(super) already: Vec<(EventId, PublisherId)>,
+    /// Unknown, held or parked: nothing more to do for their messages.
+    pub(super) dismissed: Vec<EventId>,
+    /// Still to be posted.
+    pub(super) left: Vec<EventId>,
+    /// Where the time of the last transaction went.
+    pub(super) times: PhaseTimes,
+}
+
+/// A share of the batch on its way through the store.
+#[derive(Clone, Debug)]
+struct Part {
+    wanted: Vec<Wanted>,
+    per_loan_max: usize,
+    skip_locked: bool,
+}
+
+/// Posts batches for one lane.
+#[derive(Debug)]
+pub(super) struct Poster {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) events_max: usize,
+    pub(super) lifecycle: Lifecycle,
+}
+
+impl Poster {
+    /// Posts the picked events and what stands before them in their loans. Returns when each is posted, dismissed or
+    /// left, or when the process stops while the database is away.
+    pub(super) async fn post(&self, picked: Picked, lane_slot: i16) -> Done {
+        let mut done = Done::default();
+        if picked.suspect && self.is_parked_now(&picked.wanted, &mut done).await {
+            return done;
+        }
+        let per_loan_max = if picked.suspect { 1 } else { self.events_max };
+        let mut parts = vec![Part { wanted: picked.wanted, per_loan_max, skip_locked: false }];
+        let mut pauses = pauses();
+        while let Some(part) = parts.pop() {
+            let seen = Seen::default();
+            match self.store.post_batch(self.work(&part, lane_slot), guarded(&seen)).await {
+                Ok(batch) => self.settle(batch, &mut done).await,
+                Err(error) => match verdict::of(&error) {
+                    Verdict::Wait => {
+                        tracing::error!(error = chain(&error), "the database is away; the batch waits");
+                        if self.paused(pauses.next()).await {
+                            parts.push(part);
+                        } else {
+                            done.left.extend(part.wanted.iter().map(|wanted| wanted.id));
+                        }
+                    }
+                    Verdict::SkipLocked => {
+                        tracing::debug!(error = chain(&error), "the batch lost a race; trying again");
+                        tokio::time::sleep(RACE_PAUSE).await;
+                        parts.push(Part { skip_locked: true, ..part });
+                    }
+                    Verdict::Isolate => self.isolate(part, &seen, &error, &mut parts, &mut done).await,
+                },
+            }
+        }
+        done
+    }
+
+    fn work(&self, part: &Part, lane_slot: i16) -> PostWork {
+        PostWork {
+            wanted: part.wanted.clone(),
+            events_max: self.events_max,
+            per_loan_max: part.per_loan_max,
+            lane_slot,
+            skip_locked: part.skip_locked,
+        }
+    }
+
+    async fn settle(&self, batch: PostedBatch, done: &mut Done) {
+        for id in &batch.unknown {
+            tracing::warn!(payment_event.id = %id, "a message names an event that does not exist");
+        }
+        for id in &batch.misnamed {
+            tracing::error!(payment_event.id = %id, "a message disagrees with its event's row; the row stands");
+        }
+        for failure in &batch.failures {
+            self.count_attempt(failure.seq, failure.loan_key, &failure.reason).await;
+        }
+        done.posted.extend(batch.posted);
+        done.already.extend(batch.already);
+        done.dismissed.extend(batch.unknown);
+        done.dismissed.extend(batch.held);
+        done.left.extend(batch.left);
+        done.times = batch.times;
+    }
+
+    /// Narrows a failing share down; at one event, counts the attempt.
+    async fn isolate(&self, part: Part, seen: &Seen, error: &StoreError, parts: &mut Vec<Part>, done: &mut Done) {
+        let loans: BTreeSet<LoanKey> = part.wanted.iter().map(|wanted| wanted.loan_key).collect();
+        tracing::warn!(loans = loans.len(), error = chain(error), "a batch cannot be written; looking for the event");
+        let middle = loans.iter().nth(loans.len().div_euclid(2)).copied();
+        match middle {
+            Some(middle) if loans.len() > 1 => {
+                let (first, second) = part.wanted.iter().partition(|wanted| wanted.loan_key < middle);
+                parts.push(Part { wanted: second, ..part });
+                parts.push(Part { wanted: first, ..part });
+            }
+            _ if part.per_loan_max > 1 => parts.push(Part { per_loan_max: 1, ..part }),
+            _ => {
+                match seen.events().first() {
+                    Some((seq, loan_key)) => self.count_attempt(*seq, *loan_key, &chain(error)).await,
+                    // It failed before any event was judged: nobody to blame, and waiting is all we can do.
+                    None => tokio::time::sleep(PAUSE_MAX).await,
+                }
+                done.left.extend(part.wanted.iter().map(|wanted| wanted.id));
+            }
+        }
+    }
+
+    async fn count_attempt(&self, seq: Seq, loan_key: LoanKey, reason: &str) {
+        let request = ParkRequest { seq, loan_key, reason: reason.to_owned(), attempts_max: ATTEMPTS_MAX };
+        match self.store.park(request).await {
+            Ok(attempt) if attempt >= ATTEMPTS_MAX => {
+                tracing::error!(event.seq = seq.0, loan.key = ?loan_key, attempt, reason, "event parked, its loan is on hold");
+            }
+            Ok(attempt) => tracing::warn!(event.seq = seq.0, loan.key = ?loan_key, attempt, reason, "event failed"),
+            Err(error) => tracing::error!(event.seq = seq.0, error = chain(&error), "a failed attempt was not counted"),
+        }
+    }
+
+    /// A suspect may kill the process, so its attempt is counted before it is made. The next batch of a loan that is
+    /// held now dismisses it.
+    async fn is_parked_now(&self, wanted: &[Wanted], done: &mut Done) -> bool {
+        let mut parked = false;
+        for wanted in wanted {
+            let request = ParkRequest {
+                seq: wanted.seq,
+                loan_key: wanted.loan_key,
+                reason: "its message was delivered several times without being settled".to_owned(),
+                attempts_max: ATTEMPTS_MAX,
+            };
+            if self.store.park(request).await.is_ok_and(|attempt| attempt >= ATTEMPTS_MAX) {
+                tracing::error!(event.seq = wanted.seq.0, "a suspect event is parked, its loan is on hold");
+                done.dismissed.push(wanted.id);
+                parked = true;
+            }
+        }
+        parked
+    }
+
+    /// Pauses; false when the process stops instead.
+    async fn paused(&self, pause: Option<Duration>) -> bool {
+        self.lifecycle.token().run_until_cancelled(tokio::time::sleep(pause.unwrap_or(PAUSE_MAX))).await.is_some()
+    }
+}
+
+fn pauses() -> impl Iterator<Item = Duration> + Send {
+    let builder = ExponentialBuilder::default().with_min_delay(PAUSE_MIN).with_max_delay(PAUSE_MAX).with_jitter();
+    builder.without_max_times().build()
+}

@@ -1,0 +1,30 @@
+//! Owns the results on their way back: grouped by the process that accepted the event, as its row says.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::broker::{Broker, Reply};
+use crate::core::event::AcceptedEvent;
+use crate::core::ids::{EventId, PublisherId};
+use crate::core::ledger::{Finished, Posting, RESULTS_MAX, Results};
+use crate::runtime::telemetry::chain;
+
+/// Sends the results of what was posted. Rows of uploads are left out: nobody waits for a row.
+pub(super) async fn send<'a>(broker: &Arc<dyn Broker>, posted: impl Iterator<Item = (&'a AcceptedEvent, &'a Posting)>) {
+    let mut by_publisher: HashMap<PublisherId, Vec<(EventId, Finished)>> = HashMap::new();
+    for (event, posting) in posted.filter(|(event, _)| !event.event.is_bulk()) {
+        by_publisher.entry(event.event.publisher).or_default().push((event.event.id, posting.finished()));
+    }
+    let mut replies = Vec::new();
+    for (publisher, results) in by_publisher {
+        let groups = results.chunks(RESULTS_MAX);
+        replies.extend(groups.map(|group| Reply { publisher, payload: Results::new(group.to_vec()).to_bytes() }));
+    }
+    if replies.is_empty() {
+        return;
+    }
+    if let Err(error) = broker.reply(replies).await {
+        // The waiting room asks the store.
+        tracing::debug!(error = chain(&error), "results could not be sent");
+    }
+}

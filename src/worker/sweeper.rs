@@ -1,0 +1,235 @@
+//! Owns the search for events whose hint was lost. One process at a time has the sweeper's lease.
+//!
+//! A quick round looks only above what this sweeper has seen finished; a slow one starts at the stored mark, because
+//! a number drawn before a commit can appear later than a higher one; a full one, at the start and daily, looks at
+//! everything. An event is published again only if it was overtaken by a later one of its slot and kind of queue, if
+//! its publisher is dead or says that it was not confirmed, or if its queue is empty: a legitimate backlog is not
+//! doubled. Each further time the pause doubles.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::broker::{Broker, Outgoing, QueueClass, QueueId};
+use crate::core::event::{ENVELOPE_EVENTS_MAX, Envelope, EventRef};
+use crate::core::ids::{Seq, WorkerId};
+use crate::core::slot::PartitionMap;
+use crate::runtime::lifecycle::Lifecycle;
+use crate::runtime::telemetry::{
+    BROKER_BLOCKED, CONFIRMS_PENDING, HELD_EVENTS, OLDEST_UNPOSTED_AGE, PARKED_EVENTS, PARTITION_READY,
+    SECONDS_TO_DRAIN, SWEEPER_REPUBLISHED, UNPOSTED_EVENTS, chain,
+};
+use crate::store::{Store, SweepCandidate, SweepPlan};
+use crate::worker::WorkerParts;
+
+/// How often a quick round runs.
+const QUICK_EVERY: Duration = Duration::from_secs(1);
+/// How often a slow round runs.
+const SLOW_EVERY: Duration = Duration::from_mins(1);
+/// How often a full round runs.
+const FULL_EVERY: Duration = Duration::from_hours(24);
+/// How often the gauges are read.
+const GAUGES_EVERY: Duration = Duration::from_secs(10);
+/// The lease outlives a few rounds.
+const LEASE: Duration = Duration::from_secs(10);
+/// An event younger than this is on its way.
+const OLDER_THAN: Duration = Duration::from_secs(1);
+/// The stored mark moves only over events at least this old: far longer than any intake statement may run.
+const MARK_OLDER_THAN: Duration = Duration::from_mins(5);
+/// A publisher silent for this long is dead: five of its beats.
+const PUBLISHER_DEAD_AFTER: Duration = Duration::from_secs(10);
+/// The most events of one round.
+const ROUND_MAX: i64 = 10_000;
+/// First pause before an event is published once more.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// Longest pause.
+const PAUSE_MAX: Duration = Duration::from_mins(5);
+/// Events whose pauses are remembered.
+const REMEMBERED_MAX: usize = 100_000;
+
+#[derive(Debug)]
+pub(super) struct Sweeper {
+    store: Arc<dyn Store>,
+    broker: Arc<dyn Broker>,
+    map: PartitionMap,
+    worker: WorkerId,
+    pauses: HashMap<Seq, (Instant, Duration)>,
+    finished_to: Option<Seq>,
+    drained: Option<(i64, Instant)>,
+}
+
+/// When the slower rounds are due.
+#[derive(Debug, Default)]
+struct Due {
+    slow: Option<Instant>,
+    full: Option<Instant>,
+    gauges: Option<Instant>,
+}
+
+fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
+    let due = last.is_none_or(|last| last.elapsed() >= every);
+    if due {
+        *last = Some(Instant::now());
+    }
+    due
+}
+
+impl Sweeper {
+    pub(super) fn new(parts: &WorkerParts, worker: WorkerId) -> Self {
+        let (store, broker) = (Arc::clone(&parts.store), Arc::clone(&parts.broker));
+        Self { store, broker, map: parts.map.clone(), worker, pauses: HashMap::new(), finished_to: None, drained: None }
+    }
+
+    pub(super) async fn run(mut self, lifecycle: Lifecycle) {
+        let stopping = lifecycle.token();
+        let mut due = Due::default();
+        while stopping.run_until_cancelled(tokio::time::sleep(QUICK_EVERY)).await.is_some() {
+            self.gauge_broker();
+            let above = if is_due(&mut due.full, FULL_EVERY) {
+                Some(Seq(0))
+            } else if is_due(&mut due.slow, SLOW_EVERY) {
+                None
+            } else {
+                self.finished_to
+            };
+            match self.round(above).await {
+                Ok(true) if is_due(&mut due.gauges, GAUGES_EVERY) => self.gauge_store().await,
+                Ok(true) => {}
+                // Somebody else sweeps; should the lease come to us, we begin from the beginning.
+                Ok(false) => (due, self.finished_to) = (Due::default(), None),
+                Err(error) => tracing::warn!(error = chain(&error), "a round of the sweep failed"),
+            }
+        }
+    }
+
+    /// One round; false when another process has the lease.
+    async fn round(&mut self, above: Option<Seq>) -> Result<bool, crate::store::StoreError> {
+        let plan = SweepPlan {
+            worker: self.worker,
+            lease: LEASE,
+            above,
+            older_than: OLDER_THAN,
+            mark_older_than: MARK_OLDER_THAN,
+            publisher_dead_after: PUBLISHER_DEAD_AFTER,
+            limit: ROUND_MAX,
+        };
+        let Some(round) = self.store.sweep(plan).await? else {
+            return Ok(false);
+        };
+        self.finished_to = Some(round.finished_to);
+        let lost = self.choose(round.candidates).await;
+        if !lost.is_empty() {
+            self.publish(&lost).await;
+        }
+        Ok(true)
+    }
+
+    /// The events that are published again now.
+    async fn choose(&mut self, candidates: Vec<SweepCandidate>) -> Vec<SweepCandidate> {
+        let now = Instant::now();
+        let waiting: std::collections::HashSet<Seq> = candidates.iter().map(|candidate| candidate.seq).collect();
+        self.pauses.retain(|seq, _| waiting.contains(seq));
+        let mut empty: HashMap<QueueId, bool> = HashMap::new();
+        let mut lost = Vec::new();
+        for candidate in candidates {
+            if self.pauses.get(&candidate.seq).is_some_and(|(until, _)| *until > now) {
+                continue;
+            }
+            if candidate.overtaken || candidate.orphaned || self.is_empty(&mut empty, &candidate).await {
+                self.pause(candidate.seq, now);
+                lost.push(candidate);
+            }
+        }
+        lost
+    }
+
+    fn pause(&mut self, seq: Seq, now: Instant) {
+        let pause = self.pauses.get(&seq).map_or(PAUSE_MIN, |(_, pause)| pause.saturating_mul(2).min(PAUSE_MAX));
+        if self.pauses.len() < REMEMBERED_MAX || self.pauses.contains_key(&seq) {
+            self.pauses.insert(seq, (now.checked_add(pause).unwrap_or(now), pause));
+        }
+    }
+
+    async fn is_empty(&self, known: &mut HashMap<QueueId, bool>, candidate: &SweepCandidate) -> bool {
+        let queue = self.queue_of(candidate);
+        if let Some(empty) = known.get(&queue) {
+            return *empty;
+        }
+        let empty = self.broker.depth(self.map.generation, queue).await.is_ok_and(|depth| depth == 0);
+        known.insert(queue, empty);
+        empty
+    }
+
+    fn queue_of(&self, candidate: &SweepCandidate) -> QueueId {
+        let class = if candidate.bulk { QueueClass::Bulk } else { QueueClass::Single };
+        QueueId { partition: self.map.partition(candidate.slot), class }
+    }
+
+    async fn publish(&self, lost: &[SweepCandidate]) {
+        let mut by_queue: BTreeMap<QueueId, Vec<EventRef>> = BTreeMap::new();
+        for candidate in lost {
+            let SweepCandidate { seq, id, tenant, loan_key, .. } = *candidate;
+            by_queue.entry(self.queue_of(candidate)).or_default().push(EventRef { seq, id, tenant, loan_key });
+        }
+        let mut messages = Vec::new();
+        for (queue, events) in by_queue {
+            for group in events.chunks(ENVELOPE_EVENTS_MAX) {
+                messages.push(Outgoing { queue, payload: Envelope::new(group.to_vec(), None, None).to_bytes() });
+            }
+        }
+        let verdicts = self.broker.publish(self.map.generation, messages).await;
+        let refused = verdicts.iter().filter(|verdict| verdict.is_err()).count();
+        metrics::counter!(SWEEPER_REPUBLISHED).increment(u64::try_from(lost.len()).unwrap_or(u64::MAX));
+        tracing::warn!(events = lost.len(), refused, "events were accepted but not posted; their hints are sent again");
+    }
+
+    fn gauge_broker(&self) {
+        let health = self.broker.health();
+        metrics::gauge!(BROKER_BLOCKED).set(if health.blocked { 1.0 } else { 0.0 });
+        metrics::gauge!(CONFIRMS_PENDING).set(gauge(i64::try_from(health.confirms_pending).unwrap_or(i64::MAX)));
+    }
+
+    #[expect(clippy::float_arithmetic, reason = "a rate for people; no money")]
+    async fn gauge_store(&mut self) {
+        let counts = match self.store.counts().await {
+            Ok(counts) => counts,
+            Err(error) => return tracing::warn!(error = chain(&error), "the backlog could not be counted"),
+        };
+        metrics::gauge!(UNPOSTED_EVENTS).set(gauge(counts.unposted));
+        metrics::gauge!(OLDEST_UNPOSTED_AGE).set(counts.oldest_unposted.as_secs_f64());
+        metrics::gauge!(PARKED_EVENTS).set(gauge(counts.parked));
+        metrics::gauge!(HELD_EVENTS).set(gauge(counts.held));
+        if let Some((before, at)) = self.drained.replace((counts.unposted, Instant::now())) {
+            let rate = gauge(before.saturating_sub(counts.unposted)) / at.elapsed().as_secs_f64();
+            let seconds = if counts.unposted == 0 {
+                0.0
+            } else if rate > 0.0 {
+                gauge(counts.unposted) / rate
+            } else {
+                f64::INFINITY
+            };
+            metrics::gauge!(SECONDS_TO_DRAIN).set(seconds);
+        }
+        for partition in self.map.all() {
+            let mut ready: u64 = 0;
+            for class in [QueueClass::Single, QueueClass::Bulk] {
+                let depth = self.broker.depth(self.map.generation, QueueId { partition, class }).await;
+                ready = ready.saturating_add(depth.unwrap_or(0));
+            }
+            let label = partition.0.to_string();
+            metrics::gauge!(PARTITION_READY, "partition" => label).set(gauge(i64::try_from(ready).unwrap_or(i64::MAX)));
+        }
+    }
+}
+
+/// A count as a gauge wants it; exact up to 2^53.
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "metrics are floats; counts stay far below 2^53"
+)]
+fn gauge(count: i64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,7 @@
+//! The API in front of a real embedded deployment: `SQLite`, in-process broker, worker.
+
+mod answers;
+mod bad_inputs;
+mod tokens;
+mod wire;
+mod world;

@@ -1,0 +1,222 @@
+//! Owns the deployment under test, and the making of requests.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use hpts::api::auth::{ensure_signing_key, hash_secret};
+use hpts::api::intake::{Intake, IntakeParts};
+use hpts::api::waiting_room::WaitingRoom;
+use hpts::api::{ApiParts, ApiSettings, ApiState, router};
+use hpts::broker::Broker;
+use hpts::broker::in_process::InProcessBroker;
+use hpts::core::ids::{PublisherId, TenantId};
+use hpts::core::money::{Currency, Minor};
+use hpts::core::time::Timestamp;
+use hpts::runtime::clock::Clock;
+use hpts::runtime::lifecycle::Lifecycle;
+use hpts::store::sqlite::SqliteStore;
+use hpts::store::{ClientRecord, Store, TenantRecord};
+use hpts::worker::{Worker, WorkerParts};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+use uuid::Uuid;
+
+pub(super) const LOAN: &str = "11111111-1111-1111-1111-111111111111";
+pub(super) const BORROWER: &str = "22222222-2222-2222-2222-222222222222";
+pub(super) const SECRET: &str = "demo-secret";
+/// 2026-05-02 12:00 UTC.
+pub(super) const NOW_MICROS: i64 = 1_777_723_200_000_000;
+
+/// What a test brings besides the defaults.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Workers {
+    Running,
+    /// Nothing is posted.
+    None,
+}
+
+pub(super) struct World {
+    pub(super) router: Router,
+    pub(super) store: Arc<SqliteStore>,
+    pub(super) clock: Clock,
+    pub(super) lifecycle: Lifecycle,
+    folder: PathBuf,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.lifecycle.stop();
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Status, code, and that it is a whole problem document.
+    pub(super) fn problem(&self) -> (u16, String) {
+        let json = self.json();
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        assert_eq!(json["request_id"].as_str(), self.header("x-request-id"));
+        assert_eq!(json["status"], self.status);
+        let code = json["code"].as_str().unwrap().to_owned();
+        assert_eq!(json["type"], format!("/problems/{code}"));
+        (self.status, code)
+    }
+}
+
+impl World {
+    pub(super) async fn new(workers: Workers) -> Self {
+        let clock = Clock::manual(Timestamp::from_micros(NOW_MICROS).unwrap());
+        let lifecycle = Lifecycle::new();
+        let folder = std::env::temp_dir().join(format!("hpts-api-{}", Uuid::new_v4()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let store = Arc::new(SqliteStore::open(&folder.join("hpts.db"), clock.clone()).await.unwrap());
+        store.migrate(2).await.unwrap();
+        let map = store.partition_map().await.unwrap();
+        let broker: Arc<dyn Broker> = Arc::new(InProcessBroker::new(&map));
+        let same = Arc::clone(&store);
+        let shared: Arc<dyn Store> = same;
+        let publisher = PublisherId(Uuid::new_v4());
+        let intake = Intake::start(
+            IntakeParts {
+                store: Arc::clone(&shared),
+                broker: Arc::clone(&broker),
+                map: map.clone(),
+                publisher,
+                clock: clock.clone(),
+            },
+            &lifecycle,
+        );
+        let waiting_room = WaitingRoom::default();
+        waiting_room.run(&lifecycle, Arc::clone(&shared), broker.replies(publisher).await.unwrap());
+        if workers == Workers::Running {
+            let parts = WorkerParts {
+                store: Arc::clone(&shared),
+                broker: Arc::clone(&broker),
+                map,
+                lanes: 1,
+                batch_max: 100,
+                clock: clock.clone(),
+            };
+            drop(Worker::start(&parts, &lifecycle));
+        }
+        ensure_signing_key(store.as_ref(), None, clock.now()).await.unwrap();
+        let state = ApiState::new(ApiParts {
+            store: shared,
+            intake,
+            waiting_room,
+            clock: clock.clone(),
+            lifecycle: lifecycle.clone(),
+            publisher,
+            broker,
+            settings: ApiSettings::default(),
+            sealing_key: None,
+        });
+        let world = Self { router: router(state.unwrap()), store, clock, lifecycle, folder };
+        world.tenant(1, "demo").await;
+        world
+    }
+
+    /// Makes a tenant with one client that may do everything.
+    pub(super) async fn tenant(&self, number: u128, client_id: &str) {
+        let id = TenantId(Uuid::from_u128(number));
+        let tenant = TenantRecord {
+            id,
+            name: client_id.to_owned(),
+            time_zone: "America/New_York".to_owned(),
+            base_currency: Currency::USD,
+            future_days: 0,
+            payment_limit: Some(Minor::new(10_000_000)),
+        };
+        assert!(self.store.create_tenant(tenant).await.unwrap());
+        let words = [
+            "hpts:payments:write",
+            "hpts:disbursements:write",
+            "hpts:loans:write",
+            "hpts:balances:read",
+            "hpts:ledger:read",
+        ];
+        let client = ClientRecord {
+            client_id: client_id.to_owned(),
+            tenant: id,
+            secret_hash: hash_secret(SECRET).unwrap(),
+            scopes: words.map(str::to_owned).to_vec(),
+            disabled_at: None,
+        };
+        assert!(self.store.create_client(client).await.unwrap());
+    }
+
+    pub(super) async fn call(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes().to_vec();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, bytes }
+    }
+
+    pub(super) async fn token(&self, client_id: &str, scope: &str) -> String {
+        let form = format!("grant_type=client_credentials&client_id={client_id}&client_secret={SECRET}&scope={scope}");
+        let answer = self.form(&form).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.json()["access_token"].as_str().unwrap().to_owned()
+    }
+
+    pub(super) async fn form(&self, form: &str) -> Answer {
+        let request = Request::post("/oauth2/token")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Body::from(form.to_owned()));
+        self.call(request.unwrap()).await
+    }
+
+    pub(super) async fn post(&self, path: &str, token: &str, key: &str, body: &Value) -> Answer {
+        self.call(post(path, token, key, body)).await
+    }
+
+    pub(super) async fn get(&self, path: &str, token: &str) -> Answer {
+        let request = Request::get(path).header("authorization", format!("Bearer {token}"));
+        self.call(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// Registers the loan of the quickstart.
+    pub(super) async fn open_loan(&self, token: &str, key: &str) -> Answer {
+        let body = json!({"loan_id": LOAN, "borrower_id": BORROWER, "currency": "USD", "opened_on": "2026-01-01",
+            "opening_balances": {"fees_minor": "500", "interest_minor": "10000", "principal_minor": "1000000"}});
+        self.post("/v1/loans", token, key, &body).await
+    }
+}
+
+pub(super) fn post(path: &str, token: &str, key: &str, body: &Value) -> Request<Body> {
+    Request::post(path)
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "application/json")
+        .header("idempotency-key", key)
+        .body(Body::from(body.to_string()))
+        .unwrap()
+}
+
+pub(super) fn payment() -> Value {
+    json!({"loan_id": LOAN, "borrower_id": BORROWER, "amount_minor": "88849", "currency": "USD",
+        "effective_at": "2026-05-01", "source_method": "ach", "external_ref": "stripe_ch_xyz123"})
+}
+
+/// Long enough for anything that ends at all.
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
