@@ -109,9 +109,10 @@ CREATE UNIQUE INDEX postings_restates ON postings (restates_seq, event_seq) WHER
 
 -- Lines balance, have no NULL or zero among them, and as many accounts as amounts. The amounts are added up in two
 -- halves of 32 bits, so that no sum of 32,767 lines can leave 64 bits; `-low = high * 2^32` holds for zero alone.
+-- ROLLBACK rather than ABORT: nobody goes on after a refusal, and ABORT costs a copy of every page touched.
 CREATE TRIGGER postings_lines_balance BEFORE INSERT ON postings WHEN NEW.amounts <> '[]' OR NEW.accounts <> '[]'
 BEGIN
-    SELECT RAISE(ABORT, 'postings_lines_balance')
+    SELECT RAISE(ROLLBACK, 'postings_lines_balance')
     FROM (SELECT count(*) AS lines,
                  count(CASE WHEN typeof(value) = 'integer' AND value <> 0 THEN 1 END) AS sound,
                  sum(value >> 32) AS high,
@@ -127,7 +128,7 @@ END;
 -- Only the opening of a loan without balances is posted without moving anything.
 CREATE TRIGGER postings_move_money BEFORE INSERT ON postings WHEN NEW.amounts = '[]' AND NEW.outcome = 'posted'
 BEGIN
-    SELECT RAISE(ABORT, 'postings_move_money')
+    SELECT RAISE(ROLLBACK, 'postings_move_money')
     WHERE NEW.alloc_fees IS NOT NULL
        OR (SELECT kind FROM events WHERE seq = NEW.event_seq) IS NOT 'loan_opened';
 END;

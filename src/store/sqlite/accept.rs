@@ -18,11 +18,12 @@ use crate::store::sqlite::rows::{
 };
 use crate::store::{Acceptance, KnownEvent, StoreError};
 
-/// `seq` is the row's place in the table: `ORDER BY place` is what numbers events in the order given. A macro, because
+/// `OR ROLLBACK`: a refused row ends the transaction, as any error does, and SQLite need not keep a copy of every page
+/// that the statement touches. `seq` is the row's place in the table: `ORDER BY place` is what numbers events in the order given. A macro, because
 /// system events go in with the same columns but no conflict clause.
 macro_rules! insert_events {
     () => {
-        "INSERT INTO events (id, tenant, kind, loan_key, loan_id, borrower_id, amount, currency, effective_date,
+        "INSERT OR ROLLBACK INTO events (id, tenant, kind, loan_key, loan_id, borrower_id, amount, currency, effective_date,
             source_method, external_ref, metadata, details, key, key_hash, fingerprint, cause_seq,
             group_seq, leg, batch_id, row_no, slot, publisher, actor, accepted_at)
         SELECT unhex(row ->> 'id'), unhex(row ->> 'tenant'), row ->> 'kind', unhex(row ->> 'loan_key'),

@@ -158,8 +158,8 @@ impl Session {
         }
     }
 
-    /// Ends the transaction. SQLite may have ended it itself (disk full, I/O error); whatever refuses to end goes with
-    /// its connection.
+    /// Ends the transaction. SQLite may have ended it itself (a row refused by `OR ROLLBACK`, disk full, I/O error), and
+    /// then refuses: the connection goes, which leaves nothing behind, and the next job opens another.
     async fn roll_back(&mut self) {
         if let Some(mut connection) = self.connection.take()
             && execute(&mut connection, ROLLBACK).await.is_ok()

@@ -17,9 +17,9 @@ use crate::store::sqlite::post::totals::Totals;
 use crate::store::sqlite::post::{event_of, greatest_seqs};
 use crate::store::sqlite::rows::{broken, get, id};
 
-/// The key of `postings` is the inbox: an event is posted once.
+/// The key of `postings` is the inbox: an event is posted once. `OR ROLLBACK` as at the intake.
 pub(in crate::store::sqlite) const INSERT_POSTINGS: &str = "
-    INSERT INTO postings (event_seq, loan_key, loan_version, outcome, rejection_code, accounts, amounts, layer,
+    INSERT OR ROLLBACK INTO postings (event_seq, loan_key, loan_version, outcome, rejection_code, accounts, amounts, layer,
         alloc_fees, alloc_interest, alloc_principal, alloc_suspense, undoes_seq, restates_seq,
         effective_date, booking_date, posted_at, chain_hash)
     SELECT value ->> 'event_seq', unhex(value ->> 'loan_key'), value ->> 'loan_version', value ->> 'outcome',
@@ -34,7 +34,7 @@ pub(in crate::store::sqlite) const INSERT_POSTINGS: &str = "
 pub(in crate::store::sqlite) const APPEND_SYSTEM_EVENTS: &str = concat!(insert_events!(), " RETURNING seq, id");
 
 pub(in crate::store::sqlite) const UPDATE_LOANS: &str = "
-    UPDATE loans SET program_id = unhex(change.value ->> 'program_id'), status = change.value ->> 'status',
+    UPDATE OR ROLLBACK loans SET program_id = unhex(change.value ->> 'program_id'), status = change.value ->> 'status',
         fees = change.value ->> 'fees', interest = change.value ->> 'interest',
         principal = change.value ->> 'principal', suspense = change.value ->> 'suspense',
         waterfall = change.value ->> 'waterfall', version = change.value ->> 'version',
