@@ -2,6 +2,7 @@
 //! and commits journal entries.
 pub mod api;
 pub mod broker;
+pub mod cli;
 pub mod core;
 pub mod runtime;
 pub mod store;

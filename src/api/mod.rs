@@ -13,6 +13,7 @@ mod http;
 pub mod intake;
 mod json;
 mod metrics;
+pub mod monitoring;
 pub mod openapi;
 pub mod problem;
 mod read;

@@ -1,7 +1,7 @@
 //! Floor 1: how work travels. The broker carries hints; every hint may be lost, doubled, late or out of order.
 //!
 //! [`Broker`] has two real implementations, `rabbitmq` (the only place that names lapin) and `in_process`; one
-//! conformance suite (`tests/it/broker.rs`) holds both to the contract written here.
+//! conformance suite (`tests/it/broker/`) holds both to the contract written here.
 
 pub mod in_process;
 pub mod rabbitmq;

@@ -14,9 +14,12 @@ use clap::{Args, ValueEnum};
 /// Variables that other parts of the project read: tests and scripts.
 const OTHER_VARIABLES: [&str; 5] =
     ["HPTS_TEST_DATABASE_URL", "HPTS_TEST_AMQP_URL", "HPTS_CLIENT_ID", "HPTS_CLIENT_SECRET", "HPTS_GIT_SHA"];
-/// Variables whose value may stand in a file.
-const SECRET_VARIABLES: [&str; 4] =
-    ["HPTS_DATABASE_URL", "HPTS_MIGRATE_DATABASE_URL", "HPTS_AMQP_URL", "HPTS_CLIENT_SECRET"];
+/// Variables whose value may stand in a file, with their flags.
+const SECRET_VARIABLES: [(&str, &str); 3] = [
+    ("HPTS_DATABASE_URL", "--database-url"),
+    ("HPTS_MIGRATE_DATABASE_URL", "--migrate-database-url"),
+    ("HPTS_AMQP_URL", "--amqp-url"),
+];
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -292,33 +295,33 @@ fn without_password(url: &str) -> String {
     }
 }
 
-/// What the environment adds to the command line: the contents of `…_FILE` variables, under the plain names.
+/// What the environment adds to the command line: for each `…_FILE` variable the flag and the file's content.
 ///
 /// # Errors
 /// [`ConfigError`] for an unknown `HPTS_…` variable, one set both ways, or an unreadable file.
-pub fn secrets_from_files(
+pub fn arguments_from_files(
     environment: impl IntoIterator<Item = (String, String)>,
-) -> Result<Vec<(&'static str, String)>, ConfigError> {
+) -> Result<Vec<String>, ConfigError> {
     let environment: BTreeMap<String, String> =
         environment.into_iter().filter(|(name, _)| name.starts_with("HPTS_")).collect();
     let known = known_variables();
-    let mut secrets = Vec::new();
+    let mut arguments = Vec::new();
     for (name, value) in &environment {
-        let secret = SECRET_VARIABLES.into_iter().find(|secret| name.strip_suffix("_FILE") == Some(secret));
+        let secret = SECRET_VARIABLES.into_iter().find(|(variable, _)| name.strip_suffix("_FILE") == Some(variable));
         match secret {
-            Some(variable) if environment.contains_key(variable) => {
+            Some((variable, _)) if environment.contains_key(variable) => {
                 return Err(ConfigError::Contradiction(format!("{variable} and {name} are both set")));
             }
-            Some(variable) => {
+            Some((variable, flag)) => {
                 let text =
                     std::fs::read_to_string(value).map_err(|source| ConfigError::SecretFile { variable, source })?;
-                secrets.push((variable, text.trim_end().to_owned()));
+                arguments.extend([flag.to_owned(), text.trim_end().to_owned()]);
             }
             None if known.contains(name) => {}
             None => return Err(ConfigError::Unknown(name.clone())),
         }
     }
-    Ok(secrets)
+    Ok(arguments)
 }
 
 fn known_variables() -> Vec<String> {
@@ -363,10 +366,10 @@ mod tests {
 
     #[test]
     fn unknown_variables_are_named() {
-        let unknown = secrets_from_files([("HPTS_LISTN".to_owned(), "x".to_owned())]);
+        let unknown = arguments_from_files([("HPTS_LISTN".to_owned(), "x".to_owned())]);
         assert_eq!(unknown.unwrap_err().to_string(), "unknown setting HPTS_LISTN in the environment");
-        assert!(secrets_from_files([("HPTS_LISTEN".to_owned(), "x".to_owned())]).unwrap().is_empty());
+        assert!(arguments_from_files([("HPTS_LISTEN".to_owned(), "x".to_owned())]).unwrap().is_empty());
         let both = [("HPTS_AMQP_URL", "a"), ("HPTS_AMQP_URL_FILE", "b")].map(|(n, v)| (n.to_owned(), v.to_owned()));
-        assert!(secrets_from_files(both).is_err());
+        assert!(arguments_from_files(both).is_err());
     }
 }

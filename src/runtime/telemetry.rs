@@ -84,6 +84,8 @@ pub enum TelemetryError {
 /// # Errors
 /// [`TelemetryError::Filter`] for an unreadable filter.
 pub fn init_logs(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
+    // lapin logs every message that comes back, payload and all; the broker says what matters itself.
+    let filter = format!("lapin=error,{filter}");
     let filter = EnvFilter::builder().parse(filter).map_err(TelemetryError::Filter)?;
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);

@@ -15,6 +15,7 @@
 //! What a batch costs: see `lane`.
 
 mod dealing;
+mod directly;
 mod feed;
 mod fold;
 mod hand;
@@ -36,6 +37,8 @@ use crate::core::slot::PartitionMap;
 use crate::runtime::clock::Clock;
 use crate::runtime::lifecycle::Lifecycle;
 use crate::store::Store;
+
+pub use directly::post_directly;
 
 use dealing::Dealing;
 use lane::Lane;

@@ -5,5 +5,7 @@
 mod api;
 mod broker;
 mod oracles;
+mod processes;
+mod store;
 mod support;
 mod tidy;

@@ -220,6 +220,26 @@ fn the_readme_names_every_setting_and_metric() {
     hold("an operator finds every setting and metric in README.md", &findings);
 }
 
+#[test]
+fn dashboards_and_alerts_name_metrics_that_exist() {
+    let files = rust_files(&["src/runtime"]);
+    let defined: Vec<String> = files.iter().flat_map(metric_constants).map(|(_, name)| name).collect();
+    let mut findings = Vec::new();
+    for path in
+        files_below(&root().join("deploy"), "json").into_iter().chain(files_below(&root().join("deploy"), "yml"))
+    {
+        for (number, line) in numbered(&read(&path)) {
+            for name in line.split(|character| !is_name(character)).filter(|name| name.starts_with("hpts_")) {
+                let sample = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+                if !defined.iter().any(|metric| metric == name || Some(metric.as_str()) == sample) {
+                    findings.push(format!("{}:{number}: {name}", relative(&path)));
+                }
+            }
+        }
+    }
+    hold("what operators look at is what the processes record", &findings);
+}
+
 /// Fails with the law and every place that breaks it.
 #[track_caller]
 fn hold(law: &str, findings: &[String]) {

@@ -14,6 +14,7 @@ use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties, Event};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::error::unavailable;
@@ -25,6 +26,10 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause before jitter, so about 5 s with it: a broker that is back is found soon, and a fleet of
 /// processes does not knock in step.
 const PAUSE_MAX: Duration = Duration::from_millis(2_500);
+
+/// A connection that lasted this long was a good one, and the pauses begin small again. One that the server takes and
+/// drops at once was not.
+const LASTED_MIN: Duration = Duration::from_secs(5);
 
 /// How long one attempt may take. Longer than it takes a busy server, because an attempt given up on keeps its thread
 /// inside lapin until the other side closes the socket.
@@ -133,7 +138,7 @@ pub(super) async fn supervise(
         match attempt {
             Ok(connection) => {
                 tracing::info!(role, "connected to the broker");
-                pauses = schedule.build();
+                let since = Instant::now();
                 let connection = Arc::new(connection);
                 link.send_replace(Link::Up(Arc::clone(&connection)));
                 let Some(reason) = ended.run_until_cancelled(lost(&connection, role)).await else {
@@ -143,6 +148,9 @@ pub(super) async fn supervise(
                 };
                 tracing::warn!(role, reason, "the connection to the broker was lost");
                 link.send_replace(Link::Down(reason.into()));
+                if since.elapsed() >= LASTED_MIN {
+                    pauses = schedule.build();
+                }
             }
             Err(reason) => {
                 tracing::warn!(role, reason, "connecting to the broker failed");

@@ -23,7 +23,8 @@ use super::repair::close;
 use crate::broker::{BrokerError, Delivery, PREFETCH, QueueId, Subscription};
 use crate::runtime::lifecycle::Lifecycle;
 
-/// Where the server counts how often it has handed a message out before.
+/// Where the server counts how often a message came back. From 4.3 on it counts failures only, which the closing of a
+/// channel or connection still is; `x-acquired-count` counts all there.
 const DELIVERY_COUNT: &str = "x-delivery-count";
 
 /// One queue being consumed.

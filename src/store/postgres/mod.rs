@@ -1,1 +1,33 @@
-//! PostgreSQL.
+//! Owns the PostgreSQL store (15 or later): the only place, with `sqlite`, that names sqlx.
+//!
+//! Invariants: every method runs its SQL in an owned task, so that a caller who leaves never stops a statement half
+//! way; every transaction names its isolation level in its BEGIN; locks are taken in the order loans (by key),
+//! `account_totals`, `batch_totals`.
+//!
+//! Round trips, hot paths first:
+//!
+//! | method | statements |
+//! | --- | --- |
+//! | `accept` | one; a second when a key was known |
+//! | `post_batch` | BEGIN, lock, read, write, COMMIT; three more when a loan opens, one when an item is backdated, one when a message came twice |
+//! | reads | one or two |
+
+mod accept;
+mod admin;
+mod connect;
+mod error;
+mod hold;
+mod intake_rows;
+mod migrate;
+mod post;
+mod processes;
+mod read;
+mod read_loans;
+mod rows;
+mod statements;
+mod store;
+mod sweep;
+mod verify;
+
+pub use connect::PostgresStore;
+pub use statements::statements;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::join_all;
-use hpts::broker::{BrokerError, PREFETCH, Reply};
+use hpts::broker::{BrokerError, Outgoing, PREFETCH, Reply};
 use hpts::core::ids::PublisherId;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -27,6 +27,20 @@ pub(super) async fn messages_come_in_order(world: Arc<World>) {
         assert!(subscription.ack_through(delivery.tag).await);
     }
     nothing_comes(&mut subscription).await;
+}
+
+pub(super) async fn payloads_of_any_size_arrive_whole(world: Arc<World>) {
+    world.declared().await;
+    // Nothing, one AMQP frame and a byte more, and several frames.
+    let payloads = [0, 131_072, 131_073, 400_000].map(|size: usize| vec![7; size]);
+    let messages = payloads.iter().map(|payload| Outgoing { queue: QUEUE, payload: payload.clone() }).collect();
+    let results = world.broker.publish(GENERATION, messages).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    let mut subscription = world.subscribe().await;
+    for payload in payloads {
+        let delivery = next(&mut subscription).await;
+        assert!(delivery.payload == payload, "{} of {} bytes", delivery.payload.len(), payload.len());
+    }
 }
 
 pub(super) async fn unsettled_messages_come_again_in_order_and_marked(world: Arc<World>) {

@@ -24,6 +24,7 @@ macro_rules! laws {
 
 laws! {
     messages_come_in_order,
+    payloads_of_any_size_arrive_whole,
     unsettled_messages_come_again_in_order_and_marked,
     ack_through_settles_all_before,
     rejected_goes_to_dead_letters,

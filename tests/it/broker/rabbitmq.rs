@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hpts::broker::rabbitmq::{DeclareMode, RabbitBroker, RabbitOptions};
-use hpts::broker::{BrokerError, Reply};
+use hpts::broker::{Broker, BrokerError, Reply};
 use hpts::core::ids::PublisherId;
 use hpts::runtime::lifecycle::Lifecycle;
 use tokio::time::Instant;
@@ -135,6 +135,40 @@ async fn a_silent_server_is_unavailable_after_the_deadline() {
         eventually("the late confirm is looked at", async || world.broker.health().confirms_pending == 0).await;
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blocked_connection_takes_nothing_and_goes_on_when_unblocked() {
+    // A method frame on channel 0, class 10: `blocked` (60) with a reason, `unblocked` (61).
+    const BLOCKED: &[u8] = b"\x01\0\0\0\0\0\x0b\0\x0a\0\x3c\x06memory\xce";
+    const UNBLOCKED: &[u8] = b"\x01\0\0\0\0\0\x04\0\x0a\0\x3d\xce";
+    let (world, proxy) = behind_a_proxy(DeclareMode::Never).await;
+    holds(world, async |world: Arc<World>| {
+        world.declared().await;
+        world.publish(0..1).await;
+        proxy.inject(BLOCKED);
+        eventually("it says so", async || world.broker.health().blocked).await;
+        let asked = Instant::now();
+        let results = world.broker.publish(GENERATION, vec![message(QUEUE, 1)]).await;
+        assert!(matches!(results.as_slice(), [Err(BrokerError::Unavailable(_))]), "{results:?}");
+        assert!(asked.elapsed() < Duration::from_secs(1), "it says so quickly");
+        assert!(world.broker.health().connected);
+        proxy.inject(UNBLOCKED);
+        publishes_again(&world).await;
+        assert!(!world.broker.health().blocked);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_broker_ends_its_tasks() {
+    let lifecycle = Lifecycle::new();
+    let prefix = format!("test-{}", Uuid::new_v4().simple());
+    let options = RabbitOptions { url: amqp::url(), prefix, declare: DeclareMode::Never, name: "hpts test".to_owned() };
+    let broker = RabbitBroker::connect(options, lifecycle.clone()).await.unwrap();
+    let _replies = broker.replies(PublisherId(Uuid::new_v4())).await.unwrap();
+    drop(broker);
+    assert!(lifecycle.finished(SOON).await, "every task has ended");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

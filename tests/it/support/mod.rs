@@ -1,3 +1,9 @@
-//! What several suites need to reach and to disturb real servers.
+//! What several suites share: events to bring, the plain fold, databases of their own, and what it takes to reach and
+//! to disturb real servers.
+
 pub(crate) mod amqp;
+pub(crate) mod books;
+pub(crate) mod fold;
+pub(crate) mod postgres;
 pub(crate) mod proxy;
+pub(crate) mod system;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use hpts::runtime::lifecycle::Lifecycle;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 /// What the proxy does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,7 @@ pub(crate) struct Proxy {
     mode: watch::Sender<Mode>,
     /// Rises with every cut.
     cuts: watch::Sender<u64>,
+    injections: broadcast::Sender<Vec<u8>>,
     lifecycle: Lifecycle,
 }
 
@@ -34,6 +35,8 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let (mode, modes) = watch::channel(Mode::Forward);
         let (cuts, cut) = watch::channel(0);
+        let (injections, _) = broadcast::channel(16);
+        let injected = injections.clone();
         let lifecycle = Lifecycle::new();
         let tasks = lifecycle.clone();
         lifecycle.spawn(async move {
@@ -44,10 +47,10 @@ impl Proxy {
                 }
                 let mut cut = cut.clone();
                 cut.mark_unchanged();
-                tasks.spawn(serve(client, server, modes.clone(), cut));
+                tasks.spawn(serve(client, server, modes.clone(), cut, injected.subscribe()));
             }
         });
-        Self { address, mode, cuts, lifecycle }
+        Self { address, mode, cuts, injections, lifecycle }
     }
 
     /// Where clients connect to.
@@ -66,6 +69,13 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// Sends bytes to every client as if the server had; the server must be silent just then.
+    pub(crate) fn inject(&self, bytes: &[u8]) {
+        self.injections.send(bytes.to_vec()).expect("a client is connected");
+    }
+}
+
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.lifecycle.stop();
@@ -73,7 +83,13 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(client: TcpStream, server: SocketAddr, modes: watch::Receiver<Mode>, mut cut: watch::Receiver<u64>) {
+async fn serve(
+    client: TcpStream,
+    server: SocketAddr,
+    modes: watch::Receiver<Mode>,
+    mut cut: watch::Receiver<u64>,
+    injected: broadcast::Receiver<Vec<u8>>,
+) {
     let Ok(server) = TcpStream::connect(server).await else { return };
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
@@ -81,19 +97,34 @@ async fn serve(client: TcpStream, server: SocketAddr, modes: watch::Receiver<Mod
     let (from_server, to_server) = server.into_split();
     tokio::select! {
         _ = cut.changed() => {}
-        () = pump(from_client, to_server, modes.clone()) => {}
-        () = pump(from_server, to_client, modes) => {}
+        () = pump(from_client, to_server, modes.clone(), None) => {}
+        () = pump(from_server, to_client, modes, Some(injected)) => {}
     }
 }
 
 /// Passes bytes on, in one direction, until either side closes.
-async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut modes: watch::Receiver<Mode>) {
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut modes: watch::Receiver<Mode>,
+    mut injected: Option<broadcast::Receiver<Vec<u8>>>,
+) {
     let mut buffer = vec![0; 65_536];
-    while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        if modes.wait_for(|mode| *mode != Mode::BlackHole).await.is_err() {
-            return;
-        }
-        if to.write_all(&buffer[..read]).await.is_err() {
+    loop {
+        let injection = async {
+            match &mut injected {
+                Some(injected) => injected.recv().await.ok(),
+                None => None,
+            }
+        };
+        let bytes = tokio::select! {
+            Some(bytes) = injection => bytes,
+            read = from.read(&mut buffer) => match read {
+                Ok(read @ 1..) => buffer[..read].to_vec(),
+                Ok(0) | Err(_) => return,
+            },
+        };
+        if modes.wait_for(|mode| *mode != Mode::BlackHole).await.is_err() || to.write_all(&bytes).await.is_err() {
             return;
         }
     }

@@ -20,6 +20,7 @@ use crate::store::{PostWork, StoreError};
 
 /// The next unposted events of each loan, at most ?2 a loan. The inner select runs once per loan, along the index
 /// `events_loan`, and stops at its limit: a long backlog is never read whole.
+/// `+ 0` hides the limit from the planner, which would otherwise plan anew for every value.
 pub(in crate::store::sqlite) const UNPOSTED_EVENTS: &str = concat!(
     "SELECT ",
     event_columns!(),
@@ -31,7 +32,7 @@ pub(in crate::store::sqlite) const UNPOSTED_EVENTS: &str = concat!(
             WHERE waiting.loan_key = unhex(wanted.value ->> 'loan_key') AND waiting.seq > wanted.value ->> 'after'
                 AND waiting.slot IS NOT NULL
                 AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = waiting.seq)
-            ORDER BY waiting.seq LIMIT ?2))) AS place
+            ORDER BY waiting.seq LIMIT ?2 + 0))) AS place
     JOIN events AS e ON e.seq = place.value
     LEFT JOIN parked AS k ON k.event_seq = e.seq"
 );

@@ -1,0 +1,102 @@
+//! Owns the way from a configuration to an open store and a connected broker.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::broker::Broker;
+use crate::broker::in_process::InProcessBroker;
+use crate::broker::rabbitmq::{DeclareMode, RabbitBroker, RabbitOptions};
+use crate::cli::CliError;
+use crate::core::slot::PartitionMap;
+use crate::runtime::clock::Clock;
+use crate::runtime::config::{Config, DeclareQueues, Deployment};
+use crate::runtime::lifecycle::Lifecycle;
+use crate::store::postgres::PostgresStore;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{SchemaState, Store, StoreError};
+
+/// The embedded store's file inside the data folder.
+const DATABASE_FILE: &str = "hpts.sqlite3";
+/// Its lock, which one server holds.
+const LOCK_FILE: &str = "hpts.lock";
+
+/// Whose rights to use at the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rights {
+    /// A server's.
+    Service,
+    /// The schema owner's.
+    Owner,
+}
+
+/// Opens the store that the configuration names. An embedded one is created, and brought to this release.
+pub(super) async fn store(config: &Config, rights: Rights, clock: &Clock) -> Result<Arc<dyn Store>, CliError> {
+    match config.deployment()? {
+        Deployment::Embedded { data_dir } => {
+            std::fs::create_dir_all(&data_dir).map_err(CliError::io(format!("cannot make {}", data_dir.display())))?;
+            let store = SqliteStore::open(&data_dir.join(DATABASE_FILE), clock.clone()).await?;
+            store.migrate(config.partitions).await?;
+            Ok(Arc::new(store))
+        }
+        Deployment::Distributed { database_url, migrate_database_url, .. } => {
+            let url = match rights {
+                Rights::Service => database_url,
+                Rights::Owner => migrate_database_url,
+            };
+            Ok(Arc::new(PostgresStore::connect(&url, config.db_pool).await?))
+        }
+    }
+}
+
+/// Opens the store and refuses one that does not fit this release.
+pub(super) async fn current_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, CliError> {
+    let store = store(config, Rights::Service, clock).await?;
+    match store.schema_state().await? {
+        SchemaState::Current => {}
+        SchemaState::Ahead => tracing::warn!("a later release has migrated the database; going on"),
+        SchemaState::Behind | SchemaState::Foreign => return Err(StoreError::WrongSchema.into()),
+    }
+    Ok(store)
+}
+
+/// Connects the broker that the configuration names.
+pub(super) async fn broker(
+    config: &Config,
+    name: &str,
+    map: &PartitionMap,
+    lifecycle: &Lifecycle,
+) -> Result<Arc<dyn Broker>, CliError> {
+    match config.deployment()? {
+        Deployment::Embedded { .. } => Ok(Arc::new(InProcessBroker::new(map))),
+        Deployment::Distributed { amqp_url, .. } => {
+            let declare = match config.amqp_declare {
+                DeclareQueues::Auto => DeclareMode::Auto,
+                DeclareQueues::Never => DeclareMode::Never,
+            };
+            let options =
+                RabbitOptions { url: amqp_url, prefix: config.queue_prefix.clone(), declare, name: name.to_owned() };
+            Ok(Arc::new(RabbitBroker::connect(options, lifecycle.clone()).await?))
+        }
+    }
+}
+
+/// The right to serve from a data folder; ends when it is dropped, or with the process.
+#[derive(Debug)]
+pub(super) struct DataLock {
+    _file: File,
+}
+
+/// Takes the data folder's lock, so that a second server is refused.
+pub(super) fn lock(data_dir: &Path) -> Result<DataLock, CliError> {
+    std::fs::create_dir_all(data_dir).map_err(CliError::io(format!("cannot make {}", data_dir.display())))?;
+    let path = data_dir.join(LOCK_FILE);
+    let file = File::create(&path).map_err(CliError::io(format!("cannot open {}", path.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(DataLock { _file: file }),
+        Err(std::fs::TryLockError::WouldBlock) => Err(CliError::InUse(data_dir.display().to_string())),
+        Err(std::fs::TryLockError::Error(source)) => {
+            Err(CliError::Io { what: format!("cannot lock {}", path.display()), source })
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Floor 2: the command line. Owns what operators type, and puts processes together from stores, brokers, API and
+//! worker.
+//!
+//! Exit codes: 0 done, 1 failed (one line on stderr says why), 2 not understood. `verify` exits 1 when the books have
+//! a problem, `bench` exits 3 when a run is not good.
+
+#![expect(clippy::print_stdout, reason = "a command line answers on stdout")]
+
+mod admin;
+pub mod bench;
+mod connect;
+mod demo;
+mod error;
+mod migrate;
+mod serve;
+mod token;
+mod verify;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use uuid::Uuid;
+
+use crate::runtime::config::Config;
+use crate::runtime::telemetry::{GIT_SHA, VERSION};
+
+pub use error::CliError;
+
+/// HPTS: a high-performance ledger that posts loan payments.
+#[derive(Debug, Parser)]
+#[command(name = "hpts", version = VERSION, about, long_about = None, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    config: Config,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run API and workers in one process; embedded unless a database and a broker are named.
+    Serve {
+        /// Load the demo tenant, client and loan first, and print lines to try.
+        #[arg(long)]
+        demo: bool,
+    },
+    /// Run an API process.
+    Api,
+    /// Run a worker process.
+    Worker,
+    /// Bring database schema and broker topology to this release.
+    Migrate {
+        /// Change nothing; fail when something would change.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Load the demo tenant, client `demo` / `demo-secret`, and loan.
+    Demo,
+    /// Tenants.
+    #[command(subcommand)]
+    Tenant(admin::TenantCommand),
+    /// API clients.
+    #[command(subcommand)]
+    Client(admin::ClientCommand),
+    /// Get a token from a running API.
+    Token(token::TokenArgs),
+    /// Prove the books.
+    Verify {
+        /// Answer as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the effective configuration, secrets hidden.
+    Config {
+        /// Answer as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Measure a running system.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// Single payments, each waiting for its result.
+    Single(bench::BenchSingle),
+}
+
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// [`CliError`], whose display is the one line for the operator.
+    pub async fn run(self) -> Result<(), CliError> {
+        let Self { command, config } = self;
+        config.check()?;
+        match command {
+            Command::Serve { demo } => serve::serve(&config, demo).await,
+            Command::Api => serve::api(&config).await,
+            Command::Worker => serve::worker(&config).await,
+            Command::Migrate { check } => migrate::migrate(&config, check).await,
+            Command::Demo => demo::demo(&config).await,
+            Command::Tenant(command) => admin::tenant(&config, command).await,
+            Command::Client(command) => admin::client(&config, command).await,
+            Command::Token(arguments) => token::token(&config, arguments).await,
+            Command::Verify { json } => verify::verify(&config, json).await,
+            Command::Config { json } => show_config(&config, json),
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut Self::command(), "hpts", &mut std::io::stdout());
+                Ok(())
+            }
+            Command::Bench(BenchCommand::Single(arguments)) => bench::run(arguments).await.map_err(CliError::from),
+        }
+    }
+}
+
+fn show_config(config: &Config, json: bool) -> Result<(), CliError> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(&config.settings())?);
+    } else {
+        print!("{}", config.show());
+    }
+    Ok(())
+}
+
+/// The version line of the start-up log.
+fn build() -> String {
+    format!("hpts {VERSION} ({GIT_SHA})")
+}
+
+/// A new id for something an operator makes: time-ordered like all of ours.
+fn new_id(clock: &crate::runtime::clock::Clock) -> Uuid {
+    let (random, _) = Uuid::new_v4().as_u64_pair();
+    crate::core::ids::IdMaker::new(random).next(clock.now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

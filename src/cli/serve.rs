@@ -1,0 +1,246 @@
+//! Owns the running processes: `serve`, `api` and `worker` are put together here, started, and ended in order.
+//!
+//! Ending: SIGTERM (or SIGINT) turns readiness off and lets the API finish its requests, then the worker its batch,
+//! then closes broker and store; a second signal, or the drain time, ends it at once.
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::api::auth::{KeyError, SealingKey, ensure_signing_key};
+use crate::api::intake::{Intake, IntakeParts};
+use crate::api::monitoring::{self, Liveness, Monitored};
+use crate::api::waiting_room::WaitingRoom;
+use crate::api::{ApiParts, ApiSettings, ApiState, TlsSettings, router, server};
+use crate::broker::Broker;
+use crate::cli::connect::{self, DataLock};
+use crate::cli::{CliError, build, demo};
+use crate::core::ids::PublisherId;
+use crate::core::slot::PartitionMap;
+use crate::runtime::clock::Clock;
+use crate::runtime::config::{Config, Deployment, LogFormat, MetricsListen};
+use crate::runtime::lifecycle::Lifecycle;
+use crate::runtime::telemetry::{self, Metrics};
+use crate::store::Store;
+use crate::worker::{Worker, WorkerParts};
+
+/// Commands log warnings only, for people, whatever servers do.
+pub(super) fn commands_log(config: &Config) -> Result<(), CliError> {
+    let filter = if config.log == "info" { "warn" } else { &config.log };
+    telemetry::init_logs(filter, LogFormat::Pretty).map_err(CliError::from)
+}
+
+/// The key that seals signing keys, where one is configured.
+pub(super) fn sealing_key(config: &Config) -> Result<Option<SealingKey>, CliError> {
+    let Some(path) = &config.key_file else { return Ok(None) };
+    let text = std::fs::read_to_string(path).map_err(CliError::io(format!("cannot read {}", path.display())))?;
+    SealingKey::parse(&text).map(Some).map_err(|error| CliError::Refused(error.to_string()))
+}
+
+/// What every process has: its stages of life, its store and its broker. Stages end in the order of the fields.
+struct Process {
+    requests: Lifecycle,
+    work: Lifecycle,
+    base: Lifecycle,
+    clock: Clock,
+    store: Arc<dyn Store>,
+    broker: Arc<dyn Broker>,
+    map: PartitionMap,
+    _lock: Option<DataLock>,
+}
+
+/// `hpts serve`.
+pub(super) async fn serve(config: &Config, with_demo: bool) -> Result<(), CliError> {
+    if with_demo && !config.listen.ip().is_loopback() {
+        return Err(CliError::Refused(
+            "--demo has a secret that everybody knows: it only listens on loopback".to_owned(),
+        ));
+    }
+    let process = Process::start(config, "hpts serve", with_demo).await?;
+    let worker = process.worker(config);
+    let api = process.api(config).await?;
+    process.monitor(config, Some(worker)).await?;
+    if with_demo {
+        println!("{}", demo::lines_to_try(&format!("http://{api}")));
+    }
+    process.until_stopped(config).await
+}
+
+/// `hpts api`.
+pub(super) async fn api(config: &Config) -> Result<(), CliError> {
+    needs_servers(config, "api")?;
+    let process = Process::start(config, "hpts api", false).await?;
+    process.api(config).await?;
+    process.monitor(config, None).await?;
+    process.until_stopped(config).await
+}
+
+/// `hpts worker`.
+pub(super) async fn worker(config: &Config) -> Result<(), CliError> {
+    needs_servers(config, "worker")?;
+    let process = Process::start(config, "hpts worker", false).await?;
+    let worker = process.worker(config);
+    process.monitor(config, Some(worker)).await?;
+    process.until_stopped(config).await
+}
+
+fn needs_servers(config: &Config, what: &str) -> Result<(), CliError> {
+    match config.deployment()? {
+        Deployment::Distributed { .. } => Ok(()),
+        Deployment::Embedded { .. } => Err(CliError::Refused(format!(
+            "hpts {what} needs HPTS_DATABASE_URL and HPTS_AMQP_URL; without servers run `hpts serve`"
+        ))),
+    }
+}
+
+impl Process {
+    async fn start(config: &Config, name: &str, with_demo: bool) -> Result<Self, CliError> {
+        telemetry::init_logs(&config.log, config.log_format)?;
+        tracing::info!(process = name, "{} starts", build());
+        let (clock, base) = (Clock::system(), Lifecycle::new());
+        let (lock, embedded) = match config.deployment()? {
+            Deployment::Embedded { data_dir } => (Some(connect::lock(&data_dir)?), true),
+            Deployment::Distributed { .. } => (None, false),
+        };
+        if with_demo && !embedded {
+            let owner = connect::store(config, connect::Rights::Owner, &clock).await?;
+            owner.migrate(config.partitions).await?;
+            owner.close().await;
+        }
+        let store = connect::current_store(config, &clock).await?;
+        let map = store.partition_map().await?;
+        let broker = connect::broker(config, name, &map, &base).await?;
+        if embedded || with_demo {
+            broker.declare(&map).await?;
+        }
+        ensure_signing_key(store.as_ref(), sealing_key(config)?.as_ref(), clock.now()).await?;
+        if with_demo {
+            demo::load(&store, &base, &clock).await?;
+        }
+        let (requests, work) = (Lifecycle::new(), Lifecycle::new());
+        Ok(Self { requests, work, base, clock, store, broker, map, _lock: lock })
+    }
+
+    fn worker(&self, config: &Config) -> Worker {
+        let parts = WorkerParts {
+            store: Arc::clone(&self.store),
+            broker: Arc::clone(&self.broker),
+            map: self.map.clone(),
+            lanes: config.lanes,
+            batch_max: usize::try_from(config.batch_max).unwrap_or(usize::MAX),
+            clock: self.clock.clone(),
+        };
+        Worker::start(&parts, &self.work)
+    }
+
+    /// Starts the API; answers where it listens.
+    async fn api(&self, config: &Config) -> Result<std::net::SocketAddr, CliError> {
+        let publisher = PublisherId(uuid::Uuid::new_v4());
+        let waiting_room = WaitingRoom::default();
+        let replies = self.broker.replies(publisher).await?;
+        waiting_room.run(&self.requests, Arc::clone(&self.store), replies);
+        let parts = IntakeParts {
+            store: Arc::clone(&self.store),
+            broker: Arc::clone(&self.broker),
+            map: self.map.clone(),
+            publisher,
+            clock: self.clock.clone(),
+        };
+        let intake = Intake::start(parts, &self.requests);
+        let settings = ApiSettings {
+            wait_default: std::time::Duration::from_millis(config.wait_ms),
+            public_url: config.public_url.clone(),
+            issuer: config.jwt_issuer.clone(),
+            audience: config.jwt_audience.clone(),
+            external_jwks_url: config.jwks_url.clone(),
+            rate_limit_per_second: config.rate_limit,
+            version: telemetry::VERSION.to_owned(),
+            git_sha: telemetry::GIT_SHA.to_owned(),
+        };
+        let parts = ApiParts {
+            store: Arc::clone(&self.store),
+            intake,
+            waiting_room,
+            clock: self.clock.clone(),
+            lifecycle: self.requests.clone(),
+            publisher,
+            broker: Arc::clone(&self.broker),
+            settings,
+            sealing_key: sealing_key(config)?,
+        };
+        let state = ApiState::new(parts).map_err(|error| CliError::Refused(error.to_string()))?;
+        let listener = listen(config.listen, "HPTS_LISTEN").await?;
+        let address = listener.local_addr().map_err(CliError::io("cannot tell where the API listens"))?;
+        let tls = tls(config)?;
+        self.requests.spawn(server::serve(listener, router(state), self.requests.clone(), tls));
+        tracing::info!(%address, "the API listens");
+        Ok(address)
+    }
+
+    async fn monitor(&self, config: &Config, worker: Option<Worker>) -> Result<(), CliError> {
+        let metrics = Metrics::install(&self.base)?;
+        let MetricsListen::On(address) = config.metrics_listen else { return Ok(()) };
+        let listener = listen(address, "HPTS_METRICS_LISTEN").await?;
+        let (store, broker) = (Arc::clone(&self.store), Arc::clone(&self.broker));
+        let liveness = Liveness::new(move || worker.as_ref().is_none_or(Worker::is_live));
+        let monitored = Monitored { metrics, liveness, store, broker, stopping: self.requests.clone() };
+        self.base.spawn(server::serve(listener, monitoring::router(monitored), self.base.clone(), None));
+        Ok(())
+    }
+
+    /// Waits for a signal, then ends the stages in order.
+    async fn until_stopped(self, config: &Config) -> Result<(), CliError> {
+        let no_signals = || CliError::io("cannot listen for signals");
+        let mut terminate = signal(SignalKind::terminate()).map_err(no_signals())?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: finishing what is held");
+        let ended = tokio::select! {
+            ended = tokio::time::timeout(config.drain(), self.end(config)) => ended.is_ok(),
+            _ = terminate.recv() => false,
+            _ = interrupt.recv() => false,
+        };
+        if ended {
+            tracing::info!("stopped");
+            Ok(())
+        } else {
+            Err(CliError::Refused("stopped before everything held was finished; nothing accepted is lost".to_owned()))
+        }
+    }
+
+    async fn end(&self, config: &Config) {
+        for stage in [&self.requests, &self.work] {
+            stage.stop();
+            stage.finished(config.drain()).await;
+        }
+        self.broker.close(config.drain()).await;
+        self.base.stop();
+        self.base.finished(config.drain()).await;
+        self.store.close().await;
+    }
+}
+
+async fn listen(address: std::net::SocketAddr, setting: &str) -> Result<TcpListener, CliError> {
+    TcpListener::bind(address).await.map_err(CliError::io(format!("cannot listen on {address} ({setting})")))
+}
+
+/// The listener's TLS; files that cannot be used stop the start.
+fn tls(config: &Config) -> Result<Option<TlsSettings>, CliError> {
+    let (Some(cert), Some(key)) = (config.tls_cert.clone(), config.tls_key.clone()) else { return Ok(None) };
+    let settings = TlsSettings { cert, key, client_ca: config.tls_client_ca.clone() };
+    settings.acceptor().map_err(|error| CliError::Refused(telemetry::chain(&error)))?;
+    Ok(Some(settings))
+}
+
+impl From<KeyError> for CliError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Store(error) => Self::Store(error),
+            KeyError::NotMade | KeyError::Sealing(_) => Self::Refused(telemetry::chain(&error)),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Owns `hpts verify`: proves the books and says what is wrong with them.
+
+use crate::cli::CliError;
+use crate::cli::connect;
+use crate::cli::serve::commands_log;
+use crate::runtime::clock::Clock;
+use crate::runtime::config::Config;
+
+/// Proves the books; fails when they have a problem.
+pub(super) async fn verify(config: &Config, json: bool) -> Result<(), CliError> {
+    commands_log(config)?;
+    let store = connect::current_store(config, &Clock::system()).await?;
+    let report = store.verify().await?;
+    store.close().await;
+    if json {
+        let problems: Vec<_> = report
+            .problems
+            .iter()
+            .map(|problem| serde_json::json!({ "check": problem.check, "detail": problem.detail }))
+            .collect();
+        let shown = serde_json::json!({
+            "events": report.events, "posted": report.posted, "rejected": report.rejected, "parked": report.parked,
+            "held": report.held, "in_flight": report.in_flight, "loans": report.loans, "problems": problems,
+        });
+        println!("{shown}");
+    } else {
+        println!(
+            "{} events: {} posted, {} rejected, {} parked, {} held, {} in flight; {} loans",
+            report.events, report.posted, report.rejected, report.parked, report.held, report.in_flight, report.loans
+        );
+        for problem in &report.problems {
+            println!("{}: {}", problem.check, problem.detail);
+        }
+        if report.problems.is_empty() {
+            println!("the books are proved: entries balance, balances equal their lines, chains are unbroken");
+        }
+    }
+    if report.problems.is_empty() { Ok(()) } else { Err(CliError::Verify(report.problems.len())) }
+}

@@ -1,0 +1,147 @@
+//! Owns parking and holding: events that could not be posted, and loans that wait for a person.
+
+use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
+
+use super::connect::{PostgresStore, begin, finish};
+use super::error::classify;
+use super::rows::{self, Columns, key_column};
+use crate::core::ids::{EventId, LoanKey, Seq, TenantId};
+use crate::store::{HoldRequest, ParkRequest, StoreError, SweepCandidate};
+
+/// Counts an attempt, and parks the event with the last one.
+const COUNT_ATTEMPT: &str = "INSERT INTO parked (event_seq, loan_key, attempts, reason, failed_at, parked_at) \
+     VALUES ($1, $2, 1, $3, clock_timestamp(), CASE WHEN $4 <= 1 THEN clock_timestamp() END) \
+     ON CONFLICT (event_seq) DO UPDATE SET attempts = parked.attempts + 1, reason = excluded.reason, \
+     failed_at = excluded.failed_at, parked_at = coalesce(parked.parked_at, \
+     CASE WHEN parked.attempts + 1 >= $4 THEN excluded.failed_at END) RETURNING attempts";
+
+/// Marks a loan's row; none where the loan does not exist yet. Taken before `holds`: loans come first.
+const MARK_LOAN: &str = "UPDATE loans SET on_hold = $2 WHERE loan_key = $1 AND ($3::uuid IS NULL OR tenant = $3)";
+
+/// The hold of a loan whose event was parked.
+const HOLD_PARKED: &str = "INSERT INTO holds (loan_key, tenant, reason, held_at) \
+     SELECT $2, tenant, $3, clock_timestamp() FROM events WHERE seq = $1 ON CONFLICT (loan_key) DO NOTHING";
+
+const HOLD_LOAN: &str = "INSERT INTO holds (loan_key, tenant, reason, held_at) \
+     VALUES ($1, $2, $3, clock_timestamp()) ON CONFLICT (loan_key) DO UPDATE SET reason = excluded.reason \
+     WHERE holds.tenant = excluded.tenant";
+
+const RELEASE_LOAN: &str = "DELETE FROM holds WHERE loan_key = $1 AND tenant = $2";
+
+/// Parked events of a released loan are tried again, their attempts counted anew.
+const UNPARK_LOAN: &str =
+    "DELETE FROM parked k USING events e WHERE k.loan_key = $1 AND e.seq = k.event_seq AND e.tenant = $2";
+
+/// The unposted events of a loan, oldest first.
+const READ_UNPOSTED: &str = "SELECT e.seq, e.id, e.tenant, e.loan_key, e.slot, e.batch_id IS NOT NULL, false, false \
+     FROM events e WHERE e.loan_key = $1 AND e.tenant = $2 AND e.slot IS NOT NULL \
+     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) ORDER BY e.seq";
+
+/// The sweep takes released events back under its eyes, should their new hints be lost.
+const LOWER_MARK: &str = "UPDATE sweeper SET mark = least(mark, $1), finished_to = least(finished_to, $1)";
+
+/// The statements of this module.
+pub(super) const STATEMENTS: [(&str, &str); 8] = [
+    ("count_attempt", COUNT_ATTEMPT),
+    ("mark_loan", MARK_LOAN),
+    ("hold_parked", HOLD_PARKED),
+    ("hold_loan", HOLD_LOAN),
+    ("release_loan", RELEASE_LOAN),
+    ("unpark_loan", UNPARK_LOAN),
+    ("read_unposted", READ_UNPOSTED),
+    ("lower_mark", LOWER_MARK),
+];
+
+impl PostgresStore {
+    pub(super) async fn park_event(&self, request: ParkRequest) -> Result<i32, StoreError> {
+        let mut connection = self.connection().await?;
+        let mut transaction = begin(&mut connection).await?;
+        let done = park(&mut transaction, request).await;
+        finish(transaction, done).await
+    }
+
+    pub(super) async fn hold_loan(&self, request: HoldRequest) -> Result<Vec<SweepCandidate>, StoreError> {
+        let mut connection = self.connection().await?;
+        let mut transaction = begin(&mut connection).await?;
+        let done = match request.reason {
+            Some(reason) => hold(&mut transaction, request.tenant, request.loan_key, reason).await.map(|()| Vec::new()),
+            None => release(&mut transaction, request.tenant, request.loan_key).await,
+        };
+        finish(transaction, done).await
+    }
+}
+
+async fn park(connection: &mut PgConnection, request: ParkRequest) -> Result<i32, StoreError> {
+    let query = sqlx::query(COUNT_ATTEMPT)
+        .bind(request.seq.0)
+        .bind(key_column(request.loan_key))
+        .bind(&request.reason)
+        .bind(request.attempts_max);
+    let row = query.fetch_one(&mut *connection).await.map_err(classify)?;
+    let attempts: i32 = Columns::of(&row).take()?;
+    if attempts >= request.attempts_max {
+        mark_loan(connection, None, request.loan_key, true).await?;
+        let query = sqlx::query(HOLD_PARKED).bind(request.seq.0).bind(key_column(request.loan_key));
+        query.bind(request.reason).execute(connection).await.map_err(classify)?;
+    }
+    Ok(attempts)
+}
+
+async fn mark_loan(
+    connection: &mut PgConnection,
+    tenant: Option<TenantId>,
+    loan: LoanKey,
+    on_hold: bool,
+) -> Result<(), StoreError> {
+    let query = sqlx::query(MARK_LOAN).bind(key_column(loan)).bind(on_hold).bind(tenant.map(|tenant| tenant.0));
+    query.execute(connection).await.map_err(classify)?;
+    Ok(())
+}
+
+async fn hold(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    loan: LoanKey,
+    reason: String,
+) -> Result<(), StoreError> {
+    mark_loan(connection, Some(tenant), loan, true).await?;
+    let query = sqlx::query(HOLD_LOAN).bind(key_column(loan)).bind(tenant.0).bind(reason);
+    query.execute(connection).await.map_err(classify)?;
+    Ok(())
+}
+
+async fn release(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    loan: LoanKey,
+) -> Result<Vec<SweepCandidate>, StoreError> {
+    mark_loan(connection, Some(tenant), loan, false).await?;
+    let query = sqlx::query(RELEASE_LOAN).bind(key_column(loan)).bind(tenant.0);
+    query.execute(&mut *connection).await.map_err(classify)?;
+    let query = sqlx::query(UNPARK_LOAN).bind(key_column(loan)).bind(tenant.0);
+    query.execute(&mut *connection).await.map_err(classify)?;
+    let query = sqlx::query(READ_UNPOSTED).bind(key_column(loan)).bind(tenant.0);
+    let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
+    let unposted: Vec<SweepCandidate> = rows.iter().map(candidate).collect::<Result<_, _>>()?;
+    if let Some(first) = unposted.first() {
+        let below = first.seq.0.saturating_sub(1);
+        sqlx::query(LOWER_MARK).bind(below).execute(connection).await.map_err(classify)?;
+    }
+    Ok(unposted)
+}
+
+/// Reads a candidate of the sweep.
+pub(super) fn candidate(row: &PgRow) -> Result<SweepCandidate, StoreError> {
+    let mut columns = Columns::of(row);
+    Ok(SweepCandidate {
+        seq: Seq(columns.take()?),
+        id: EventId(columns.take()?),
+        tenant: TenantId(columns.take()?),
+        loan_key: columns.loan_key()?,
+        slot: rows::slot(columns.take()?)?,
+        bulk: columns.take()?,
+        overtaken: columns.take()?,
+        orphaned: columns.take()?,
+    })
+}

@@ -1,0 +1,233 @@
+//! Owns the first phase: the locks on the batch's loans, and the rows of loans that are about to open.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use crate::core::event::{AcceptedEvent, Command};
+use crate::core::ids::LoanKey;
+use crate::core::loan::LoanState;
+use crate::store::postgres::error::{classify, overtaken};
+use crate::store::postgres::rows::{self, Columns, LoanRow, event_columns, key_column, loan_columns};
+use crate::store::{PostWork, StoreError};
+
+/// Locks loans and reads them as they stand once locked. ORDER BY is load-bearing: every transaction takes its loans
+/// in key order, so that two of them wait instead of deadlocking. NO KEY: a foreign key check does not wait for us.
+const LOCK_LOANS: &str =
+    concat!("SELECT ", loan_columns!(), " FROM loans WHERE loan_key = ANY($1) ORDER BY loan_key FOR NO KEY UPDATE");
+
+/// The same without waiting: loans that another transaction holds are left out.
+const LOCK_FREE_LOANS: &str = concat!(
+    "SELECT ",
+    loan_columns!(),
+    " FROM loans WHERE loan_key = ANY($1) ORDER BY loan_key FOR NO KEY UPDATE SKIP LOCKED"
+);
+
+/// Which loans exist, whoever holds them.
+const EXISTING_LOANS: &str = "SELECT loan_key FROM loans WHERE loan_key = ANY($1)";
+
+/// Which loans are held before they exist.
+const HELD_KEYS: &str = "SELECT loan_key FROM holds WHERE loan_key = ANY($1)";
+
+/// The first unposted opening event of each loan that does not exist. Looks at the named events and at the newest
+/// 10,000 of each loan: whenever an event of such a loan was finished before, every opening committed by then was
+/// found with it, so an unposted one is recent; and a flood of payments to no loan must not cost every batch a walk.
+const FIND_OPENINGS: &str = concat!(
+    "SELECT DISTINCT ON (e.loan_key) ",
+    event_columns!(),
+    " FROM (SELECT recent.seq FROM unnest($1::uuid[]) AS k (loan_key) CROSS JOIN LATERAL \
+     (SELECT r.seq, r.kind, r.slot FROM events r WHERE r.loan_key = k.loan_key ORDER BY r.seq DESC LIMIT 10000) \
+     AS recent WHERE recent.kind = ANY($3) AND recent.slot IS NOT NULL \
+     UNION ALL SELECT named.seq FROM unnest($2::bigint[]) AS named (seq)) AS o \
+     JOIN events e ON e.seq = o.seq \
+     WHERE e.loan_key = ANY($1) AND e.kind = ANY($3) AND e.slot IS NOT NULL \
+     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) ORDER BY e.loan_key, e.seq"
+);
+
+/// Makes the rows of loans that open. A row that was not made exists by now, or its number belongs to another loan.
+/// ORDER BY is load-bearing: lock order.
+const INSERT_LOANS: &str = "INSERT INTO loans (loan_key, tenant, loan_id, borrower_id, currency, opened_on, \
+     loan_number, loan_number_comparable, status, fees, interest, principal, suspense, waterfall, version, \
+     last_posted_seq, greatest_effective_date, last_posted_at, chain_head) \
+     SELECT loan_key, tenant, loan_id, borrower_id, currency, opened_on, loan_number, loan_number_comparable, \
+     status, 0, 0, 0, 0, waterfall, 0, 0, opened_on, 'epoch', $11 \
+     FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::date[], $7::text[], $8::text[], \
+     $9::text[], $10::text[]) AS n (loan_key, tenant, loan_id, borrower_id, currency, opened_on, loan_number, \
+     loan_number_comparable, status, waterfall) ORDER BY loan_key ON CONFLICT DO NOTHING RETURNING loan_key";
+
+/// Takes back rows of loans that did not open after all.
+const FORGET_LOANS: &str = "DELETE FROM loans WHERE loan_key = ANY($1) AND version = 0";
+
+/// The statements of this phase.
+pub(in crate::store::postgres) const STATEMENTS: [(&str, &str); 7] = [
+    ("lock_loans", LOCK_LOANS),
+    ("lock_free_loans", LOCK_FREE_LOANS),
+    ("existing_loans", EXISTING_LOANS),
+    ("held_keys", HELD_KEYS),
+    ("find_openings", FIND_OPENINGS),
+    ("insert_loans", INSERT_LOANS),
+    ("forget_loans", FORGET_LOANS),
+];
+
+/// The batch's loans, by what the locks found.
+#[derive(Default)]
+pub(super) struct Locked {
+    /// Locked by us; version 0 where we have just made the row.
+    pub(super) loans: BTreeMap<LoanKey, LoanRow>,
+    /// Among them, rows that we made.
+    pub(super) opened: BTreeSet<LoanKey>,
+    /// Not opened, because the number belongs to another loan.
+    pub(super) number_taken: BTreeSet<LoanKey>,
+    /// No loan, and no event that opens one.
+    pub(super) absent: BTreeSet<LoanKey>,
+    /// No loan, and held.
+    pub(super) held: BTreeSet<LoanKey>,
+    /// Locked by another transaction.
+    pub(super) elsewhere: BTreeSet<LoanKey>,
+}
+
+/// Locks the loans that messages name.
+pub(super) async fn lock(connection: &mut PgConnection, work: &PostWork) -> Result<Locked, StoreError> {
+    let keys: BTreeSet<LoanKey> = work.wanted.iter().map(|wanted| wanted.loan_key).collect();
+    let statement = if work.skip_locked { LOCK_FREE_LOANS } else { LOCK_LOANS };
+    let mut locked = Locked { loans: lock_loans(connection, statement, &keys).await?, ..Locked::default() };
+    let mut missing: BTreeSet<LoanKey> = keys.into_iter().filter(|key| !locked.loans.contains_key(key)).collect();
+    if missing.is_empty() {
+        return Ok(locked);
+    }
+    if work.skip_locked {
+        // What a lock statement left out says nothing about existence; a plain read does.
+        locked.elsewhere = read_keys(connection, EXISTING_LOANS, &missing).await?;
+        missing.retain(|key| !locked.elsewhere.contains(key));
+    }
+    locked.held = read_keys(connection, HELD_KEYS, &missing).await?;
+    missing.retain(|key| !locked.held.contains(key));
+    open(connection, work, &missing, &mut locked).await?;
+    Ok(locked)
+}
+
+/// Makes the rows of those missing loans that have an unposted opening event.
+async fn open(
+    connection: &mut PgConnection,
+    work: &PostWork,
+    missing: &BTreeSet<LoanKey>,
+    locked: &mut Locked,
+) -> Result<(), StoreError> {
+    let openings = find_openings(connection, work, missing).await?;
+    locked.absent = missing.iter().copied().filter(|key| !openings.contains_key(key)).collect();
+    if openings.is_empty() {
+        return Ok(());
+    }
+    locked.opened = insert_loans(connection, &openings).await?;
+    // Rows we made are locked already; those that another lane has made meanwhile are locked here.
+    let keys: BTreeSet<LoanKey> = openings.into_keys().collect();
+    let loans = lock_loans(connection, LOCK_LOANS, &keys).await?;
+    locked.number_taken = keys.into_iter().filter(|key| !loans.contains_key(key)).collect();
+    locked.loans.extend(loans);
+    Ok(())
+}
+
+fn key_columns(keys: &BTreeSet<LoanKey>) -> Vec<Uuid> {
+    keys.iter().copied().map(key_column).collect()
+}
+
+async fn lock_loans(
+    connection: &mut PgConnection,
+    statement: &'static str,
+    keys: &BTreeSet<LoanKey>,
+) -> Result<BTreeMap<LoanKey, LoanRow>, StoreError> {
+    let rows = sqlx::query(statement).bind(key_columns(keys)).fetch_all(connection).await.map_err(classify)?;
+    let loans = rows.iter().map(|row| rows::loan(&mut Columns::of(row)));
+    loans.map(|loan| loan.map(|loan| (loan.state.key, loan))).collect()
+}
+
+async fn read_keys(
+    connection: &mut PgConnection,
+    statement: &'static str,
+    keys: &BTreeSet<LoanKey>,
+) -> Result<BTreeSet<LoanKey>, StoreError> {
+    let rows = sqlx::query(statement).bind(key_columns(keys)).fetch_all(connection).await.map_err(classify)?;
+    rows.iter().map(|row| Columns::of(row).loan_key()).collect()
+}
+
+async fn find_openings(
+    connection: &mut PgConnection,
+    work: &PostWork,
+    missing: &BTreeSet<LoanKey>,
+) -> Result<BTreeMap<LoanKey, AcceptedEvent>, StoreError> {
+    if missing.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let named = work.wanted.iter().filter(|wanted| missing.contains(&wanted.loan_key));
+    let named: Vec<i64> = named.map(|wanted| wanted.seq.0).collect();
+    let kinds = ["disbursement", "loan_opened"].as_slice();
+    let query = sqlx::query(FIND_OPENINGS).bind(key_columns(missing)).bind(named).bind(kinds);
+    let rows: Vec<PgRow> = query.fetch_all(connection).await.map_err(classify)?;
+    let events = rows.iter().map(|row| rows::event(&mut Columns::of(row)));
+    events.map(|event| event.map(|event| (event.event.loan_key, event))).collect()
+}
+
+async fn insert_loans(
+    connection: &mut PgConnection,
+    openings: &BTreeMap<LoanKey, AcceptedEvent>,
+) -> Result<BTreeSet<LoanKey>, StoreError> {
+    let states: Vec<LoanState> = openings.values().map(unopened).collect();
+    let numbers: Vec<_> = openings.values().map(|opening| loan_number(&opening.event.command)).collect();
+    let waterfalls: Vec<String> = states.iter().map(|state| state.waterfall.to_string()).collect();
+    let query = sqlx::query(INSERT_LOANS)
+        .bind(states.iter().map(|state| key_column(state.key)).collect::<Vec<_>>())
+        .bind(states.iter().map(|state| state.tenant.0).collect::<Vec<_>>())
+        .bind(states.iter().map(|state| state.loan_id.0).collect::<Vec<_>>())
+        .bind(states.iter().map(|state| state.borrower_id.0).collect::<Vec<_>>())
+        .bind(states.iter().map(|state| state.currency.code()).collect::<Vec<_>>())
+        .bind(states.iter().map(|state| state.opened_on).collect::<Vec<_>>())
+        .bind(numbers.iter().map(|number| number.map(|(number, _)| number)).collect::<Vec<_>>())
+        .bind(numbers.iter().map(|number| number.map(|(_, comparable)| comparable)).collect::<Vec<_>>())
+        .bind(states.iter().map(|state| state.status.as_str()).collect::<Vec<_>>())
+        .bind(waterfalls)
+        .bind([0_u8; 32].as_slice());
+    let rows = query.fetch_all(connection).await.map_err(classify)?;
+    rows.iter().map(|row| Columns::of(row).loan_key()).collect()
+}
+
+fn unopened(opening: &AcceptedEvent) -> LoanState {
+    let command = &opening.event.command;
+    LoanState::unopened(
+        (opening.event.loan_key, opening.event.tenant),
+        (command.loan_id(), command.borrower_id()),
+        command.currency(),
+        command.effective_date(),
+    )
+}
+
+/// The number as written and as compared.
+fn loan_number(command: &Command) -> Option<(&str, &str)> {
+    match command {
+        Command::LoanOpening(opening) => {
+            opening.loan_number.as_ref().map(|number| (number.as_str(), number.comparable()))
+        }
+        Command::Payment(_) | Command::Disbursement(_) => None,
+    }
+}
+
+/// Deletes the rows that we made and that got no version.
+pub(super) async fn forget_unopened(
+    connection: &mut PgConnection,
+    locked: &Locked,
+    states: &[LoanState],
+) -> Result<(), StoreError> {
+    if locked.opened.is_empty() {
+        return Ok(());
+    }
+    let opened: BTreeSet<LoanKey> = states.iter().filter(|state| state.version > 0).map(|state| state.key).collect();
+    let unopened: BTreeSet<LoanKey> = locked.opened.difference(&opened).copied().collect();
+    if unopened.is_empty() {
+        return Ok(());
+    }
+    let query = sqlx::query(FORGET_LOANS).bind(key_columns(&unopened));
+    let deleted = query.execute(connection).await.map_err(classify)?.rows_affected();
+    let expected = u64::try_from(unopened.len()).unwrap_or(u64::MAX);
+    if deleted == expected { Ok(()) } else { Err(overtaken("an unopened loan was gone")) }
+}

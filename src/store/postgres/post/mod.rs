@@ -1,0 +1,95 @@
+//! Owns the posting transaction: lock, read, fold, write, commit. The shape is the contract's, see
+//! [`PostWork`](crate::store::PostWork).
+
+mod lock;
+mod movements;
+mod read;
+mod settle;
+mod write;
+mod write_columns;
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::PgConnection;
+
+use super::connect::{PostgresStore, begin, finish};
+use crate::core::event::AcceptedEvent;
+use crate::core::ids::Seq;
+use crate::core::ledger::{FoldInput, FoldOutput, LoanWork};
+use crate::runtime::clock::Stopwatch;
+use crate::store::{Fold, PostWork, PostedBatch, StoreError};
+
+pub(super) use lock::STATEMENTS as LOCK_STATEMENTS;
+pub(super) use movements::READ_MOVEMENTS;
+pub(super) use read::READ_EVENTS;
+pub(super) use settle::READ_NAMED;
+pub(super) use write::STATEMENTS as WRITE_STATEMENTS;
+
+impl PostgresStore {
+    pub(super) async fn post(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {
+        let mut watch = Stopwatch::start();
+        let mut connection = self.hot_connection().await?;
+        let batch = post_batch(&mut connection, &mut watch, &work, &fold).await?;
+        self.rest(connection);
+        Ok(batch)
+    }
+}
+
+/// One transaction. Whatever fails in it is rolled back before the error is told.
+async fn post_batch(
+    connection: &mut PgConnection,
+    watch: &mut Stopwatch,
+    work: &PostWork,
+    fold: &Fold,
+) -> Result<PostedBatch, StoreError> {
+    let mut transaction = begin(connection).await?;
+    let mut batch = PostedBatch::default();
+    batch.times.begin = watch.lap();
+    let filled = fill(&mut transaction, watch, work, fold, &mut batch).await;
+    finish(transaction, filled).await?;
+    batch.times.commit = watch.lap();
+    Ok(batch)
+}
+
+/// Everything between BEGIN and COMMIT.
+async fn fill(
+    connection: &mut PgConnection,
+    watch: &mut Stopwatch,
+    work: &PostWork,
+    fold: &Fold,
+    batch: &mut PostedBatch,
+) -> Result<(), StoreError> {
+    let locked = lock::lock(connection, work).await?;
+    batch.times.lock = watch.lap();
+    let mut chosen = read::read(connection, work, &locked).await?;
+    settle::settle(connection, work, &locked, &chosen, batch).await?;
+    movements::add_timelines(connection, &mut chosen.loans).await?;
+    batch.times.read = watch.lap();
+    let events = by_seq(&chosen.loans);
+    let output = match chosen.now {
+        Some(now) if !chosen.loans.is_empty() => fold(FoldInput { now, loans: chosen.loans }),
+        Some(_) | None => FoldOutput::default(),
+    };
+    batch.times.fold = watch.lap();
+    lock::forget_unopened(connection, &locked, &output.states).await?;
+    keep(work, &events, &output, batch);
+    write::write(connection, work.lane_slot, events, output, batch).await?;
+    batch.times.write = watch.lap();
+    Ok(())
+}
+
+fn by_seq(loans: &[LoanWork]) -> HashMap<Seq, AcceptedEvent> {
+    loans.iter().flat_map(|loan| &loan.events).map(|event| (event.seq, event.clone())).collect()
+}
+
+/// Wanted events that were read and that the fold neither finished nor failed stay with the lane: their loan stopped
+/// before them.
+fn keep(work: &PostWork, events: &HashMap<Seq, AcceptedEvent>, output: &FoldOutput, batch: &mut PostedBatch) {
+    if output.postings.len() == events.len() {
+        return;
+    }
+    let finished = output.postings.iter().map(|posted| posted.seq);
+    let judged: HashSet<Seq> = finished.chain(output.failures.iter().map(|failure| failure.seq)).collect();
+    let stopped = work.wanted.iter().filter(|wanted| events.contains_key(&wanted.seq) && !judged.contains(&wanted.seq));
+    batch.left.extend(stopped.map(|wanted| wanted.id));
+}

@@ -1,0 +1,194 @@
+//! Owns the second phase: which events this batch posts.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::lock::Locked;
+use crate::core::event::{AcceptedEvent, Command};
+use crate::core::ids::{LoanKey, Seq};
+use crate::core::ledger::LoanWork;
+use crate::core::money::Minor;
+use crate::core::time::Timestamp;
+use crate::store::postgres::error::classify;
+use crate::store::postgres::rows::{self, Columns, event_columns, key_column};
+use crate::store::{PostWork, StoreError, Wanted};
+
+/// What a loan may bring beyond its fair share, so that small loans go in one piece.
+const SHARE_SPARE: usize = 8;
+
+/// Reads (a) the next events of each locked loan, walking `(loan_key, seq)` from the loan's mark and stopping after
+/// `$3`, and (b) named events at or below the mark, which were numbered before and committed after others were posted.
+/// About 4 microseconds an event: one index step, one row, one look into the postings' key.
+pub(in crate::store::postgres) const READ_EVENTS: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    ", (SELECT clock_timestamp()) FROM unnest($1::uuid[], $2::bigint[]) AS l (loan_key, mark) CROSS JOIN LATERAL (SELECT ",
+    event_columns!(),
+    " FROM events e WHERE e.loan_key = l.loan_key AND e.seq > l.mark AND e.slot IS NOT NULL \
+     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) ORDER BY e.seq LIMIT $3) AS e \
+     UNION ALL SELECT ",
+    event_columns!(),
+    ", (SELECT clock_timestamp()) FROM events e WHERE e.seq = ANY($4) AND e.slot IS NOT NULL \
+     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq)"
+);
+
+/// What the batch posts.
+#[derive(Default)]
+pub(super) struct Chosen {
+    /// The database's clock; `None` when nothing was read.
+    pub(super) now: Option<Timestamp>,
+    /// The loans with their events, without timelines.
+    pub(super) loans: Vec<LoanWork>,
+    /// Loans that have more events than were chosen, with the last one chosen.
+    pub(super) cut: HashMap<LoanKey, Seq>,
+}
+
+/// Chooses the events.
+pub(super) async fn read(
+    connection: &mut PgConnection,
+    work: &PostWork,
+    locked: &Locked,
+) -> Result<Chosen, StoreError> {
+    let marks = marks(locked);
+    let named = named(work, locked, &marks);
+    if marks.is_empty() && named.is_empty() {
+        return Ok(Chosen::default());
+    }
+    let share = share(work, marks.len());
+    let keys: Vec<Uuid> = marks.keys().copied().map(key_column).collect();
+    let query = sqlx::query(READ_EVENTS)
+        .bind(keys)
+        .bind(marks.values().map(|mark| mark.0).collect::<Vec<_>>())
+        .bind(i64::try_from(share).unwrap_or(i64::MAX))
+        .bind(named.keys().map(|seq| seq.0).collect::<Vec<_>>());
+    let rows = query.fetch_all(connection).await.map_err(classify)?;
+    let mut now = None;
+    let mut by_loan: BTreeMap<LoanKey, Vec<AcceptedEvent>> = BTreeMap::new();
+    for row in &rows {
+        let mut columns = Columns::of(row);
+        let event = rows::event(&mut columns)?;
+        now = Some(columns.instant()?);
+        let is_drained = marks.get(&event.event.loan_key).is_some_and(|mark| event.seq > *mark);
+        // A message may name a number that belongs to another event; it is settled as misnamed.
+        if is_drained || named.get(&event.seq).is_some_and(|wanted| is_named(wanted, &event)) {
+            by_loan.entry(event.event.loan_key).or_default().push(event);
+        }
+    }
+    let cut = limit(work, share, locked, &mut by_loan);
+    let loans = by_loan.into_iter().map(|(key, events)| loan_work(locked, key, events)).collect();
+    Ok(Chosen { now, loans, cut })
+}
+
+fn is_named(wanted: &Wanted, event: &AcceptedEvent) -> bool {
+    wanted.id == event.event.id && wanted.loan_key == event.event.loan_key
+}
+
+/// From where on each loan is drained. A loan whose number is taken has no row, and its events are finished with it.
+fn marks(locked: &Locked) -> BTreeMap<LoanKey, Seq> {
+    let loans = locked.loans.iter().filter(|(_, loan)| !loan.on_hold);
+    let marks = loans.map(|(key, loan)| (*key, loan.state.last_posted_seq));
+    marks.chain(locked.number_taken.iter().map(|key| (*key, Seq(0)))).collect()
+}
+
+/// The named events that the drain does not see: at or below the mark, or without a loan.
+fn named(work: &PostWork, locked: &Locked, marks: &BTreeMap<LoanKey, Seq>) -> HashMap<Seq, Wanted> {
+    let below = work.wanted.iter().filter(|wanted| {
+        let mark = marks.get(&wanted.loan_key);
+        mark.is_some_and(|mark| wanted.seq <= *mark) || locked.absent.contains(&wanted.loan_key)
+    });
+    below.map(|wanted| (wanted.seq, *wanted)).collect()
+}
+
+/// How many events of one loan are read: twice its fair share, so that loans of unequal backlog still fill a batch.
+fn share(work: &PostWork, loans: usize) -> usize {
+    let fair = work.events_max.checked_div(loans).unwrap_or(work.events_max);
+    let share = fair.saturating_mul(2).saturating_add(SHARE_SPARE);
+    share.min(work.per_loan_max).min(work.events_max).max(1)
+}
+
+/// Sorts each loan's events and cuts them to what the batch takes, always to a prefix. Answers what was cut.
+fn limit(
+    work: &PostWork,
+    share: usize,
+    locked: &Locked,
+    by_loan: &mut BTreeMap<LoanKey, Vec<AcceptedEvent>>,
+) -> HashMap<LoanKey, Seq> {
+    let mut full: BTreeSet<LoanKey> = BTreeSet::new();
+    for (key, events) in by_loan.iter_mut() {
+        events.sort_unstable_by_key(|event| event.seq);
+        events.dedup_by_key(|event| event.seq);
+        if events.len() >= share {
+            full.insert(*key);
+        }
+        let end = if locked.opened.contains(key) || locked.number_taken.contains(key) {
+            sure_of_its_row(locked, *key, events)
+        } else {
+            events.len()
+        };
+        let end = end.min(work.per_loan_max.max(1));
+        if end < events.len() {
+            events.truncate(end);
+            full.insert(*key);
+        }
+    }
+    share_out(work.events_max.max(1), by_loan, &mut full);
+    let last = |key: &LoanKey| by_loan.get(key).and_then(|events| events.last()).map_or(Seq(0), |event| event.seq);
+    full.into_iter().map(|key| (key, last(&key))).collect()
+}
+
+/// A loan's row is made from its first opening event. Where that event is refused, the next one waits for another
+/// batch, which makes the row anew from that event's own terms.
+fn sure_of_its_row(locked: &Locked, key: LoanKey, events: &[AcceptedEvent]) -> usize {
+    let mut openings = events.iter().enumerate().filter(|(_, event)| event.event.command.opens_loan());
+    let first_refused = openings.next().is_some_and(|(_, first)| cannot_open(&first.event.command));
+    let next = openings.next().map_or(events.len(), |(index, _)| index);
+    if first_refused || locked.number_taken.contains(&key) { next } else { events.len() }
+}
+
+/// Whether no loan opens with this: balances that have no sum. Every other opening event opens an absent loan.
+fn cannot_open(command: &Command) -> bool {
+    match command {
+        Command::LoanOpening(opening) => {
+            let owed = opening.opening_balances;
+            Minor::sum([owed.fees, owed.interest, owed.principal]).is_err()
+        }
+        Command::Disbursement(_) | Command::Payment(_) => false,
+    }
+}
+
+/// Cuts to `events_max` in all: first of every loan, then second of every loan, and so on.
+fn share_out(events_max: usize, by_loan: &mut BTreeMap<LoanKey, Vec<AcceptedEvent>>, full: &mut BTreeSet<LoanKey>) {
+    let total: usize = by_loan.values().map(Vec::len).sum();
+    if total <= events_max {
+        return;
+    }
+    let ranked =
+        by_loan.iter().flat_map(|(key, events)| events.iter().enumerate().map(|(rank, event)| (rank, event.seq, *key)));
+    let mut ranked: Vec<(usize, Seq, LoanKey)> = ranked.collect();
+    ranked.sort_unstable();
+    let mut taken: HashMap<LoanKey, usize> = HashMap::new();
+    for (_, _, key) in ranked.into_iter().take(events_max) {
+        let count = taken.entry(key).or_default();
+        *count = count.saturating_add(1);
+    }
+    for (key, events) in by_loan.iter_mut() {
+        let count = taken.get(key).copied().unwrap_or(0);
+        if count < events.len() {
+            events.truncate(count);
+            full.insert(*key);
+        }
+    }
+    by_loan.retain(|_, events| !events.is_empty());
+}
+
+fn loan_work(locked: &Locked, key: LoanKey, events: Vec<AcceptedEvent>) -> LoanWork {
+    LoanWork {
+        key,
+        state: locked.loans.get(&key).map(|loan| loan.state),
+        number_taken: locked.number_taken.contains(&key),
+        timeline: None,
+        events,
+    }
+}

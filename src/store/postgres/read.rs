@@ -1,0 +1,207 @@
+//! Owns the reads of events. Every read for a caller takes the tenant first, and the tenant stands in its WHERE.
+
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use super::connect::PostgresStore;
+use super::error::classify;
+use super::intake_rows::Prepared;
+use super::rows::{self, Columns, event_columns, key_column, posting_columns};
+use crate::core::event::{EventKind, Stage};
+use crate::core::ids::{EventId, KeyHash, LoanKey, Seq, TenantId};
+use crate::store::{EntriesPage, EventRecord, PaymentsFilter, Progress, StoreError};
+
+/// The most unposted events that [`COUNT_BEFORE`] counts.
+const POSITION_MAX: i64 = 10_000;
+
+/// What every read of an event answers. Undoing and restating postings are found by partial indexes.
+macro_rules! record_columns {
+    () => {
+        concat!(
+            event_columns!(),
+            ", ",
+            posting_columns!(),
+            ", EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL)",
+            ", EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key)",
+            ", (SELECT ue.id FROM postings u JOIN events ue ON ue.seq = u.event_seq WHERE u.undoes_seq = e.seq)",
+            ", r.alloc_fees, r.alloc_interest, r.alloc_principal, r.alloc_suspense"
+        )
+    };
+}
+
+/// The tables behind [`record_columns`].
+macro_rules! record_tables {
+    () => {
+        "events e LEFT JOIN postings p ON p.event_seq = e.seq LEFT JOIN LATERAL (SELECT s.alloc_fees, \
+         s.alloc_interest, s.alloc_principal, s.alloc_suspense FROM postings s WHERE s.restates_seq = e.seq \
+         ORDER BY s.event_seq DESC LIMIT 1) AS r ON true"
+    };
+}
+
+/// What [`PaymentsFilter`] asks beside its path: $3 reference, $4 state, $5 after, $6 limit.
+macro_rules! payments_where {
+    () => {
+        " AND e.tenant = $1 AND e.kind = 'payment_received' AND ($3::text IS NULL OR e.external_ref = $3) \
+         AND e.seq > $5 AND ($4::text IS NULL OR $4 = coalesce(p.outcome, CASE \
+         WHEN EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) THEN 'parked' \
+         WHEN EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key) THEN 'held' ELSE 'accepted' END)) \
+         ORDER BY e.seq LIMIT $6"
+    };
+}
+
+const READ_EVENT: &str =
+    concat!("SELECT ", record_columns!(), " FROM ", record_tables!(), " WHERE e.tenant = $1 AND e.id = $2");
+
+const READ_EVENT_OF_KEY: &str =
+    concat!("SELECT ", record_columns!(), " FROM ", record_tables!(), " WHERE e.tenant = $1 AND e.key_hash = $2");
+
+/// Of one loan: a walk of `(loan_key, seq)` from the page's beginning.
+const PAYMENTS_OF_LOAN: &str =
+    concat!("SELECT ", record_columns!(), " FROM ", record_tables!(), " WHERE e.loan_key = $2", payments_where!());
+
+/// Of one upload: its rows through `(batch_id, row_no)`, sorted.
+const PAYMENTS_OF_BATCH: &str =
+    concat!("SELECT ", record_columns!(), " FROM ", record_tables!(), " WHERE e.batch_id = $2", payments_where!());
+
+/// Of a span of time: the ids of that span, sorted by place. Ids are drawn before places, so the two orders differ by
+/// what was under way at once.
+const PAYMENTS_OF_SPAN: &str = concat!(
+    "SELECT ",
+    record_columns!(),
+    " FROM ",
+    record_tables!(),
+    " WHERE e.id >= $2 AND e.id < $7",
+    payments_where!()
+);
+
+/// A loan's entries: a walk of `(loan_key, loan_version)` from the page's beginning.
+const READ_ENTRIES: &str = concat!(
+    "SELECT ",
+    record_columns!(),
+    " FROM ",
+    record_tables!(),
+    " WHERE e.tenant = $1 AND p.loan_key = $2 AND p.loan_version > $3 AND cardinality(p.amounts) > 0 \
+     AND ($4::date IS NULL OR p.effective_date >= $4) AND ($5::date IS NULL OR p.effective_date <= $5) \
+     AND ($6::text[] IS NULL OR e.kind = ANY($6)) ORDER BY p.loan_version LIMIT $7"
+);
+
+/// Of these events, those that are finished.
+const READ_FINISHED: &str =
+    concat!("SELECT ", record_columns!(), " FROM ", record_tables!(), " WHERE e.id = ANY($1) AND p.event_seq > 0");
+
+/// Unposted events of a loan before a place. Begins at the loan's mark: what is unposted below it was committed late
+/// and is on its way.
+const COUNT_BEFORE: &str = "SELECT count(*) FROM (SELECT e.seq FROM events e WHERE e.tenant = $1 AND e.loan_key = $2 \
+     AND e.seq > coalesce((SELECT l.last_posted_seq FROM loans l WHERE l.loan_key = $2), 0) AND e.seq < $3 \
+     AND e.slot IS NOT NULL AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) \
+     LIMIT $4) AS unposted";
+
+/// The statements of this module.
+pub(super) const STATEMENTS: [(&str, &str); 8] = [
+    ("read_event", READ_EVENT),
+    ("read_event_of_key", READ_EVENT_OF_KEY),
+    ("payments_of_loan", PAYMENTS_OF_LOAN),
+    ("payments_of_batch", PAYMENTS_OF_BATCH),
+    ("payments_of_span", PAYMENTS_OF_SPAN),
+    ("read_entries", READ_ENTRIES),
+    ("read_finished", READ_FINISHED),
+    ("count_before", COUNT_BEFORE),
+];
+
+impl PostgresStore {
+    pub(super) async fn read_event(&self, tenant: TenantId, id: EventId) -> Result<Option<EventRecord>, StoreError> {
+        Ok(self.records(sqlx::query(READ_EVENT).bind(tenant.0).bind(id.0)).await?.pop())
+    }
+
+    pub(super) async fn read_event_of_key(
+        &self,
+        tenant: TenantId,
+        key: String,
+    ) -> Result<Option<EventRecord>, StoreError> {
+        let hash = Uuid::from_bytes(KeyHash::of_caller_key(tenant, &key).bytes());
+        let found = self.records(sqlx::query(READ_EVENT_OF_KEY).bind(tenant.0).bind(hash)).await?.pop();
+        Ok(found.filter(|record| record.event.event.key.as_ref().is_some_and(|stored| stored.as_str() == key)))
+    }
+
+    pub(super) async fn read_payments(
+        &self,
+        tenant: TenantId,
+        filter: PaymentsFilter,
+    ) -> Result<Vec<EventRecord>, StoreError> {
+        let from = filter.accepted_from.map_or(Uuid::nil(), |id| id.0);
+        let before = filter.accepted_before.map_or(Uuid::max(), |id| id.0);
+        let (statement, path) = match (filter.loan, filter.batch) {
+            (Some(loan), _) => (PAYMENTS_OF_LOAN, key_column(loan)),
+            (None, Some(batch)) => (PAYMENTS_OF_BATCH, batch.0),
+            (None, None) => (PAYMENTS_OF_SPAN, from),
+        };
+        let query = sqlx::query(statement)
+            .bind(tenant.0)
+            .bind(path)
+            .bind(filter.external_ref)
+            .bind(filter.status)
+            .bind(filter.after.map_or(0, |seq| seq.0))
+            .bind(filter.limit.saturating_add(1));
+        let by_span = filter.loan.is_none() && filter.batch.is_none();
+        let mut records = self.records(if by_span { query.bind(before) } else { query }).await?;
+        if !by_span {
+            records.retain(|record| record.event.event.id.0 >= from && record.event.event.id.0 < before);
+        }
+        Ok(records)
+    }
+
+    pub(super) async fn read_entries(
+        &self,
+        tenant: TenantId,
+        loan: LoanKey,
+        page: EntriesPage,
+    ) -> Result<Option<Vec<EventRecord>>, StoreError> {
+        if self.read_loan(tenant, loan).await?.is_none() {
+            return Ok(None);
+        }
+        let kinds = page.event_type.map(|event_type| kinds_of(&event_type));
+        let query = sqlx::query(READ_ENTRIES)
+            .bind(tenant.0)
+            .bind(key_column(loan))
+            .bind(page.after_version)
+            .bind(page.from)
+            .bind(page.to)
+            .bind(kinds)
+            .bind(page.limit.saturating_add(1));
+        self.records(query).await.map(Some)
+    }
+
+    pub(super) async fn read_finished(&self, ids: Vec<EventId>) -> Result<Vec<EventRecord>, StoreError> {
+        let ids: Vec<Uuid> = ids.into_iter().map(|id| id.0).collect();
+        self.records(sqlx::query(READ_FINISHED).bind(ids)).await
+    }
+
+    pub(super) async fn count_before(&self, tenant: TenantId, loan: LoanKey, seq: Seq) -> Result<i64, StoreError> {
+        let mut connection = self.connection().await?;
+        let query = sqlx::query(COUNT_BEFORE).bind(tenant.0).bind(key_column(loan)).bind(seq.0).bind(POSITION_MAX);
+        let row = query.fetch_one(&mut *connection).await.map_err(classify)?;
+        Columns::of(&row).take()
+    }
+
+    async fn records(&self, query: Prepared<'_>) -> Result<Vec<EventRecord>, StoreError> {
+        let mut connection = self.connection().await?;
+        let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
+        rows.iter().map(record).collect()
+    }
+}
+
+/// The stored kinds whose entries bear an event type of the contract.
+fn kinds_of(event_type: &str) -> Vec<&'static str> {
+    let kinds = EventKind::ALL.into_iter().filter(|kind| kind.event_type() == event_type);
+    kinds.map(EventKind::as_str).collect()
+}
+
+fn record(row: &PgRow) -> Result<EventRecord, StoreError> {
+    let mut columns = Columns::of(row);
+    let event = rows::event(&mut columns)?;
+    let posting = rows::posting(&mut columns, event.event.id)?;
+    let stage: Stage = rows::stage(&mut columns, posting.as_ref())?;
+    let undone_by = columns.take::<Option<Uuid>>()?.map(EventId);
+    let current_allocation = rows::allocation(&mut columns)?;
+    Ok(EventRecord { event, stage, posting, progress: Progress { undone_by, current_allocation } })
+}

@@ -1,0 +1,303 @@
+//! Owns the way from rows to domain types. A row that no code of ours can have written is [`StoreError::Broken`].
+
+use std::str::FromStr;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::postgres::PgRow;
+use sqlx::{Decode, Postgres, Row, Type};
+use uuid::Uuid;
+
+use super::error::classify;
+use crate::core::event::{
+    AcceptedEvent, Command, CommandColumns, EventKind, Fingerprint, GroupLeg, IdempotencyKey, NewEvent, Origin,
+    SourceMethod, Stage,
+};
+use crate::core::ids::{
+    BorrowerId, EventId, KeyHash, LoanId, LoanKey, PaymentBatchId, ProgramId, PublisherId, Seq, TenantId,
+};
+use crate::core::ledger::{AccountCode, JournalEntry, Line, Outcome, Posting, RejectionCode};
+use crate::core::loan::{Allocation, Balances, LoanState};
+use crate::core::money::{Currency, Minor};
+use crate::core::slot::Slot;
+use crate::core::time::Timestamp;
+use crate::store::StoreError;
+
+/// The columns that [`event`] reads, of `events AS e`. A macro, because `concat!` joins literals only.
+macro_rules! event_columns {
+    () => {
+        "e.seq, e.accepted_at, e.id, e.tenant, e.kind, e.loan_key, e.loan_id, e.borrower_id, e.amount, e.currency, \
+         e.effective_date, e.source_method, e.external_ref, e.metadata, e.details, e.key, e.key_hash, e.fingerprint, \
+         e.group_seq, e.leg, e.cause_seq, e.batch_id, e.row_no, e.slot, e.publisher, e.actor"
+    };
+}
+
+/// The columns that [`posting`] reads, of `postings AS p`.
+macro_rules! posting_columns {
+    () => {
+        "p.event_seq, p.loan_key, p.loan_version, p.outcome, p.rejection_code, p.accounts, p.amounts, p.layer, \
+         p.alloc_fees, p.alloc_interest, p.alloc_principal, p.alloc_suspense, p.undoes_seq, p.restates_seq, \
+         p.effective_date, p.booking_date, p.posted_at, p.chain_hash"
+    };
+}
+
+/// The columns that [`loan`] reads.
+macro_rules! loan_columns {
+    () => {
+        "loan_key, tenant, loan_id, borrower_id, program_id, currency, opened_on, status, fees, interest, principal, \
+         suspense, waterfall, version, last_posted_seq, greatest_effective_date, last_posted_at, chain_head, on_hold"
+    };
+}
+
+pub(super) use {event_columns, loan_columns, posting_columns};
+
+/// How many columns [`posting`] reads: what to skip when there is none.
+const POSTING_COLUMNS: usize = 18;
+
+/// Reads a row's columns one after the other.
+pub(super) struct Columns<'r> {
+    row: &'r PgRow,
+    next: usize,
+}
+
+impl<'r> Columns<'r> {
+    /// Begins at the first column.
+    pub(super) fn of(row: &'r PgRow) -> Self {
+        Self { row, next: 0 }
+    }
+
+    /// The next column.
+    pub(super) fn take<T>(&mut self) -> Result<T, StoreError>
+    where
+        T: Decode<'r, Postgres> + Type<Postgres>,
+    {
+        let index = self.next;
+        self.next = index.saturating_add(1);
+        self.row.try_get(index).map_err(classify)
+    }
+
+    fn skip(&mut self, count: usize) {
+        self.next = self.next.saturating_add(count);
+    }
+
+    fn word<T: FromStr>(&mut self, what: &str) -> Result<T, StoreError> {
+        let text: &str = self.take()?;
+        text.parse().map_err(|_| broken(what, text))
+    }
+
+    fn amount(&mut self) -> Result<Minor, StoreError> {
+        self.take().map(Minor::new)
+    }
+
+    fn optional_amount(&mut self) -> Result<Option<Minor>, StoreError> {
+        Ok(self.take::<Option<i64>>()?.map(Minor::new))
+    }
+
+    fn optional_seq(&mut self) -> Result<Option<Seq>, StoreError> {
+        Ok(self.take::<Option<i64>>()?.map(Seq))
+    }
+
+    /// An instant.
+    pub(super) fn instant(&mut self) -> Result<Timestamp, StoreError> {
+        self.take::<DateTime<Utc>>().map(Timestamp::new)
+    }
+
+    /// A loan key.
+    pub(super) fn loan_key(&mut self) -> Result<LoanKey, StoreError> {
+        self.take::<Uuid>().map(|key| LoanKey::from_bytes(key.into_bytes()))
+    }
+}
+
+/// A value that is not ours.
+pub(super) fn broken(what: &str, value: &str) -> StoreError {
+    StoreError::Broken(format!("stored {what} is unreadable: {value}"))
+}
+
+/// A key as the column holds it: `uuid` is sixteen bytes, compared byte by byte, without a length.
+pub(super) fn key_column(key: LoanKey) -> Uuid {
+    Uuid::from_bytes(key.bytes())
+}
+
+/// Reads [`event_columns`].
+pub(super) fn event(columns: &mut Columns<'_>) -> Result<AcceptedEvent, StoreError> {
+    let seq = Seq(columns.take()?);
+    let accepted_at = columns.instant()?;
+    let id = EventId(columns.take()?);
+    let tenant = TenantId(columns.take()?);
+    let kind: EventKind = columns.word("kind")?;
+    let loan_key = columns.loan_key()?;
+    let command = command(columns, kind)?;
+    let key = columns.take::<Option<&str>>()?.map(IdempotencyKey::parse).transpose();
+    let key_hash = KeyHash::from_bytes(columns.take::<Uuid>()?.into_bytes());
+    let fingerprint = Fingerprint::from_bytes(columns.take()?);
+    let origin = origin(columns)?;
+    let slot = columns.take::<Option<i16>>()?.map(slot).transpose()?;
+    let publisher = PublisherId(columns.take()?);
+    let actor = columns.take()?;
+    let key = key.map_err(|_| broken("key of event", &id.to_string()))?;
+    let event =
+        NewEvent { id, tenant, kind, loan_key, command, key, key_hash, fingerprint, origin, slot, publisher, actor };
+    Ok(AcceptedEvent { seq, accepted_at, event })
+}
+
+fn command(columns: &mut Columns<'_>, kind: EventKind) -> Result<Command, StoreError> {
+    let loan_id = LoanId(columns.take()?);
+    let borrower_id = BorrowerId(columns.take()?);
+    let amount = columns.optional_amount()?;
+    let currency: Currency = columns.word("currency")?;
+    let effective_date: NaiveDate = columns.take()?;
+    let source_method = columns.take::<Option<&str>>()?.map(source_method).transpose()?;
+    let columns = CommandColumns {
+        kind,
+        loan_id,
+        borrower_id,
+        amount,
+        currency,
+        effective_date,
+        source_method,
+        external_ref: columns.take()?,
+        metadata: columns.take()?,
+        details: columns.take()?,
+    };
+    Command::from_columns(columns).map_err(|error| StoreError::Broken(error.to_string()))
+}
+
+fn source_method(text: &str) -> Result<SourceMethod, StoreError> {
+    SourceMethod::parse(text).ok_or_else(|| broken("source method", text))
+}
+
+/// Reads a slot.
+pub(super) fn slot(number: i16) -> Result<Slot, StoreError> {
+    u16::try_from(number).ok().and_then(Slot::from_number).ok_or_else(|| broken("slot", &number.to_string()))
+}
+
+fn origin(columns: &mut Columns<'_>) -> Result<Origin, StoreError> {
+    let group: (Option<Seq>, Option<i32>) = (columns.optional_seq()?, columns.take()?);
+    let cause_seq = columns.optional_seq()?;
+    let batch: (Option<Uuid>, Option<i64>) = (columns.take()?, columns.take()?);
+    Ok(Origin {
+        cause_seq,
+        group: group.0.zip(group.1).map(|(group_seq, leg)| GroupLeg { group_seq, leg }),
+        batch: batch.0.zip(batch.1).map(|(id, row_no)| (PaymentBatchId(id), row_no)),
+    })
+}
+
+/// Reads [`posting_columns`], all of them NULL where there is no posting.
+pub(super) fn posting(columns: &mut Columns<'_>, event_id: EventId) -> Result<Option<Posting>, StoreError> {
+    if columns.take::<Option<i64>>()?.is_none() {
+        columns.skip(POSTING_COLUMNS.saturating_sub(1));
+        return Ok(None);
+    }
+    let loan_key = columns.loan_key()?;
+    let loan_version = columns.take()?;
+    let outcome = outcome(columns)?;
+    let entry = entry(columns, event_id)?;
+    let allocation = allocation(columns)?;
+    Ok(Some(Posting {
+        event_id,
+        loan_key,
+        loan_version,
+        outcome,
+        entry,
+        allocation,
+        undoes_seq: columns.optional_seq()?,
+        restates_seq: columns.optional_seq()?,
+        effective_date: columns.take()?,
+        booking_date: columns.take()?,
+        posted_at: columns.instant()?,
+        chain_hash: columns.take()?,
+    }))
+}
+
+fn outcome(columns: &mut Columns<'_>) -> Result<Outcome, StoreError> {
+    let (word, code): (&str, Option<&str>) = (columns.take()?, columns.take()?);
+    match (word, code) {
+        ("posted", None) => Ok(Outcome::Posted),
+        ("rejected", Some(code)) => {
+            code.parse::<RejectionCode>().map(Outcome::Rejected).map_err(|_| broken("rejection code", code))
+        }
+        _ => Err(broken("outcome", word)),
+    }
+}
+
+fn entry(columns: &mut Columns<'_>, event_id: EventId) -> Result<Option<JournalEntry>, StoreError> {
+    let accounts: Vec<i16> = columns.take()?;
+    let amounts: Vec<i64> = columns.take()?;
+    let layer = columns.word("layer")?;
+    let line = |(account, amount): (i16, i64)| {
+        AccountCode::from_number(account).map(|account| Line { account, signed: Minor::new(amount) })
+    };
+    let lines: Option<Vec<Line>> = accounts.into_iter().zip(amounts).map(line).collect();
+    let lines = lines.ok_or_else(|| broken("account of event", &event_id.to_string()))?;
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    JournalEntry::new(lines, layer)
+        .map(Some)
+        .map_err(|error| broken(&format!("entry ({error})"), &event_id.to_string()))
+}
+
+/// Reads the four parts of an allocation.
+pub(super) fn allocation(columns: &mut Columns<'_>) -> Result<Option<Allocation>, StoreError> {
+    let fees = columns.optional_amount()?;
+    let interest = columns.optional_amount()?;
+    let principal = columns.optional_amount()?;
+    let suspense = columns.optional_amount()?;
+    let parts = fees.zip(interest).zip(principal.zip(suspense));
+    Ok(parts.map(|((fees, interest), (principal, suspense))| Allocation { fees, interest, principal, suspense }))
+}
+
+/// A locked or read row of `loans`.
+#[derive(Clone, Debug)]
+pub(super) struct LoanRow {
+    /// The loan.
+    pub(super) state: LoanState,
+    /// Whether it waits for a person.
+    pub(super) on_hold: bool,
+}
+
+/// Reads [`loan_columns`].
+pub(super) fn loan(columns: &mut Columns<'_>) -> Result<LoanRow, StoreError> {
+    let key = columns.loan_key()?;
+    let tenant = TenantId(columns.take()?);
+    let loan_id = LoanId(columns.take()?);
+    let borrower_id = BorrowerId(columns.take()?);
+    let program_id = columns.take::<Option<Uuid>>()?.map(ProgramId);
+    let currency = columns.word("currency")?;
+    let opened_on = columns.take()?;
+    let status = columns.word("loan status")?;
+    let balances = Balances {
+        fees: columns.amount()?,
+        interest: columns.amount()?,
+        principal: columns.amount()?,
+        suspense: columns.amount()?,
+    };
+    let state = LoanState {
+        key,
+        tenant,
+        loan_id,
+        borrower_id,
+        program_id,
+        currency,
+        opened_on,
+        status,
+        balances,
+        waterfall: columns.word("waterfall")?,
+        version: columns.take()?,
+        last_posted_seq: Seq(columns.take()?),
+        greatest_effective_date: columns.take()?,
+        last_posted_at: columns.instant()?,
+        chain_head: columns.take()?,
+    };
+    Ok(LoanRow { state, on_hold: columns.take()? })
+}
+
+/// Reads the two flags parked and held, which follow a posting: finished goes before parked, parked before held.
+pub(super) fn stage(columns: &mut Columns<'_>, posting: Option<&Posting>) -> Result<Stage, StoreError> {
+    let (parked, held): (bool, bool) = (columns.take()?, columns.take()?);
+    Ok(match (posting, parked, held) {
+        (Some(_), _, _) => Stage::Finished,
+        (None, true, _) => Stage::Parked,
+        (None, false, true) => Stage::Held,
+        (None, false, false) => Stage::Accepted,
+    })
+}

@@ -1,0 +1,30 @@
+//! Owns the list of every statement, which a test prepares against a migrated database.
+
+use super::{accept, admin, hold, migrate, post, processes, read, read_loans, sweep, verify};
+
+/// Every statement by the name of what it does.
+#[must_use]
+pub fn statements() -> Vec<(&'static str, &'static str)> {
+    let single = [
+        ("accept_events", accept::ACCEPT_EVENTS),
+        ("read_known", accept::READ_KNOWN),
+        ("read_events", post::READ_EVENTS),
+        ("read_named", post::READ_NAMED),
+        ("read_movements", post::READ_MOVEMENTS),
+    ];
+    let lists: [&[(&'static str, &'static str)]; 10] = [
+        &single,
+        &post::LOCK_STATEMENTS,
+        &post::WRITE_STATEMENTS,
+        &read::STATEMENTS,
+        &read_loans::STATEMENTS,
+        &admin::STATEMENTS,
+        &hold::STATEMENTS,
+        &processes::STATEMENTS,
+        &sweep::STATEMENTS,
+        &verify::STATEMENTS,
+    ];
+    let mut all = lists.concat();
+    all.extend(migrate::STATEMENTS);
+    all
+}

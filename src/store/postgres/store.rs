@@ -1,0 +1,164 @@
+//! Owns the contract's methods: each one only puts its work into an owned task.
+
+use async_trait::async_trait;
+use chrono::NaiveDate;
+
+use super::connect::PostgresStore;
+use crate::core::event::NewEvent;
+use crate::core::ids::{EventId, LoanKey, PublisherId, Seq, TenantId, WorkerId};
+use crate::core::ledger::{AccountCode, Layer};
+use crate::core::money::Currency;
+use crate::core::slot::PartitionMap;
+use crate::core::time::Timestamp;
+use crate::store::{
+    Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EventRecord, Fold, HoldRequest, LoanBalances,
+    LoanRecord, ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, SchemaState,
+    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, VerifyReport, WorkerBeat,
+    WorkerView,
+};
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn migrate(&self, partitions: u16) -> Result<(), StoreError> {
+        self.owned(|store| async move { store.run_migrations(partitions).await }).await
+    }
+
+    async fn schema_state(&self) -> Result<SchemaState, StoreError> {
+        self.owned(|store| async move { store.read_schema_state().await }).await
+    }
+
+    async fn partition_map(&self) -> Result<PartitionMap, StoreError> {
+        self.owned(|store| async move { store.read_partition_map().await }).await
+    }
+
+    async fn accept(&self, publisher: PublisherId, events: Vec<NewEvent>) -> Result<Vec<Acceptance>, StoreError> {
+        self.owned(move |store| async move { store.accept_events(publisher, events).await }).await
+    }
+
+    async fn post_batch(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {
+        self.owned(move |store| async move { store.post(work, fold).await }).await
+    }
+
+    async fn park(&self, request: ParkRequest) -> Result<i32, StoreError> {
+        self.owned(move |store| async move { store.park_event(request).await }).await
+    }
+
+    async fn hold(&self, request: HoldRequest) -> Result<Vec<SweepCandidate>, StoreError> {
+        self.owned(move |store| async move { store.hold_loan(request).await }).await
+    }
+
+    async fn event(&self, tenant: TenantId, id: EventId) -> Result<Option<EventRecord>, StoreError> {
+        self.owned(move |store| async move { store.read_event(tenant, id).await }).await
+    }
+
+    async fn event_of_key(&self, tenant: TenantId, key: &str) -> Result<Option<EventRecord>, StoreError> {
+        let key = key.to_owned();
+        self.owned(move |store| async move { store.read_event_of_key(tenant, key).await }).await
+    }
+
+    async fn payments(&self, tenant: TenantId, filter: PaymentsFilter) -> Result<PaymentsPage, StoreError> {
+        self.owned(move |store| async move { store.read_payments(tenant, filter).await }).await
+    }
+
+    async fn loan(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<LoanRecord>, StoreError> {
+        self.owned(move |store| async move { store.read_loan(tenant, loan).await }).await
+    }
+
+    async fn loan_balances(
+        &self,
+        tenant: TenantId,
+        loan: LoanKey,
+        as_of: NaiveDate,
+    ) -> Result<Option<LoanBalances>, StoreError> {
+        self.owned(move |store| async move { store.read_balances(tenant, loan, as_of).await }).await
+    }
+
+    async fn loan_entries(
+        &self,
+        tenant: TenantId,
+        loan: LoanKey,
+        page: EntriesPage,
+    ) -> Result<Option<Vec<EventRecord>>, StoreError> {
+        self.owned(move |store| async move { store.read_entries(tenant, loan, page).await }).await
+    }
+
+    async fn account_totals(
+        &self,
+        tenant: TenantId,
+        account: AccountCode,
+        currency: Currency,
+        layer: Layer,
+        as_of: NaiveDate,
+    ) -> Result<AccountTotals, StoreError> {
+        self.owned(move |store| async move { store.read_totals(tenant, (account, currency, layer), as_of).await }).await
+    }
+
+    async fn position(&self, tenant: TenantId, loan: LoanKey, seq: Seq) -> Result<i64, StoreError> {
+        self.owned(move |store| async move { store.count_before(tenant, loan, seq).await }).await
+    }
+
+    async fn finished(&self, ids: Vec<EventId>) -> Result<Vec<EventRecord>, StoreError> {
+        self.owned(move |store| async move { store.read_finished(ids).await }).await
+    }
+
+    async fn publisher_beat(&self, beat: PublisherBeat) -> Result<(), StoreError> {
+        self.owned(move |store| async move { store.beat_publisher(beat).await }).await
+    }
+
+    async fn worker_beat(&self, beat: WorkerBeat) -> Result<WorkerView, StoreError> {
+        self.owned(move |store| async move { store.beat_worker(beat).await }).await
+    }
+
+    async fn worker_gone(&self, worker: WorkerId) -> Result<(), StoreError> {
+        self.owned(move |store| async move { store.forget_worker(worker).await }).await
+    }
+
+    async fn sweep(&self, plan: SweepPlan) -> Result<Option<SweepRound>, StoreError> {
+        self.owned(move |store| async move { store.sweep_round(plan).await }).await
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        self.owned(|store| async move { store.count_work().await }).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.owned(|store| async move { store.read_now().await }).await
+    }
+
+    async fn create_tenant(&self, tenant: TenantRecord) -> Result<bool, StoreError> {
+        self.owned(move |store| async move { store.insert_tenant(tenant).await }).await
+    }
+
+    async fn tenant(&self, id: TenantId) -> Result<Option<TenantRecord>, StoreError> {
+        self.owned(move |store| async move { store.read_tenant(id).await }).await
+    }
+
+    async fn tenants(&self) -> Result<Vec<TenantRecord>, StoreError> {
+        self.owned(|store| async move { store.read_tenants().await }).await
+    }
+
+    async fn create_client(&self, client: ClientRecord) -> Result<bool, StoreError> {
+        self.owned(move |store| async move { store.insert_client(client).await }).await
+    }
+
+    async fn client(&self, client_id: &str) -> Result<Option<ClientRecord>, StoreError> {
+        let client_id = client_id.to_owned();
+        self.owned(move |store| async move { store.read_client(client_id).await }).await
+    }
+
+    async fn add_signing_key(&self, key: SigningKeyRecord, only_if_none: bool) -> Result<(), StoreError> {
+        self.owned(move |store| async move { store.insert_signing_key(key, only_if_none).await }).await
+    }
+
+    async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError> {
+        self.owned(|store| async move { store.read_signing_keys().await }).await
+    }
+
+    async fn verify(&self) -> Result<VerifyReport, StoreError> {
+        self.owned(|store| async move { store.prove().await }).await
+    }
+
+    async fn close(&self) {
+        self.shut().await;
+    }
+}

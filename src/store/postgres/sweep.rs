@@ -1,0 +1,181 @@
+//! Owns the sweep: one process at a time looks for accepted events that nobody posts, and the counts beside it.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use super::connect::{PostgresStore, begin, finish};
+use super::error::classify;
+use super::hold::candidate;
+use super::processes::interval;
+use super::rows::Columns;
+use crate::core::ids::Seq;
+use crate::store::{Counts, StoreError, SweepPlan, SweepRound};
+
+/// How many events a round looks at: about a second of reading, 20 seconds of intake at full speed.
+const WINDOW: i64 = 1_000_000;
+
+/// How far beyond the first candidate the round looks for events that overtook one.
+const OVERTAKEN_WINDOW: i64 = 200_000;
+
+/// What marks an event as nobody's business: finished, parked or held. Of `events AS e`.
+macro_rules! waits {
+    () => {
+        "e.slot IS NOT NULL AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) \
+         AND NOT EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) \
+         AND NOT EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key)"
+    };
+}
+
+/// Long walks over two keys side by side are merges; see the settings of a session.
+const ALLOW_MERGES: &str = "SET LOCAL enable_mergejoin = on; SET LOCAL enable_hashjoin = on";
+
+/// Takes or renews the lease.
+const TAKE_LEASE: &str = "UPDATE sweeper SET holder = $1, leased_to = clock_timestamp() + $2::interval \
+     WHERE holder = $1 OR leased_to < clock_timestamp() RETURNING mark";
+
+/// Where the round ends: the last of the next events.
+const READ_REACH: &str =
+    "SELECT max(seq) FROM (SELECT e.seq FROM events e WHERE e.seq > $1 ORDER BY e.seq LIMIT $2) AS next";
+
+/// The first event of the round that waits, whatever its age.
+const FIRST_WAITING: &str =
+    concat!("SELECT e.seq FROM events e WHERE e.seq > $1 AND e.seq <= $2 AND ", waits!(), " ORDER BY e.seq LIMIT 1");
+
+/// The first event of the round that is too young for the mark.
+const FIRST_YOUNG: &str = "SELECT e.seq FROM events e WHERE e.seq > $1 AND e.seq <= $2 \
+     AND e.accepted_at > clock_timestamp() - $3::interval ORDER BY e.seq LIMIT 1";
+
+/// The events that wait for longer than they should. A publisher without a row has never said that it lives.
+const READ_CANDIDATES: &str = concat!(
+    "WITH late AS MATERIALIZED (SELECT e.seq, e.id, e.tenant, e.loan_key, e.slot, e.batch_id IS NOT NULL AS bulk, \
+     e.publisher FROM events e WHERE e.seq > $1 AND e.seq <= $2 \
+     AND e.accepted_at <= clock_timestamp() - $3::interval AND ",
+    waits!(),
+    " ORDER BY e.seq LIMIT $4), \
+     passed AS MATERIALIZED (SELECT e.slot, e.batch_id IS NOT NULL AS bulk, max(e.seq) AS seq FROM events e \
+     JOIN postings p ON p.event_seq = e.seq WHERE e.seq > (SELECT min(late.seq) FROM late) \
+     AND e.seq <= (SELECT min(late.seq) FROM late) + $6 AND e.slot IS NOT NULL GROUP BY 1, 2) \
+     SELECT l.seq, l.id, l.tenant, l.loan_key, l.slot, l.bulk, \
+     EXISTS (SELECT FROM passed d WHERE d.slot = l.slot AND d.bulk = l.bulk AND d.seq > l.seq), \
+     b.publisher IS NULL OR b.seen_at < clock_timestamp() - $5::interval OR coalesce(b.unconfirmed_from <= l.seq, false) \
+     FROM late l LEFT JOIN publishers b ON b.publisher = l.publisher ORDER BY l.seq"
+);
+
+/// Writes down how far the round got. The mark moves only forward, and a release may lower it.
+const MOVE_MARK: &str = "UPDATE sweeper SET mark = greatest(mark, $2), finished_to = $3 WHERE holder = $1";
+
+/// What waits above where the last round got, and how long the oldest has waited.
+const COUNT_WAITING: &str = concat!(
+    "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(e.accepted_at)) * 1000000, 0)::bigint \
+     FROM events e WHERE e.seq > (SELECT greatest(mark, finished_to) FROM sweeper) AND ",
+    waits!()
+);
+
+const COUNT_PARKED: &str = "SELECT count(*) FROM parked k WHERE k.parked_at IS NOT NULL \
+     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = k.event_seq)";
+
+const COUNT_HELD: &str = "SELECT count(*) FROM holds h JOIN events e ON e.loan_key = h.loan_key \
+     AND e.seq > coalesce((SELECT l.last_posted_seq FROM loans l WHERE l.loan_key = h.loan_key), 0) \
+     WHERE e.slot IS NOT NULL AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) \
+     AND NOT EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL)";
+
+/// The statements of this module.
+pub(super) const STATEMENTS: [(&str, &str); 9] = [
+    ("take_lease", TAKE_LEASE),
+    ("read_reach", READ_REACH),
+    ("first_waiting", FIRST_WAITING),
+    ("first_young", FIRST_YOUNG),
+    ("read_candidates", READ_CANDIDATES),
+    ("move_mark", MOVE_MARK),
+    ("count_waiting", COUNT_WAITING),
+    ("count_parked", COUNT_PARKED),
+    ("count_held", COUNT_HELD),
+];
+
+impl PostgresStore {
+    pub(super) async fn sweep_round(&self, plan: SweepPlan) -> Result<Option<SweepRound>, StoreError> {
+        let mut connection = self.connection().await?;
+        let mut transaction = begin(&mut connection).await?;
+        let done = round(&mut transaction, &plan).await;
+        finish(transaction, done).await
+    }
+
+    pub(super) async fn count_work(&self) -> Result<Counts, StoreError> {
+        let mut connection = self.connection().await?;
+        let mut transaction = begin(&mut connection).await?;
+        let done = counts(&mut transaction).await;
+        finish(transaction, done).await
+    }
+}
+
+async fn round(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Option<SweepRound>, StoreError> {
+    sqlx::raw_sql(ALLOW_MERGES).execute(&mut *connection).await.map_err(classify)?;
+    let query = sqlx::query(TAKE_LEASE).bind(plan.worker.0).bind(interval(plan.lease)?);
+    let Some(row) = query.fetch_optional(&mut *connection).await.map_err(classify)? else {
+        return Ok(None);
+    };
+    let mark: i64 = Columns::of(&row).take()?;
+    let from = plan.above.map_or(mark, |above| above.0);
+    let query = sqlx::query(READ_REACH).bind(from).bind(WINDOW);
+    let row = query.fetch_one(&mut *connection).await.map_err(classify)?;
+    let Some(reach) = Columns::of(&row).take::<Option<i64>>()? else {
+        return Ok(Some(SweepRound { candidates: Vec::new(), finished_to: Seq(from) }));
+    };
+    let finished_to = finished_to(connection, from, reach).await?;
+    let candidates = if finished_to == reach {
+        Vec::new()
+    } else {
+        let query = sqlx::query(READ_CANDIDATES)
+            .bind(finished_to)
+            .bind(reach)
+            .bind(interval(plan.older_than)?)
+            .bind(plan.limit)
+            .bind(interval(plan.publisher_dead_after)?)
+            .bind(OVERTAKEN_WINDOW);
+        let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
+        rows.iter().map(candidate).collect::<Result<_, _>>()?
+    };
+    let moved_to = match plan.above {
+        // A quick round has not looked at everything below; only a full one may move the mark.
+        Some(_) => mark,
+        None => oldest_mark(connection, plan, from, finished_to).await?,
+    };
+    let query = sqlx::query(MOVE_MARK).bind(plan.worker.0).bind(moved_to).bind(finished_to);
+    query.execute(connection).await.map_err(classify)?;
+    Ok(Some(SweepRound { candidates, finished_to: Seq(finished_to) }))
+}
+
+/// Up to where nothing waits.
+async fn finished_to(connection: &mut PgConnection, from: i64, reach: i64) -> Result<i64, StoreError> {
+    let query = sqlx::query(FIRST_WAITING).bind(from).bind(reach);
+    let first = query.fetch_optional(connection).await.map_err(classify)?;
+    let first: Option<i64> = first.map(|row| Columns::of(&row).take()).transpose()?;
+    Ok(first.map_or(reach, |first| first.saturating_sub(1)))
+}
+
+/// Up to where nothing waits and nothing is so young that a lower number may still be on its way to a commit.
+async fn oldest_mark(
+    connection: &mut PgConnection,
+    plan: &SweepPlan,
+    from: i64,
+    finished_to: i64,
+) -> Result<i64, StoreError> {
+    let query = sqlx::query(FIRST_YOUNG).bind(from).bind(finished_to).bind(interval(plan.mark_older_than)?);
+    let first = query.fetch_optional(connection).await.map_err(classify)?;
+    let first: Option<i64> = first.map(|row| Columns::of(&row).take()).transpose()?;
+    Ok(first.map_or(finished_to, |first| first.saturating_sub(1)))
+}
+
+async fn counts(connection: &mut PgConnection) -> Result<Counts, StoreError> {
+    sqlx::raw_sql(ALLOW_MERGES).execute(&mut *connection).await.map_err(classify)?;
+    let row = sqlx::query(COUNT_WAITING).fetch_one(&mut *connection).await.map_err(classify)?;
+    let mut columns = Columns::of(&row);
+    let (unposted, micros): (i64, i64) = (columns.take()?, columns.take()?);
+    let row = sqlx::query(COUNT_PARKED).fetch_one(&mut *connection).await.map_err(classify)?;
+    let parked = Columns::of(&row).take()?;
+    let row = sqlx::query(COUNT_HELD).fetch_one(&mut *connection).await.map_err(classify)?;
+    let held = Columns::of(&row).take()?;
+    let oldest_unposted = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
+    Ok(Counts { unposted, oldest_unposted, parked, held })
+}

@@ -1,0 +1,241 @@
+//! Owns the proof of the books. Reads in one snapshot, writes nothing, takes as long as it takes.
+
+use futures::TryStreamExt;
+use sqlx::postgres::PgRow;
+use sqlx::{Connection, PgConnection};
+
+use super::connect::{PostgresStore, finish};
+use super::error::classify;
+use super::rows::{self, Columns, posting_columns};
+use crate::core::event::Fingerprint;
+use crate::core::ids::{EventId, LoanKey};
+use crate::core::ledger::{AccountCode, chain_hash};
+use crate::store::{StoreError, VerifyProblem, VerifyReport};
+
+/// One snapshot for every check, so that postings made meanwhile disturb none.
+const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// Whole tables are read: the planner may choose freely, and nothing is cut short.
+const WITHOUT_HURRY: &str = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
+     SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on; \
+     SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on";
+
+/// How many problems of each check are told.
+const PROBLEMS_MAX: usize = 100;
+
+/// Finished first, then parked, then held; what is left is in flight.
+const COUNT_EVENTS: &str = "SELECT count(*), count(*) FILTER (WHERE p.outcome IN ('posted', 'done')), \
+     count(*) FILTER (WHERE p.outcome = 'rejected'), \
+     count(*) FILTER (WHERE p.outcome IS NULL AND k.event_seq IS NOT NULL), \
+     count(*) FILTER (WHERE p.outcome IS NULL AND k.event_seq IS NULL AND h.loan_key IS NOT NULL), \
+     count(*) FILTER (WHERE p.outcome IS NULL AND k.event_seq IS NULL AND h.loan_key IS NULL), \
+     (SELECT count(*) FROM loans WHERE version > 0) \
+     FROM events e LEFT JOIN postings p ON p.event_seq = e.seq \
+     LEFT JOIN parked k ON k.event_seq = e.seq AND k.parked_at IS NOT NULL \
+     LEFT JOIN holds h ON h.loan_key = e.loan_key";
+
+/// Entries whose lines do not sum to zero or do not pair up.
+const UNBALANCED_ENTRIES: &str = "SELECT 'event ' || p.event_seq || ' has lines that sum to ' || s.total \
+     FROM postings p CROSS JOIN LATERAL (SELECT coalesce(sum(line.amount::numeric), 0) AS total \
+     FROM unnest(p.amounts) AS line (amount)) AS s \
+     WHERE s.total <> 0 OR cardinality(p.accounts) <> cardinality(p.amounts) ORDER BY p.event_seq LIMIT $1";
+
+/// Loans whose balances are not the sum of their lines, or whose version is not the number of their postings.
+/// Debits of receivables and credits of suspense are positive.
+const WRONG_BALANCES: &str = "SELECT 'loan ' || l.loan_key || ' holds ' || concat_ws('/', l.fees, l.interest, \
+     l.principal, l.suspense) || ' where its lines say ' || concat_ws('/', s.fees, s.interest, s.principal, s.suspense) \
+     FROM loans l LEFT JOIN (SELECT p.loan_key, \
+     coalesce(sum(line.amount) FILTER (WHERE line.account = $2), 0) AS fees, \
+     coalesce(sum(line.amount) FILTER (WHERE line.account = $3), 0) AS interest, \
+     coalesce(sum(line.amount) FILTER (WHERE line.account = $4), 0) AS principal, \
+     -coalesce(sum(line.amount) FILTER (WHERE line.account = $5), 0) AS suspense \
+     FROM postings p CROSS JOIN LATERAL unnest(p.accounts, p.amounts) AS line (account, amount) \
+     WHERE p.layer = 'SETTLED' GROUP BY p.loan_key) AS s ON s.loan_key = l.loan_key \
+     WHERE (l.fees, l.interest, l.principal, l.suspense) IS DISTINCT FROM \
+     (coalesce(s.fees, 0), coalesce(s.interest, 0), coalesce(s.principal, 0), coalesce(s.suspense, 0)) \
+     ORDER BY l.loan_key LIMIT $1";
+
+/// Loans whose version is not the number of their postings: catches a last posting that is gone.
+const WRONG_VERSIONS: &str = "SELECT 'loan ' || coalesce(l.loan_key, s.loan_key) || ' is at version ' || \
+     coalesce(l.version, 0) || ' with ' || coalesce(s.postings, 0) || ' postings' FROM loans l \
+     FULL JOIN (SELECT loan_key, count(*) AS postings FROM postings WHERE loan_version IS NOT NULL GROUP BY loan_key) \
+     AS s ON s.loan_key = l.loan_key WHERE coalesce(l.version, 0) <> coalesce(s.postings, 0) LIMIT $1";
+
+/// Events born finished without a posting, and events below the sweeper's mark that nobody finished.
+const LOST_EVENTS: &str = "SELECT 'event ' || e.seq || ' has no posting' FROM events e \
+     WHERE (e.slot IS NULL OR e.seq <= (SELECT mark FROM sweeper)) \
+     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) \
+     AND NOT EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) \
+     AND NOT EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key) ORDER BY e.seq LIMIT $1";
+
+const ORPHANED_POSTINGS: &str = "SELECT 'posting ' || p.event_seq || ' has no event of its loan' FROM postings p \
+     WHERE NOT EXISTS (SELECT FROM events e WHERE e.seq = p.event_seq AND e.loan_key = p.loan_key) \
+     ORDER BY p.event_seq LIMIT $1";
+
+const WRONG_TOTALS: &str = "SELECT concat_ws(' ', 'account', account, currency, layer, booking_date, 'of', tenant, \
+     'totals', t.debits, t.credits, 'where its lines say', s.debits, s.credits) \
+     FROM (SELECT tenant, account, currency, layer, booking_date, sum(debits) AS debits, sum(credits) AS credits \
+     FROM account_totals GROUP BY 1, 2, 3, 4, 5) AS t \
+     FULL JOIN (SELECT e.tenant, line.account, e.currency, p.layer, p.booking_date, \
+     coalesce(sum(line.amount) FILTER (WHERE line.amount > 0), 0) AS debits, \
+     coalesce(-sum(line.amount) FILTER (WHERE line.amount < 0), 0) AS credits \
+     FROM postings p JOIN events e ON e.seq = p.event_seq \
+     CROSS JOIN LATERAL unnest(p.accounts, p.amounts) AS line (account, amount) GROUP BY 1, 2, 3, 4, 5) AS s \
+     USING (tenant, account, currency, layer, booking_date) \
+     WHERE (t.debits, t.credits) IS DISTINCT FROM (s.debits, s.credits) LIMIT $1";
+
+const TRIAL_BALANCE: &str = "SELECT concat_ws(' ', 'tenant', tenant, currency, layer, 'has debits', sum(debits), \
+     'and credits', sum(credits)) FROM account_totals GROUP BY tenant, currency, layer \
+     HAVING sum(debits) <> sum(credits) LIMIT $1";
+
+/// Every versioned posting in the order of its chain, with what its hash covers.
+const READ_CHAINS: &str = concat!(
+    "SELECT p.loan_key, p.loan_version, p.chain_hash, e.id, e.fingerprint, l.version, l.chain_head, ",
+    posting_columns!(),
+    " FROM postings p JOIN events e ON e.seq = p.event_seq LEFT JOIN loans l ON l.loan_key = p.loan_key \
+     WHERE p.loan_version IS NOT NULL ORDER BY p.loan_key, p.loan_version"
+);
+
+/// The statements of this module.
+pub(super) const STATEMENTS: [(&str, &str); 9] = [
+    ("count_events", COUNT_EVENTS),
+    ("unbalanced_entries", UNBALANCED_ENTRIES),
+    ("wrong_balances", WRONG_BALANCES),
+    ("wrong_versions", WRONG_VERSIONS),
+    ("lost_events", LOST_EVENTS),
+    ("orphaned_postings", ORPHANED_POSTINGS),
+    ("wrong_totals", WRONG_TOTALS),
+    ("trial_balance", TRIAL_BALANCE),
+    ("read_chains", READ_CHAINS),
+];
+
+/// The checks that are one statement of the form "what is wrong, at most $1".
+const CHECKS: [(&str, &str); 6] = [
+    ("entry_balance", UNBALANCED_ENTRIES),
+    ("loan_version", WRONG_VERSIONS),
+    ("event_without_posting", LOST_EVENTS),
+    ("posting_without_event", ORPHANED_POSTINGS),
+    ("account_totals", WRONG_TOTALS),
+    ("trial_balance", TRIAL_BALANCE),
+];
+
+impl PostgresStore {
+    pub(super) async fn prove(&self) -> Result<VerifyReport, StoreError> {
+        let mut connection = self.connection().await?;
+        let mut transaction = connection.begin_with(BEGIN_SNAPSHOT).await.map_err(classify)?;
+        let done = prove(&mut transaction).await;
+        finish(transaction, done).await
+    }
+}
+
+async fn prove(connection: &mut PgConnection) -> Result<VerifyReport, StoreError> {
+    sqlx::raw_sql(WITHOUT_HURRY).execute(&mut *connection).await.map_err(classify)?;
+    let mut report = count(connection).await?;
+    let most = i64::try_from(PROBLEMS_MAX).unwrap_or(i64::MAX);
+    for (check, statement) in CHECKS {
+        let rows = sqlx::query(statement).bind(most).fetch_all(&mut *connection).await.map_err(classify)?;
+        tell(&mut report, check, &rows)?;
+    }
+    let query = sqlx::query(WRONG_BALANCES)
+        .bind(most)
+        .bind(AccountCode::FEES_RECEIVABLE.number())
+        .bind(AccountCode::INTEREST_RECEIVABLE.number())
+        .bind(AccountCode::PRINCIPAL_RECEIVABLE.number())
+        .bind(AccountCode::BORROWER_SUSPENSE.number());
+    let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
+    tell(&mut report, "loan_balance", &rows)?;
+    let chains = walk_chains(connection).await?;
+    report.problems.extend(chains);
+    Ok(report)
+}
+
+async fn count(connection: &mut PgConnection) -> Result<VerifyReport, StoreError> {
+    let row = sqlx::query(COUNT_EVENTS).fetch_one(connection).await.map_err(classify)?;
+    let mut columns = Columns::of(&row);
+    Ok(VerifyReport {
+        events: columns.take()?,
+        posted: columns.take()?,
+        rejected: columns.take()?,
+        parked: columns.take()?,
+        held: columns.take()?,
+        in_flight: columns.take()?,
+        loans: columns.take()?,
+        problems: Vec::new(),
+    })
+}
+
+fn tell(report: &mut VerifyReport, check: &'static str, rows: &[PgRow]) -> Result<(), StoreError> {
+    for row in rows {
+        report.problems.push(VerifyProblem { check, detail: Columns::of(row).take()? });
+    }
+    Ok(())
+}
+
+/// Where the walk over the chains stands.
+#[derive(Default)]
+struct Walk {
+    loan: Option<LoanKey>,
+    version: i64,
+    head: [u8; 32],
+    expected: Option<(i64, [u8; 32])>,
+    versions: Vec<VerifyProblem>,
+    chains: Vec<VerifyProblem>,
+}
+
+impl Walk {
+    /// Closes a loan: the head of its row must be the hash of its last posting.
+    fn close(&mut self) {
+        let Some(loan) = self.loan else { return };
+        if self.expected != Some((self.version, self.head)) {
+            note(&mut self.chains, "chain", format!("loan {loan:?}: the head is not the hash of the last posting"));
+        }
+    }
+
+    /// Takes the next posting. A break is told once: the walk goes on from the stored hash.
+    fn step(&mut self, row: &PgRow) -> Result<(), StoreError> {
+        let mut columns = Columns::of(row);
+        let (loan, version): (LoanKey, i64) = (columns.loan_key()?, columns.take()?);
+        let stored: [u8; 32] = columns.take()?;
+        let (id, fingerprint) = (EventId(columns.take()?), Fingerprint::from_bytes(columns.take()?));
+        let expected = columns.take::<Option<i64>>()?.zip(columns.take::<Option<[u8; 32]>>()?);
+        if self.loan != Some(loan) {
+            self.close();
+            (self.loan, self.version, self.head) = (Some(loan), 0, [0; 32]);
+        }
+        if self.version.checked_add(1) != Some(version) {
+            let detail = format!("loan {loan:?}: version {version} follows {}", self.version);
+            note(&mut self.versions, "loan_version", detail);
+        }
+        // Lines that cannot be read are a break of the chain as well.
+        let posting = rows::posting(&mut columns, id).ok().flatten();
+        let hash = posting.map(|posting| chain_hash(&self.head, fingerprint, &posting));
+        if hash != Some(stored) {
+            note(
+                &mut self.chains,
+                "chain",
+                format!("loan {loan:?}, version {version}: the hash does not cover the row"),
+            );
+        }
+        (self.version, self.head, self.expected) = (version, stored, expected);
+        Ok(())
+    }
+}
+
+fn note(problems: &mut Vec<VerifyProblem>, check: &'static str, detail: String) {
+    if problems.len() < PROBLEMS_MAX {
+        problems.push(VerifyProblem { check, detail });
+    }
+}
+
+async fn walk_chains(connection: &mut PgConnection) -> Result<Vec<VerifyProblem>, StoreError> {
+    let mut walk = Walk::default();
+    let mut rows = sqlx::query(READ_CHAINS).fetch(connection);
+    while let Some(row) = rows.try_next().await.map_err(classify)? {
+        walk.step(&row)?;
+    }
+    drop(rows);
+    walk.close();
+    let mut problems = walk.versions;
+    problems.append(&mut walk.chains);
+    Ok(problems)
+}

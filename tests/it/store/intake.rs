@@ -1,0 +1,60 @@
+//! Laws of the intake.
+
+use hpts::core::event::Stage;
+use hpts::store::{Acceptance, StoreError};
+
+use super::{Fixture, prove};
+use crate::support::books::Books;
+
+pub(crate) async fn arrival_order_is_kept_inside_one_commit(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let events: Vec<_> = (0..200).map(|n| books.payment(n % 7, 100)).collect();
+
+    let wanted = books.accept(events).await;
+
+    assert!(wanted.is_sorted_by(|a, b| a.seq < b.seq), "{wanted:?}");
+}
+
+pub(crate) async fn same_key_is_known(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let first = books.payment_keyed("payment:1", 1, 100);
+    books.accept(vec![books.opening(1, [0, 0, 500])]).await;
+    let wanted = books.accept(vec![first.clone()]).await;
+
+    let other = books.payment_keyed("payment:1", 1, 999);
+    let fresh = books.payment(1, 5);
+    let known = books.store.accept(books.publisher, vec![other.clone(), fresh]).await.unwrap();
+    let Acceptance::Known(found) = &known[0] else { panic!("{known:?}") };
+    assert!(matches!(known[1], Acceptance::New { .. }), "the neighbour is taken: {known:?}");
+    assert_eq!((&found.event.event, found.stage), (&first, Stage::Accepted));
+    assert_eq!(found.posting, None);
+
+    books.post(&wanted).await;
+    let known = books.store.accept(books.publisher, vec![other]).await.unwrap();
+    let Acceptance::Known(found) = &known[0] else { panic!("{known:?}") };
+    assert_eq!(found.stage, Stage::Finished);
+    assert!(found.posting.as_ref().unwrap().allocation.is_some());
+    prove(&books.store).await;
+}
+
+pub(crate) async fn repeat_of_unknown_commit_answers_new(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let events: Vec<_> = (0..3).map(|n| books.payment(n, 100)).collect();
+
+    let first = books.accept(events.clone()).await;
+    let again = books.accept(events).await;
+
+    assert_eq!(first, again);
+}
+
+pub(crate) async fn refused_row_writes_nothing(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let good = books.payment(1, 100);
+    let mut bad = books.payment(1, 100);
+    bad.id = good.id;
+
+    let refused = books.store.accept(books.publisher, vec![good.clone(), bad]).await;
+
+    assert!(matches!(refused, Err(StoreError::Data { .. })), "{refused:?}");
+    assert_eq!(books.store.event(books.tenant, good.id).await.unwrap(), None);
+}

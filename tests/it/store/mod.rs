@@ -1,0 +1,118 @@
+//! The store's laws, each run against every implementation, and what is special about one of them.
+
+mod intake;
+mod operations;
+mod postgres;
+mod posting;
+mod reads;
+mod verify;
+
+use std::sync::Arc;
+
+use hpts::store::Store;
+
+use crate::support::postgres::PostgresDatabase;
+
+/// A store of a test's own.
+pub(crate) trait Fixture: Sized {
+    /// A migrated store on an empty database.
+    async fn open() -> Self;
+    /// The store.
+    fn store(&self) -> Arc<dyn Store>;
+    /// Runs a statement as the owner of the database.
+    async fn execute(&self, sql: &str) -> Result<(), String>;
+    /// Runs a statement with the guards of `events` and `postings` switched off.
+    async fn tamper(&self, sql: &str);
+}
+
+impl Fixture for PostgresDatabase {
+    async fn open() -> Self {
+        Self::open().await
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        self.store()
+    }
+
+    async fn execute(&self, sql: &str) -> Result<(), String> {
+        self.execute(sql).await
+    }
+
+    async fn tamper(&self, sql: &str) {
+        self.tamper(sql).await;
+    }
+}
+
+/// After every law the books must prove clean.
+async fn prove(store: &Arc<dyn Store>) {
+    let report = store.verify().await.unwrap();
+    assert_eq!(report.problems, [], "{report:?}");
+}
+
+/// A macro, because a test is an item: one per law and implementation.
+macro_rules! laws {
+    ($fixture:ty; $($area:ident: $($law:ident),* $(,)?;)*) => {
+        $($(
+            #[tokio::test]
+            async fn $law() {
+                let fixture = <$fixture as $crate::store::Fixture>::open().await;
+                Box::pin($crate::store::$area::$law(&fixture)).await;
+            }
+        )*)*
+    };
+}
+
+/// A macro, because the list of laws stands once and every implementation keeps all of them.
+macro_rules! conformance {
+    ($implementation:ident, $fixture:ty) => {
+        mod $implementation {
+            laws! {
+                $fixture;
+                intake:
+                    arrival_order_is_kept_inside_one_commit,
+                    same_key_is_known,
+                    repeat_of_unknown_commit_answers_new,
+                    refused_row_writes_nothing;
+                posting:
+                    lower_seq_committed_later_is_posted,
+                    two_tenants_same_loan_id_and_key,
+                    two_lanes_open_one_loan,
+                    second_undo_is_refused,
+                    system_event_does_not_move_the_mark,
+                    held_loan_is_left_out,
+                    rejected_without_loan_has_no_version,
+                    backdated_payment_never_makes_a_bucket_negative,
+                    backdated_payment_does_not_pay_what_came_later,
+                    redelivered_event_posts_once,
+                    unknown_and_misnamed_events_are_told,
+                    limits_cut_to_a_fair_prefix,
+                    taken_loan_number_is_refused_and_the_loan_can_open_later,
+                    refused_opening_leaves_no_terms_behind,
+                    failed_event_leaves_the_rest_with_the_lane,
+                    panicking_fold_writes_nothing,
+                    a_dropped_future_leaves_the_pool_healthy;
+                reads:
+                    another_tenant_reads_nothing,
+                    payments_are_listed_by_every_path,
+                    entries_and_balances_follow_the_postings,
+                    position_counts_what_stands_before,
+                    finished_names_only_what_is_finished;
+                operations:
+                    parked_event_holds_its_loan_until_released,
+                    sweep_finds_the_overtaken_and_the_orphaned,
+                    sweep_leaves_a_backlog_alone,
+                    sweep_runs_in_one_place,
+                    worker_views_share_lane_slots,
+                    schema_and_partitions_stand_after_migrating_twice,
+                    tenants_clients_and_keys_read_back;
+                verify:
+                    events_and_postings_cannot_be_changed,
+                    verify_is_clean_and_finds_a_tampered_row;
+            }
+        }
+    };
+}
+
+conformance!(on_postgres, crate::support::postgres::PostgresDatabase);
+// The SQLite store plugs in here, with a `Fixture` over `SqliteStore::open`:
+// conformance!(on_sqlite, crate::support::sqlite::SqliteDatabase);

@@ -1,0 +1,197 @@
+//! Laws of what the processes tell each other.
+
+use std::time::Duration;
+
+use hpts::core::event::Stage;
+use hpts::core::ids::{Seq, TenantId, WorkerId};
+use hpts::core::money::{Currency, Minor};
+use hpts::core::time::Timestamp;
+use hpts::store::{
+    ClientRecord, HoldRequest, ParkRequest, PublisherBeat, SchemaState, SigningKeyRecord, SweepPlan, SweepRound,
+    TenantRecord, WorkerBeat,
+};
+use uuid::Uuid;
+
+use super::{Fixture, prove};
+use crate::support::books::Books;
+
+pub(crate) async fn parked_event_holds_its_loan_until_released(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 500])]).await;
+    let wanted = books.accept(vec![books.payment(1, 1), books.payment(1, 2)]).await;
+    let fail = async || {
+        let reason = "it panics".to_owned();
+        let request = ParkRequest { seq: wanted[0].seq, loan_key: books.key(1), reason, attempts_max: 2 };
+        books.store.park(request).await.unwrap()
+    };
+
+    assert_eq!(fail().await, 1);
+    assert_eq!(books.record(&wanted[0]).await.stage, Stage::Accepted);
+    assert_eq!(fail().await, 2);
+
+    assert_eq!(books.record(&wanted[0]).await.stage, Stage::Parked);
+    assert_eq!(books.record(&wanted[1]).await.stage, Stage::Held);
+    let batch = books.post(&wanted).await;
+    assert_eq!((batch.posted.len(), batch.held.len()), (0, 2));
+    let counts = books.store.counts().await.unwrap();
+    assert_eq!((counts.unposted, counts.parked, counts.held), (0, 1, 1));
+    let report = books.store.verify().await.unwrap();
+    assert_eq!((report.parked, report.held, report.in_flight), (1, 1, 0));
+
+    let release = HoldRequest { tenant: books.tenant, loan_key: books.key(1), reason: None };
+    let released = books.store.hold(release).await.unwrap();
+    assert_eq!(released.iter().map(|event| event.seq).collect::<Vec<_>>(), [wanted[0].seq, wanted[1].seq]);
+    assert_eq!(books.post(&wanted).await.posted.len(), 2);
+    prove(&books.store).await;
+}
+
+fn plan(worker: u128) -> SweepPlan {
+    SweepPlan {
+        worker: WorkerId(Uuid::from_u128(worker)),
+        lease: Duration::from_secs(60),
+        above: None,
+        older_than: Duration::ZERO,
+        mark_older_than: Duration::ZERO,
+        publisher_dead_after: Duration::from_secs(60),
+        limit: 100,
+    }
+}
+
+async fn sweep(books: &Books) -> SweepRound {
+    books.store.sweep(plan(1)).await.unwrap().unwrap()
+}
+
+async fn beat(books: &Books, unconfirmed_from: Option<Seq>) {
+    let beat = PublisherBeat { publisher: books.publisher, generation: 1, unconfirmed_from };
+    books.store.publisher_beat(beat).await.unwrap();
+}
+
+pub(crate) async fn sweep_finds_the_overtaken_and_the_orphaned(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let opened = books.book(vec![books.opening(1, [0, 0, 500])]).await;
+    let wanted = books.accept(vec![books.payment(1, 1), books.payment(1, 2)]).await;
+    let of = |round: &SweepRound, index: usize| {
+        let found = round.candidates.iter().find(|found| found.seq == wanted[index].seq).unwrap();
+        (found.overtaken, found.orphaned)
+    };
+
+    let round = sweep(&books).await;
+    assert_eq!((of(&round, 0), of(&round, 1)), ((false, true), (false, true)), "nobody says it lives");
+    assert_eq!(round.finished_to, opened[0].seq);
+    beat(&books, Some(wanted[1].seq)).await;
+    let round = sweep(&books).await;
+    assert_eq!((of(&round, 0), of(&round, 1)), ((false, false), (false, true)), "the second is not confirmed");
+    beat(&books, None).await;
+    let second = wanted[1].seq;
+    books.try_post(&wanted, crate::support::fold::only(move |event| event.seq == second)).await.unwrap();
+    let round = sweep(&books).await;
+    assert_eq!(round.candidates.len(), 1);
+    assert_eq!(of(&round, 0), (true, false));
+    assert_eq!(round.candidates[0].id, wanted[0].id);
+
+    books.post(&wanted[..1]).await;
+    let round = sweep(&books).await;
+    assert_eq!((round.candidates.len(), round.finished_to), (0, second));
+    let above = SweepPlan { above: Some(second), ..plan(1) };
+    assert_eq!(books.store.sweep(above).await.unwrap().unwrap().finished_to, second);
+    prove(&books.store).await;
+}
+
+pub(crate) async fn sweep_leaves_a_backlog_alone(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    beat(&books, None).await;
+    books.accept((0..20).map(|n| books.payment(n, 1)).collect()).await;
+
+    let round = sweep(&books).await;
+    assert_eq!(round.candidates.len(), 20);
+    assert!(round.candidates.iter().all(|found| !found.overtaken && !found.orphaned), "{round:?}");
+    let patient = SweepPlan { older_than: Duration::from_secs(3600), ..plan(1) };
+    let round = books.store.sweep(patient).await.unwrap().unwrap();
+    assert_eq!((round.candidates.len(), round.finished_to), (0, Seq(0)));
+    let counts = books.store.counts().await.unwrap();
+    assert_eq!(counts.unposted, 20);
+    assert_eq!(books.store.verify().await.unwrap().in_flight, 20);
+}
+
+pub(crate) async fn sweep_runs_in_one_place(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    assert!(books.store.sweep(plan(1)).await.unwrap().is_some());
+    assert!(books.store.sweep(plan(2)).await.unwrap().is_none());
+    let short = SweepPlan { lease: Duration::ZERO, ..plan(1) };
+    assert!(books.store.sweep(short).await.unwrap().is_some());
+    assert!(books.store.sweep(plan(2)).await.unwrap().is_some(), "the lease ran out");
+}
+
+pub(crate) async fn worker_views_share_lane_slots(fixture: &impl Fixture) {
+    let store = fixture.store();
+    let worker = |n: u128| WorkerId(Uuid::from_u128(n));
+    let beat = async |n: u128, lanes: i16, dead_after: u64| {
+        let dead_after = Duration::from_secs(dead_after);
+        store.worker_beat(WorkerBeat { worker: worker(n), lanes, dead_after }).await.unwrap()
+    };
+
+    assert_eq!(beat(2, 2, 60).await.first_lane_slot, 0);
+    assert_eq!(beat(1, 3, 60).await.first_lane_slot, 2);
+    assert_eq!(beat(3, 1, 60).await.first_lane_slot, 5);
+    let view = beat(2, 2, 60).await;
+    assert_eq!((view.live, view.first_lane_slot), (vec![worker(1), worker(2), worker(3)], 0), "a lease stays");
+    store.worker_gone(worker(1)).await.unwrap();
+    let view = beat(4, 4, 60).await;
+    assert_eq!((view.live, view.first_lane_slot), (vec![worker(2), worker(3), worker(4)], 6));
+    assert_eq!(beat(5, 3, 60).await.first_lane_slot, 2, "the gap is taken");
+    assert_eq!(beat(6, 256, 60).await.first_lane_slot, 0, "more lanes than slots share");
+    assert_eq!(beat(2, 2, 0).await.live, [worker(2)], "silent workers are gone");
+}
+
+pub(crate) async fn schema_and_partitions_stand_after_migrating_twice(fixture: &impl Fixture) {
+    let store = fixture.store();
+    assert_eq!(store.schema_state().await.unwrap(), SchemaState::Current);
+    let map = store.partition_map().await.unwrap();
+    assert_eq!((map.generation, map.count()), (1, 8));
+
+    let (first, second) = tokio::join!(store.migrate(16), store.migrate(32));
+
+    first.and(second).unwrap();
+    assert_eq!(store.partition_map().await.unwrap(), map, "the first map stays");
+}
+
+pub(crate) async fn tenants_clients_and_keys_read_back(fixture: &impl Fixture) {
+    let store = fixture.store();
+    let now = store.now().await.unwrap();
+    let tenant = TenantRecord {
+        id: TenantId(Uuid::from_u128(5)),
+        name: "Lender".to_owned(),
+        time_zone: "America/New_York".to_owned(),
+        base_currency: Currency::USD,
+        future_days: 3,
+        payment_limit: Some(Minor::new(1_000_000)),
+    };
+    assert!(store.create_tenant(tenant.clone()).await.unwrap());
+    assert!(!store.create_tenant(tenant.clone()).await.unwrap());
+    assert_eq!(store.tenant(tenant.id).await.unwrap(), Some(tenant.clone()));
+    assert_eq!(store.tenants().await.unwrap(), std::slice::from_ref(&tenant));
+    let client = ClientRecord {
+        client_id: "teller".to_owned(),
+        tenant: tenant.id,
+        secret_hash: "$argon2id$".to_owned(),
+        scopes: vec!["payments:write".to_owned()],
+        disabled_at: Some(now),
+    };
+    assert!(store.create_client(client.clone()).await.unwrap());
+    assert!(!store.create_client(client.clone()).await.unwrap());
+    assert_eq!(store.client("teller").await.unwrap(), Some(client));
+    assert_eq!(store.client("nobody").await.unwrap(), None);
+    let key = |kid: &str, created_at: Timestamp| SigningKeyRecord {
+        kid: kid.to_owned(),
+        private_key: vec![1, 2],
+        public_key: vec![4; 65],
+        created_at,
+    };
+    let later = Timestamp::from_micros(now.micros() + 1).unwrap();
+    let (first, second) =
+        tokio::join!(store.add_signing_key(key("a", now), true), store.add_signing_key(key("b", now), true));
+    first.and(second).unwrap();
+    assert_eq!(store.signing_keys().await.unwrap().len(), 1);
+    store.add_signing_key(key("c", later), false).await.unwrap();
+    assert_eq!(store.signing_keys().await.unwrap()[0], key("c", later));
+}

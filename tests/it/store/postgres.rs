@@ -1,0 +1,162 @@
+//! What only PostgreSQL has: concurrent transactions, arrays, and the statements it can prepare without running.
+
+use hpts::core::event::{EventKind, SourceMethod};
+use hpts::core::ledger::RejectionCode;
+use hpts::store::postgres::statements;
+use hpts::store::{PostWork, StoreError};
+use sqlx::{AssertSqlSafe, Connection, Executor, Row, SqlSafeStr};
+
+use super::prove;
+use crate::support::books::{Books, work};
+use crate::support::fold;
+use crate::support::postgres::PostgresDatabase;
+
+#[tokio::test]
+async fn every_statement_prepares() {
+    let database = PostgresDatabase::open().await;
+    let mut connection = database.connection().await;
+    for (name, sql) in statements() {
+        let prepared = connection.prepare(sql.into_sql_str()).await;
+        assert!(prepared.is_ok(), "{name}: {prepared:?}\n{sql}");
+    }
+}
+
+#[tokio::test]
+async fn every_migration_file_is_applied() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres");
+    let files = std::fs::read_dir(directory).unwrap().count();
+    let database = PostgresDatabase::open().await;
+    let mut connection = database.connection().await;
+    let row = connection.fetch_one("SELECT count(*) FROM _sqlx_migrations WHERE success").await.unwrap();
+    assert_eq!(usize::try_from(row.get::<i64, _>(0)).unwrap(), files);
+}
+
+/// A number is drawn, another event of the loan is accepted and posted, and only then the first one commits.
+#[tokio::test]
+async fn lower_seq_committed_by_a_slow_transaction_is_posted() {
+    let database = PostgresDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 500])]).await;
+    let template = books.book(vec![books.payment(1, 1)]).await[0];
+    let mut slow = database.connection().await;
+    let mut slow = slow.begin().await.unwrap();
+    let copy = format!(
+        "INSERT INTO events SELECT nextval('events_seq'), accepted_at, amount, group_seq, cause_seq, row_no, \
+         effective_date, leg, slot, '00000000-0000-7000-8000-00000000aaaa', tenant, loan_key, loan_id, borrower_id, \
+         '00000000-0000-0000-0000-00000000aaaa', publisher, batch_id, kind, currency, source_method, 'slow:key:1', \
+         fingerprint, actor, external_ref, metadata, details FROM events WHERE seq = {} RETURNING seq",
+        template.seq
+    );
+    let row = slow.fetch_one(AssertSqlSafe(copy)).await.unwrap();
+    let late = hpts::store::Wanted {
+        seq: hpts::core::ids::Seq(row.get(0)),
+        id: "00000000-0000-7000-8000-00000000aaaa".parse().map(hpts::core::ids::EventId).unwrap(),
+        loan_key: books.key(1),
+    };
+    let quick = books.book(vec![books.payment(1, 2)]).await[0];
+    assert!(quick.seq > late.seq);
+    assert_eq!(books.post(&[late]).await.unknown, [late.id], "not there yet");
+    slow.commit().await.unwrap();
+
+    assert_eq!(books.post(&[late]).await.posted.len(), 1);
+
+    assert_eq!(books.loan(1).await.unwrap().state.last_posted_seq, quick.seq);
+    prove(&books.store).await;
+}
+
+#[tokio::test]
+async fn skip_locked_leaves_the_others() {
+    let database = PostgresDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 500]), books.opening(2, [0, 0, 500])]).await;
+    let wanted = books.accept(vec![books.payment(1, 1), books.payment(2, 1), books.payment(3, 1)]).await;
+    let mut other = database.connection().await;
+    let mut other = other.begin().await.unwrap();
+    let lock = format!("SELECT FROM loans WHERE loan_id = '{}' FOR UPDATE", crate::support::books::loan_id(1));
+    other.execute(AssertSqlSafe(lock)).await.unwrap();
+
+    let waiting = books.try_post(&wanted, fold::plain()).await;
+    assert!(matches!(waiting, Err(StoreError::Retry(_))), "the lock timeout asks to try again: {waiting:?}");
+    let skipping = PostWork { skip_locked: true, ..work(&wanted) };
+    let batch = books.store.post_batch(skipping, fold::plain()).await.unwrap();
+
+    assert_eq!((batch.posted.len(), batch.left), (2, vec![wanted[0].id]));
+    other.rollback().await.unwrap();
+    assert_eq!(books.post(&wanted).await.posted.len(), 1);
+    prove(&books.store).await;
+}
+
+/// Inserts a posting with the given columns; the others are those of a posted payment.
+fn posting(accounts: &str, amounts: &str, outcome: &str, allocation: &str) -> String {
+    format!(
+        "INSERT INTO postings (event_seq, loan_key, loan_version, outcome, rejection_code, accounts, amounts, layer, \
+         alloc_fees, alloc_interest, alloc_principal, alloc_suspense, effective_date, booking_date, posted_at, \
+         chain_hash) VALUES (900, '00000000-0000-0000-0000-000000000001', 1, {outcome}, {accounts}, {amounts}, \
+         'SETTLED', {allocation}, '2026-01-01', '2026-01-01', now(), decode(repeat('00', 32), 'hex'))"
+    )
+}
+
+#[tokio::test]
+async fn unbalanced_lines_are_refused_by_the_database() {
+    let database = PostgresDatabase::open().await;
+    let (posted, rejected) = ("'posted', NULL", "'rejected', 'loan_closed'");
+    let (paid, none) = ("0, 0, 100, 0", "NULL, NULL, NULL, NULL");
+    let nine = "ARRAY[1,2,3,4,5,6,7,8,9]::smallint[]";
+    for (accounts, amounts, outcome, allocation) in [
+        ("'{1010,1100}'", "'{100,-99}'", posted, paid),
+        ("'{1010,1100}'", "NULL", posted, paid),
+        ("NULL", "'{100,-100}'", posted, paid),
+        ("'{1010,1100}'", "'{100,NULL}'", posted, paid),
+        ("'{1010,NULL}'", "'{100,-100}'", posted, paid),
+        ("'{1010,1100,1200}'", "'{100,-100,NULL}'", posted, paid),
+        ("'{1010,1100,1200}'", "'{100,-100,0}'", posted, paid),
+        ("'{1010}'", "'{100,-100}'", posted, paid),
+        ("'{}'", "'{}'", posted, paid),
+        ("'{1010,1100}'", "'{100,-100}'", rejected, none),
+        ("'{1010,1100}'", "'{9223372036854775807,9223372036854775807}'", posted, paid),
+        ("'{1010,1100}'", "'{-9223372036854775808,-9223372036854775808}'", posted, paid),
+        ("'{1010,1100}'", "'[9:10]={100,50}'", posted, paid),
+        ("'{{1010,1100},{1010,1100}}'", "'{{100,50},{100,50}}'", posted, paid),
+        (nine, "'{1,1,1,1,1,1,1,1,-9}'", posted, paid),
+        (nine, "'{9223372036854775807,9223372036854775807,1,1,1,1,1,1,1}'", posted, paid),
+        ("'{1010,1100}'", "'{100,-100}'", "'posted', 'loan_closed'", paid),
+        ("'{1010,1100}'", "'{100,-100}'", posted, "0, 0, 100, NULL"),
+        ("'{1010,1100}'", "'{100,-100}'", "'maybe', NULL", paid),
+    ] {
+        let refused = database.execute(&posting(accounts, amounts, outcome, allocation)).await;
+        assert!(refused.is_err(), "{accounts} {amounts} {outcome} {allocation}");
+    }
+    for (accounts, amounts, outcome, allocation) in [
+        ("'{1010,1100}'", "'{100,-100}'", posted, paid),
+        (nine, "'{1,1,1,1,1,1,1,1,-8}'", posted, paid),
+        ("'{1010,1100,1200}'", "'{9223372036854775807,1,-9223372036854775808}'", posted, paid),
+        ("'{}'", "'{}'", posted, none),
+        ("'{}'", "'{}'", rejected, none),
+    ] {
+        let insert = posting(accounts, amounts, outcome, allocation);
+        database.execute(&format!("BEGIN; {insert}; ROLLBACK")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn truncate_is_refused() {
+    let database = PostgresDatabase::open().await;
+    for table in ["events", "postings"] {
+        let done = database.execute(&format!("TRUNCATE {table} CASCADE")).await;
+        assert!(done.is_err_and(|refusal| refusal.contains("insert-only")), "{table}");
+    }
+}
+
+/// Every word of the domain is a word of the schema.
+#[tokio::test]
+async fn the_schema_knows_every_word_of_the_domain() {
+    let database = PostgresDatabase::open().await;
+    let mut connection = database.connection().await;
+    let sql = "SELECT string_agg(pg_get_constraintdef(oid), ' ') FROM pg_constraint WHERE contype = 'c'";
+    let checks: String = connection.fetch_one(sql).await.unwrap().get(0);
+    let kinds = EventKind::ALL.map(EventKind::as_str);
+    let words = kinds.into_iter().chain(SourceMethod::ALL.map(SourceMethod::as_str));
+    for word in words.chain(RejectionCode::ALL.map(RejectionCode::as_str)) {
+        assert!(checks.contains(&format!("'{word}'")), "{word}");
+    }
+}

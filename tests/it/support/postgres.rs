@@ -1,0 +1,77 @@
+//! A PostgreSQL database of a test's own, dropped with it, however the test ends.
+
+use std::sync::Arc;
+
+use hpts::store::Store;
+use hpts::store::postgres::PostgresStore;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use uuid::Uuid;
+
+/// Where the server is; the role must be able to make databases.
+const DEFAULT_URL: &str = "postgres://hpts:hpts@127.0.0.1:5432/hpts";
+
+#[expect(clippy::disallowed_methods, reason = "tests have no configuration to read it from")]
+fn server_url() -> String {
+    std::env::var("HPTS_TEST_DATABASE_URL").unwrap_or_else(|_| DEFAULT_URL.to_owned())
+}
+
+/// A migrated store on a fresh database.
+pub(crate) struct PostgresDatabase {
+    name: String,
+    url: String,
+    store: PostgresStore,
+}
+
+impl PostgresDatabase {
+    /// Makes the database and migrates it.
+    pub(crate) async fn open() -> Self {
+        let name = format!("hpts_test_{}", Uuid::new_v4().simple());
+        run(&server_url(), &format!("CREATE DATABASE {name}")).await.unwrap();
+        let (server, _) = server_url().rsplit_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        let url = format!("{server}/{name}");
+        let store = PostgresStore::connect(&url, 4).await.unwrap();
+        store.migrate(8).await.unwrap();
+        Self { name, url, store }
+    }
+
+    /// The store.
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        Arc::new(self.store.clone())
+    }
+
+    /// A connection beside the store's.
+    pub(crate) async fn connection(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.unwrap()
+    }
+
+    /// Runs statements as the owner of the database.
+    pub(crate) async fn execute(&self, sql: &str) -> Result<(), String> {
+        run(&self.url, sql).await
+    }
+
+    /// Runs statements with the guards of the journal switched off, as a thief with the owner's password would.
+    pub(crate) async fn tamper(&self, sql: &str) {
+        let guards = |switch: &str| {
+            format!("ALTER TABLE events {switch} TRIGGER ALL; ALTER TABLE postings {switch} TRIGGER ALL")
+        };
+        self.execute(&format!("{}; {sql}; {}", guards("DISABLE"), guards("ENABLE"))).await.unwrap();
+    }
+}
+
+async fn run(url: &str, sql: &str) -> Result<(), String> {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await;
+    done.map(|_| ()).map_err(|error| error.to_string())
+}
+
+impl Drop for PostgresDatabase {
+    fn drop(&mut self) {
+        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        // A test's runtime cannot be waited on from inside; a panicking test must clean up as well.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(run(&server_url(), &sql))
+        });
+        let _dropped = dropped.join();
+    }
+}
