@@ -8,11 +8,12 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
+use metrics::gauge;
 use serde_json::json;
 
 use crate::broker::Broker;
 use crate::runtime::lifecycle::Lifecycle;
-use crate::runtime::telemetry::{GIT_SHA, Metrics, VERSION};
+use crate::runtime::telemetry::{BROKER_BLOCKED, CONFIRMS_PENDING, GIT_SHA, Metrics, VERSION};
 use crate::store::Store;
 
 /// How long a dependency may take to answer before it counts as away.
@@ -66,6 +67,9 @@ pub fn router(monitored: Monitored) -> Router {
 }
 
 async fn metrics(State(monitored): State<Monitored>) -> Response {
+    let health = monitored.broker.health();
+    gauge!(BROKER_BLOCKED).set(if health.blocked { 1.0 } else { 0.0 });
+    gauge!(CONFIRMS_PENDING).set(f64::from(u32::try_from(health.confirms_pending).unwrap_or(u32::MAX)));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], monitored.metrics.render()).into_response()
 }
 

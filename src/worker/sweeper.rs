@@ -18,8 +18,8 @@ use crate::core::ids::{Seq, WorkerId};
 use crate::core::slot::PartitionMap;
 use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::telemetry::{
-    BROKER_BLOCKED, CONFIRMS_PENDING, HELD_EVENTS, OLDEST_UNPOSTED_AGE, PARKED_EVENTS, PARTITION_READY,
-    SECONDS_TO_DRAIN, SWEEPER_REPUBLISHED, UNPOSTED_EVENTS, chain,
+    HELD_EVENTS, OLDEST_UNPOSTED_AGE, PARKED_EVENTS, PARTITION_READY, SECONDS_TO_DRAIN, SWEEPER_REPUBLISHED,
+    UNPOSTED_EVENTS, chain,
 };
 use crate::store::{Store, SweepCandidate, SweepPlan};
 use crate::worker::WorkerParts;
@@ -86,7 +86,6 @@ impl Sweeper {
         let stopping = lifecycle.token();
         let mut due = Due::default();
         while stopping.run_until_cancelled(tokio::time::sleep(QUICK_EVERY)).await.is_some() {
-            self.gauge_broker();
             let above = if is_due(&mut due.full, FULL_EVERY) {
                 Some(Seq(0))
             } else if is_due(&mut due.slow, SLOW_EVERY) {
@@ -98,7 +97,12 @@ impl Sweeper {
                 Ok(true) if is_due(&mut due.gauges, GAUGES_EVERY) => self.gauge_store().await,
                 Ok(true) => {}
                 // Somebody else sweeps; should the lease come to us, we begin from the beginning.
-                Ok(false) => (due, self.finished_to) = (Due::default(), None),
+                Ok(false) => {
+                    if self.finished_to.take().is_some() {
+                        withdraw_gauges();
+                    }
+                    due = Due::default();
+                }
                 Err(error) => tracing::warn!(error = chain(&error), "a round of the sweep failed"),
             }
         }
@@ -185,12 +189,6 @@ impl Sweeper {
         tracing::warn!(events = lost.len(), refused, "events were accepted but not posted; their hints are sent again");
     }
 
-    fn gauge_broker(&self) {
-        let health = self.broker.health();
-        metrics::gauge!(BROKER_BLOCKED).set(if health.blocked { 1.0 } else { 0.0 });
-        metrics::gauge!(CONFIRMS_PENDING).set(gauge(i64::try_from(health.confirms_pending).unwrap_or(i64::MAX)));
-    }
-
     #[expect(clippy::float_arithmetic, reason = "a rate for people; no money")]
     async fn gauge_store(&mut self) {
         let counts = match self.store.counts().await {
@@ -221,6 +219,13 @@ impl Sweeper {
             let label = partition.0.to_string();
             metrics::gauge!(PARTITION_READY, "partition" => label).set(gauge(i64::try_from(ready).unwrap_or(i64::MAX)));
         }
+    }
+}
+
+/// The backlog is told by whoever sweeps; an old number must not outlive the lease.
+fn withdraw_gauges() {
+    for name in [UNPOSTED_EVENTS, OLDEST_UNPOSTED_AGE, PARKED_EVENTS, HELD_EVENTS, SECONDS_TO_DRAIN] {
+        metrics::gauge!(name).set(0.0);
     }
 }
 
