@@ -218,7 +218,8 @@ impl Lane {
     /// Events on another partition's queue are posted all the same; the locks make that right.
     fn count_strays(&self, delivered: &Delivered, envelope: &Envelope) {
         let partition = delivered.source.queue.partition;
-        let strays = envelope.events.iter().filter(|event| self.map.partition(event.loan_key.slot()) != partition);
+        let is_home = |slot| self.map.homes(slot).any(|home| home == partition);
+        let strays = envelope.events.iter().filter(|event| !is_home(event.loan_key.slot()));
         let count = u64::try_from(strays.count()).unwrap_or(u64::MAX);
         if count > 0 {
             metrics::counter!(BAD_MESSAGES, "reason" => "wrong_partition").increment(count);

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::broker::{Broker, Outgoing, QueueClass, QueueId};
 use crate::core::event::{ENVELOPE_EVENTS_MAX, Envelope, EventRef};
 use crate::core::ids::{Seq, WorkerId};
-use crate::core::slot::PartitionMap;
+use crate::core::slot::{Partition, PartitionMap};
 use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::telemetry::{
     HELD_EVENTS, OLDEST_UNPOSTED_AGE, PARKED_EVENTS, PARTITION_READY, SECONDS_TO_DRAIN, SWEEPER_REPUBLISHED,
@@ -156,14 +156,22 @@ impl Sweeper {
         }
     }
 
+    /// Whether no queue that may carry the event's hint has a message ready.
     async fn is_empty(&self, known: &mut HashMap<QueueId, bool>, candidate: &SweepCandidate) -> bool {
-        let queue = self.queue_of(candidate);
-        if let Some(empty) = known.get(&queue) {
-            return *empty;
+        let class = self.queue_of(candidate).class;
+        let homes: Vec<Partition> = self.map.homes(candidate.slot).collect();
+        for partition in homes {
+            let queue = QueueId { partition, class };
+            let empty = match known.get(&queue) {
+                Some(empty) => *empty,
+                None => self.broker.depth(self.map.generation, queue).await.is_ok_and(|depth| depth == 0),
+            };
+            known.insert(queue, empty);
+            if !empty {
+                return false;
+            }
         }
-        let empty = self.broker.depth(self.map.generation, queue).await.is_ok_and(|depth| depth == 0);
-        known.insert(queue, empty);
-        empty
+        true
     }
 
     fn queue_of(&self, candidate: &SweepCandidate) -> QueueId {

@@ -1,6 +1,7 @@
 //! Owns the hints of accepted events on their way to the broker.
 //!
-//! One message per queue and commit, at most [`ENVELOPE_EVENTS_MAX`] events each. Publishing never delays a commit or
+//! One message per queue and commit, at most [`ENVELOPE_EVENTS_MAX`] events each; the singles of a small commit share
+//! one queue (see [`PartitionMap::width_for`]). Publishing never delays a commit or
 //! an answer: a hint that the broker did not confirm is tried again from a bounded list, and what does not fit there
 //! is left to the sweeper, which the heartbeat tells (`unconfirmed_from`). A lost hint costs time, never a payment.
 
@@ -172,9 +173,13 @@ impl Press {
     /// Publishes hints, one message per queue, and keeps those that were not confirmed.
     async fn print(self, hints: Vec<Hint>) {
         let mut by_queue: BTreeMap<QueueId, Vec<Hint>> = BTreeMap::new();
+        let width = self.map.width_for(hints.len());
         for hint in hints {
-            let queue = QueueId { partition: self.map.partition(hint.slot), class: hint.class };
-            by_queue.entry(queue).or_default().push(hint);
+            let partition = match hint.class {
+                QueueClass::Single => self.map.gathered(hint.slot, width),
+                QueueClass::Bulk => self.map.partition(hint.slot),
+            };
+            by_queue.entry(QueueId { partition, class: hint.class }).or_default().push(hint);
         }
         let mut groups = Vec::new();
         let mut messages = Vec::new();

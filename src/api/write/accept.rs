@@ -67,6 +67,22 @@ pub(crate) async fn accept_and_answer(
     }
 }
 
+/// What a rule of acceptance refuses now may have been accepted before the rule was changed: a repeat gets its first
+/// answer, anything else the refusal.
+pub(crate) async fn replay_or_refuse(
+    state: &ApiState,
+    request: &WriteRequest,
+    command: Command,
+    refusal: ApiError,
+) -> Result<Response, ApiError> {
+    let Some(record) = state.store().event_of_key(request.caller.tenant, request.key.as_str()).await? else {
+        return Err(refusal);
+    };
+    let fingerprint = Fingerprint::of(&command);
+    let known = KnownEvent { event: record.event, stage: record.stage, posting: record.posting };
+    known_answer(state, &known, &(command, fingerprint))
+}
+
 /// Waits for the result; a process that stops lets its waiters go.
 async fn result_in_time(state: &ApiState, seat: Option<Seat>, wait: Duration) -> Option<Finished> {
     let mut seat = seat?;

@@ -9,7 +9,7 @@ use crate::api::error::ApiError;
 use crate::api::json::Fields;
 use crate::api::openapi::{AcceptedView, PaymentAnswer, ProblemDocument};
 use crate::api::state::ApiState;
-use crate::api::write::accept::accept_and_answer;
+use crate::api::write::accept::{accept_and_answer, replay_or_refuse};
 use crate::api::write::request::{AcceptanceRules, WriteRequest};
 use crate::core::event::{Command, Payment, SourceMethod};
 use crate::core::ids::{BorrowerId, LoanId};
@@ -63,7 +63,7 @@ pub(crate) async fn post_payment(State(state): State<ApiState>, request: Request
     if let (Some(limit), Some(amount)) = (request.rules.payment_limit, command.amount())
         && amount > limit
     {
-        return Err(ApiError::LimitExceeded { limit });
+        return replay_or_refuse(&state, &request, command, ApiError::LimitExceeded { limit }).await;
     }
     accept_and_answer(&state, request, command).await
 }
