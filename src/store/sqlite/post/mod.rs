@@ -5,7 +5,9 @@
 //! | sort | the wanted events, with what is known of them |
 //! | loans | the loans; openings of those that are missing, where an event opens them |
 //! | read | unposted events, one statement a round (one or two rounds); timelines where an event is backdated |
-//! | write | postings, loans, account totals (two), a `changes` row per tenant; more only where they are needed |
+//! | write | the account totals as they are; then postings, loans, `changes` and totals in one crossing |
+//!
+//! More only where it is needed: system events, totals of uploads, failures that healed.
 
 mod loans;
 mod read;
@@ -28,8 +30,8 @@ use crate::store::{Fold, PhaseTimes, PostWork, PostedBatch, StoreError};
 pub(super) use loans::{DELETE_UNOPENED, INSERT_OPENING, LOANS_TO_POST, OPENING_EVENTS};
 pub(super) use read::{EVENTS_OF_SEQS, MOVEMENTS_AFTER, UNPOSTED_EVENTS, movements_after};
 pub(super) use sort::{HELD_LOANS, SORT_WANTED};
-pub(super) use totals::{ACCOUNT_TOTALS_OF_KEYS, BATCH_TOTALS_OF_KEYS, SET_ACCOUNT_TOTALS, SET_BATCH_TOTALS};
-pub(super) use write::{APPEND_SYSTEM_EVENTS, INSERT_CHANGES, INSERT_POSTINGS, UNPARK_POSTED, UPDATE_LOANS};
+pub(super) use totals::{ACCOUNT_TOTALS_OF_KEYS, BATCH_TOTALS_OF_KEYS, SET_BATCH_TOTALS};
+pub(super) use write::{APPEND_SYSTEM_EVENTS, UNPARK_POSTED, WRITE_BATCH};
 
 use loans::LockedLoan;
 use sort::Sorted;

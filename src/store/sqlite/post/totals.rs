@@ -23,21 +23,13 @@ pub(in crate::store::sqlite) const ACCOUNT_TOTALS_OF_KEYS: &str = "
         AND t.layer = wanted.value ->> 'layer' AND t.booking_date = wanted.value ->> 'booking_date'
         AND t.lane_slot = ?2";
 
-/// The sums come whole: 128 bits are added up in Rust, by the one writer.
-pub(in crate::store::sqlite) const SET_ACCOUNT_TOTALS: &str = "
-    INSERT INTO account_totals (tenant, account, currency, layer, booking_date, lane_slot, debits, credits)
-    SELECT unhex(value ->> 'tenant'), value ->> 'account', value ->> 'currency', value ->> 'layer',
-        value ->> 'booking_date', ?2, value ->> 'debits', value ->> 'credits'
-    FROM jsonb_each(?1) WHERE true
-    ON CONFLICT (tenant, account, currency, layer, booking_date, lane_slot)
-    DO UPDATE SET debits = excluded.debits, credits = excluded.credits";
-
 pub(in crate::store::sqlite) const BATCH_TOTALS_OF_KEYS: &str = "
     SELECT t.batch_id, t.outcome, t.count, t.amount
     FROM jsonb_each(?1) AS wanted
     JOIN batch_totals AS t ON t.batch_id = unhex(wanted.value ->> 'batch_id')
         AND t.outcome = wanted.value ->> 'outcome' AND t.lane_slot = ?2";
 
+/// The sums come whole: 128 bits are added up in Rust, by the one writer.
 pub(in crate::store::sqlite) const SET_BATCH_TOTALS: &str = "
     INSERT INTO batch_totals (batch_id, outcome, lane_slot, count, amount)
     SELECT unhex(value ->> 'batch_id'), value ->> 'outcome', ?2, value ->> 'count', value ->> 'amount'
@@ -78,25 +70,38 @@ impl Totals {
         Ok(())
     }
 
-    pub(super) async fn write(mut self, db: &mut SqliteConnection, lane_slot: i16) -> Result<(), StoreError> {
+    /// The rows of `account_totals` as they will be.
+    pub(super) async fn account_totals(
+        &mut self,
+        db: &mut SqliteConnection,
+        lane_slot: i16,
+    ) -> Result<String, StoreError> {
         if !self.accounts.is_empty() {
             let keys = json(&self.account_rows())?;
             let query = sqlx::query(ACCOUNT_TOTALS_OF_KEYS).bind(keys).bind(lane_slot);
-            for row in query.fetch_all(&mut *db).await.map_err(store_error)? {
+            for row in query.fetch_all(db).await.map_err(store_error)? {
                 self.raise_account(&row)?;
             }
-            let set = sqlx::query(SET_ACCOUNT_TOTALS).bind(json(&self.account_rows())?).bind(lane_slot);
-            set.execute(&mut *db).await.map_err(store_error)?;
         }
-        if !self.batches.is_empty() {
-            let keys = json(&self.batch_rows())?;
-            let query = sqlx::query(BATCH_TOTALS_OF_KEYS).bind(keys).bind(lane_slot);
-            for row in query.fetch_all(&mut *db).await.map_err(store_error)? {
-                self.raise_batch(&row)?;
-            }
-            let set = sqlx::query(SET_BATCH_TOTALS).bind(json(&self.batch_rows())?).bind(lane_slot);
-            set.execute(db).await.map_err(store_error)?;
+        json(&self.account_rows())
+    }
+
+    /// Raises `batch_totals`, where rows of uploads are among the events.
+    pub(super) async fn write_batch_totals(
+        mut self,
+        db: &mut SqliteConnection,
+        lane_slot: i16,
+    ) -> Result<(), StoreError> {
+        if self.batches.is_empty() {
+            return Ok(());
         }
+        let keys = json(&self.batch_rows())?;
+        let query = sqlx::query(BATCH_TOTALS_OF_KEYS).bind(keys).bind(lane_slot);
+        for row in query.fetch_all(&mut *db).await.map_err(store_error)? {
+            self.raise_batch(&row)?;
+        }
+        let set = sqlx::query(SET_BATCH_TOTALS).bind(json(&self.batch_rows())?).bind(lane_slot);
+        set.execute(db).await.map_err(store_error)?;
         Ok(())
     }
 

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use sqlx::SqliteConnection;
+use futures::TryStreamExt as _;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Executor, Sqlite, SqliteConnection};
 
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{EventId, LoanKey, Seq, TenantId};
@@ -17,23 +20,21 @@ use crate::store::sqlite::post::totals::Totals;
 use crate::store::sqlite::post::{event_of, greatest_seqs};
 use crate::store::sqlite::rows::{broken, get, id};
 
-/// The key of `postings` is the inbox: an event is posted once. `OR ROLLBACK` as at the intake.
-pub(in crate::store::sqlite) const INSERT_POSTINGS: &str = "
-    INSERT OR ROLLBACK INTO postings (event_seq, loan_key, loan_version, outcome, rejection_code, accounts, amounts, layer,
-        alloc_fees, alloc_interest, alloc_principal, alloc_suspense, undoes_seq, restates_seq,
-        effective_date, booking_date, posted_at, chain_hash)
+/// What every batch writes, in one crossing to SQLite's thread. Parameters without numbers, because sqlx hands them out
+/// over the statements in turn. `OR ROLLBACK` as at the intake.
+pub(in crate::store::sqlite) const WRITE_BATCH: &str = "
+    -- The key of postings is the inbox: an event is posted once.
+    INSERT OR ROLLBACK INTO postings (event_seq, loan_key, loan_version, outcome, rejection_code, accounts, amounts,
+        layer, alloc_fees, alloc_interest, alloc_principal, alloc_suspense, undoes_seq, restates_seq, effective_date,
+        booking_date, posted_at, chain_hash)
     SELECT value ->> 'event_seq', unhex(value ->> 'loan_key'), value ->> 'loan_version', value ->> 'outcome',
         value ->> 'rejection_code', value ->> 'accounts', value ->> 'amounts', value ->> 'layer',
-        value ->> 'alloc_fees', value ->> 'alloc_interest', value ->> 'alloc_principal',
-        value ->> 'alloc_suspense', value ->> 'undoes_seq', value ->> 'restates_seq',
-        value ->> 'effective_date', value ->> 'booking_date', value ->> 'posted_at', unhex(value ->> 'chain_hash')
-    FROM jsonb_each(?1) WHERE true
-    ON CONFLICT (event_seq) DO NOTHING";
+        value ->> 'alloc_fees', value ->> 'alloc_interest', value ->> 'alloc_principal', value ->> 'alloc_suspense',
+        value ->> 'undoes_seq', value ->> 'restates_seq', value ->> 'effective_date', value ->> 'booking_date',
+        value ->> 'posted_at', unhex(value ->> 'chain_hash')
+    FROM jsonb_each(?) WHERE true
+    ON CONFLICT (event_seq) DO NOTHING;
 
-/// Consequences: events of our own, born finished.
-pub(in crate::store::sqlite) const APPEND_SYSTEM_EVENTS: &str = concat!(insert_events!(), " RETURNING seq, id");
-
-pub(in crate::store::sqlite) const UPDATE_LOANS: &str = "
     UPDATE OR ROLLBACK loans SET program_id = unhex(change.value ->> 'program_id'), status = change.value ->> 'status',
         fees = change.value ->> 'fees', interest = change.value ->> 'interest',
         principal = change.value ->> 'principal', suspense = change.value ->> 'suspense',
@@ -41,12 +42,22 @@ pub(in crate::store::sqlite) const UPDATE_LOANS: &str = "
         last_posted_seq = change.value ->> 'last_posted_seq',
         greatest_effective_date = change.value ->> 'greatest_effective_date',
         last_posted_at = change.value ->> 'last_posted_at', chain_head = unhex(change.value ->> 'chain_head')
-    FROM jsonb_each(?1) AS change
-    WHERE loans.loan_key = unhex(change.value ->> 'loan_key')";
+    FROM jsonb_each(?) AS change
+    WHERE loans.loan_key = unhex(change.value ->> 'loan_key');
 
-pub(in crate::store::sqlite) const INSERT_CHANGES: &str = "
-    INSERT INTO changes (tenant, epoch, seqs)
-    SELECT unhex(value ->> 'tenant'), (SELECT number FROM epoch), value ->> 'seqs' FROM jsonb_each(?1)";
+    INSERT OR ROLLBACK INTO changes (tenant, epoch, seqs)
+    SELECT unhex(value ->> 'tenant'), (SELECT number FROM epoch), value ->> 'seqs' FROM jsonb_each(?);
+
+    -- The sums come whole: 128 bits are added up in Rust, by the one writer.
+    INSERT OR ROLLBACK INTO account_totals (tenant, account, currency, layer, booking_date, lane_slot, debits, credits)
+    SELECT unhex(value ->> 'tenant'), value ->> 'account', value ->> 'currency', value ->> 'layer',
+        value ->> 'booking_date', ?, value ->> 'debits', value ->> 'credits'
+    FROM jsonb_each(?) WHERE true
+    ON CONFLICT (tenant, account, currency, layer, booking_date, lane_slot)
+    DO UPDATE SET debits = excluded.debits, credits = excluded.credits";
+
+/// Consequences: events of our own, born finished.
+pub(in crate::store::sqlite) const APPEND_SYSTEM_EVENTS: &str = concat!(insert_events!(), " RETURNING seq, id");
 
 /// A failed event that was posted after all.
 pub(in crate::store::sqlite) const UNPARK_POSTED: &str =
@@ -78,16 +89,17 @@ pub(super) async fn write(
         totals.add(&done.event, &done.posting)?;
         changes.entry(done.event.tenant).or_default().push(seq);
     }
-    if !rows.is_empty() {
-        expect_rows(db, INSERT_POSTINGS, json(&rows)?, rows.len()).await?;
-    }
-    update_loans(db, output, loans).await?;
-    totals.write(db, lane_slot).await?;
     let changes: Vec<ChangeRow> =
         changes.iter().map(|(tenant, seqs)| ChangeRow::new(*tenant, seqs)).collect::<Result<_, _>>()?;
-    if !changes.is_empty() {
-        expect_rows(db, INSERT_CHANGES, json(&changes)?, changes.len()).await?;
+    if !rows.is_empty() {
+        let loans = loan_changes(output, loans);
+        let account_totals = totals.account_totals(db, lane_slot).await?;
+        let script = sqlx::query(WRITE_BATCH).bind(json(&rows)?).bind(json(&loans)?).bind(json(&changes)?);
+        let script = script.bind(lane_slot).bind(account_totals);
+        expect_rows(db, script, &[rows.len(), loans.len(), changes.len()]).await?;
     }
+    totals.write_batch_totals(db, lane_slot).await?;
+    delete_unopened(db, output, loans).await?;
     Ok(posted)
 }
 
@@ -120,13 +132,9 @@ async fn append_system_events(
     rows.iter().map(|row| Ok((EventId(id(row, "id")?), Seq(get(row, "seq")?)))).collect()
 }
 
-async fn update_loans(
-    db: &mut SqliteConnection,
-    output: &FoldOutput,
-    loans: &BTreeMap<LoanKey, LockedLoan>,
-) -> Result<(), StoreError> {
+fn loan_changes(output: &FoldOutput, loans: &BTreeMap<LoanKey, LockedLoan>) -> Vec<LoanChange> {
     let greatest = greatest_seqs(output);
-    let changes: Vec<LoanChange> = output
+    output
         .states
         .iter()
         .map(|state| {
@@ -135,10 +143,15 @@ async fn update_loans(
             let now = greatest.get(&state.key).copied().unwrap_or_default();
             LoanChange::new(state, before.max(now))
         })
-        .collect();
-    if !changes.is_empty() {
-        expect_rows(db, UPDATE_LOANS, json(&changes)?, changes.len()).await?;
-    }
+        .collect()
+}
+
+/// Loans that this transaction inserted and nothing opened.
+async fn delete_unopened(
+    db: &mut SqliteConnection,
+    output: &FoldOutput,
+    loans: &BTreeMap<LoanKey, LockedLoan>,
+) -> Result<(), StoreError> {
     let opened: HashSet<LoanKey> = output.states.iter().map(|state| state.key).collect();
     let unopened: Vec<LoanKey> = loans
         .iter()
@@ -151,15 +164,20 @@ async fn update_loans(
     Ok(())
 }
 
+/// Runs the script; its first statements must write as many rows as they were given.
 async fn expect_rows(
     db: &mut SqliteConnection,
-    statement: &'static str,
-    rows: String,
-    expected: usize,
+    script: Query<'_, Sqlite, SqliteArguments>,
+    expected: &[usize],
 ) -> Result<(), StoreError> {
-    let written = sqlx::query(statement).bind(rows).execute(db).await.map_err(store_error)?.rows_affected();
-    if u64::try_from(expected).is_ok_and(|expected| expected == written) {
-        return Ok(());
+    let mut done = Executor::fetch_many(db, script);
+    let mut expected = expected.iter();
+    while let Some(step) = done.try_next().await.map_err(store_error)? {
+        let (Some(result), Some(expected)) = (step.left(), expected.next()) else { continue };
+        let written = result.rows_affected();
+        if u64::try_from(*expected).is_ok_and(|expected| expected != written) {
+            return Err(StoreError::Retry(format!("{written} rows written, {expected} expected").into()));
+        }
     }
-    Err(StoreError::Retry(format!("{written} rows written, {expected} expected").into()))
+    Ok(())
 }
