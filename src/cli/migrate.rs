@@ -18,7 +18,10 @@ pub(super) async fn migrate(config: &Config, check: bool) -> Result<(), CliError
         let state = store.schema_state().await?;
         store.close().await;
         return match state {
-            SchemaState::Current | SchemaState::Ahead => Ok(println!("the schema is current")),
+            SchemaState::Current | SchemaState::Ahead => {
+                println!("the schema is current");
+                Ok(())
+            }
             SchemaState::Behind | SchemaState::Foreign => Err(StoreError::WrongSchema.into()),
         };
     }

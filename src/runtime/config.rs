@@ -251,7 +251,7 @@ impl Config {
             ("HPTS_DATABASE_URL", url(&self.database_url)),
             ("HPTS_MIGRATE_DATABASE_URL", url(&self.migrate_database_url)),
             ("HPTS_AMQP_URL", url(&self.amqp_url)),
-            ("HPTS_AMQP_DECLARE", word(self.amqp_declare)),
+            ("HPTS_AMQP_DECLARE", word(&self.amqp_declare)),
             ("HPTS_QUEUE_PREFIX", self.queue_prefix.clone()),
             ("HPTS_PARTITIONS", self.partitions.to_string()),
             ("HPTS_LANES", self.lanes.to_string()),
@@ -268,7 +268,7 @@ impl Config {
             ("HPTS_RATE_LIMIT", self.rate_limit.map(|limit| limit.to_string()).unwrap_or_default()),
             ("HPTS_KEY_FILE", path(&self.key_file)),
             ("HPTS_LOG", self.log.clone()),
-            ("HPTS_LOG_FORMAT", word(self.log_format)),
+            ("HPTS_LOG_FORMAT", word(&self.log_format)),
         ])
     }
 }
@@ -277,7 +277,7 @@ fn contradiction(text: &str) -> ConfigError {
     ConfigError::Contradiction(text.to_owned())
 }
 
-fn word(value: impl ValueEnum) -> String {
+fn word(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 

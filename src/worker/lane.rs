@@ -154,7 +154,7 @@ impl Lane {
                 let feed = self.feeds.get(&delivered.source.queue).map(|(number, _)| *number);
                 // A message of a feed that was closed meanwhile has gone back to its queue.
                 if feed == Some(delivered.source.feed) {
-                    self.take(delivered);
+                    self.take(&delivered);
                 }
             }
         }
@@ -183,7 +183,7 @@ impl Lane {
         }
     }
 
-    fn take(&mut self, delivered: Delivered) {
+    fn take(&mut self, delivered: &Delivered) {
         if delivered.redelivered {
             metrics::counter!(REDELIVERIES).increment(1);
         }
@@ -192,13 +192,13 @@ impl Lane {
                 if envelope.events.is_empty() {
                     tracing::warn!(queue = ?delivered.source.queue, "a message names no event");
                 }
-                self.count_strays(&delivered, envelope);
+                self.count_strays(delivered, envelope);
                 let wanted = envelope.events.iter().map(|event| Wanted {
                     seq: event.seq,
                     id: event.id,
                     loan_key: event.loan_key,
                 });
-                self.hand.take(&delivered, wanted);
+                self.hand.take(delivered, wanted);
             }
             Err(error) => {
                 metrics::counter!(BAD_MESSAGES, "reason" => error.reason()).increment(1);

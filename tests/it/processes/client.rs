@@ -69,7 +69,7 @@ impl Client {
 
     /// Posts until the answer is final: retries lost connections, 409 and 503 with the same key.
     pub(crate) async fn post_until_final(&self, path: &str, key: &str, body: &Value) -> (u16, Value) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         for turn in 0.. {
             match self.post(turn, path, key, body, None).await {
                 Some((status, answer)) if ![202, 409, 503].contains(&status) => return (status, answer),

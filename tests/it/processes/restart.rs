@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use hpts::runtime::lifecycle::Lifecycle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -54,7 +55,7 @@ async fn killed_workers_lose_and_double_nothing() {
     let client = Arc::new(Client::demo(&[api.port]).await);
     let loans = Arc::new(client.open_loans(20).await);
     let before = owed(&client, &loans).await;
-    let paying = tokio::spawn(load(Arc::clone(&client), Arc::clone(&loans), "worker-kill".to_owned()));
+    let paying = Lifecycle::new().spawn(load(Arc::clone(&client), Arc::clone(&loans), "worker-kill".to_owned()));
     for pause_ms in [150, 400, 900] {
         tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         worker.kill();
@@ -77,7 +78,7 @@ async fn killed_apis_lose_and_double_nothing() {
     let mut paid = 0;
     let client = Arc::new(Client::demo(&[second.port, first.port]).await);
     let before = owed(&client, &loans).await;
-    let paying = tokio::spawn(load(Arc::clone(&client), Arc::clone(&loans), "api-kill".to_owned()));
+    let paying = Lifecycle::new().spawn(load(Arc::clone(&client), Arc::clone(&loans), "api-kill".to_owned()));
     while !paying.is_finished() || kills < 3 {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let port = first.port.to_string();
