@@ -31,6 +31,9 @@ struct Pending {
 struct Held {
     tag: u64,
     open: usize,
+    /// Told to the broker by a rejection: an acknowledgement must not name it again, for the broker ends the channel
+    /// over a tag that it does not know.
+    is_rejected: bool,
 }
 
 /// The events of one batch, as [`Hand::next_batch`] picks them.
@@ -68,7 +71,7 @@ impl Hand {
             open = open.saturating_add(1);
             self.await_event(delivered, wanted);
         }
-        self.deliveries.entry(source).or_default().push_back(Held { tag, open });
+        self.deliveries.entry(source).or_default().push_back(Held { tag, open, is_rejected: false });
         self.touched.insert(source);
     }
 
@@ -95,11 +98,14 @@ impl Hand {
 
     /// Holds a delivery that names nothing we can post, until [`Hand::rejected`].
     pub(super) fn take_unreadable(&mut self, source: Source, tag: u64) {
-        self.deliveries.entry(source).or_default().push_back(Held { tag, open: 1 });
+        self.deliveries.entry(source).or_default().push_back(Held { tag, open: 1, is_rejected: false });
     }
 
     /// Forgets a delivery that was rejected.
     pub(super) fn rejected(&mut self, source: Source, tag: u64) {
+        if let Some(delivery) = self.held(source, tag) {
+            delivery.is_rejected = true;
+        }
         self.settle_one(source, tag);
     }
 
@@ -189,22 +195,28 @@ impl Hand {
     }
 
     fn settle_one(&mut self, source: Source, tag: u64) {
-        let Some(held) = self.deliveries.get_mut(&source) else { return };
-        let place = held.partition_point(|delivery| delivery.tag < tag);
-        if let Some(delivery) = held.get_mut(place).filter(|delivery| delivery.tag == tag) {
+        if let Some(delivery) = self.held(source, tag) {
             delivery.open = delivery.open.saturating_sub(1);
             self.touched.insert(source);
         }
     }
 
-    /// Per queue, the last delivery before the first that still waits: what can be acknowledged now.
+    fn held(&mut self, source: Source, tag: u64) -> Option<&mut Held> {
+        let held = self.deliveries.get_mut(&source)?;
+        let place = held.partition_point(|delivery| delivery.tag < tag);
+        held.get_mut(place).filter(|delivery| delivery.tag == tag)
+    }
+
+    /// Per queue, the last delivery before the first that still waits: what can be acknowledged now. Rejected ones are
+    /// passed over.
     pub(super) fn settled(&mut self) -> Vec<(Source, u64)> {
         let mut settled = Vec::new();
         for source in std::mem::take(&mut self.touched) {
             let Some(held) = self.deliveries.get_mut(&source) else { continue };
             let mut through = None;
             while held.front().is_some_and(|delivery| delivery.open == 0) {
-                through = held.pop_front().map(|delivery| delivery.tag);
+                let done = held.pop_front().filter(|delivery| !delivery.is_rejected);
+                through = done.map(|delivery| delivery.tag).or(through);
             }
             settled.extend(through.map(|tag| (source, tag)));
         }
@@ -255,6 +267,20 @@ mod tests {
         assert_eq!(hand.settled(), vec![], "the first delivery still waits for an event");
         hand.settle(wanted(2).id);
         assert_eq!(hand.settled(), vec![(source(QueueClass::Single), 2)]);
+    }
+
+    #[test]
+    fn a_rejected_delivery_is_never_acknowledged() {
+        let mut hand = Hand::default();
+        let queue = source(QueueClass::Single);
+        hand.take_unreadable(queue, 1);
+        take(&mut hand, QueueClass::Single, 2, &[1]);
+        hand.rejected(queue, 1);
+        assert_eq!(hand.settled(), vec![], "the broker has forgotten a rejected tag");
+        hand.take_unreadable(queue, 3);
+        hand.rejected(queue, 3);
+        hand.settle(wanted(1).id);
+        assert_eq!(hand.settled(), vec![(queue, 2)]);
     }
 
     #[test]

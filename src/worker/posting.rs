@@ -15,7 +15,7 @@ use crate::core::event::AcceptedEvent;
 use crate::core::ids::{EventId, LoanKey, PublisherId, Seq};
 use crate::core::ledger::Posting;
 use crate::runtime::lifecycle::Lifecycle;
-use crate::runtime::telemetry::chain;
+use crate::runtime::telemetry::{BAD_MESSAGES, chain};
 use crate::store::{ParkRequest, PhaseTimes, PostWork, PostedBatch, Store, StoreError, Wanted};
 use crate::worker::fold::{Seen, guarded};
 use crate::worker::hand::Picked;
@@ -36,7 +36,7 @@ pub(super) struct Done {
     pub(super) posted: Vec<(AcceptedEvent, Posting)>,
     /// Posted before.
     pub(super) already: Vec<(EventId, PublisherId)>,
-    /// Unknown, held or parked: nothing more to do for their messages.
+    /// Unknown, misnamed, held or parked: nothing more to do for their messages.
     pub(super) dismissed: Vec<EventId>,
     /// Still to be posted.
     pub(super) left: Vec<EventId>,
@@ -108,9 +108,11 @@ impl Poster {
 
     async fn settle(&self, batch: PostedBatch, done: &mut Done) {
         for id in &batch.unknown {
+            metrics::counter!(BAD_MESSAGES, "reason" => "unknown_event").increment(1);
             tracing::warn!(payment_event.id = %id, "a message names an event that does not exist");
         }
         for id in &batch.misnamed {
+            metrics::counter!(BAD_MESSAGES, "reason" => "misnamed").increment(1);
             tracing::error!(payment_event.id = %id, "a message disagrees with its event's row; the row stands");
         }
         for failure in &batch.failures {
@@ -119,6 +121,8 @@ impl Poster {
         done.posted.extend(batch.posted);
         done.already.extend(batch.already);
         done.dismissed.extend(batch.unknown);
+        // The message is settled, the event goes by its row: by the hint that names it rightly, or by the sweeper's.
+        done.dismissed.extend(batch.misnamed);
         done.dismissed.extend(batch.held);
         done.left.extend(batch.left);
         done.times = batch.times;

@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a test that is wrong fails")]
 
 mod api;
+mod bad_inputs;
 mod broker;
 mod oracles;
 mod processes;

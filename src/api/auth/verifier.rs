@@ -90,14 +90,12 @@ impl Authenticator {
         let kid = kid_of(token)?;
         let keys = self.keys.with_kid(&kid, store, now).await?;
         let caller = verify(token, &kid, &keys, &self.parties, now)?;
-        let client = store.client(&caller.client_id).await.map_err(AuthError::Unavailable)?;
-        match client {
-            Some(client) if client.disabled_at.is_none() && client.tenant == caller.tenant => {}
-            Some(_) | None => return Err(AuthError::InvalidToken("its client is not allowed any more")),
+        if store.tenant(caller.tenant).await.map_err(AuthError::Unavailable)?.is_none() {
+            return Err(AuthError::TenantUnknown);
         }
-        match store.tenant(caller.tenant).await.map_err(AuthError::Unavailable)? {
-            Some(_) => Ok(caller),
-            None => Err(AuthError::TenantUnknown),
+        match store.client(&caller.client_id).await.map_err(AuthError::Unavailable)? {
+            Some(client) if client.disabled_at.is_none() && client.tenant == caller.tenant => Ok(caller),
+            Some(_) | None => Err(AuthError::InvalidToken("its client is not allowed any more")),
         }
     }
 }

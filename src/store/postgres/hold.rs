@@ -9,9 +9,10 @@ use super::rows::{self, Columns, key_column};
 use crate::core::ids::{EventId, LoanKey, Seq, TenantId};
 use crate::store::{HoldRequest, ParkRequest, StoreError, SweepCandidate};
 
-/// Counts an attempt, and parks the event with the last one.
+/// Counts an attempt, and parks the event with the last one. Nothing where the event has been posted meanwhile.
 const COUNT_ATTEMPT: &str = "INSERT INTO parked (event_seq, loan_key, attempts, reason, failed_at, parked_at) \
-     VALUES ($1, $2, 1, $3, clock_timestamp(), CASE WHEN $4 <= 1 THEN clock_timestamp() END) \
+     SELECT $1::bigint, $2::uuid, 1, $3::text, clock_timestamp(), CASE WHEN $4::integer <= 1 THEN clock_timestamp() END \
+     WHERE NOT EXISTS (SELECT FROM postings WHERE event_seq = $1) \
      ON CONFLICT (event_seq) DO UPDATE SET attempts = parked.attempts + 1, reason = excluded.reason, \
      failed_at = excluded.failed_at, parked_at = coalesce(parked.parked_at, \
      CASE WHEN parked.attempts + 1 >= $4 THEN excluded.failed_at END) RETURNING attempts";
@@ -78,7 +79,9 @@ async fn park(connection: &mut PgConnection, request: ParkRequest) -> Result<i32
         .bind(key_column(request.loan_key))
         .bind(&request.reason)
         .bind(request.attempts_max);
-    let row = query.fetch_one(&mut *connection).await.map_err(classify)?;
+    let Some(row) = query.fetch_optional(&mut *connection).await.map_err(classify)? else {
+        return Ok(0);
+    };
     let attempts: i32 = Columns::of(&row).take()?;
     if attempts >= request.attempts_max {
         mark_loan(connection, None, request.loan_key, true).await?;

@@ -1,12 +1,12 @@
 //! Whole systems of real processes: the `hpts` binary, PostgreSQL and RabbitMQ, each test with its own database and
 //! queue prefix. What a test starts is killed when it ends, however it ends.
 
-mod client;
+pub(crate) mod client;
 mod crash;
 mod restart;
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ fn with_database(url: &str, database: &str) -> String {
 pub(crate) struct Process {
     child: Child,
     pub(crate) port: u16,
+    /// Where it tells its health and metrics.
+    pub(crate) monitor: u16,
 }
 
 impl Process {
@@ -113,6 +115,11 @@ impl System {
         self.settings.iter().find(|(name, _)| *name == "HPTS_DATABASE_URL").unwrap().1.clone()
     }
 
+    /// The folder of an embedded system.
+    pub(crate) fn data_dir(&self) -> Option<&Path> {
+        self.data_dir.as_deref()
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
         let ours = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("HPTS_"));
@@ -154,7 +161,7 @@ impl System {
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
-        let process = Process { child, port };
+        let process = Process { child, port, monitor };
         let ready = format!("http://127.0.0.1:{monitor}/health/ready");
         wait_until("the process is ready", || async {
             reqwest::get(&ready).await.is_ok_and(|answer| answer.status() == 200)
