@@ -75,6 +75,12 @@ impl WaitingRoom {
         }
     }
 
+    /// Whether somebody waits for this event here.
+    #[must_use]
+    pub fn waits_for(&self, id: EventId) -> bool {
+        self.tables().contains_key(&id)
+    }
+
     /// How many events are waited for.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -91,7 +97,7 @@ impl WaitingRoom {
     pub fn run(&self, lifecycle: &Lifecycle, store: Arc<dyn Store>, mut replies: mpsc::Receiver<Vec<u8>>) {
         let room = self.clone();
         let stopping = lifecycle.token();
-        lifecycle.spawn(async move {
+        lifecycle.spawn_vital("replies", async move {
             while let Some(Some(bytes)) = stopping.run_until_cancelled(replies.recv()).await {
                 let results = Results::from_bytes(&bytes).map(|message| message.results);
                 for (id, finished) in results.into_iter().flatten() {
@@ -108,7 +114,7 @@ impl WaitingRoom {
         });
         let room = self.clone();
         let stopping = lifecycle.token();
-        lifecycle.spawn(async move {
+        lifecycle.spawn_vital("waiting room", async move {
             while stopping.run_until_cancelled(tokio::time::sleep(FIRST_ASK)).await.is_some() {
                 room.ask(store.as_ref()).await;
             }

@@ -194,17 +194,21 @@ impl Process {
         let no_signals = || CliError::io("cannot listen for signals");
         let mut terminate = signal(SignalKind::terminate()).map_err(no_signals())?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals())?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        let broken = tokio::select! {
+            _ = terminate.recv() => false,
+            _ = interrupt.recv() => false,
+            () = self.requests.broken() => true,
+            () = self.work.broken() => true,
+        };
         tracing::info!("stopping: finishing what is held");
         let ended = tokio::select! {
             ended = tokio::time::timeout(config.drain(), self.end(config)) => ended.is_ok(),
             _ = terminate.recv() => false,
             _ = interrupt.recv() => false,
         };
-        if ended {
+        if broken {
+            Err(CliError::Refused("a task panicked; nothing accepted is lost".to_owned()))
+        } else if ended {
             tracing::info!("stopped");
             Ok(())
         } else {
@@ -213,15 +217,22 @@ impl Process {
     }
 
     async fn end(&self, config: &Config) {
+        // A slow upload must not eat the worker's time: requests get half, what follows gets half of the rest.
+        let mut share = config.drain();
         for stage in [&self.requests, &self.work] {
+            share = half(share);
             stage.stop();
-            stage.finished(config.drain()).await;
+            stage.finished(share).await;
         }
-        self.broker.close(config.drain()).await;
+        self.broker.close(half(share)).await;
         self.base.stop();
-        self.base.finished(config.drain()).await;
+        self.base.finished(half(share)).await;
         self.store.close().await;
     }
+}
+
+fn half(time: std::time::Duration) -> std::time::Duration {
+    time.checked_div(2).unwrap_or(time)
 }
 
 async fn listen(address: std::net::SocketAddr, setting: &str) -> Result<TcpListener, CliError> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 
 use crate::core::ids::WorkerId;
 use crate::core::slot::Partition;
@@ -15,7 +15,6 @@ use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::telemetry::chain;
 use crate::store::{Store, WorkerBeat};
 use crate::worker::WorkerParts;
-use crate::worker::lane::LaneMessage;
 
 /// How often a worker says it lives and looks at who else does.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
@@ -30,7 +29,7 @@ pub(super) struct Dealing {
     lanes: i16,
     partitions: Vec<Partition>,
     first_slot: Arc<AtomicI64>,
-    inboxes: Vec<mpsc::Sender<LaneMessage>>,
+    lanes_dealt: Vec<watch::Sender<Vec<Partition>>>,
 }
 
 impl Dealing {
@@ -38,10 +37,10 @@ impl Dealing {
         parts: &WorkerParts,
         worker: WorkerId,
         first_slot: Arc<AtomicI64>,
-        inboxes: Vec<mpsc::Sender<LaneMessage>>,
+        lanes_dealt: Vec<watch::Sender<Vec<Partition>>>,
     ) -> Self {
         let (store, partitions) = (Arc::clone(&parts.store), parts.map.all().collect());
-        Self { store, worker, lanes: parts.lanes, partitions, first_slot, inboxes }
+        Self { store, worker, lanes: parts.lanes, partitions, first_slot, lanes_dealt }
     }
 
     pub(super) async fn run(self, lifecycle: Lifecycle) {
@@ -55,7 +54,7 @@ impl Dealing {
                     let mine = deal(&self.partitions, &view.live, self.worker);
                     if dealt.as_ref() != Some(&mine) {
                         tracing::info!(partitions = mine.len(), workers = view.live.len(), "partitions are dealt");
-                        self.hand_out(&mine).await;
+                        self.hand_out(&mine);
                         dealt = Some(mine);
                     }
                 }
@@ -74,11 +73,10 @@ impl Dealing {
         }
     }
 
-    async fn hand_out(&self, mine: &[Partition]) {
-        for (number, inbox) in self.inboxes.iter().enumerate() {
-            let share = every_nth(mine, number, self.inboxes.len());
-            // A lane that is gone has stopped with the process.
-            let _stopped = inbox.send(LaneMessage::Serve(share)).await.is_err();
+    fn hand_out(&self, mine: &[Partition]) {
+        for (number, lane) in self.lanes_dealt.iter().enumerate() {
+            // A lane that is busy looks after its batch; one that is gone has stopped with the process.
+            lane.send_replace(every_nth(mine, number, self.lanes_dealt.len()));
         }
     }
 }

@@ -115,8 +115,25 @@ impl FeedTask {
                 Ended::Closed => return,
                 Ended::Lost => {
                     tracing::warn!(queue = ?self.source.queue, "subscription lost; subscribing again");
-                    let _stopped = self.lane.send(LaneMessage::Lost(self.source)).await.is_err();
+                    if !self.tell_lost().await {
+                        return;
+                    }
                 }
+            }
+        }
+    }
+
+    /// Tells the lane, which may be busy telling us: its settlements are void now, and taken so that nobody waits for
+    /// the other. False when the lane has dropped the feed.
+    async fn tell_lost(&mut self) -> bool {
+        loop {
+            tokio::select! {
+                room = self.lane.reserve() => {
+                    return room.map(|room| room.send(LaneMessage::Lost(self.source))).is_ok();
+                }
+                command = self.commands.recv() => if command.is_none() {
+                    return false;
+                },
             }
         }
     }

@@ -24,6 +24,7 @@ struct Pending {
     class: QueueClass,
     suspect: bool,
     redelivered: bool,
+    counted: bool,
     holders: Vec<(Source, u64)>,
 }
 
@@ -56,6 +57,7 @@ pub(super) struct Hand {
     recent: HashSet<EventId>,
     recent_order: VecDeque<EventId>,
     bulk_was_last: bool,
+    suspect_was_last: bool,
     touched: HashSet<Source>,
 }
 
@@ -85,7 +87,8 @@ impl Hand {
         let class = delivered.source.queue.class;
         self.line(class, suspect).push_back(wanted.id);
         let redelivered = delivered.redelivered;
-        self.pending.insert(wanted.id, Pending { wanted, class, suspect, redelivered, holders: vec![holder] });
+        let pending = Pending { wanted, class, suspect, redelivered, counted: false, holders: vec![holder] };
+        self.pending.insert(wanted.id, pending);
     }
 
     fn line(&mut self, class: QueueClass, suspect: bool) -> &mut VecDeque<EventId> {
@@ -124,12 +127,18 @@ impl Hand {
         !self.pending.is_empty()
     }
 
-    /// Picks the next events: singles first, bulk at least every second batch, suspects alone.
+    /// Picks the next events: singles first, bulk at least every second batch. Suspects go alone, and at most every
+    /// second batch: whatever made them suspect must not keep the others waiting.
     pub(super) fn next_batch(&mut self, max: usize) -> Picked {
-        let suspects = self.pick(1, Line::Suspects);
-        if !suspects.is_empty() {
-            return Picked { wanted: suspects, suspect: true };
+        let others_wait = !self.singles.is_empty() || !self.bulk.is_empty();
+        if !(self.suspect_was_last && others_wait) {
+            let suspects = self.pick(1, Line::Suspects);
+            self.suspect_was_last = !suspects.is_empty();
+            if self.suspect_was_last {
+                return Picked { wanted: suspects, suspect: true };
+            }
         }
+        self.suspect_was_last = false;
         let order = if self.bulk_was_last { [Line::Singles, Line::Bulk] } else { [Line::Bulk, Line::Singles] };
         // Singles go first unless the last batch was theirs and bulk waits.
         let singles_wait = !self.singles.is_empty();
@@ -168,6 +177,12 @@ impl Hand {
                 self.line(class, suspect).push_front(id);
             }
         }
+    }
+
+    /// Whether an attempt at a suspect is still to be counted: once for each time its message was handed out, so that
+    /// waiting for a loan that is locked elsewhere costs no attempt.
+    pub(super) fn count_once(&mut self, id: EventId) -> bool {
+        self.pending.get_mut(&id).is_some_and(|pending| !std::mem::replace(&mut pending.counted, true))
     }
 
     /// Whether the event's message had been handed out before.
@@ -251,8 +266,13 @@ mod tests {
     }
 
     fn take(hand: &mut Hand, class: QueueClass, tag: u64, numbers: &[u8]) {
+        take_again(hand, class, tag, numbers, 0);
+    }
+
+    fn take_again(hand: &mut Hand, class: QueueClass, tag: u64, numbers: &[u8], delivery_count: u32) {
         let envelope = Ok(Envelope::new(Vec::new(), None, None));
-        let delivered = Delivered { source: source(class), tag, redelivered: false, delivery_count: 0, envelope };
+        let redelivered = delivery_count > 0;
+        let delivered = Delivered { source: source(class), tag, redelivered, delivery_count, envelope };
         hand.take(&delivered, numbers.iter().map(|number| wanted(*number)));
     }
 
@@ -308,6 +328,18 @@ mod tests {
             classes.push(hand.pending[&picked.wanted[0].id].class);
         }
         assert!(classes.windows(2).all(|pair| pair[0] != pair[1]), "{classes:?}");
+    }
+
+    #[test]
+    fn suspects_go_alone_are_counted_once_and_keep_nobody_waiting() {
+        let mut hand = Hand::default();
+        take_again(&mut hand, QueueClass::Single, 1, &[1, 2], SUSPECT_FROM);
+        take(&mut hand, QueueClass::Single, 2, &[10, 11, 12]);
+        let picks: Vec<(bool, usize)> =
+            (0..3).map(|_| hand.next_batch(2)).map(|picked| (picked.suspect, picked.wanted.len())).collect();
+        assert_eq!(picks, [(true, 1), (false, 2), (true, 1)]);
+        assert!(hand.count_once(wanted(1).id));
+        assert!(!hand.count_once(wanted(1).id));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::broker::{Broker, QueueClass, QueueId};
@@ -31,7 +31,7 @@ use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::telemetry::{BAD_MESSAGES, BATCH_EVENTS, BATCH_SECONDS, EVENTS_POSTED, POST_SECONDS, REDELIVERIES};
 use crate::store::{PhaseTimes, Store, Wanted};
 use crate::worker::feed::{Delivered, Feed, Settle, Source};
-use crate::worker::hand::Hand;
+use crate::worker::hand::{Hand, Picked};
 use crate::worker::posting::{Done, Poster};
 use crate::worker::{Pulse, WorkerParts, replies};
 
@@ -42,11 +42,13 @@ const FUTURE_KEPT: Duration = Duration::from_secs(30);
 /// Pause after a batch that settled nothing, so that a lane does not spin on loans held elsewhere.
 const IDLE_PAUSE: Duration = Duration::from_millis(20);
 
+/// Messages that wait between the feeds and a lane. The prefetch of each queue bounds what the broker hands out; this
+/// only smooths the hand-over.
+const INBOX_MAX: usize = 1_024;
+
 /// What reaches a lane.
 #[derive(Debug)]
 pub(super) enum LaneMessage {
-    /// These partitions are yours, and no others.
-    Serve(Vec<Partition>),
     /// A message from a queue.
     Delivered(Delivered),
     /// A subscription is gone: what it delivered comes again.
@@ -65,6 +67,7 @@ pub(super) struct Lane {
     pulse: Pulse,
     inbox_sender: mpsc::Sender<LaneMessage>,
     inbox: mpsc::Receiver<LaneMessage>,
+    dealt: watch::Receiver<Vec<Partition>>,
     feeds: HashMap<QueueId, (u64, Feed)>,
     feeds_opened: u64,
     hand: Hand,
@@ -77,9 +80,9 @@ impl Lane {
         number: i16,
         first_slot: Arc<AtomicI64>,
         pulse: Pulse,
-        inbox_sender: mpsc::Sender<LaneMessage>,
-        inbox: mpsc::Receiver<LaneMessage>,
+        dealt: watch::Receiver<Vec<Partition>>,
     ) -> Self {
+        let (inbox_sender, inbox) = mpsc::channel(INBOX_MAX);
         Self {
             store: Arc::clone(&parts.store),
             broker: Arc::clone(&parts.broker),
@@ -90,6 +93,7 @@ impl Lane {
             pulse,
             inbox_sender,
             inbox,
+            dealt,
             feeds: HashMap::new(),
             feeds_opened: 0,
             hand: Hand::default(),
@@ -105,7 +109,7 @@ impl Lane {
             if !picked.wanted.is_empty() {
                 self.pulse.waits();
                 let ids: Vec<EventId> = picked.wanted.iter().map(|wanted| wanted.id).collect();
-                let done = poster.post(picked, self.lane_slot()).await;
+                let done = self.post(&poster, picked).await;
                 let settled_any = self.settle(&ids, &done).await;
                 self.pulse.progressed();
                 if !settled_any {
@@ -118,6 +122,17 @@ impl Lane {
         // Dropping the feeds closes their channels: what is unsettled goes back in order.
     }
 
+    async fn post(&mut self, poster: &Poster, picked: Picked) -> Done {
+        let suspect = picked.wanted.first().copied().filter(|_| picked.suspect);
+        if let Some(suspect) = suspect
+            && self.hand.count_once(suspect.id)
+            && poster.is_parked_now(suspect).await
+        {
+            return Done { dismissed: vec![suspect.id], ..Done::default() };
+        }
+        poster.post(picked, self.lane_slot()).await
+    }
+
     fn lane_slot(&self) -> i16 {
         let slot = self.first_slot.load(Ordering::Relaxed).max(0).saturating_add(i64::from(self.number));
         i16::try_from(slot.rem_euclid(LANE_SLOTS)).unwrap_or(0)
@@ -128,27 +143,28 @@ impl Lane {
         if lifecycle.is_stopping() {
             return false;
         }
-        if !self.hand.has_work() {
+        if !self.hand.has_work() && !self.dealt.has_changed().unwrap_or(false) {
             let overdue = self.quarantine.first().map(|(deadline, ..)| *deadline);
             let deadline = overdue.unwrap_or_else(|| far_future(Instant::now()));
             tokio::select! {
-                message = self.inbox.recv() => match message {
-                    Some(message) => self.handle(message, lifecycle),
-                    None => return false,
-                },
+                Some(message) = self.inbox.recv() => self.handle(message),
+                Ok(()) = self.dealt.changed() => self.dealt.mark_changed(),
                 () = tokio::time::sleep_until(deadline) => {}
                 () = lifecycle.stopping() => return false,
             }
         }
         while let Ok(message) = self.inbox.try_recv() {
-            self.handle(message, lifecycle);
+            self.handle(message);
+        }
+        if self.dealt.has_changed().unwrap_or(false) {
+            let partitions = self.dealt.borrow_and_update().clone();
+            self.serve(&partitions, lifecycle);
         }
         true
     }
 
-    fn handle(&mut self, message: LaneMessage, lifecycle: &Lifecycle) {
+    fn handle(&mut self, message: LaneMessage) {
         match message {
-            LaneMessage::Serve(partitions) => self.serve(&partitions, lifecycle),
             LaneMessage::Lost(source) => self.hand.forget(|gone| *gone == source),
             LaneMessage::Delivered(delivered) => {
                 let feed = self.feeds.get(&delivered.source.queue).map(|(number, _)| *number);

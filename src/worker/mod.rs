@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 
 use crate::broker::Broker;
 use crate::core::ids::WorkerId;
@@ -43,10 +43,6 @@ pub use directly::post_directly;
 use dealing::Dealing;
 use lane::Lane;
 use sweeper::Sweeper;
-
-/// Messages that wait between the feeds and a lane. The prefetch of each queue bounds what the broker hands out; this
-/// only smooths the hand-over.
-const LANE_INBOX: usize = 1_024;
 
 /// A worker with waiting work and no commit for this long reports itself dead.
 pub const STUCK_AFTER: Duration = Duration::from_mins(1);
@@ -68,10 +64,10 @@ pub struct WorkerParts {
     pub clock: Clock,
 }
 
-/// A running worker: its pulse, for health checks. Cheap to clone.
+/// A running worker: the pulses of its lanes, for health checks. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Worker {
-    pulse: Pulse,
+    pulses: Vec<Pulse>,
 }
 
 impl Worker {
@@ -79,25 +75,26 @@ impl Worker {
     #[must_use]
     pub fn start(parts: &WorkerParts, lifecycle: &Lifecycle) -> Self {
         let worker = WorkerId(uuid::Uuid::new_v4());
-        let pulse = Pulse::new(parts.clock.clone());
         let first_slot = Arc::new(AtomicI64::new(-1));
-        let mut inboxes = Vec::new();
+        let (mut lanes_dealt, mut pulses) = (Vec::new(), Vec::new());
         for number in 0..parts.lanes {
-            let (inbox, messages) = mpsc::channel(LANE_INBOX);
-            let lane = Lane::new(parts, number, Arc::clone(&first_slot), pulse.clone(), inbox.clone(), messages);
-            lifecycle.spawn(lane.run(lifecycle.clone()));
-            inboxes.push(inbox);
+            let (dealt, partitions) = watch::channel(Vec::new());
+            let pulse = Pulse::new(parts.clock.clone());
+            let lane = Lane::new(parts, number, Arc::clone(&first_slot), pulse.clone(), partitions);
+            lifecycle.spawn_vital("lane", lane.run(lifecycle.clone()));
+            lanes_dealt.push(dealt);
+            pulses.push(pulse);
         }
-        let dealing = Dealing::new(parts, worker, first_slot, inboxes);
-        lifecycle.spawn(dealing.run(lifecycle.clone()));
-        lifecycle.spawn(Sweeper::new(parts, worker).run(lifecycle.clone()));
-        Self { pulse }
+        let dealing = Dealing::new(parts, worker, first_slot, lanes_dealt);
+        lifecycle.spawn_vital("dealing", dealing.run(lifecycle.clone()));
+        lifecycle.spawn_vital("sweeper", Sweeper::new(parts, worker).run(lifecycle.clone()));
+        Self { pulses }
     }
 
-    /// Whether the worker gets on with its work: false when work has waited for [`STUCK_AFTER`] without a commit.
+    /// Whether every lane gets on with its work: false when one's has waited for [`STUCK_AFTER`] without a commit.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.pulse.is_live()
+        self.pulses.iter().all(Pulse::is_live)
     }
 }
 
@@ -121,7 +118,7 @@ impl Pulse {
     /// A batch is wanted and not done yet.
     fn waits(&self) {
         let now = self.clock.now().micros();
-        // Only the first wait since the last progress counts; if another lane set it, that is early enough.
+        // Only the first wait since the last progress counts.
         let _earlier = self.waiting_since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).is_err();
     }
 

@@ -26,8 +26,10 @@ pub(super) const ATTEMPTS_MAX: i32 = 5;
 /// Pauses while the database is away.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Pause after a batch that lost a race, so that two lanes do not chase each other.
+/// Pause after a batch that lost a race, times the races lost, so that two lanes do not chase each other.
 const RACE_PAUSE: Duration = Duration::from_millis(5);
+/// After so many races lost a batch is halved: one loan that takes too long must not keep the others.
+const RACES_MAX: u32 = 5;
 
 /// What became of a batch.
 #[derive(Debug, Default)]
@@ -50,6 +52,7 @@ struct Part {
     wanted: Vec<Wanted>,
     per_loan_max: usize,
     skip_locked: bool,
+    races: u32,
 }
 
 /// Posts batches for one lane.
@@ -65,11 +68,8 @@ impl Poster {
     /// left, or when the process stops while the database is away.
     pub(super) async fn post(&self, picked: Picked, lane_slot: i16) -> Done {
         let mut done = Done::default();
-        if picked.suspect && self.is_parked_now(&picked.wanted, &mut done).await {
-            return done;
-        }
         let per_loan_max = if picked.suspect { 1 } else { self.events_max };
-        let mut parts = vec![Part { wanted: picked.wanted, per_loan_max, skip_locked: false }];
+        let mut parts = vec![Part { wanted: picked.wanted, per_loan_max, skip_locked: false, races: 0 }];
         let mut pauses = pauses();
         while let Some(part) = parts.pop() {
             let seen = Seen::default();
@@ -86,8 +86,12 @@ impl Poster {
                     }
                     Verdict::SkipLocked => {
                         tracing::debug!(error = chain(&error), "the batch lost a race; trying again");
-                        tokio::time::sleep(RACE_PAUSE).await;
-                        parts.push(Part { skip_locked: true, ..part });
+                        let pause = RACE_PAUSE.saturating_mul(part.races.saturating_add(1));
+                        if self.paused(Some(pause.min(PAUSE_MAX))).await {
+                            parts.extend(after_race(part));
+                        } else {
+                            done.left.extend(part.wanted.iter().map(|wanted| wanted.id));
+                        }
                     }
                     Verdict::Isolate => self.isolate(part, &seen, &error, &mut parts, &mut done).await,
                 },
@@ -130,21 +134,25 @@ impl Poster {
 
     /// Narrows a failing share down; at one event, counts the attempt.
     async fn isolate(&self, part: Part, seen: &Seen, error: &StoreError, parts: &mut Vec<Part>, done: &mut Done) {
-        let loans: BTreeSet<LoanKey> = part.wanted.iter().map(|wanted| wanted.loan_key).collect();
-        tracing::warn!(loans = loans.len(), error = chain(error), "a batch cannot be written; looking for the event");
-        let middle = loans.iter().nth(loans.len().div_euclid(2)).copied();
-        match middle {
-            Some(middle) if loans.len() > 1 => {
-                let (first, second) = part.wanted.iter().partition(|wanted| wanted.loan_key < middle);
-                parts.push(Part { wanted: second, ..part });
-                parts.push(Part { wanted: first, ..part });
-            }
-            _ if part.per_loan_max > 1 => parts.push(Part { per_loan_max: 1, ..part }),
-            _ => {
-                match seen.events().first() {
-                    Some((seq, loan_key)) => self.count_attempt(*seq, *loan_key, &chain(error)).await,
-                    // It failed before any event was judged: nobody to blame, and waiting is all we can do.
-                    None => tokio::time::sleep(PAUSE_MAX).await,
+        tracing::warn!(
+            events = part.wanted.len(),
+            error = chain(error),
+            "a batch cannot be written; looking for the event"
+        );
+        match halves(part) {
+            Ok(halves) => parts.extend(halves),
+            Err(part) if part.per_loan_max > 1 => parts.push(Part { per_loan_max: 1, ..part }),
+            Err(part) => {
+                let culprit = seen.events().first().copied();
+                match (culprit, error) {
+                    (Some((seq, loan_key)), StoreError::Data { .. }) => {
+                        self.count_attempt(seq, loan_key, &chain(error)).await;
+                    }
+                    // It failed before any event was judged, or not for an event's data: nobody to blame, and waiting
+                    // is all we can do.
+                    _ => {
+                        self.paused(None).await;
+                    }
                 }
                 done.left.extend(part.wanted.iter().map(|wanted| wanted.id));
             }
@@ -162,22 +170,18 @@ impl Poster {
         }
     }
 
-    /// A suspect may kill the process, so its attempt is counted before it is made. The next batch of a loan that is
-    /// held now dismisses it.
-    async fn is_parked_now(&self, wanted: &[Wanted], done: &mut Done) -> bool {
-        let mut parked = false;
-        for wanted in wanted {
-            let request = ParkRequest {
-                seq: wanted.seq,
-                loan_key: wanted.loan_key,
-                reason: "its message was delivered several times without being settled".to_owned(),
-                attempts_max: ATTEMPTS_MAX,
-            };
-            if self.store.park(request).await.is_ok_and(|attempt| attempt >= ATTEMPTS_MAX) {
-                tracing::error!(event.seq = wanted.seq.0, "a suspect event is parked, its loan is on hold");
-                done.dismissed.push(wanted.id);
-                parked = true;
-            }
+    /// A suspect may kill the process, so its attempt is counted before it is made. True when it is parked now; its
+    /// loan is held then, and its messages are done.
+    pub(super) async fn is_parked_now(&self, suspect: Wanted) -> bool {
+        let request = ParkRequest {
+            seq: suspect.seq,
+            loan_key: suspect.loan_key,
+            reason: "its message was delivered several times without being settled".to_owned(),
+            attempts_max: ATTEMPTS_MAX,
+        };
+        let parked = self.store.park(request).await.is_ok_and(|attempt| attempt >= ATTEMPTS_MAX);
+        if parked {
+            tracing::error!(event.seq = suspect.seq.0, "a suspect event is parked, its loan is on hold");
         }
         parked
     }
@@ -185,6 +189,31 @@ impl Poster {
     /// Pauses; false when the process stops instead.
     async fn paused(&self, pause: Option<Duration>) -> bool {
         self.lifecycle.token().run_until_cancelled(tokio::time::sleep(pause.unwrap_or(PAUSE_MAX))).await.is_some()
+    }
+}
+
+/// The two halves of a share, by loan; the share itself where it has one loan.
+fn halves(part: Part) -> Result<[Part; 2], Part> {
+    let loans: BTreeSet<LoanKey> = part.wanted.iter().map(|wanted| wanted.loan_key).collect();
+    let middle = loans.iter().nth(loans.len().div_euclid(2)).copied();
+    match middle {
+        Some(middle) if loans.len() > 1 => {
+            let (first, second) = part.wanted.iter().partition(|wanted| wanted.loan_key < middle);
+            Ok([Part { wanted: second, ..part }, Part { wanted: first, ..part }])
+        }
+        Some(_) | None => Err(part),
+    }
+}
+
+/// What is tried after a lost race: the same without locked loans; after several, its halves.
+fn after_race(part: Part) -> Vec<Part> {
+    let part = Part { skip_locked: true, races: part.races.saturating_add(1), ..part };
+    if part.races.checked_rem(RACES_MAX) != Some(0) {
+        return vec![part];
+    }
+    match halves(part) {
+        Ok(halves) => halves.into(),
+        Err(part) => vec![part],
     }
 }
 

@@ -142,7 +142,6 @@ impl Sweeper {
                 continue;
             }
             if candidate.overtaken || candidate.orphaned || self.is_empty(&mut empty, &candidate).await {
-                self.pause(candidate.seq, now);
                 lost.push(candidate);
             }
         }
@@ -179,22 +178,28 @@ impl Sweeper {
         QueueId { partition: self.map.partition(candidate.slot), class }
     }
 
-    async fn publish(&self, lost: &[SweepCandidate]) {
+    /// Publishes hints; only those that the broker took pause before they are sent once more.
+    async fn publish(&mut self, lost: &[SweepCandidate]) {
         let mut by_queue: BTreeMap<QueueId, Vec<EventRef>> = BTreeMap::new();
         for candidate in lost {
             let SweepCandidate { seq, id, tenant, loan_key, .. } = *candidate;
             by_queue.entry(self.queue_of(candidate)).or_default().push(EventRef { seq, id, tenant, loan_key });
         }
-        let mut messages = Vec::new();
+        let (mut messages, mut groups) = (Vec::new(), Vec::new());
         for (queue, events) in by_queue {
             for group in events.chunks(ENVELOPE_EVENTS_MAX) {
                 messages.push(Outgoing { queue, payload: Envelope::new(group.to_vec(), None, None).to_bytes() });
+                groups.push(group.to_vec());
             }
         }
         let verdicts = self.broker.publish(self.map.generation, messages).await;
         let refused = verdicts.iter().filter(|verdict| verdict.is_err()).count();
+        let now = Instant::now();
+        for (_, group) in verdicts.iter().zip(groups).filter(|(verdict, _)| verdict.is_ok()) {
+            group.iter().for_each(|event| self.pause(event.seq, now));
+        }
         metrics::counter!(SWEEPER_REPUBLISHED).increment(u64::try_from(lost.len()).unwrap_or(u64::MAX));
-        tracing::warn!(events = lost.len(), refused, "events were accepted but not posted; their hints are sent again");
+        tracing::warn!(events = lost.len(), refused, "events wait longer than expected; their hints are sent again");
     }
 
     #[expect(clippy::float_arithmetic, reason = "a rate for people; no money")]

@@ -97,7 +97,7 @@ impl Intake {
         let (requests, waiting) = mpsc::channel(WAITING_MAX);
         let publishing = Publishing::start(&parts, lifecycle);
         let task = task::IntakeTask::new(parts.store, parts.publisher, publishing.clone(), waiting);
-        lifecycle.spawn(task.run(lifecycle.token()));
+        lifecycle.spawn_vital("intake", task.run(lifecycle.token()));
         let (process, _) = uuid::Uuid::new_v4().as_u64_pair();
         Self { requests, publishing, ids: Arc::new(Mutex::new(IdMaker::new(process))), clock: parts.clock }
     }

@@ -83,8 +83,8 @@ impl Publishing {
             publisher: parts.publisher,
             unconfirmed: Arc::clone(&publishing.unconfirmed),
         };
-        lifecycle.spawn(press.clone().run(waiting, lifecycle.clone()));
-        lifecycle.spawn(press.beat(Arc::clone(&parts.store), lifecycle.clone()));
+        lifecycle.spawn_vital("publishing", press.clone().run(waiting, lifecycle.clone()));
+        lifecycle.spawn_vital("heartbeat", press.beat(Arc::clone(&parts.store), lifecycle.clone()));
         publishing
     }
 

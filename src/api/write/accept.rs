@@ -134,7 +134,10 @@ fn known_answer(
             Ok(response)
         }
         Decision::InProgress(unfinished) => {
-            state.intake().nudge(known);
+            // While the first caller still waits here, its hint is on its way.
+            if !state.waiting_room().waits_for(id) {
+                state.intake().nudge(known);
+            }
             Err(ApiError::InProgress { stage: unfinished, kind, id, location: state.location(kind, id) })
         }
         Decision::Mismatch(fields) => Err(ApiError::Mismatch { fields, kind, id }),
