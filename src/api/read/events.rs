@@ -53,15 +53,13 @@ pub(crate) async fn read_event(
     }
     // The seat comes after the first read; the room asks the store for everyone who sits, so nothing is missed.
     let mut seat = state.waiting_room().enter(id);
-    let finished = tokio::select! {
+    tokio::select! {
         biased;
-        finished = seat.result(wait) => finished,
-        () = state.lifecycle().stopping() => None,
-    };
-    match finished {
-        Some(_) => state.store().event(tenant, id).await?.ok_or(ApiError::NotFound),
-        None => Ok(record),
+        _ = seat.result(wait) => {}
+        () = state.lifecycle().stopping() => {}
     }
+    // Whatever ended the wait: the event may be held, parked or finished by now.
+    state.store().event(tenant, id).await?.ok_or(ApiError::NotFound)
 }
 
 /// The view of an event, with its place in its loan's lane while it waits.

@@ -21,7 +21,7 @@ const ROWS_IN_FLIGHT: usize = 2048;
 /// Page cache of the writer, in KiB (a negative `cache_size` counts KiB, a positive one pages).
 const WRITER_CACHE: &str = "-131072";
 /// Page cache of each reader.
-const READER_CACHE: &str = "-16384";
+const READER_CACHE: &str = "-4096";
 /// Pages in the write-ahead log before a commit moves them into the file: 32 MiB, so that a page that many batches
 /// touch is moved once.
 const CHECKPOINT_PAGES: &str = "8192";
