@@ -196,7 +196,9 @@ impl Sweeper {
         let refused = verdicts.iter().filter(|verdict| verdict.is_err()).count();
         let now = Instant::now();
         for (_, group) in verdicts.iter().zip(groups).filter(|(verdict, _)| verdict.is_ok()) {
-            group.iter().for_each(|event| self.pause(event.seq, now));
+            for event in group {
+                self.pause(event.seq, now);
+            }
         }
         metrics::counter!(SWEEPER_REPUBLISHED).increment(u64::try_from(lost.len()).unwrap_or(u64::MAX));
         tracing::warn!(events = lost.len(), refused, "events wait longer than expected; their hints are sent again");

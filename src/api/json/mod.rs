@@ -2,7 +2,7 @@
 //!
 //! `serde_json` checks the syntax and finds the bounds of each value ([`serde_json::value::RawValue`]); this module adds
 //! what a ledger needs on top: no duplicate key at any depth, no NUL in any text, numbers by their text, depth at most
-//! [`DEPTH_MAX`], unknown fields refused. A flat request of strings is read without copying.
+//! `reader::DEPTH_MAX`, unknown fields refused. A flat request of strings is read without copying.
 
 mod fields;
 mod reader;

@@ -1,5 +1,5 @@
 //! Owns the posting transaction: lock, read, fold, write, commit. The shape is the contract's, see
-//! [`PostWork`](crate::store::PostWork).
+//! [`PostWork`].
 
 mod lock;
 mod movements;
