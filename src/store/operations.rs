@@ -10,7 +10,7 @@ use crate::core::slot::Slot;
 pub struct ParkRequest {
     /// The event.
     pub seq: Seq,
-    /// Its loan.
+    /// Its loan, as the message said; the row wins.
     pub loan_key: LoanKey,
     /// What went wrong, for operators.
     pub reason: String,

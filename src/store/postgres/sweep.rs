@@ -65,6 +65,12 @@ const READ_CANDIDATES: &str = concat!(
 /// Writes down how far the round got. The mark moves only forward, and a release may lower it.
 const MOVE_MARK: &str = "UPDATE sweeper SET mark = greatest(mark, $2), finished_to = $3 WHERE holder = $1";
 
+/// Failed attempts of events that were posted after all. Here rather than in the posting transaction, which must not
+/// pay for them. A row that a release holds is left to it: the sweeper's row is locked before, and by a release after.
+const FORGET_HEALED: &str = "DELETE FROM parked WHERE event_seq IN (SELECT k.event_seq FROM parked k \
+     WHERE k.parked_at IS NULL AND EXISTS (SELECT FROM postings p WHERE p.event_seq = k.event_seq) \
+     FOR UPDATE OF k SKIP LOCKED)";
+
 /// What waits above where the last round got, and how long the oldest has waited.
 const COUNT_WAITING: &str = concat!(
     "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(e.accepted_at)) * 1000000, 0)::bigint \
@@ -81,13 +87,14 @@ const COUNT_HELD: &str = "SELECT count(*) FROM holds h JOIN events e ON e.loan_k
      AND NOT EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL)";
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 9] = [
+pub(super) const STATEMENTS: [(&str, &str); 10] = [
     ("take_lease", TAKE_LEASE),
     ("read_reach", READ_REACH),
     ("first_waiting", FIRST_WAITING),
     ("first_young", FIRST_YOUNG),
     ("read_candidates", READ_CANDIDATES),
     ("move_mark", MOVE_MARK),
+    ("forget_healed", FORGET_HEALED),
     ("count_waiting", COUNT_WAITING),
     ("count_parked", COUNT_PARKED),
     ("count_held", COUNT_HELD),
@@ -116,6 +123,9 @@ async fn round(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Option
         return Ok(None);
     };
     let mark: i64 = Columns::of(&row).take()?;
+    if plan.above.is_none() {
+        sqlx::query(FORGET_HEALED).execute(&mut *connection).await.map_err(classify)?;
+    }
     let from = plan.above.map_or(mark, |above| above.0);
     let query = sqlx::query(READ_REACH).bind(from).bind(WINDOW);
     let row = query.fetch_one(&mut *connection).await.map_err(classify)?;

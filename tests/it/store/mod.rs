@@ -11,6 +11,7 @@ mod verify;
 use std::sync::Arc;
 
 use hpts::store::Store;
+use sqlx::{AssertSqlSafe, Executor, Row};
 
 use crate::support::postgres::PostgresDatabase;
 use crate::support::sqlite::SqliteDatabase;
@@ -25,6 +26,8 @@ pub(crate) trait Fixture: Sized {
     async fn execute(&self, sql: &str) -> Result<(), String>;
     /// Runs a statement with the guards of `events` and `postings` switched off.
     async fn tamper(&self, sql: &str);
+    /// Counts the rows of a table.
+    async fn count(&self, table: &str) -> i64;
 }
 
 impl Fixture for PostgresDatabase {
@@ -43,6 +46,11 @@ impl Fixture for PostgresDatabase {
     async fn tamper(&self, sql: &str) {
         self.tamper(sql).await;
     }
+
+    async fn count(&self, table: &str) -> i64 {
+        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        self.connection().await.fetch_one(sql).await.unwrap().get(0)
+    }
 }
 
 impl Fixture for SqliteDatabase {
@@ -60,6 +68,11 @@ impl Fixture for SqliteDatabase {
 
     async fn tamper(&self, sql: &str) {
         self.tamper(sql).await;
+    }
+
+    async fn count(&self, table: &str) -> i64 {
+        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        self.connection().await.fetch_one(sql).await.unwrap().get(0)
     }
 }
 
@@ -119,6 +132,8 @@ macro_rules! conformance {
                     finished_names_only_what_is_finished;
                 operations:
                     parked_event_holds_its_loan_until_released,
+                    only_the_first_unposted_event_is_parked,
+                    healed_attempts_are_forgotten,
                     sweep_finds_the_overtaken_and_the_orphaned,
                     sweep_leaves_a_backlog_alone,
                     sweep_runs_in_one_place,

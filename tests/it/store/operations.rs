@@ -45,6 +45,42 @@ pub(crate) async fn parked_event_holds_its_loan_until_released(fixture: &impl Fi
     prove(&books.store).await;
 }
 
+pub(crate) async fn only_the_first_unposted_event_is_parked(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let opened = books.book(vec![books.opening(1, [0, 0, 500])]).await;
+    let wanted = books.accept(vec![books.payment(1, 1), books.payment(1, 2)]).await;
+    let fail = async |seq: Seq, loan: u128| {
+        let reason = "it panics".to_owned();
+        books.store.park(ParkRequest { seq, loan_key: books.key(loan), reason, attempts_max: 1 }).await.unwrap()
+    };
+
+    assert_eq!(fail(opened[0].seq, 1).await, 0, "posted");
+    assert_eq!(fail(wanted[1].seq, 1).await, 0, "behind another");
+    assert_eq!(fail(Seq(1_000_000), 1).await, 0, "unknown");
+    assert_eq!((fixture.count("parked").await, fixture.count("holds").await), (0, 0));
+    assert_eq!(fail(wanted[0].seq, 2).await, 1, "the row's loan counts");
+
+    assert_eq!(books.record(&wanted[1]).await.stage, Stage::Held);
+    assert!(books.loan(1).await.unwrap().on_hold);
+    assert_eq!((fixture.count("parked").await, fixture.count("holds").await), (1, 1));
+}
+
+pub(crate) async fn healed_attempts_are_forgotten(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 500])]).await;
+    let wanted = books.accept(vec![books.payment(1, 1)]).await;
+    let reason = "it panics".to_owned();
+    let request = ParkRequest { seq: wanted[0].seq, loan_key: books.key(1), reason, attempts_max: 2 };
+    assert_eq!(books.store.park(request).await.unwrap(), 1);
+    assert_eq!(fixture.count("parked").await, 1);
+
+    books.post(&wanted).await;
+    sweep(&books).await;
+
+    assert_eq!(fixture.count("parked").await, 0);
+    prove(&books.store).await;
+}
+
 fn plan(worker: u128) -> SweepPlan {
     SweepPlan {
         worker: WorkerId(Uuid::from_u128(worker)),
