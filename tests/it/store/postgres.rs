@@ -86,6 +86,21 @@ async fn skip_locked_leaves_the_others() {
     prove(&books.store).await;
 }
 
+/// A server that cannot write for a while must not make us believe that the payments are wrong.
+#[tokio::test]
+async fn a_full_disk_is_unavailable() {
+    let database = PostgresDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    let full = "CREATE FUNCTION fill_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$; \
+        CREATE TRIGGER fill_disk BEFORE INSERT ON events EXECUTE FUNCTION fill_disk()";
+    database.execute(full).await.unwrap();
+    let refused = books.store.accept(books.publisher, vec![books.payment(1, 1)]).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    database.execute("DROP TRIGGER fill_disk ON events").await.unwrap();
+    assert_eq!(books.accept(vec![books.payment(1, 1)]).await.len(), 1);
+}
+
 /// Inserts a posting with the given columns; the others are those of a posted payment.
 fn posting(accounts: &str, amounts: &str, outcome: &str, allocation: &str) -> String {
     format!(
