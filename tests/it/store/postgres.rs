@@ -1,15 +1,18 @@
 //! What only PostgreSQL has: concurrent transactions, arrays, and the statements it can prepare without running.
 
+use std::time::Duration;
+
 use hpts::core::event::{EventKind, SourceMethod};
 use hpts::core::ledger::RejectionCode;
 use hpts::store::postgres::statements;
-use hpts::store::{PostWork, StoreError};
+use hpts::store::{PostWork, Store, StoreError};
 use sqlx::{AssertSqlSafe, Connection, Executor, Row, SqlSafeStr};
 
 use super::prove;
 use crate::support::books::{Books, work};
 use crate::support::fold;
 use crate::support::postgres::PostgresDatabase;
+use crate::support::proxy::{Mode, Proxy};
 
 #[tokio::test]
 async fn every_statement_prepares() {
@@ -84,6 +87,42 @@ async fn skip_locked_leaves_the_others() {
     other.rollback().await.unwrap();
     assert_eq!(books.post(&wanted).await.posted.len(), 1);
     prove(&books.store).await;
+}
+
+/// A restart costs one call, not one for each connection that was at rest.
+#[tokio::test]
+async fn one_call_finds_out_about_a_restart() {
+    let database = PostgresDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    let accept = |loan: u128| books.store.accept(books.publisher, vec![books.payment(loan, 1)]);
+    let (first, second, third) = tokio::join!(accept(1), accept(2), accept(3));
+    first.and(second).and(third).unwrap();
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    database.execute(end).await.unwrap();
+
+    let failed = accept(4).await;
+    assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+    let (first, second, third) = tokio::join!(accept(5), accept(6), accept(7));
+    first.and(second).and(third).unwrap();
+}
+
+/// A network that swallows everything ends a call, and its connections do not come back.
+#[tokio::test]
+async fn a_silent_server_ends_a_call() {
+    let database = PostgresDatabase::open().await;
+    let proxy = Proxy::start(database.server()).await;
+    let store = database.store_at(proxy.address()).await.with_call_max(Duration::from_millis(500));
+    store.now().await.unwrap();
+    proxy.set(Mode::BlackHole);
+    for _ in 0..6 {
+        let silent = store.now().await;
+        assert!(matches!(silent, Err(StoreError::Unavailable(_))), "{silent:?}");
+    }
+    proxy.set(Mode::Forward);
+
+    let store = store.with_call_max(Duration::from_secs(20));
+    store.now().await.unwrap();
 }
 
 /// A server that cannot write for a while must not make us believe that the payments are wrong.
