@@ -10,6 +10,7 @@ use super::hold::candidate;
 use super::processes::interval;
 use super::rows::Columns;
 use crate::core::ids::Seq;
+use crate::core::time::Timestamp;
 use crate::store::{Counts, StoreError, SweepPlan, SweepRound};
 
 /// How many events a round looks at: about a second of reading, 20 seconds of intake at full speed.
@@ -42,9 +43,18 @@ const READ_REACH: &str =
 const FIRST_WAITING: &str =
     concat!("SELECT e.seq FROM events e WHERE e.seq > $1 AND e.seq <= $2 AND ", waits!(), " ORDER BY e.seq LIMIT 1");
 
-/// The first event of the round that is too young for the mark.
-const FIRST_YOUNG: &str = "SELECT e.seq FROM events e WHERE e.seq > $1 AND e.seq <= $2 \
-     AND e.accepted_at > clock_timestamp() - $3::interval ORDER BY e.seq LIMIT 1";
+/// Before this instant no event is young, and no transaction that may still commit an event had begun. Asked before
+/// anything is looked at: what commits in between is seen by the look. Of a transaction that has a number but has
+/// written nothing yet this says nothing; the age does.
+const READ_HORIZON: &str = "SELECT least(clock_timestamp() - $1::interval, (SELECT min(a.xact_start) \
+     FROM pg_stat_activity a WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.backend_xid IS NOT NULL \
+     AND a.pid <> pg_backend_pid()))";
+
+/// The last event in front of the first one behind the horizon. An event, never a number without one: that may belong
+/// to a transaction that commits later.
+const LAST_SETTLED: &str = "SELECT max(s.seq) FROM (SELECT e.seq FROM events e WHERE e.seq > $1 AND e.seq <= $2 \
+     AND e.seq < coalesce((SELECT y.seq FROM events y WHERE y.seq > $1 AND y.seq <= $2 AND y.accepted_at >= $3 \
+     ORDER BY y.seq LIMIT 1), $2 + 1) ORDER BY e.seq DESC LIMIT 1) AS s";
 
 /// The events that wait for longer than they should. A publisher without a row has never said that it lives.
 const READ_CANDIDATES: &str = concat!(
@@ -87,11 +97,12 @@ const COUNT_HELD: &str = "SELECT count(*) FROM holds h JOIN events e ON e.loan_k
      AND NOT EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL)";
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 10] = [
+pub(super) const STATEMENTS: [(&str, &str); 11] = [
     ("take_lease", TAKE_LEASE),
     ("read_reach", READ_REACH),
     ("first_waiting", FIRST_WAITING),
-    ("first_young", FIRST_YOUNG),
+    ("read_horizon", READ_HORIZON),
+    ("last_settled", LAST_SETTLED),
     ("read_candidates", READ_CANDIDATES),
     ("move_mark", MOVE_MARK),
     ("forget_healed", FORGET_HEALED),
@@ -123,9 +134,11 @@ async fn round(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Option
         return Ok(None);
     };
     let mark: i64 = Columns::of(&row).take()?;
-    if plan.above.is_none() {
-        sqlx::query(FORGET_HEALED).execute(&mut *connection).await.map_err(classify)?;
-    }
+    // A quick round has not looked at everything below; only one from the mark on may move the mark.
+    let horizon = match plan.above {
+        Some(_) => None,
+        None => Some(begin_at_mark(connection, plan).await?),
+    };
     let from = plan.above.map_or(mark, |above| above.0);
     let query = sqlx::query(READ_REACH).bind(from).bind(WINDOW);
     let row = query.fetch_one(&mut *connection).await.map_err(classify)?;
@@ -146,10 +159,9 @@ async fn round(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Option
         let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
         rows.iter().map(candidate).collect::<Result<_, _>>()?
     };
-    let moved_to = match plan.above {
-        // A quick round has not looked at everything below; only a full one may move the mark.
-        Some(_) => mark,
-        None => oldest_mark(connection, plan, from, finished_to).await?,
+    let moved_to = match horizon {
+        Some(horizon) => last_settled(connection, horizon, from, finished_to).await?.unwrap_or(mark),
+        None => mark,
     };
     let query = sqlx::query(MOVE_MARK).bind(plan.worker.0).bind(moved_to).bind(finished_to);
     query.execute(connection).await.map_err(classify)?;
@@ -164,17 +176,24 @@ async fn finished_to(connection: &mut PgConnection, from: i64, reach: i64) -> Re
     Ok(first.map_or(reach, |first| first.saturating_sub(1)))
 }
 
-/// Up to where nothing waits and nothing is so young that a lower number may still be on its way to a commit.
-async fn oldest_mark(
+/// What a round from the mark on does first. Answers the horizon of the mark.
+async fn begin_at_mark(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Timestamp, StoreError> {
+    sqlx::query(FORGET_HEALED).execute(&mut *connection).await.map_err(classify)?;
+    let query = sqlx::query(READ_HORIZON).bind(interval(plan.mark_older_than)?);
+    let row = query.fetch_one(connection).await.map_err(classify)?;
+    Columns::of(&row).instant()
+}
+
+/// The last event up to where nothing waits and no lower number may still be on its way to a commit.
+async fn last_settled(
     connection: &mut PgConnection,
-    plan: &SweepPlan,
+    horizon: Timestamp,
     from: i64,
     finished_to: i64,
-) -> Result<i64, StoreError> {
-    let query = sqlx::query(FIRST_YOUNG).bind(from).bind(finished_to).bind(interval(plan.mark_older_than)?);
-    let first = query.fetch_optional(connection).await.map_err(classify)?;
-    let first: Option<i64> = first.map(|row| Columns::of(&row).take()).transpose()?;
-    Ok(first.map_or(finished_to, |first| first.saturating_sub(1)))
+) -> Result<Option<i64>, StoreError> {
+    let query = sqlx::query(LAST_SETTLED).bind(from).bind(finished_to).bind(horizon.utc());
+    let row = query.fetch_one(connection).await.map_err(classify)?;
+    Columns::of(&row).take()
 }
 
 async fn counts(connection: &mut PgConnection) -> Result<Counts, StoreError> {

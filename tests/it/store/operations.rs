@@ -93,7 +93,7 @@ fn plan(worker: u128) -> SweepPlan {
     }
 }
 
-async fn sweep(books: &Books) -> SweepRound {
+pub(super) async fn sweep(books: &Books) -> SweepRound {
     books.store.sweep(plan(1)).await.unwrap().unwrap()
 }
 

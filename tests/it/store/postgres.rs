@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use hpts::core::event::{EventKind, SourceMethod};
+use hpts::core::ids::{EventId, Seq};
 use hpts::core::ledger::RejectionCode;
 use hpts::store::postgres::statements;
-use hpts::store::{PostWork, Store, StoreError};
-use sqlx::{AssertSqlSafe, Connection, Executor, Row, SqlSafeStr};
+use hpts::store::{PostWork, Store, StoreError, Wanted};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, SqlSafeStr};
 
+use super::operations::sweep;
 use super::prove;
 use crate::support::books::{Books, work};
 use crate::support::fold;
@@ -43,19 +45,7 @@ async fn lower_seq_committed_by_a_slow_transaction_is_posted() {
     let template = books.book(vec![books.payment(1, 1)]).await[0];
     let mut slow = database.connection().await;
     let mut slow = slow.begin().await.unwrap();
-    let copy = format!(
-        "INSERT INTO events SELECT nextval('events_seq'), accepted_at, amount, group_seq, cause_seq, row_no, \
-         effective_date, leg, slot, '00000000-0000-7000-8000-00000000aaaa', tenant, loan_key, loan_id, borrower_id, \
-         '00000000-0000-0000-0000-00000000aaaa', publisher, batch_id, kind, currency, source_method, 'slow:key:1', \
-         fingerprint, actor, external_ref, metadata, details FROM events WHERE seq = {} RETURNING seq",
-        template.seq
-    );
-    let row = slow.fetch_one(AssertSqlSafe(copy)).await.unwrap();
-    let late = hpts::store::Wanted {
-        seq: hpts::core::ids::Seq(row.get(0)),
-        id: "00000000-0000-7000-8000-00000000aaaa".parse().map(hpts::core::ids::EventId).unwrap(),
-        loan_key: books.key(1),
-    };
+    let late = insert_copy(&mut slow, &books, template).await;
     let quick = books.book(vec![books.payment(1, 2)]).await[0];
     assert!(quick.seq > late.seq);
     assert_eq!(books.post(&[late]).await.unknown, [late.id], "not there yet");
@@ -64,6 +54,49 @@ async fn lower_seq_committed_by_a_slow_transaction_is_posted() {
     assert_eq!(books.post(&[late]).await.posted.len(), 1);
 
     assert_eq!(books.loan(1).await.unwrap().state.last_posted_seq, quick.seq);
+    prove(&books.store).await;
+}
+
+/// A copy of an event under another number, id and key.
+async fn insert_copy(connection: &mut PgConnection, books: &Books, template: Wanted) -> Wanted {
+    let copy = format!(
+        "INSERT INTO events SELECT nextval('events_seq'), accepted_at, amount, group_seq, cause_seq, row_no, \
+         effective_date, leg, slot, '00000000-0000-7000-8000-00000000aaaa', tenant, loan_key, loan_id, borrower_id, \
+         '00000000-0000-0000-0000-00000000aaaa', publisher, batch_id, kind, currency, source_method, 'slow:key:1', \
+         fingerprint, actor, external_ref, metadata, details FROM events WHERE seq = {} RETURNING seq",
+        template.seq
+    );
+    let row = connection.fetch_one(AssertSqlSafe(copy)).await.unwrap();
+    let id = "00000000-0000-7000-8000-00000000aaaa".parse().map(EventId).unwrap();
+    Wanted { seq: Seq(row.get(0)), id, loan_key: books.key(1) }
+}
+
+/// The mark stops in front of a number whose transaction may still commit, so a round from the mark on finds it.
+#[tokio::test]
+async fn the_mark_waits_for_a_slow_transaction() {
+    let database = PostgresDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 500])]).await;
+    let template = books.book(vec![books.payment(1, 1)]).await[0];
+    let mut slow = database.connection().await;
+    let mut slow = slow.begin().await.unwrap();
+    let late = insert_copy(&mut slow, &books, template).await;
+    let quick = books.book(vec![books.payment(1, 2)]).await[0];
+    let mark = async || {
+        let mut connection = database.connection().await;
+        Seq(connection.fetch_one("SELECT mark FROM sweeper").await.unwrap().get(0))
+    };
+
+    let round = sweep(&books).await;
+    assert_eq!((round.finished_to, round.candidates.len()), (quick.seq, 0));
+    assert_eq!(mark().await, template.seq, "never the gap, nor beyond it");
+    slow.commit().await.unwrap();
+
+    let round = sweep(&books).await;
+    assert_eq!(round.candidates.iter().map(|found| found.id).collect::<Vec<_>>(), [late.id]);
+    books.post(&[late]).await;
+    sweep(&books).await;
+    assert_eq!(mark().await, quick.seq);
     prove(&books.store).await;
 }
 
