@@ -44,7 +44,8 @@ pub(super) const UNPARK_LOAN: &str = "
     WHERE loan_key = ?1 AND EXISTS (SELECT 1 FROM events WHERE seq = parked.event_seq AND tenant = ?2)";
 
 pub(super) const UNPOSTED_OF_LOAN: &str = "
-    SELECT e.seq, e.id, e.tenant, e.loan_key, e.slot, e.batch_id IS NOT NULL AS bulk
+    SELECT e.seq, e.id, e.tenant, e.loan_key, e.slot, e.batch_id IS NOT NULL AS bulk,
+        0 AS overtaken, 0 AS orphaned
     FROM events AS e
     WHERE e.loan_key = ?1 AND e.tenant = ?2 AND e.slot IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = e.seq)
@@ -95,7 +96,7 @@ pub(super) async fn hold(
     Ok(released)
 }
 
-/// Reads an unposted event, not yet judged by the sweeper.
+/// Reads an unposted event.
 pub(super) fn decode_candidate(row: &SqliteRow) -> Result<SweepCandidate, StoreError> {
     Ok(SweepCandidate {
         seq: Seq(get(row, "seq")?),
@@ -104,7 +105,7 @@ pub(super) fn decode_candidate(row: &SqliteRow) -> Result<SweepCandidate, StoreE
         loan_key: LoanKey::from_bytes(bytes(row, "loan_key")?),
         slot: Slot::from_number(get(row, "slot")?).ok_or_else(|| broken("slot"))?,
         bulk: get(row, "bulk")?,
-        overtaken: false,
-        orphaned: false,
+        overtaken: get(row, "overtaken")?,
+        orphaned: get(row, "orphaned")?,
     })
 }

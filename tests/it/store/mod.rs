@@ -10,6 +10,7 @@ mod verify;
 
 use std::sync::Arc;
 
+use hpts::core::ids::Seq;
 use hpts::store::Store;
 use sqlx::{AssertSqlSafe, Executor, Row};
 
@@ -26,6 +27,8 @@ pub(crate) trait Fixture: Sized {
     async fn execute(&self, sql: &str) -> Result<(), String>;
     /// Runs a statement with the guards of `events` and `postings` switched off.
     async fn tamper(&self, sql: &str);
+    /// Makes an event older.
+    async fn age(&self, seq: Seq, seconds: i64);
     /// Counts the rows of a table.
     async fn count(&self, table: &str) -> i64;
 }
@@ -45,6 +48,11 @@ impl Fixture for PostgresDatabase {
 
     async fn tamper(&self, sql: &str) {
         self.tamper(sql).await;
+    }
+
+    async fn age(&self, seq: Seq, seconds: i64) {
+        let by = format!("accepted_at = accepted_at - interval '{seconds} seconds'");
+        self.tamper(&format!("UPDATE events SET {by} WHERE seq = {seq}")).await;
     }
 
     async fn count(&self, table: &str) -> i64 {
@@ -68,6 +76,11 @@ impl Fixture for SqliteDatabase {
 
     async fn tamper(&self, sql: &str) {
         self.tamper(sql).await;
+    }
+
+    async fn age(&self, seq: Seq, seconds: i64) {
+        let by = format!("accepted_at = accepted_at - 1000000 * {seconds}");
+        self.tamper(&format!("UPDATE events SET {by} WHERE seq = {seq}")).await;
     }
 
     async fn count(&self, table: &str) -> i64 {
@@ -136,6 +149,9 @@ macro_rules! conformance {
                     healed_attempts_are_forgotten,
                     sweep_finds_the_overtaken_and_the_orphaned,
                     sweep_leaves_a_backlog_alone,
+                    a_backlog_does_not_hide_what_is_lost,
+                    a_slot_overtakes_after_two_seconds,
+                    a_round_says_how_far_it_looked,
                     sweep_runs_in_one_place,
                     worker_views_share_lane_slots,
                     schema_and_partitions_stand_after_migrating_twice,
