@@ -76,6 +76,8 @@ pub trait Store: Send + Sync + Debug + 'static {
 
     /// Records a failed attempt of an event in `parked`; once `attempts_max` is reached the event is parked and its
     /// loan put on hold. Returns the number of attempts so far.
+    ///
+    /// Counts only for the first unposted event of its loan; for any other nothing changes and the answer is 0.
     async fn park(&self, request: ParkRequest) -> Result<i32, StoreError>;
 
     /// Puts a loan on hold or releases it; returns the unposted events of the loan, oldest first, when released, so

@@ -10,7 +10,7 @@ use crate::core::slot::Slot;
 pub struct ParkRequest {
     /// The event.
     pub seq: Seq,
-    /// Its loan.
+    /// Its loan, as the message said; the row wins.
     pub loan_key: LoanKey,
     /// What went wrong, for operators.
     pub reason: String,
@@ -95,7 +95,8 @@ pub struct SweepCandidate {
     pub slot: Slot,
     /// Whether it rides the bulk queues.
     pub bulk: bool,
-    /// Whether a later event of the same slot and kind of queue is posted already.
+    /// Whether a later event is posted already: one of the same loan and kind of queue, or one of the same slot and kind
+    /// of queue that was accepted at least two seconds later.
     pub overtaken: bool,
     /// Whether its publisher is dead, or says that this message is not confirmed.
     pub orphaned: bool,
@@ -104,22 +105,26 @@ pub struct SweepCandidate {
 /// What a round of the sweep found.
 #[derive(Clone, Debug, Default)]
 pub struct SweepRound {
-    /// Unposted events, neither parked nor held, oldest first.
+    /// Unposted events, neither parked nor held: the overtaken and the orphaned first, then the oldest. Only the oldest
+    /// 100,000 that wait are judged.
     pub candidates: Vec<SweepCandidate>,
     /// Everything up to here is finished, parked or held as far as this round could see: where a quick round of the
-    /// same sweeper may begin next time.
+    /// same sweeper may begin next time. The end of the window where nothing in it waits.
     pub finished_to: Seq,
+    /// How far the round looked. A round looks at a window of 1,000,000 events; a caller that wants to see everything
+    /// asks again with `above` here, until this is no longer greater than that.
+    pub looked_to: Seq,
 }
 
 /// Numbers for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Accepted, unposted, neither parked nor held, above the sweeper's mark.
+    /// Accepted, unposted, neither parked nor held, above the sweeper's mark. Counts at most 1,000,000.
     pub unposted: i64,
     /// Age of the oldest of them.
     pub oldest_unposted: Duration,
     /// Parked events.
     pub parked: i64,
-    /// Unposted events of loans on hold.
+    /// Unposted events of loans on hold. Counts at most 1,000,000.
     pub held: i64,
 }

@@ -21,7 +21,7 @@ use crate::runtime::telemetry::{
     HELD_EVENTS, OLDEST_UNPOSTED_AGE, PARKED_EVENTS, PARTITION_READY, SECONDS_TO_DRAIN, SWEEPER_REPUBLISHED,
     UNPOSTED_EVENTS, chain,
 };
-use crate::store::{Store, SweepCandidate, SweepPlan};
+use crate::store::{Store, StoreError, SweepCandidate, SweepPlan, SweepRound};
 use crate::worker::WorkerParts;
 
 /// How often a quick round runs.
@@ -56,7 +56,7 @@ pub(super) struct Sweeper {
     map: PartitionMap,
     worker: WorkerId,
     pauses: HashMap<Seq, (Instant, Duration)>,
-    finished_to: Option<Seq>,
+    quick_from: Option<Seq>,
     drained: Option<(i64, Instant)>,
 }
 
@@ -79,26 +79,28 @@ fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
 impl Sweeper {
     pub(super) fn new(parts: &WorkerParts, worker: WorkerId) -> Self {
         let (store, broker) = (Arc::clone(&parts.store), Arc::clone(&parts.broker));
-        Self { store, broker, map: parts.map.clone(), worker, pauses: HashMap::new(), finished_to: None, drained: None }
+        Self { store, broker, map: parts.map.clone(), worker, pauses: HashMap::new(), quick_from: None, drained: None }
     }
 
     pub(super) async fn run(mut self, lifecycle: Lifecycle) {
         let stopping = lifecycle.token();
         let mut due = Due::default();
         while stopping.run_until_cancelled(tokio::time::sleep(QUICK_EVERY)).await.is_some() {
-            let above = if is_due(&mut due.full, FULL_EVERY) {
-                Some(Seq(0))
+            let look = if is_due(&mut due.full, FULL_EVERY) {
+                // A full look is a slow one, too.
+                due.slow = Some(Instant::now());
+                self.look_from(Some(Seq(0)), &lifecycle).await
             } else if is_due(&mut due.slow, SLOW_EVERY) {
-                None
+                self.look_from(None, &lifecycle).await
             } else {
-                self.finished_to
+                self.quick_look().await
             };
-            match self.round(above).await {
+            match look {
                 Ok(true) if is_due(&mut due.gauges, GAUGES_EVERY) => self.gauge_store().await,
                 Ok(true) => {}
                 // Somebody else sweeps; should the lease come to us, we begin from the beginning.
                 Ok(false) => {
-                    if self.finished_to.take().is_some() {
+                    if self.quick_from.take().is_some() {
                         withdraw_gauges();
                     }
                     due = Due::default();
@@ -108,8 +110,32 @@ impl Sweeper {
         }
     }
 
-    /// One round; false when another process has the lease.
-    async fn round(&mut self, above: Option<Seq>) -> Result<bool, crate::store::StoreError> {
+    /// One round above what was seen finished; false when another process has the lease.
+    async fn quick_look(&mut self) -> Result<bool, StoreError> {
+        let round = self.round(self.quick_from).await?;
+        let Some(round) = round else { return Ok(false) };
+        self.quick_from = Some(round.finished_to);
+        Ok(true)
+    }
+
+    /// Rounds, window after window, from a place to the end. What the quick looks have seen beyond it stays seen.
+    async fn look_from(&mut self, from: Option<Seq>, lifecycle: &Lifecycle) -> Result<bool, StoreError> {
+        let mut above = from;
+        let mut finished_to = None;
+        loop {
+            let Some(round) = self.round(above).await? else { return Ok(false) };
+            finished_to.get_or_insert(round.finished_to);
+            let is_end = above.is_some_and(|above| round.looked_to <= above);
+            if is_end || lifecycle.is_stopping() {
+                self.quick_from = self.quick_from.max(finished_to);
+                return Ok(true);
+            }
+            above = Some(round.looked_to);
+        }
+    }
+
+    /// One window; `None` when another process has the lease.
+    async fn round(&mut self, above: Option<Seq>) -> Result<Option<SweepRound>, StoreError> {
         let plan = SweepPlan {
             worker: self.worker,
             lease: LEASE,
@@ -119,22 +145,21 @@ impl Sweeper {
             publisher_dead_after: PUBLISHER_DEAD_AFTER,
             limit: ROUND_MAX,
         };
-        let Some(round) = self.store.sweep(plan).await? else {
-            return Ok(false);
+        let Some(mut round) = self.store.sweep(plan).await? else {
+            return Ok(None);
         };
-        self.finished_to = Some(round.finished_to);
-        let lost = self.choose(round.candidates).await;
+        let lost = self.choose(std::mem::take(&mut round.candidates)).await;
         if !lost.is_empty() {
             self.publish(&lost).await;
         }
-        Ok(true)
+        Ok(Some(round))
     }
 
     /// The events that are published again now.
     async fn choose(&mut self, candidates: Vec<SweepCandidate>) -> Vec<SweepCandidate> {
         let now = Instant::now();
-        let waiting: std::collections::HashSet<Seq> = candidates.iter().map(|candidate| candidate.seq).collect();
-        self.pauses.retain(|seq, _| waiting.contains(seq));
+        // What has not come up again for long after its pause is finished, or parked.
+        self.pauses.retain(|_, (until, _)| now.saturating_duration_since(*until) < PAUSE_MAX);
         let mut empty: HashMap<QueueId, bool> = HashMap::new();
         let mut lost = Vec::new();
         for candidate in candidates {

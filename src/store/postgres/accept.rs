@@ -65,14 +65,24 @@ impl PostgresStore {
             return Ok(Vec::new());
         }
         let mut connection = self.hot_connection().await?;
-        let accepted = accept_new(&mut connection, publisher, &events).await?;
-        let known = read_known(&mut connection, &events, &accepted).await?;
+        let (accepted, known) =
+            accept(&mut connection, publisher, &events).await.inspect_err(|error| self.doubt(error))?;
         self.rest(connection);
         judge(&events, &accepted, known)
     }
 }
 
 type Accepted = HashMap<EventId, (Seq, Timestamp)>;
+
+async fn accept(
+    connection: &mut PgConnection,
+    publisher: PublisherId,
+    events: &[NewEvent],
+) -> Result<(Accepted, Known), StoreError> {
+    let accepted = accept_new(connection, publisher, events).await?;
+    let known = read_known(connection, events, &accepted).await?;
+    Ok((accepted, known))
+}
 
 async fn accept_new(
     connection: &mut PgConnection,

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +19,13 @@ use crate::store::StoreError;
 
 /// How long a call waits for a connection. Longer than a posting transaction, shorter than a caller's patience.
 const ACQUIRE_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a call may take: waiting for a connection and one statement at its own limit, and no longer where the
+/// server or the network does not answer at all. The driver sets no TCP keepalive.
+const CALL_MAX: Duration = Duration::from_secs(35);
+
+/// The same for what reads much or changes the schema.
+const LONG_CALL_MAX: Duration = Duration::from_mins(10);
 
 /// How many prepared statements a connection keeps: all of ours, several times over.
 const STATEMENT_CACHE: usize = 200;
@@ -52,12 +61,45 @@ const PLAN_AGE_MAX: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct PostgresStore {
     connections: Arc<Connections>,
+    call_max: Duration,
+    /// Whether the call this handle was made for must not leave its connections to others.
+    spoiled: Arc<AtomicBool>,
+}
+
+/// A connection in the hands of a call. It goes back to the pool, unless the call ran out of time in the middle of
+/// something or lost the server: then it is closed.
+#[derive(Debug)]
+pub(super) struct CallConnection {
+    connection: PoolConnection<Postgres>,
+    spoiled: Arc<AtomicBool>,
+}
+
+impl Deref for CallConnection {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for CallConnection {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
+
+impl Drop for CallConnection {
+    fn drop(&mut self) {
+        if self.spoiled.load(Ordering::Relaxed) {
+            self.connection.close_on_drop();
+        }
+    }
 }
 
 /// A connection of a hot path, with the age of its plans.
 #[derive(Debug)]
 pub(super) struct HotConnection {
-    connection: PoolConnection<Postgres>,
+    connection: CallConnection,
     planned: Stopwatch,
 }
 
@@ -106,34 +148,93 @@ impl PostgresStore {
         let resting_max = usize::try_from(pool_size.max(1) >> 1).unwrap_or(0);
         let connections =
             Connections { pool, options: base, tasks: TaskTracker::new(), resting: Mutex::default(), resting_max };
-        Ok(Self { connections: Arc::new(connections) })
+        Ok(Self { connections: Arc::new(connections), call_max: CALL_MAX, spoiled: Arc::default() })
     }
 
-    /// Runs database work in an owned task and waits for it. A caller that stops waiting changes nothing.
+    /// The same store with another limit for an ordinary call.
+    #[must_use]
+    pub fn with_call_max(self, call_max: Duration) -> Self {
+        Self { call_max, ..self }
+    }
+
+    /// Runs database work in an owned task and waits for it. A caller that stops waiting changes nothing; the work
+    /// ends by itself, at the latest when its time is over.
     pub(super) async fn owned<T, W, F>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(Self) -> F,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        let task = self.connections.tasks.spawn(work(self.clone()));
+        self.owned_for(self.call_max, work).await
+    }
+
+    /// The same for work that may take minutes.
+    pub(super) async fn owned_long<T, W, F>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(Self) -> F,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        self.owned_for(LONG_CALL_MAX, work).await
+    }
+
+    async fn owned_for<T, W, F>(&self, call_max: Duration, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(Self) -> F,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let store = Self { spoiled: Arc::default(), ..self.clone() };
+        let spoiled = Arc::clone(&store.spoiled);
+        let work = work(store);
+        let task = self.connections.tasks.spawn(async move {
+            let work = pin!(work);
+            match tokio::time::timeout(call_max, work).await {
+                Ok(done) => done,
+                Err(elapsed) => {
+                    // Before the work is dropped with its connections.
+                    spoiled.store(true, Ordering::Relaxed);
+                    Err(StoreError::Unavailable(Box::new(elapsed)))
+                }
+            }
+        });
         task.await.unwrap_or_else(|ended| Err(StoreError::Broken(format!("a database task ended early: {ended}"))))
     }
 
     /// A connection from the pool. Only inside [`Self::owned`].
-    pub(super) async fn connection(&self) -> Result<PoolConnection<Postgres>, StoreError> {
-        self.connections.pool.acquire().await.map_err(classify)
+    pub(super) async fn connection(&self) -> Result<CallConnection, StoreError> {
+        let connection = self.connections.pool.acquire().await.map_err(classify)?;
+        Ok(CallConnection { connection, spoiled: Arc::clone(&self.spoiled) })
     }
 
     /// A connection for a hot path. Give it back with [`Self::rest`] when all went well; otherwise drop it, and the
     /// pool looks at it.
     pub(super) async fn hot_connection(&self) -> Result<HotConnection, StoreError> {
         let resting = self.connections.resting.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match resting {
-            Some(hot) if hot.planned.elapsed() < PLAN_AGE_MAX => Ok(hot),
-            Some(hot) => plan_as(hot.connection, PLAN_ANEW).await,
-            None => plan_as(self.connection().await?, PLAN_ONCE).await,
+        let Some(mut hot) = resting else {
+            return plan_as(self.connection().await?, PLAN_ONCE).await.inspect_err(|error| self.doubt(error));
+        };
+        hot.connection.spoiled = Arc::clone(&self.spoiled);
+        if hot.planned.elapsed() < PLAN_AGE_MAX {
+            return Ok(hot);
         }
+        plan_as(hot.connection, PLAN_ANEW).await.inspect_err(|error| self.doubt(error))
+    }
+
+    /// What a hot path's error says of the connections: when the server is gone, those that lie idle are gone as well,
+    /// and a call that tries again must not try each of them. The caller's own is closed, too.
+    pub(super) fn doubt(&self, error: &StoreError) {
+        if !matches!(error, StoreError::Unavailable(_)) {
+            return;
+        }
+        self.spoiled.store(true, Ordering::Relaxed);
+        let resting = std::mem::take(&mut *self.connections.resting.lock().unwrap_or_else(PoisonError::into_inner));
+        for mut hot in resting {
+            hot.connection.connection.close_on_drop();
+        }
+        // Those that are taken stay taken until all are, so that none is seen twice.
+        let mut idle: Vec<_> = std::iter::from_fn(|| self.connections.pool.try_acquire()).collect();
+        idle.iter_mut().for_each(PoolConnection::close_on_drop);
     }
 
     /// Keeps a connection in hand.
@@ -170,10 +271,7 @@ fn plain_on_loopback(options: PgConnectOptions) -> PgConnectOptions {
     }
 }
 
-async fn plan_as(
-    mut connection: PoolConnection<Postgres>,
-    statement: &'static str,
-) -> Result<HotConnection, StoreError> {
+async fn plan_as(mut connection: CallConnection, statement: &'static str) -> Result<HotConnection, StoreError> {
     sqlx::raw_sql(statement).execute(&mut *connection).await.map_err(classify)?;
     Ok(HotConnection { connection, planned: Stopwatch::start() })
 }

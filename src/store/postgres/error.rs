@@ -18,19 +18,41 @@ pub(super) fn classify(error: sqlx::Error) -> StoreError {
 }
 
 fn classify_state(code: &str, constraint: String, error: sqlx::Error) -> StoreError {
-    match code {
-        // Serialisation failure, deadlock, lock timeout, statement timeout.
-        "40001" | "40P01" | "55P03" | "57014" => StoreError::Retry(Box::new(error)),
-        // Shut down by the administrator, crash of another backend, starting up, idle in transaction for too long,
-        // too many connections.
-        "57P01" | "57P02" | "57P03" | "25P03" | "53300" => StoreError::Unavailable(Box::new(error)),
-        state if state.starts_with("08") => StoreError::Unavailable(Box::new(error)),
-        state if state.starts_with("22") || state.starts_with("23") => {
-            StoreError::Data { constraint, source: Box::new(error) }
-        }
+    match remedy(code) {
+        // The rows, not the day: they will be refused again.
+        Remedy::ChangeData => StoreError::Data { constraint, source: Box::new(error) },
+        Remedy::TryAgain => StoreError::Retry(Box::new(error)),
+        Remedy::Wait => StoreError::Unavailable(Box::new(error)),
+        Remedy::Migrate => StoreError::WrongSchema,
+        Remedy::Stop => StoreError::Broken(with_causes(&error)),
+    }
+}
+
+/// What a caller does about a SQLSTATE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remedy {
+    TryAgain,
+    ChangeData,
+    Wait,
+    Migrate,
+    Stop,
+}
+
+/// The first two characters are the class: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn remedy(code: &str) -> Remedy {
+    match (code, code.get(..2).unwrap_or_default()) {
+        // Serialisation failure, deadlock, lock timeout, statement timeout, a transaction that failed before.
+        ("40001" | "40P01" | "55P03" | "57014" | "25P02", _) => Remedy::TryAgain,
+        // Cardinality, values, constraints; what our triggers raise.
+        ("P0001", _) | (_, "21" | "22" | "23") => Remedy::ChangeData,
+        // A privilege that an operator takes and gives.
+        ("42501", _) => Remedy::Wait,
         // A table or column that is not there.
-        "42P01" | "42703" => StoreError::WrongSchema,
-        _ => StoreError::Broken(with_causes(&error)),
+        ("42P01" | "42703", _) => Remedy::Migrate,
+        // Connections, plans from before a migration, a server that only reads, credentials, a database that is not
+        // there, resources, operators, the server's disk, the server itself.
+        (_, "08" | "0A" | "25" | "28" | "3D" | "53" | "57" | "58" | "XX") => Remedy::Wait,
+        _ => Remedy::Stop,
     }
 }
 
@@ -61,4 +83,45 @@ fn with_causes(error: &dyn Error) -> String {
         cause = source.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_say_what_to_do() {
+        for (code, expected) in [
+            ("40001", Remedy::TryAgain),
+            ("40P01", Remedy::TryAgain),
+            ("55P03", Remedy::TryAgain),
+            ("57014", Remedy::TryAgain),
+            ("25P02", Remedy::TryAgain),
+            ("21000", Remedy::ChangeData),
+            ("22003", Remedy::ChangeData),
+            ("23505", Remedy::ChangeData),
+            ("23001", Remedy::ChangeData),
+            ("P0001", Remedy::ChangeData),
+            ("08006", Remedy::Wait),
+            ("0A000", Remedy::Wait),
+            ("25006", Remedy::Wait),
+            ("25P03", Remedy::Wait),
+            ("28P01", Remedy::Wait),
+            ("3D000", Remedy::Wait),
+            ("42501", Remedy::Wait),
+            ("53100", Remedy::Wait),
+            ("53300", Remedy::Wait),
+            ("57P01", Remedy::Wait),
+            ("57P03", Remedy::Wait),
+            ("58030", Remedy::Wait),
+            ("XX001", Remedy::Wait),
+            ("42P01", Remedy::Migrate),
+            ("42703", Remedy::Migrate),
+            ("42601", Remedy::Stop),
+            ("42883", Remedy::Stop),
+            ("", Remedy::Stop),
+        ] {
+            assert_eq!(remedy(code), expected, "{code}");
+        }
+    }
 }

@@ -9,20 +9,28 @@ use super::rows::{self, Columns, key_column};
 use crate::core::ids::{EventId, LoanKey, Seq, TenantId};
 use crate::store::{HoldRequest, ParkRequest, StoreError, SweepCandidate};
 
-/// Counts an attempt, and parks the event with the last one. Nothing where the event has been posted meanwhile.
+/// Locks the event's loan, where it exists: nobody posts the event between the look and the count.
+const LOCK_LOAN_OF_EVENT: &str = "SELECT FROM loans l WHERE l.loan_key = (SELECT e.loan_key FROM events e \
+     WHERE e.seq = $1) FOR NO KEY UPDATE";
+
+/// Counts an attempt, and parks the event with the last one. Only the first unposted event of its loan counts: one
+/// that is posted did not fail, and one behind another was not tried.
 const COUNT_ATTEMPT: &str = "INSERT INTO parked (event_seq, loan_key, attempts, reason, failed_at, parked_at) \
-     SELECT $1::bigint, $2::uuid, 1, $3::text, clock_timestamp(), CASE WHEN $4::integer <= 1 THEN clock_timestamp() END \
-     WHERE NOT EXISTS (SELECT FROM postings WHERE event_seq = $1) \
+     SELECT e.seq, e.loan_key, 1, $2, clock_timestamp(), CASE WHEN $3 <= 1 THEN clock_timestamp() END \
+     FROM events e WHERE e.seq = $1 AND e.slot IS NOT NULL \
+     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) \
+     AND NOT EXISTS (SELECT FROM events b WHERE b.loan_key = e.loan_key AND b.seq < e.seq AND b.slot IS NOT NULL \
+     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = b.seq OFFSET 0) OFFSET 0) \
      ON CONFLICT (event_seq) DO UPDATE SET attempts = parked.attempts + 1, reason = excluded.reason, \
      failed_at = excluded.failed_at, parked_at = coalesce(parked.parked_at, \
-     CASE WHEN parked.attempts + 1 >= $4 THEN excluded.failed_at END) RETURNING attempts";
+     CASE WHEN parked.attempts + 1 >= $3 THEN excluded.failed_at END) RETURNING attempts, loan_key";
 
 /// Marks a loan's row; none where the loan does not exist yet. Taken before `holds`: loans come first.
 const MARK_LOAN: &str = "UPDATE loans SET on_hold = $2 WHERE loan_key = $1 AND ($3::uuid IS NULL OR tenant = $3)";
 
 /// The hold of a loan whose event was parked.
 const HOLD_PARKED: &str = "INSERT INTO holds (loan_key, tenant, reason, held_at) \
-     SELECT $2, tenant, $3, clock_timestamp() FROM events WHERE seq = $1 ON CONFLICT (loan_key) DO NOTHING";
+     SELECT loan_key, tenant, $2, clock_timestamp() FROM events WHERE seq = $1 ON CONFLICT (loan_key) DO NOTHING";
 
 const HOLD_LOAN: &str = "INSERT INTO holds (loan_key, tenant, reason, held_at) \
      VALUES ($1, $2, $3, clock_timestamp()) ON CONFLICT (loan_key) DO UPDATE SET reason = excluded.reason \
@@ -43,7 +51,8 @@ const READ_UNPOSTED: &str = "SELECT e.seq, e.id, e.tenant, e.loan_key, e.slot, e
 const LOWER_MARK: &str = "UPDATE sweeper SET mark = least(mark, $1), finished_to = least(finished_to, $1)";
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 8] = [
+pub(super) const STATEMENTS: [(&str, &str); 9] = [
+    ("lock_loan_of_event", LOCK_LOAN_OF_EVENT),
     ("count_attempt", COUNT_ATTEMPT),
     ("mark_loan", MARK_LOAN),
     ("hold_parked", HOLD_PARKED),
@@ -74,18 +83,17 @@ impl PostgresStore {
 }
 
 async fn park(connection: &mut PgConnection, request: ParkRequest) -> Result<i32, StoreError> {
-    let query = sqlx::query(COUNT_ATTEMPT)
-        .bind(request.seq.0)
-        .bind(key_column(request.loan_key))
-        .bind(&request.reason)
-        .bind(request.attempts_max);
+    let query = sqlx::query(LOCK_LOAN_OF_EVENT).bind(request.seq.0);
+    query.execute(&mut *connection).await.map_err(classify)?;
+    let query = sqlx::query(COUNT_ATTEMPT).bind(request.seq.0).bind(&request.reason).bind(request.attempts_max);
     let Some(row) = query.fetch_optional(&mut *connection).await.map_err(classify)? else {
         return Ok(0);
     };
-    let attempts: i32 = Columns::of(&row).take()?;
+    let mut columns = Columns::of(&row);
+    let (attempts, loan): (i32, LoanKey) = (columns.take()?, columns.loan_key()?);
     if attempts >= request.attempts_max {
-        mark_loan(connection, None, request.loan_key, true).await?;
-        let query = sqlx::query(HOLD_PARKED).bind(request.seq.0).bind(key_column(request.loan_key));
+        mark_loan(connection, None, loan, true).await?;
+        let query = sqlx::query(HOLD_PARKED).bind(request.seq.0);
         query.bind(request.reason).execute(connection).await.map_err(classify)?;
     }
     Ok(attempts)

@@ -20,7 +20,7 @@ use crate::store::{
 #[async_trait]
 impl Store for PostgresStore {
     async fn migrate(&self, partitions: u16) -> Result<(), StoreError> {
-        self.owned(|store| async move { store.run_migrations(partitions).await }).await
+        self.owned_long(|store| async move { store.run_migrations(partitions).await }).await
     }
 
     async fn schema_state(&self) -> Result<SchemaState, StoreError> {
@@ -114,7 +114,7 @@ impl Store for PostgresStore {
     }
 
     async fn sweep(&self, plan: SweepPlan) -> Result<Option<SweepRound>, StoreError> {
-        self.owned(move |store| async move { store.sweep_round(plan).await }).await
+        self.owned_long(move |store| async move { store.sweep_round(plan).await }).await
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
@@ -155,7 +155,7 @@ impl Store for PostgresStore {
     }
 
     async fn verify(&self) -> Result<VerifyReport, StoreError> {
-        self.owned(|store| async move { store.prove().await }).await
+        self.owned_long(|store| async move { store.prove().await }).await
     }
 
     async fn close(&self) {

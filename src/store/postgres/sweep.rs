@@ -10,6 +10,7 @@ use super::hold::candidate;
 use super::processes::interval;
 use super::rows::Columns;
 use crate::core::ids::Seq;
+use crate::core::time::Timestamp;
 use crate::store::{Counts, StoreError, SweepPlan, SweepRound};
 
 /// How many events a round looks at: about a second of reading, 20 seconds of intake at full speed.
@@ -17,6 +18,22 @@ const WINDOW: i64 = 1_000_000;
 
 /// How far beyond the first candidate the round looks for events that overtook one.
 const OVERTAKEN_WINDOW: i64 = 200_000;
+
+/// The most events that are counted.
+const COUNTED_MAX: i64 = 1_000_000;
+
+/// How far beyond the mark events are counted.
+const COUNTED_WINDOW: i64 = 5_000_000;
+
+/// How many events that wait are judged: the oldest. Ten times what a round may name, so that a backlog that is only
+/// slow does not hide what is lost.
+const JUDGED_MAX: i64 = 100_000;
+
+/// How much later an event of the same slot must have been accepted to say that one in front of it was overtaken.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// How many later events of the same loan are looked at.
+const LATER_OF_LOAN_MAX: i64 = 1000;
 
 /// What marks an event as nobody's business: finished, parked or held. Of `events AS e`.
 macro_rules! waits {
@@ -42,52 +59,89 @@ const READ_REACH: &str =
 const FIRST_WAITING: &str =
     concat!("SELECT e.seq FROM events e WHERE e.seq > $1 AND e.seq <= $2 AND ", waits!(), " ORDER BY e.seq LIMIT 1");
 
-/// The first event of the round that is too young for the mark.
-const FIRST_YOUNG: &str = "SELECT e.seq FROM events e WHERE e.seq > $1 AND e.seq <= $2 \
-     AND e.accepted_at > clock_timestamp() - $3::interval ORDER BY e.seq LIMIT 1";
+/// Before this instant no event is young, and no transaction that may still commit an event had begun. Asked before
+/// anything is looked at: what commits in between is seen by the look. Of a transaction that has a number but has
+/// written nothing yet this says nothing; the age does.
+const READ_HORIZON: &str = "SELECT least(clock_timestamp() - $1::interval, (SELECT min(a.xact_start) \
+     FROM pg_stat_activity a WHERE a.datname = current_database() AND a.backend_type = 'client backend' \
+     AND a.backend_xid IS NOT NULL AND a.pid <> pg_backend_pid()))";
 
-/// The events that wait for longer than they should. A publisher without a row has never said that it lives.
+/// The last event in front of the first one behind the horizon. An event, never a number without one: that may belong
+/// to a transaction that commits later.
+const LAST_SETTLED: &str = "SELECT max(s.seq) FROM (SELECT e.seq FROM events e WHERE e.seq > $1 AND e.seq <= $2 \
+     AND e.seq < coalesce((SELECT y.seq FROM events y WHERE y.seq > $1 AND y.seq <= $2 AND y.accepted_at >= $3 \
+     ORDER BY y.seq LIMIT 1), $2 + 1) ORDER BY e.seq DESC LIMIT 1) AS s";
+
+/// The events that wait for longer than they should, those that look lost first. A publisher without a row has never
+/// said that it lives.
+///
+/// `passed` judges a kind of queue: what was accepted [`MARGIN`] later and is posted came after ours in the queue; less
+/// than that says nothing, since publishers overtake each other. The loan itself needs no margin, and is looked at only
+/// where its last posted event is later.
 const READ_CANDIDATES: &str = concat!(
     "WITH late AS MATERIALIZED (SELECT e.seq, e.id, e.tenant, e.loan_key, e.slot, e.batch_id IS NOT NULL AS bulk, \
-     e.publisher FROM events e WHERE e.seq > $1 AND e.seq <= $2 \
+     e.accepted_at, e.publisher FROM events e WHERE e.seq > $1 AND e.seq <= $2 \
      AND e.accepted_at <= clock_timestamp() - $3::interval AND ",
     waits!(),
-    " ORDER BY e.seq LIMIT $4), \
-     passed AS MATERIALIZED (SELECT e.slot, e.batch_id IS NOT NULL AS bulk, max(e.seq) AS seq FROM events e \
-     JOIN postings p ON p.event_seq = e.seq WHERE e.seq > (SELECT min(late.seq) FROM late) \
-     AND e.seq <= (SELECT min(late.seq) FROM late) + $6 AND e.slot IS NOT NULL GROUP BY 1, 2) \
-     SELECT l.seq, l.id, l.tenant, l.loan_key, l.slot, l.bulk, \
-     EXISTS (SELECT FROM passed d WHERE d.slot = l.slot AND d.bulk = l.bulk AND d.seq > l.seq), \
-     b.publisher IS NULL OR b.seen_at < clock_timestamp() - $5::interval OR coalesce(b.unconfirmed_from <= l.seq, false) \
-     FROM late l LEFT JOIN publishers b ON b.publisher = l.publisher ORDER BY l.seq"
+    " ORDER BY e.seq LIMIT $7), \
+     passed AS MATERIALIZED (SELECT e.slot, e.batch_id IS NOT NULL AS bulk, max(e.accepted_at) AS accepted_at \
+     FROM events e JOIN postings p ON p.event_seq = e.seq WHERE e.seq > (SELECT min(late.seq) FROM late) \
+     AND e.seq <= (SELECT min(late.seq) FROM late) + $6 AND e.slot IS NOT NULL GROUP BY 1, 2), \
+     judged AS (SELECT l.seq, l.id, l.tenant, l.loan_key, l.slot, l.bulk, \
+     coalesce(d.accepted_at >= l.accepted_at + $8::interval, false) \
+     OR CASE WHEN o.last_posted_seq > l.seq THEN EXISTS (SELECT FROM (SELECT n.seq, n.batch_id FROM events n \
+     WHERE n.loan_key = l.loan_key AND n.seq > l.seq AND n.slot IS NOT NULL ORDER BY n.seq LIMIT $9) AS n \
+     JOIN postings p ON p.event_seq = n.seq WHERE (n.batch_id IS NOT NULL) = l.bulk) ELSE false END AS overtaken, \
+     b.publisher IS NULL OR b.seen_at < clock_timestamp() - $5::interval \
+     OR coalesce(b.unconfirmed_from <= l.seq, false) AS orphaned \
+     FROM late l LEFT JOIN passed d ON d.slot = l.slot AND d.bulk = l.bulk \
+     LEFT JOIN publishers b ON b.publisher = l.publisher LEFT JOIN LATERAL \
+     (SELECT o.last_posted_seq FROM loans o WHERE o.loan_key = l.loan_key OFFSET 0) AS o ON true) \
+     SELECT seq, id, tenant, loan_key, slot, bulk, overtaken, orphaned FROM judged \
+     ORDER BY (overtaken OR orphaned) DESC, seq LIMIT $4"
 );
 
 /// Writes down how far the round got. The mark moves only forward, and a release may lower it.
 const MOVE_MARK: &str = "UPDATE sweeper SET mark = greatest(mark, $2), finished_to = $3 WHERE holder = $1";
 
+/// Failed attempts of events that were posted after all. Here rather than in the posting transaction, which must not
+/// pay for them. A row that a release holds is left to it: the sweeper's row is locked before, and by a release after.
+const FORGET_HEALED: &str = "DELETE FROM parked WHERE event_seq IN (SELECT k.event_seq FROM parked k \
+     WHERE k.parked_at IS NULL AND EXISTS (SELECT FROM postings p WHERE p.event_seq = k.event_seq) \
+     FOR UPDATE OF k SKIP LOCKED)";
+
 /// What waits above where the last round got, and how long the oldest has waited.
 const COUNT_WAITING: &str = concat!(
-    "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(e.accepted_at)) * 1000000, 0)::bigint \
-     FROM events e WHERE e.seq > (SELECT greatest(mark, finished_to) FROM sweeper) AND ",
-    waits!()
+    "SELECT (SELECT count(*) FROM (SELECT FROM events e WHERE e.seq > $1 AND e.seq <= $2 AND ",
+    waits!(),
+    " ORDER BY e.seq LIMIT $3) AS waiting), coalesce((SELECT extract(epoch FROM clock_timestamp() - e.accepted_at) \
+     * 1000000 FROM events e WHERE e.seq > $1 AND e.seq <= $2 AND ",
+    waits!(),
+    " ORDER BY e.seq LIMIT 1), 0)::bigint"
 );
+
+/// From where on events may wait.
+const READ_MARK: &str = "SELECT greatest(mark, finished_to) FROM sweeper";
 
 const COUNT_PARKED: &str = "SELECT count(*) FROM parked k WHERE k.parked_at IS NOT NULL \
      AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = k.event_seq)";
 
-const COUNT_HELD: &str = "SELECT count(*) FROM holds h JOIN events e ON e.loan_key = h.loan_key \
+const COUNT_HELD: &str = "SELECT count(*) FROM (SELECT FROM holds h JOIN events e ON e.loan_key = h.loan_key \
      AND e.seq > coalesce((SELECT l.last_posted_seq FROM loans l WHERE l.loan_key = h.loan_key), 0) \
      WHERE e.slot IS NOT NULL AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) \
-     AND NOT EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL)";
+     AND NOT EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) LIMIT $1) AS held";
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 9] = [
+pub(super) const STATEMENTS: [(&str, &str); 12] = [
+    ("read_mark", READ_MARK),
     ("take_lease", TAKE_LEASE),
     ("read_reach", READ_REACH),
     ("first_waiting", FIRST_WAITING),
-    ("first_young", FIRST_YOUNG),
+    ("read_horizon", READ_HORIZON),
+    ("last_settled", LAST_SETTLED),
     ("read_candidates", READ_CANDIDATES),
     ("move_mark", MOVE_MARK),
+    ("forget_healed", FORGET_HEALED),
     ("count_waiting", COUNT_WAITING),
     ("count_parked", COUNT_PARKED),
     ("count_held", COUNT_HELD),
@@ -116,11 +170,16 @@ async fn round(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Option
         return Ok(None);
     };
     let mark: i64 = Columns::of(&row).take()?;
+    // A quick round has not looked at everything below; only one from the mark on may move the mark.
+    let horizon = match plan.above {
+        Some(_) => None,
+        None => Some(begin_at_mark(connection, plan).await?),
+    };
     let from = plan.above.map_or(mark, |above| above.0);
     let query = sqlx::query(READ_REACH).bind(from).bind(WINDOW);
     let row = query.fetch_one(&mut *connection).await.map_err(classify)?;
     let Some(reach) = Columns::of(&row).take::<Option<i64>>()? else {
-        return Ok(Some(SweepRound { candidates: Vec::new(), finished_to: Seq(from) }));
+        return Ok(Some(SweepRound { candidates: Vec::new(), finished_to: Seq(from), looked_to: Seq(from) }));
     };
     let finished_to = finished_to(connection, from, reach).await?;
     let candidates = if finished_to == reach {
@@ -132,18 +191,20 @@ async fn round(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Option
             .bind(interval(plan.older_than)?)
             .bind(plan.limit)
             .bind(interval(plan.publisher_dead_after)?)
-            .bind(OVERTAKEN_WINDOW);
+            .bind(OVERTAKEN_WINDOW)
+            .bind(JUDGED_MAX)
+            .bind(interval(MARGIN)?)
+            .bind(LATER_OF_LOAN_MAX);
         let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
         rows.iter().map(candidate).collect::<Result<_, _>>()?
     };
-    let moved_to = match plan.above {
-        // A quick round has not looked at everything below; only a full one may move the mark.
-        Some(_) => mark,
-        None => oldest_mark(connection, plan, from, finished_to).await?,
+    let moved_to = match horizon {
+        Some(horizon) => last_settled(connection, horizon, from, finished_to).await?.unwrap_or(mark),
+        None => mark,
     };
     let query = sqlx::query(MOVE_MARK).bind(plan.worker.0).bind(moved_to).bind(finished_to);
     query.execute(connection).await.map_err(classify)?;
-    Ok(Some(SweepRound { candidates, finished_to: Seq(finished_to) }))
+    Ok(Some(SweepRound { candidates, finished_to: Seq(finished_to), looked_to: Seq(reach) }))
 }
 
 /// Up to where nothing waits.
@@ -154,27 +215,37 @@ async fn finished_to(connection: &mut PgConnection, from: i64, reach: i64) -> Re
     Ok(first.map_or(reach, |first| first.saturating_sub(1)))
 }
 
-/// Up to where nothing waits and nothing is so young that a lower number may still be on its way to a commit.
-async fn oldest_mark(
+/// What a round from the mark on does first. Answers the horizon of the mark.
+async fn begin_at_mark(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Timestamp, StoreError> {
+    sqlx::query(FORGET_HEALED).execute(&mut *connection).await.map_err(classify)?;
+    let query = sqlx::query(READ_HORIZON).bind(interval(plan.mark_older_than)?);
+    let row = query.fetch_one(connection).await.map_err(classify)?;
+    Columns::of(&row).instant()
+}
+
+/// The last event up to where nothing waits and no lower number may still be on its way to a commit.
+async fn last_settled(
     connection: &mut PgConnection,
-    plan: &SweepPlan,
+    horizon: Timestamp,
     from: i64,
     finished_to: i64,
-) -> Result<i64, StoreError> {
-    let query = sqlx::query(FIRST_YOUNG).bind(from).bind(finished_to).bind(interval(plan.mark_older_than)?);
-    let first = query.fetch_optional(connection).await.map_err(classify)?;
-    let first: Option<i64> = first.map(|row| Columns::of(&row).take()).transpose()?;
-    Ok(first.map_or(finished_to, |first| first.saturating_sub(1)))
+) -> Result<Option<i64>, StoreError> {
+    let query = sqlx::query(LAST_SETTLED).bind(from).bind(finished_to).bind(horizon.utc());
+    let row = query.fetch_one(connection).await.map_err(classify)?;
+    Columns::of(&row).take()
 }
 
 async fn counts(connection: &mut PgConnection) -> Result<Counts, StoreError> {
     sqlx::raw_sql(ALLOW_MERGES).execute(&mut *connection).await.map_err(classify)?;
-    let row = sqlx::query(COUNT_WAITING).fetch_one(&mut *connection).await.map_err(classify)?;
+    let row = sqlx::query(READ_MARK).fetch_one(&mut *connection).await.map_err(classify)?;
+    let mark: i64 = Columns::of(&row).take()?;
+    let query = sqlx::query(COUNT_WAITING).bind(mark).bind(mark.saturating_add(COUNTED_WINDOW)).bind(COUNTED_MAX);
+    let row = query.fetch_one(&mut *connection).await.map_err(classify)?;
     let mut columns = Columns::of(&row);
     let (unposted, micros): (i64, i64) = (columns.take()?, columns.take()?);
     let row = sqlx::query(COUNT_PARKED).fetch_one(&mut *connection).await.map_err(classify)?;
     let parked = Columns::of(&row).take()?;
-    let row = sqlx::query(COUNT_HELD).fetch_one(&mut *connection).await.map_err(classify)?;
+    let row = sqlx::query(COUNT_HELD).bind(COUNTED_MAX).fetch_one(&mut *connection).await.map_err(classify)?;
     let held = Columns::of(&row).take()?;
     let oldest_unposted = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
     Ok(Counts { unposted, oldest_unposted, parked, held })

@@ -10,10 +10,17 @@ use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::rows::{broken, bytes, get, id, tenant};
 use crate::store::{HoldRequest, ParkRequest, StoreError, SweepCandidate};
 
-/// One more attempt. Nothing where the event has been posted meanwhile.
+/// One more attempt. Only the first unposted event of its loan counts: one that is posted did not fail, and one behind
+/// another was not tried.
 pub(super) const COUNT_FAILURE: &str = "
     INSERT INTO parked (event_seq, loan_key, attempts, reason, failed_at)
-    SELECT ?1, ?2, 1, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM postings WHERE event_seq = ?1)
+    SELECT e.seq, e.loan_key, 1, ?2, ?3 FROM events AS e
+    WHERE e.seq = ?1 AND e.slot IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = e.seq)
+        AND NOT EXISTS (
+            SELECT 1 FROM events AS before
+            WHERE before.loan_key = e.loan_key AND before.seq < e.seq AND before.slot IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = before.seq))
     ON CONFLICT (event_seq) DO UPDATE SET attempts = attempts + 1, reason = excluded.reason,
         failed_at = excluded.failed_at
     RETURNING attempts";
@@ -37,7 +44,8 @@ pub(super) const UNPARK_LOAN: &str = "
     WHERE loan_key = ?1 AND EXISTS (SELECT 1 FROM events WHERE seq = parked.event_seq AND tenant = ?2)";
 
 pub(super) const UNPOSTED_OF_LOAN: &str = "
-    SELECT e.seq, e.id, e.tenant, e.loan_key, e.slot, e.batch_id IS NOT NULL AS bulk
+    SELECT e.seq, e.id, e.tenant, e.loan_key, e.slot, e.batch_id IS NOT NULL AS bulk,
+        0 AS overtaken, 0 AS orphaned
     FROM events AS e
     WHERE e.loan_key = ?1 AND e.tenant = ?2 AND e.slot IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = e.seq)
@@ -49,8 +57,7 @@ pub(super) const PULL_MARK_BACK: &str =
 
 /// Counts a failed attempt; see [`crate::store::Store::park`].
 pub(super) async fn park(db: &mut SqliteConnection, request: ParkRequest, now: Timestamp) -> Result<i32, StoreError> {
-    let count = sqlx::query(COUNT_FAILURE).bind(request.seq.0).bind(request.loan_key.bytes().to_vec());
-    let count = count.bind(&request.reason).bind(now.micros());
+    let count = sqlx::query(COUNT_FAILURE).bind(request.seq.0).bind(&request.reason).bind(now.micros());
     let Some(row) = count.fetch_optional(&mut *db).await.map_err(store_error)? else {
         return Ok(0);
     };
@@ -89,7 +96,7 @@ pub(super) async fn hold(
     Ok(released)
 }
 
-/// Reads an unposted event, not yet judged by the sweeper.
+/// Reads an unposted event.
 pub(super) fn decode_candidate(row: &SqliteRow) -> Result<SweepCandidate, StoreError> {
     Ok(SweepCandidate {
         seq: Seq(get(row, "seq")?),
@@ -98,7 +105,7 @@ pub(super) fn decode_candidate(row: &SqliteRow) -> Result<SweepCandidate, StoreE
         loan_key: LoanKey::from_bytes(bytes(row, "loan_key")?),
         slot: Slot::from_number(get(row, "slot")?).ok_or_else(|| broken("slot"))?,
         bulk: get(row, "bulk")?,
-        overtaken: false,
-        orphaned: false,
+        overtaken: get(row, "overtaken")?,
+        orphaned: get(row, "orphaned")?,
     })
 }

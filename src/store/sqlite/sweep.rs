@@ -3,17 +3,14 @@
 //! A round takes the lease in the writer, looks in a reader's snapshot, and moves the mark in the writer again, only
 //! if the lease is still its own and no loan was released meanwhile. So a long look never stops the writer.
 
-use std::collections::HashMap;
-
 use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
-use crate::core::ids::{PublisherId, Seq, WorkerId};
+use crate::core::ids::{Seq, WorkerId};
 use crate::core::time::Timestamp;
 use crate::store::sqlite::beats::before;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::parking::decode_candidate;
-use crate::store::sqlite::rows::{get, id};
+use crate::store::sqlite::rows::get;
 use crate::store::{Counts, StoreError, SweepCandidate, SweepPlan, SweepRound};
 
 /// Takes or renews the lease; no row where another holds it.
@@ -22,36 +19,78 @@ pub(super) const TAKE_LEASE: &str = "
     WHERE only_row = 1 AND (holder IS NULL OR holder = ?1 OR leased_to <= ?3)
     RETURNING mark, releases";
 
-/// Events in flight above a place: with a slot, unposted, neither parked nor on hold. A macro, because four
+/// How many events a round looks at.
+const WINDOW: i64 = 1_000_000;
+
+/// How far beyond the first candidate the round looks for events that overtook one.
+const OVERTAKEN_WINDOW: i64 = 200_000;
+
+/// The most events that are counted.
+const COUNTED_MAX: i64 = 1_000_000;
+
+/// How far beyond the mark events are counted.
+const COUNTED_WINDOW: i64 = 5_000_000;
+
+/// How many events that wait are judged: the oldest. Ten times what a round may name, so that a backlog that is only
+/// slow does not hide what is lost.
+const JUDGED_MAX: i64 = 100_000;
+
+/// How many microseconds later an event of the same slot must have been accepted to say that one in front of it was
+/// overtaken.
+const MARGIN_MICROS: i64 = 2_000_000;
+
+/// How many later events of the same loan are looked at.
+const LATER_OF_LOAN_MAX: i64 = 1000;
+
+/// Events in flight between two places: with a slot, unposted, neither parked nor on hold. A macro, because four
 /// statements count or list them.
 macro_rules! in_flight {
     () => {
         "FROM events AS e
-        WHERE e.seq > ?1 AND e.slot IS NOT NULL
+        WHERE e.seq > ?1 AND e.seq <= ?2 AND e.slot IS NOT NULL
             AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = e.seq)
             AND NOT EXISTS (SELECT 1 FROM parked AS k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL)
             AND NOT EXISTS (SELECT 1 FROM holds AS h WHERE h.loan_key = e.loan_key)"
     };
 }
 
+/// Where the round ends: the last of the next events.
+pub(super) const REACH: &str =
+    "SELECT max(seq) AS seq FROM (SELECT seq FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2)";
+
 pub(super) const FIRST_IN_FLIGHT: &str = concat!("SELECT e.seq ", in_flight!(), " ORDER BY e.seq LIMIT 1");
 
-pub(super) const LAST_EVENT: &str = "SELECT coalesce(max(seq), 0) AS seq FROM events";
-
+/// The events that wait for longer than they should, those that look lost first.
+///
+/// `passed` judges a kind of queue: what was accepted [`MARGIN_MICROS`] later and is posted came after ours in the
+/// queue; less than that says nothing, since publishers overtake each other. The loan itself needs no margin, and is
+/// looked at only where its last posted event is later.
 pub(super) const CANDIDATES: &str = concat!(
-    "SELECT e.seq, e.id, e.tenant, e.loan_key, e.slot, e.batch_id IS NOT NULL AS bulk, e.publisher ",
+    "WITH late AS MATERIALIZED (
+        SELECT e.seq, e.id, e.tenant, e.loan_key, e.slot, e.batch_id IS NOT NULL AS bulk, e.accepted_at, e.publisher ",
     in_flight!(),
-    " AND e.accepted_at <= ?2 ORDER BY e.seq LIMIT ?3"
+    " AND e.accepted_at <= ?3 ORDER BY e.seq LIMIT ?7),
+    passed AS MATERIALIZED (
+        SELECT e.slot, e.batch_id IS NOT NULL AS bulk, max(e.accepted_at) AS accepted_at
+        FROM events AS e JOIN postings AS p ON p.event_seq = e.seq
+        WHERE e.seq > (SELECT min(seq) FROM late) AND e.seq <= (SELECT min(seq) FROM late) + ?6
+            AND e.slot IS NOT NULL
+        GROUP BY 1, 2)
+    SELECT l.seq, l.id, l.tenant, l.loan_key, l.slot, l.bulk,
+        coalesce(d.accepted_at >= l.accepted_at + ?8, 0) OR CASE WHEN o.last_posted_seq > l.seq THEN EXISTS (
+            SELECT 1 FROM (
+                SELECT n.seq, n.batch_id FROM events AS n
+                WHERE n.loan_key = l.loan_key AND n.seq > l.seq AND n.slot IS NOT NULL
+                ORDER BY n.seq LIMIT ?9) AS later
+            JOIN postings AS p ON p.event_seq = later.seq
+            WHERE (later.batch_id IS NOT NULL) = l.bulk) ELSE 0 END AS overtaken,
+        b.publisher IS NULL OR b.seen_at < ?5 OR coalesce(b.unconfirmed_from <= l.seq, 0) AS orphaned
+    FROM late AS l
+    LEFT JOIN passed AS d ON d.slot = l.slot AND d.bulk = l.bulk
+    LEFT JOIN publishers AS b ON b.publisher = l.publisher
+    LEFT JOIN loans AS o ON o.loan_key = l.loan_key
+    ORDER BY overtaken OR orphaned DESC, l.seq LIMIT ?4"
 );
-
-/// The greatest posted event of each slot and kind of queue above a place.
-pub(super) const POSTED_OF_SLOTS: &str = "
-    SELECT e.slot, e.batch_id IS NOT NULL AS bulk, max(e.seq) AS seq
-    FROM events AS e JOIN postings AS p ON p.event_seq = e.seq
-    WHERE e.seq > ?1 AND e.slot IS NOT NULL
-    GROUP BY 1, 2";
-
-pub(super) const LIVE_PUBLISHERS: &str = "SELECT publisher, unconfirmed_from FROM publishers WHERE seen_at >= ?1";
 
 /// The greatest place up to which every event is old enough for the mark.
 pub(super) const FIRST_YOUNG: &str =
@@ -63,19 +102,27 @@ pub(super) const MOVE_MARK: &str = "
 
 pub(super) const MARK: &str = "SELECT mark FROM sweeper WHERE only_row = 1";
 
-pub(super) const COUNT_IN_FLIGHT: &str =
-    concat!("SELECT count(*) AS unposted, min(e.accepted_at) AS oldest ", in_flight!());
+/// How many events waited or were held, at most [`COUNTED_MAX`] of each, and since when the first one waits.
+pub(super) const COUNT_IN_FLIGHT: &str = concat!(
+    "SELECT (SELECT count(*) FROM (SELECT 1 ",
+    in_flight!(),
+    " ORDER BY e.seq LIMIT ?3)) AS unposted, (SELECT e.accepted_at ",
+    in_flight!(),
+    " ORDER BY e.seq LIMIT 1) AS oldest"
+);
 
 pub(super) const COUNT_PARKED: &str = "SELECT count(*) AS parked FROM parked WHERE parked_at IS NOT NULL";
 
 /// Unposted events of loans on hold, without those that are parked themselves.
 pub(super) const COUNT_HELD: &str = "
-    SELECT count(*) AS held
-    FROM holds AS h JOIN events AS e ON e.loan_key = h.loan_key
-    WHERE e.slot IS NOT NULL
-        AND e.seq > coalesce((SELECT l.last_posted_seq FROM loans AS l WHERE l.loan_key = h.loan_key), 0)
-        AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = e.seq)
-        AND NOT EXISTS (SELECT 1 FROM parked AS k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL)";
+    SELECT count(*) AS held FROM (
+        SELECT 1
+        FROM holds AS h JOIN events AS e ON e.loan_key = h.loan_key
+        WHERE e.slot IS NOT NULL
+            AND e.seq > coalesce((SELECT l.last_posted_seq FROM loans AS l WHERE l.loan_key = h.loan_key), 0)
+            AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = e.seq)
+            AND NOT EXISTS (SELECT 1 FROM parked AS k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL)
+        LIMIT ?1)";
 
 /// The sweeper's lease.
 #[derive(Clone, Copy, Debug)]
@@ -113,19 +160,37 @@ pub(super) async fn look(
     now: Timestamp,
 ) -> Result<Look, StoreError> {
     let above = plan.above.unwrap_or(lease.mark);
-    let first = sqlx::query(FIRST_IN_FLIGHT).bind(above.0).fetch_optional(&mut *db).await.map_err(store_error)?;
-    let Some(first) = first else {
-        let last = sqlx::query(LAST_EVENT).fetch_one(&mut *db).await.map_err(store_error)?;
-        let finished_to = above.max(Seq(get(&last, "seq")?));
-        let mark = mark_of(db, plan, lease, above, finished_to, now).await?;
-        return Ok(Look { round: SweepRound { candidates: Vec::new(), finished_to }, mark });
-    };
-    let finished_to = Seq(get::<i64>(&first, "seq")?.saturating_sub(1));
-    let query = sqlx::query(CANDIDATES).bind(finished_to.0).bind(before(now, plan.older_than)).bind(plan.limit);
-    let rows = query.fetch_all(&mut *db).await.map_err(store_error)?;
-    let candidates = if rows.is_empty() { Vec::new() } else { judge(db, plan, &rows, now).await? };
+    let reach = sqlx::query(REACH).bind(above.0).bind(WINDOW).fetch_one(&mut *db).await.map_err(store_error)?;
+    let reach = get::<Option<i64>>(&reach, "seq")?.map_or(above, Seq);
+    let first = sqlx::query(FIRST_IN_FLIGHT).bind(above.0).bind(reach.0);
+    let first = first.fetch_optional(&mut *db).await.map_err(store_error)?;
+    let first: Option<i64> = first.map(|row| get(&row, "seq")).transpose()?;
+    let finished_to = first.map_or(reach, |first| Seq(first.saturating_sub(1)));
+    let candidates =
+        if finished_to == reach { Vec::new() } else { candidates(db, plan, (finished_to, reach), now).await? };
     let mark = mark_of(db, plan, lease, above, finished_to, now).await?;
-    Ok(Look { round: SweepRound { candidates, finished_to }, mark })
+    Ok(Look { round: SweepRound { candidates, finished_to, looked_to: reach }, mark })
+}
+
+/// Events that wait between two places, judged.
+async fn candidates(
+    db: &mut SqliteConnection,
+    plan: &SweepPlan,
+    (above, to): (Seq, Seq),
+    now: Timestamp,
+) -> Result<Vec<SweepCandidate>, StoreError> {
+    let query = sqlx::query(CANDIDATES)
+        .bind(above.0)
+        .bind(to.0)
+        .bind(before(now, plan.older_than))
+        .bind(plan.limit)
+        .bind(before(now, plan.publisher_dead_after))
+        .bind(OVERTAKEN_WINDOW)
+        .bind(JUDGED_MAX)
+        .bind(MARGIN_MICROS)
+        .bind(LATER_OF_LOAN_MAX);
+    let rows = query.fetch_all(db).await.map_err(store_error)?;
+    rows.iter().map(decode_candidate).collect()
 }
 
 /// The mark follows only a look that began at it, and only over old events.
@@ -146,37 +211,6 @@ async fn mark_of(
     Ok((oldest > lease.mark).then_some(oldest))
 }
 
-/// Says of each candidate whether it was overtaken and whether somebody still looks after it.
-async fn judge(
-    db: &mut SqliteConnection,
-    plan: &SweepPlan,
-    rows: &[SqliteRow],
-    now: Timestamp,
-) -> Result<Vec<SweepCandidate>, StoreError> {
-    let first: i64 = rows.first().map_or(Ok(0), |row| get(row, "seq"))?;
-    let mut posted: HashMap<(u16, bool), Seq> = HashMap::new();
-    for row in sqlx::query(POSTED_OF_SLOTS).bind(first).fetch_all(&mut *db).await.map_err(store_error)? {
-        posted.insert((get(&row, "slot")?, get(&row, "bulk")?), Seq(get(&row, "seq")?));
-    }
-    let since = before(now, plan.publisher_dead_after);
-    let mut alive: HashMap<PublisherId, Option<Seq>> = HashMap::new();
-    for row in sqlx::query(LIVE_PUBLISHERS).bind(since).fetch_all(db).await.map_err(store_error)? {
-        alive.insert(PublisherId(id(&row, "publisher")?), get::<Option<i64>>(&row, "unconfirmed_from")?.map(Seq));
-    }
-    rows.iter()
-        .map(|row| {
-            let mut candidate = decode_candidate(row)?;
-            let greatest = posted.get(&(candidate.slot.number(), candidate.bulk));
-            candidate.overtaken = greatest.is_some_and(|seq| *seq > candidate.seq);
-            candidate.orphaned = match alive.get(&PublisherId(id(row, "publisher")?)) {
-                Some(unconfirmed_from) => unconfirmed_from.is_some_and(|from| from <= candidate.seq),
-                None => true,
-            };
-            Ok(candidate)
-        })
-        .collect()
-}
-
 /// Moves the mark, unless the lease went or a loan was released since.
 pub(super) async fn move_mark(
     db: &mut SqliteConnection,
@@ -192,9 +226,10 @@ pub(super) async fn move_mark(
 /// Counts for metrics and readiness.
 pub(super) async fn counts(db: &mut SqliteConnection, now: Timestamp) -> Result<Counts, StoreError> {
     let mark: i64 = get(&sqlx::query(MARK).fetch_one(&mut *db).await.map_err(store_error)?, "mark")?;
-    let flight = sqlx::query(COUNT_IN_FLIGHT).bind(mark).fetch_one(&mut *db).await.map_err(store_error)?;
+    let flight = sqlx::query(COUNT_IN_FLIGHT).bind(mark).bind(mark.saturating_add(COUNTED_WINDOW)).bind(COUNTED_MAX);
+    let flight = flight.fetch_one(&mut *db).await.map_err(store_error)?;
     let parked = sqlx::query(COUNT_PARKED).fetch_one(&mut *db).await.map_err(store_error)?;
-    let held = sqlx::query(COUNT_HELD).fetch_one(db).await.map_err(store_error)?;
+    let held = sqlx::query(COUNT_HELD).bind(COUNTED_MAX).fetch_one(db).await.map_err(store_error)?;
     let oldest: Option<i64> = get(&flight, "oldest")?;
     let age = oldest.map_or(0, |oldest| now.micros().saturating_sub(oldest));
     Ok(Counts {

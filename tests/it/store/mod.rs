@@ -10,7 +10,9 @@ mod verify;
 
 use std::sync::Arc;
 
+use hpts::core::ids::Seq;
 use hpts::store::Store;
+use sqlx::{AssertSqlSafe, Executor, Row};
 
 use crate::support::postgres::PostgresDatabase;
 use crate::support::sqlite::SqliteDatabase;
@@ -25,6 +27,10 @@ pub(crate) trait Fixture: Sized {
     async fn execute(&self, sql: &str) -> Result<(), String>;
     /// Runs a statement with the guards of `events` and `postings` switched off.
     async fn tamper(&self, sql: &str);
+    /// Makes an event older.
+    async fn age(&self, seq: Seq, seconds: i64);
+    /// Counts the rows of a table.
+    async fn count(&self, table: &str) -> i64;
 }
 
 impl Fixture for PostgresDatabase {
@@ -43,6 +49,16 @@ impl Fixture for PostgresDatabase {
     async fn tamper(&self, sql: &str) {
         self.tamper(sql).await;
     }
+
+    async fn age(&self, seq: Seq, seconds: i64) {
+        let by = format!("accepted_at = accepted_at - interval '{seconds} seconds'");
+        self.tamper(&format!("UPDATE events SET {by} WHERE seq = {seq}")).await;
+    }
+
+    async fn count(&self, table: &str) -> i64 {
+        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        self.connection().await.fetch_one(sql).await.unwrap().get(0)
+    }
 }
 
 impl Fixture for SqliteDatabase {
@@ -60,6 +76,16 @@ impl Fixture for SqliteDatabase {
 
     async fn tamper(&self, sql: &str) {
         self.tamper(sql).await;
+    }
+
+    async fn age(&self, seq: Seq, seconds: i64) {
+        let by = format!("accepted_at = accepted_at - 1000000 * {seconds}");
+        self.tamper(&format!("UPDATE events SET {by} WHERE seq = {seq}")).await;
+    }
+
+    async fn count(&self, table: &str) -> i64 {
+        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        self.connection().await.fetch_one(sql).await.unwrap().get(0)
     }
 }
 
@@ -101,6 +127,9 @@ macro_rules! conformance {
                     system_event_does_not_move_the_mark,
                     held_loan_is_left_out,
                     rejected_without_loan_has_no_version,
+                    events_of_no_loan_are_finished_by_name,
+                    a_named_opening_is_found_behind_later_events,
+                    loan_held_before_it_opens_stays_on_hold,
                     backdated_payment_never_makes_a_bucket_negative,
                     backdated_payment_does_not_pay_what_came_later,
                     redelivered_event_posts_once,
@@ -119,8 +148,13 @@ macro_rules! conformance {
                     finished_names_only_what_is_finished;
                 operations:
                     parked_event_holds_its_loan_until_released,
+                    only_the_first_unposted_event_is_parked,
+                    healed_attempts_are_forgotten,
                     sweep_finds_the_overtaken_and_the_orphaned,
                     sweep_leaves_a_backlog_alone,
+                    a_backlog_does_not_hide_what_is_lost,
+                    a_slot_overtakes_after_two_seconds,
+                    a_round_says_how_far_it_looked,
                     sweep_runs_in_one_place,
                     worker_views_share_lane_slots,
                     schema_and_partitions_stand_after_migrating_twice,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hpts::core::event::Stage;
 use hpts::core::ids::{Seq, TenantId, WorkerId};
 use hpts::core::money::{Currency, Minor};
+use hpts::core::slot::Slot;
 use hpts::core::time::Timestamp;
 use hpts::store::{
     ClientRecord, HoldRequest, ParkRequest, PublisherBeat, SchemaState, SigningKeyRecord, SweepPlan, SweepRound,
@@ -45,6 +46,42 @@ pub(crate) async fn parked_event_holds_its_loan_until_released(fixture: &impl Fi
     prove(&books.store).await;
 }
 
+pub(crate) async fn only_the_first_unposted_event_is_parked(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let opened = books.book(vec![books.opening(1, [0, 0, 500])]).await;
+    let wanted = books.accept(vec![books.payment(1, 1), books.payment(1, 2)]).await;
+    let fail = async |seq: Seq, loan: u128| {
+        let reason = "it panics".to_owned();
+        books.store.park(ParkRequest { seq, loan_key: books.key(loan), reason, attempts_max: 1 }).await.unwrap()
+    };
+
+    assert_eq!(fail(opened[0].seq, 1).await, 0, "posted");
+    assert_eq!(fail(wanted[1].seq, 1).await, 0, "behind another");
+    assert_eq!(fail(Seq(1_000_000), 1).await, 0, "unknown");
+    assert_eq!((fixture.count("parked").await, fixture.count("holds").await), (0, 0));
+    assert_eq!(fail(wanted[0].seq, 2).await, 1, "the row's loan counts");
+
+    assert_eq!(books.record(&wanted[1]).await.stage, Stage::Held);
+    assert!(books.loan(1).await.unwrap().on_hold);
+    assert_eq!((fixture.count("parked").await, fixture.count("holds").await), (1, 1));
+}
+
+pub(crate) async fn healed_attempts_are_forgotten(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 500])]).await;
+    let wanted = books.accept(vec![books.payment(1, 1)]).await;
+    let reason = "it panics".to_owned();
+    let request = ParkRequest { seq: wanted[0].seq, loan_key: books.key(1), reason, attempts_max: 2 };
+    assert_eq!(books.store.park(request).await.unwrap(), 1);
+    assert_eq!(fixture.count("parked").await, 1);
+
+    books.post(&wanted).await;
+    sweep(&books).await;
+
+    assert_eq!(fixture.count("parked").await, 0);
+    prove(&books.store).await;
+}
+
 fn plan(worker: u128) -> SweepPlan {
     SweepPlan {
         worker: WorkerId(Uuid::from_u128(worker)),
@@ -57,7 +94,7 @@ fn plan(worker: u128) -> SweepPlan {
     }
 }
 
-async fn sweep(books: &Books) -> SweepRound {
+pub(super) async fn sweep(books: &Books) -> SweepRound {
     books.store.sweep(plan(1)).await.unwrap().unwrap()
 }
 
@@ -111,6 +148,50 @@ pub(crate) async fn sweep_leaves_a_backlog_alone(fixture: &impl Fixture) {
     let counts = books.store.counts().await.unwrap();
     assert_eq!(counts.unposted, 20);
     assert_eq!(books.store.verify().await.unwrap().in_flight, 20);
+}
+
+pub(crate) async fn a_backlog_does_not_hide_what_is_lost(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let waiting = books.accept((0..20).map(|n| books.payment(n, 1)).collect()).await;
+    let lost = waiting[17].seq;
+    beat(&books, Some(lost)).await;
+
+    let few = SweepPlan { limit: 4, ..plan(1) };
+    let round = books.store.sweep(few).await.unwrap().unwrap();
+
+    let named: Vec<_> = round.candidates.iter().map(|found| (found.seq, found.orphaned)).collect();
+    let expected = [(17, true), (18, true), (19, true), (0, false)].map(|(n, is_lost)| (waiting[n].seq, is_lost));
+    assert_eq!(named, expected);
+}
+
+pub(crate) async fn a_slot_overtakes_after_two_seconds(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    beat(&books, None).await;
+    let slot = Slot::of(books.key(1));
+    let neighbour = (2..1_000_000).find(|n| Slot::of(books.key(*n)) == slot).unwrap();
+    let wanted = books.accept(vec![books.payment(1, 1), books.payment(neighbour, 1)]).await;
+    books.post(&wanted[1..]).await;
+    let overtaken = async || sweep(&books).await.candidates.iter().map(|found| found.overtaken).collect::<Vec<_>>();
+
+    assert_eq!(overtaken().await, [false], "too close to tell");
+    fixture.age(wanted[0].seq, 3).await;
+    assert_eq!(overtaken().await, [true]);
+}
+
+pub(crate) async fn a_round_says_how_far_it_looked(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let done = books.book(vec![books.opening(1, [0, 0, 500]), books.payment(1, 1)]).await;
+    let last = done[1].seq;
+    let above = async |above: Seq| {
+        let round = books.store.sweep(SweepPlan { above: Some(above), ..plan(1) }).await.unwrap().unwrap();
+        (round.finished_to, round.looked_to)
+    };
+
+    assert_eq!(above(Seq(0)).await, (last, last), "an empty window is finished to its end");
+    assert_eq!(above(last).await, (last, last), "nothing more to look at");
+    let waiting = books.accept(vec![books.payment(1, 2), books.payment(1, 3)]).await;
+    assert_eq!(above(Seq(0)).await, (Seq(waiting[0].seq.0 - 1), waiting[1].seq));
+    assert_eq!(above(waiting[1].seq).await, (waiting[1].seq, waiting[1].seq));
 }
 
 pub(crate) async fn sweep_runs_in_one_place(fixture: &impl Fixture) {

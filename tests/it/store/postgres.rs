@@ -1,15 +1,20 @@
 //! What only PostgreSQL has: concurrent transactions, arrays, and the statements it can prepare without running.
 
+use std::time::Duration;
+
 use hpts::core::event::{EventKind, SourceMethod};
+use hpts::core::ids::{EventId, Seq};
 use hpts::core::ledger::RejectionCode;
 use hpts::store::postgres::statements;
-use hpts::store::{PostWork, StoreError};
-use sqlx::{AssertSqlSafe, Connection, Executor, Row, SqlSafeStr};
+use hpts::store::{PostWork, Store, StoreError, Wanted};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, SqlSafeStr};
 
+use super::operations::sweep;
 use super::prove;
 use crate::support::books::{Books, work};
 use crate::support::fold;
 use crate::support::postgres::PostgresDatabase;
+use crate::support::proxy::{Mode, Proxy};
 
 #[tokio::test]
 async fn every_statement_prepares() {
@@ -40,19 +45,7 @@ async fn lower_seq_committed_by_a_slow_transaction_is_posted() {
     let template = books.book(vec![books.payment(1, 1)]).await[0];
     let mut slow = database.connection().await;
     let mut slow = slow.begin().await.unwrap();
-    let copy = format!(
-        "INSERT INTO events SELECT nextval('events_seq'), accepted_at, amount, group_seq, cause_seq, row_no, \
-         effective_date, leg, slot, '00000000-0000-7000-8000-00000000aaaa', tenant, loan_key, loan_id, borrower_id, \
-         '00000000-0000-0000-0000-00000000aaaa', publisher, batch_id, kind, currency, source_method, 'slow:key:1', \
-         fingerprint, actor, external_ref, metadata, details FROM events WHERE seq = {} RETURNING seq",
-        template.seq
-    );
-    let row = slow.fetch_one(AssertSqlSafe(copy)).await.unwrap();
-    let late = hpts::store::Wanted {
-        seq: hpts::core::ids::Seq(row.get(0)),
-        id: "00000000-0000-7000-8000-00000000aaaa".parse().map(hpts::core::ids::EventId).unwrap(),
-        loan_key: books.key(1),
-    };
+    let late = insert_copy(&mut slow, &books, template).await;
     let quick = books.book(vec![books.payment(1, 2)]).await[0];
     assert!(quick.seq > late.seq);
     assert_eq!(books.post(&[late]).await.unknown, [late.id], "not there yet");
@@ -61,6 +54,49 @@ async fn lower_seq_committed_by_a_slow_transaction_is_posted() {
     assert_eq!(books.post(&[late]).await.posted.len(), 1);
 
     assert_eq!(books.loan(1).await.unwrap().state.last_posted_seq, quick.seq);
+    prove(&books.store).await;
+}
+
+/// A copy of an event under another number, id and key.
+async fn insert_copy(connection: &mut PgConnection, books: &Books, template: Wanted) -> Wanted {
+    let copy = format!(
+        "INSERT INTO events SELECT nextval('events_seq'), accepted_at, amount, group_seq, cause_seq, row_no, \
+         effective_date, leg, slot, '00000000-0000-7000-8000-00000000aaaa', tenant, loan_key, loan_id, borrower_id, \
+         '00000000-0000-0000-0000-00000000aaaa', publisher, batch_id, kind, currency, source_method, 'slow:key:1', \
+         fingerprint, actor, external_ref, metadata, details FROM events WHERE seq = {} RETURNING seq",
+        template.seq
+    );
+    let row = connection.fetch_one(AssertSqlSafe(copy)).await.unwrap();
+    let id = "00000000-0000-7000-8000-00000000aaaa".parse().map(EventId).unwrap();
+    Wanted { seq: Seq(row.get(0)), id, loan_key: books.key(1) }
+}
+
+/// The mark stops in front of a number whose transaction may still commit, so a round from the mark on finds it.
+#[tokio::test]
+async fn the_mark_waits_for_a_slow_transaction() {
+    let database = PostgresDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 500])]).await;
+    let template = books.book(vec![books.payment(1, 1)]).await[0];
+    let mut slow = database.connection().await;
+    let mut slow = slow.begin().await.unwrap();
+    let late = insert_copy(&mut slow, &books, template).await;
+    let quick = books.book(vec![books.payment(1, 2)]).await[0];
+    let mark = async || {
+        let mut connection = database.connection().await;
+        Seq(connection.fetch_one("SELECT mark FROM sweeper").await.unwrap().get(0))
+    };
+
+    let round = sweep(&books).await;
+    assert_eq!((round.finished_to, round.candidates.len()), (quick.seq, 0));
+    assert_eq!(mark().await, template.seq, "never the gap, nor beyond it");
+    slow.commit().await.unwrap();
+
+    let round = sweep(&books).await;
+    assert_eq!(round.candidates.iter().map(|found| found.id).collect::<Vec<_>>(), [late.id]);
+    books.post(&[late]).await;
+    sweep(&books).await;
+    assert_eq!(mark().await, quick.seq);
     prove(&books.store).await;
 }
 
@@ -84,6 +120,57 @@ async fn skip_locked_leaves_the_others() {
     other.rollback().await.unwrap();
     assert_eq!(books.post(&wanted).await.posted.len(), 1);
     prove(&books.store).await;
+}
+
+/// A restart costs one call, not one for each connection that was at rest.
+#[tokio::test]
+async fn one_call_finds_out_about_a_restart() {
+    let database = PostgresDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    let accept = |loan: u128| books.store.accept(books.publisher, vec![books.payment(loan, 1)]);
+    let (first, second, third) = tokio::join!(accept(1), accept(2), accept(3));
+    first.and(second).and(third).unwrap();
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    database.execute(end).await.unwrap();
+
+    let failed = accept(4).await;
+    assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+    let (first, second, third) = tokio::join!(accept(5), accept(6), accept(7));
+    first.and(second).and(third).unwrap();
+}
+
+/// A network that swallows everything ends a call, and its connections do not come back.
+#[tokio::test]
+async fn a_silent_server_ends_a_call() {
+    let database = PostgresDatabase::open().await;
+    let proxy = Proxy::start(database.server()).await;
+    let store = database.store_at(proxy.address()).await.with_call_max(Duration::from_millis(500));
+    store.now().await.unwrap();
+    proxy.set(Mode::BlackHole);
+    for _ in 0..6 {
+        let silent = store.now().await;
+        assert!(matches!(silent, Err(StoreError::Unavailable(_))), "{silent:?}");
+    }
+    proxy.set(Mode::Forward);
+
+    let store = store.with_call_max(Duration::from_secs(20));
+    store.now().await.unwrap();
+}
+
+/// A server that cannot write for a while must not make us believe that the payments are wrong.
+#[tokio::test]
+async fn a_full_disk_is_unavailable() {
+    let database = PostgresDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    let full = "CREATE FUNCTION fill_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$; \
+        CREATE TRIGGER fill_disk BEFORE INSERT ON events EXECUTE FUNCTION fill_disk()";
+    database.execute(full).await.unwrap();
+    let refused = books.store.accept(books.publisher, vec![books.payment(1, 1)]).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    database.execute("DROP TRIGGER fill_disk ON events").await.unwrap();
+    assert_eq!(books.accept(vec![books.payment(1, 1)]).await.len(), 1);
 }
 
 /// Inserts a posting with the given columns; the others are those of a posted payment.

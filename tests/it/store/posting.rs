@@ -7,7 +7,7 @@ use std::time::Duration;
 use hpts::core::event::{NewEvent, Stage};
 use hpts::core::ids::{EventId, LoanKey, Seq};
 use hpts::core::ledger::{Outcome, RejectionCode};
-use hpts::store::{HoldRequest, PostWork, StoreError, Wanted};
+use hpts::store::{HoldRequest, ParkRequest, PostWork, PostedBatch, StoreError, Wanted};
 use uuid::Uuid;
 
 use super::{Fixture, prove};
@@ -129,6 +129,51 @@ pub(crate) async fn held_loan_is_left_out(fixture: &impl Fixture) {
     let released = books.store.hold(hold(None)).await.unwrap();
     assert_eq!(released.iter().map(|event| event.id).collect::<Vec<_>>(), [wanted[0].id]);
     assert_eq!(books.post(&wanted).await.posted.len(), 1);
+    prove(&books.store).await;
+}
+
+pub(crate) async fn events_of_no_loan_are_finished_by_name(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let wanted = books.accept((1..=5).map(|n| books.payment(1, n)).collect()).await;
+    let seqs = |batch: &PostedBatch| batch.posted.iter().map(|(event, _)| event.seq).collect::<Vec<_>>();
+
+    let batch = books.post(&wanted[3..4]).await;
+    assert_eq!(seqs(&batch), [wanted[3].seq], "nothing is drained");
+    let two = PostWork { events_max: 2, ..work(&wanted) };
+    let batch = books.store.post_batch(two, fold::plain()).await.unwrap();
+    assert_eq!(seqs(&batch), [wanted[0].seq, wanted[1].seq]);
+    assert!([2, 4].iter().all(|n| batch.left.contains(&wanted[*n].id)), "{batch:?}");
+    assert_eq!(books.post(&wanted).await.posted.len(), 2);
+    prove(&books.store).await;
+}
+
+pub(crate) async fn a_named_opening_is_found_behind_later_events(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let mut events: Vec<NewEvent> = vec![books.opening(1, [0, 0, 500])];
+    events.extend((1..=3).map(|n| books.payment(1, n)));
+    let wanted = books.accept(events).await;
+
+    let batch = books.post(&wanted[3..]).await;
+
+    assert_eq!(batch.posted.len(), 4, "the opening is found, and the loan drained");
+    assert_eq!(books.balances_on(1, day(12, 31)).await, [0, 0, 494, 0]);
+    prove(&books.store).await;
+}
+
+pub(crate) async fn loan_held_before_it_opens_stays_on_hold(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let wanted = books.accept(vec![books.opening(1, [0, 0, 500]), books.payment(1, 1)]).await;
+    let reason = "it panics".to_owned();
+    let request = ParkRequest { seq: wanted[0].seq, loan_key: books.key(1), reason, attempts_max: 1 };
+    assert_eq!(books.store.park(request).await.unwrap(), 1);
+
+    let batch = books.post(&wanted).await;
+    assert_eq!((batch.posted.len(), batch.held.len()), (0, 2));
+    assert_eq!(books.loan(1).await, None);
+    let release = HoldRequest { tenant: books.tenant, loan_key: books.key(1), reason: None };
+    books.store.hold(release).await.unwrap();
+    assert_eq!(books.post(&wanted).await.posted.len(), 2);
+    assert!(!books.loan(1).await.unwrap().on_hold);
     prove(&books.store).await;
 }
 

@@ -1,5 +1,6 @@
 //! A PostgreSQL database of a test's own, dropped with it, however the test ends.
 
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use hpts::store::Store;
@@ -44,6 +45,20 @@ impl PostgresDatabase {
     /// The store.
     pub(crate) fn store(&self) -> Arc<dyn Store> {
         Arc::new(self.store.clone())
+    }
+
+    /// The same database through another address.
+    pub(crate) async fn store_at(&self, address: SocketAddr) -> PostgresStore {
+        let (login, place) = self.url.rsplit_once('@').unwrap();
+        let (_, path) = place.split_once('/').unwrap();
+        PostgresStore::connect(&format!("{login}@{address}/{path}"), 4).await.unwrap()
+    }
+
+    /// Where the server is.
+    pub(crate) fn server(&self) -> SocketAddr {
+        let (_, place) = self.url.rsplit_once('@').unwrap();
+        let (address, _) = place.split_once('/').unwrap();
+        address.to_socket_addrs().unwrap().next().unwrap()
     }
 
     /// A connection beside the store's.

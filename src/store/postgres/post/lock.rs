@@ -60,12 +60,13 @@ const FIND_OPENINGS: &str = concat!(
 );
 
 /// Makes the rows of loans that open. A row that was not made exists by now, or its number belongs to another loan.
-/// ORDER BY is load-bearing: lock order.
+/// A hold is copied here: it may have been made after we looked for one. ORDER BY is load-bearing: lock order.
 const INSERT_LOANS: &str = "INSERT INTO loans (loan_key, tenant, loan_id, borrower_id, currency, opened_on, \
      loan_number, loan_number_comparable, status, fees, interest, principal, suspense, waterfall, version, \
-     last_posted_seq, greatest_effective_date, last_posted_at, chain_head) \
+     last_posted_seq, greatest_effective_date, last_posted_at, chain_head, on_hold) \
      SELECT loan_key, tenant, loan_id, borrower_id, currency, opened_on, loan_number, loan_number_comparable, \
-     status, 0, 0, 0, 0, waterfall, 0, 0, opened_on, 'epoch', $11 \
+     status, 0, 0, 0, 0, waterfall, 0, 0, opened_on, 'epoch', $11, \
+     EXISTS (SELECT FROM holds h WHERE h.loan_key = n.loan_key) \
      FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::date[], $7::text[], $8::text[], \
      $9::text[], $10::text[]) AS n (loan_key, tenant, loan_id, borrower_id, currency, opened_on, loan_number, \
      loan_number_comparable, status, waterfall) ORDER BY loan_key ON CONFLICT DO NOTHING RETURNING loan_key";

@@ -29,7 +29,8 @@ impl PostgresStore {
     pub(super) async fn post(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {
         let mut watch = Stopwatch::start();
         let mut connection = self.hot_connection().await?;
-        let batch = post_batch(&mut connection, &mut watch, &work, &fold).await?;
+        let batch =
+            post_batch(&mut connection, &mut watch, &work, &fold).await.inspect_err(|error| self.doubt(error))?;
         self.rest(connection);
         Ok(batch)
     }

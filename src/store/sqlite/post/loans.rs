@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use serde::Serialize;
 use sqlx::SqliteConnection;
 
 use crate::core::event::AcceptedEvent;
-use crate::core::ids::LoanKey;
+use crate::core::ids::{LoanKey, Seq};
 use crate::core::loan::LoanState;
 use crate::store::StoreError;
 use crate::store::sqlite::error::store_error;
-use crate::store::sqlite::params::{OpeningRow, json, loan_keys};
+use crate::store::sqlite::params::{Hex, OpeningRow, json, loan_keys};
 use crate::store::sqlite::post::sort::Sorted;
 use crate::store::sqlite::rows::{bytes, decode_event, decode_loan, event_columns, loan_columns};
 
@@ -19,17 +20,25 @@ pub(in crate::store::sqlite) const LOANS_TO_POST: &str = concat!(
     " FROM jsonb_each(?1) AS wanted JOIN loans AS l ON l.loan_key = unhex(wanted.value)"
 );
 
-/// The first unposted event that opens each of these loans.
+/// The first unposted event that opens each of these loans. Looks at the named events and at the newest 10,000 of each
+/// loan: whenever an event of such a loan was finished before, every opening there was by then was found with it, so an
+/// unposted one is recent; and a flood of payments to no loan must not cost every batch a walk.
 pub(in crate::store::sqlite) const OPENING_EVENTS: &str = concat!(
     "SELECT ",
     event_columns!(),
     " FROM jsonb_each(?1) AS wanted
     JOIN events AS e ON e.seq = (
-        SELECT opening.seq FROM events AS opening
-        WHERE opening.loan_key = unhex(wanted.value) AND opening.slot IS NOT NULL
-            AND opening.kind IN ('loan_opened', 'disbursement')
-            AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = opening.seq)
-        ORDER BY opening.seq LIMIT 1)"
+        SELECT min(opening.seq) FROM (
+            SELECT * FROM (
+                SELECT recent.seq, recent.kind, recent.slot FROM events AS recent
+                WHERE recent.loan_key = unhex(wanted.value ->> 'loan_key')
+                ORDER BY recent.seq DESC LIMIT 10000)
+            UNION ALL
+            SELECT named.seq, named.kind, named.slot
+            FROM json_each(wanted.value, '$.named') AS place JOIN events AS named ON named.seq = place.value
+            WHERE named.loan_key = unhex(wanted.value ->> 'loan_key')) AS opening
+        WHERE opening.kind IN ('loan_opened', 'disbursement') AND opening.slot IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = opening.seq))"
 );
 
 /// In key order, as everywhere. Nothing is inserted where the loan number belongs to another loan.
@@ -61,6 +70,22 @@ pub(super) struct LockedLoan {
     pub(super) number_taken: bool,
 }
 
+impl LockedLoan {
+    /// Whether there is no such loan, and no event that opens it. Its events are finished by name only.
+    pub(super) const fn is_absent(&self) -> bool {
+        self.state.is_none() && self.opening.is_none()
+    }
+}
+
+/// A loan that is missing, with those of its events that messages name.
+#[derive(Debug, Serialize)]
+struct Missing {
+    loan_key: Hex<16>,
+    named: Vec<Seq>,
+    #[serde(skip)]
+    key: LoanKey,
+}
+
 pub(super) async fn lock_loans(
     db: &mut SqliteConnection,
     sorted: &Sorted,
@@ -73,21 +98,29 @@ pub(super) async fn lock_loans(
         let state = decode_loan(row)?;
         loans.insert(state.key, LockedLoan { state: Some(state), ..LockedLoan::default() });
     }
-    let missing: Vec<LoanKey> = wanted.into_iter().filter(|key| !loans.contains_key(key)).collect();
-    if !missing.is_empty() {
-        open_loans(db, missing, &mut loans).await?;
+    let mut named: BTreeMap<LoanKey, Vec<Seq>> =
+        wanted.into_iter().filter(|key| !loans.contains_key(key)).map(|key| (key, Vec::new())).collect();
+    if named.is_empty() {
+        return Ok(loans);
     }
+    for event in &sorted.to_post {
+        if let Some(named) = named.get_mut(&event.loan_key) {
+            named.push(event.seq);
+        }
+    }
+    let missing = named.into_iter().map(|(key, named)| Missing { loan_key: Hex(key.bytes()), named, key });
+    open_loans(db, missing.collect(), &mut loans).await?;
     Ok(loans)
 }
 
 async fn open_loans(
     db: &mut SqliteConnection,
-    missing: Vec<LoanKey>,
+    missing: Vec<Missing>,
     loans: &mut BTreeMap<LoanKey, LockedLoan>,
 ) -> Result<(), StoreError> {
-    let query = sqlx::query(OPENING_EVENTS).bind(loan_keys(missing.iter().copied())?);
+    let query = sqlx::query(OPENING_EVENTS).bind(json(&missing)?);
     let rows = query.fetch_all(&mut *db).await.map_err(store_error)?;
-    loans.extend(missing.into_iter().map(|key| (key, LockedLoan::default())));
+    loans.extend(missing.into_iter().map(|missing| (missing.key, LockedLoan::default())));
     let mut openings = BTreeMap::new();
     for row in &rows {
         let event = decode_event(row)?;

@@ -102,7 +102,8 @@ pub(super) async fn unposted_events(
     let mut budget = overtaken_events(db, work, sorted, loans, &mut batch).await?;
     // In the order of the messages, so that no loan is always the last.
     let mut seen = HashSet::new();
-    let in_order = sorted.loans().filter(|key| seen.insert(*key));
+    let is_absent = |key: &LoanKey| loans.get(key).is_none_or(LockedLoan::is_absent);
+    let in_order = sorted.loans().filter(|key| !is_absent(key) && seen.insert(*key));
     let mut queues: Vec<Queue> = in_order
         .map(|key| {
             let state = loans.get(&key).and_then(|loan| loan.state.as_ref());
@@ -150,8 +151,8 @@ async fn round(
     Ok(rows.len())
 }
 
-/// Wanted events that a later one of their loan has overtaken. They come first, and answers how many more events the
-/// batch can take.
+/// Wanted events that the drain does not see: a later one of their loan has overtaken them, or there is no loan. They
+/// come first, and answers how many more events the batch can take.
 async fn overtaken_events(
     db: &mut SqliteConnection,
     work: &PostWork,
@@ -160,8 +161,9 @@ async fn overtaken_events(
     batch: &mut BatchEvents,
 ) -> Result<usize, StoreError> {
     let is_overtaken = |loan: LoanKey, seq: Seq| {
-        let state = loans.get(&loan).and_then(|loan| loan.state.as_ref());
-        state.is_some_and(|state| seq <= state.last_posted_seq)
+        let loan = loans.get(&loan);
+        let state = loan.and_then(|loan| loan.state.as_ref());
+        loan.is_none_or(LockedLoan::is_absent) || state.is_some_and(|state| seq <= state.last_posted_seq)
     };
     let mut overtaken: Vec<Seq> =
         sorted.to_post.iter().filter(|event| is_overtaken(event.loan_key, event.seq)).map(|event| event.seq).collect();
