@@ -106,7 +106,7 @@ pub struct SweepCandidate {
 #[derive(Clone, Debug, Default)]
 pub struct SweepRound {
     /// Unposted events, neither parked nor held: the overtaken and the orphaned first, then the oldest. Only the oldest
-    /// 100,000 that wait are judged.
+    /// 30,000 that wait are judged.
     pub candidates: Vec<SweepCandidate>,
     /// Everything up to here is finished, parked or held as far as this round could see: where a quick round of the
     /// same sweeper may begin next time. The end of the window where nothing in it waits.

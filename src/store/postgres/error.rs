@@ -45,13 +45,11 @@ fn remedy(code: &str) -> Remedy {
         ("40001" | "40P01" | "55P03" | "57014" | "25P02", _) => Remedy::TryAgain,
         // Cardinality, values, constraints; what our triggers raise.
         ("P0001", _) | (_, "21" | "22" | "23") => Remedy::ChangeData,
-        // A privilege that an operator takes and gives.
-        ("42501", _) => Remedy::Wait,
         // A table or column that is not there.
         ("42P01" | "42703", _) => Remedy::Migrate,
         // Connections, plans from before a migration, a server that only reads, credentials, a database that is not
-        // there, resources, operators, the server's disk, the server itself.
-        (_, "08" | "0A" | "25" | "28" | "3D" | "53" | "57" | "58" | "XX") => Remedy::Wait,
+        // there, resources, operators, the server's disk, the server itself; and a privilege that an operator took.
+        ("42501", _) | (_, "08" | "0A" | "25" | "28" | "3D" | "53" | "57" | "58" | "XX") => Remedy::Wait,
         _ => Remedy::Stop,
     }
 }

@@ -31,9 +31,9 @@ const COUNTED_MAX: i64 = 1_000_000;
 /// How far beyond the mark events are counted.
 const COUNTED_WINDOW: i64 = 5_000_000;
 
-/// How many events that wait are judged: the oldest. Ten times what a round may name, so that a backlog that is only
+/// How many events that wait are judged: the oldest. Three times what a round names, so that a backlog that is only
 /// slow does not hide what is lost.
-const JUDGED_MAX: i64 = 100_000;
+const JUDGED_MAX: i64 = 30_000;
 
 /// How many microseconds later an event of the same slot must have been accepted to say that one in front of it was
 /// overtaken.
