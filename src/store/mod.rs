@@ -40,6 +40,19 @@ pub use read::{
     AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanRecord, PaymentsFilter, PaymentsPage, Progress,
 };
 
+/// The right to write next, for as long as it is held.
+#[derive(Debug, Default)]
+pub struct Turn {
+    _place: Option<tokio::sync::OwnedSemaphorePermit>,
+}
+
+impl Turn {
+    /// A turn that others wait for.
+    pub(crate) fn of(place: tokio::sync::OwnedSemaphorePermit) -> Self {
+        Self { _place: Some(place) }
+    }
+}
+
 /// Where state lives. See the module for the rules; each method says what it holds and for how long.
 #[async_trait]
 pub trait Store: Send + Sync + Debug + 'static {
@@ -54,6 +67,12 @@ pub trait Store: Send + Sync + Debug + 'static {
 
     /// The current generation of the partition map.
     async fn partition_map(&self) -> Result<PartitionMap, StoreError>;
+
+    /// Waits until a write can begin at once, where the engine has one writer; a hint about time, never a lock that
+    /// something depends on. Whoever gathers work gathers it after this: what came while waiting shares the commit.
+    async fn turn(&self) -> Turn {
+        Turn::default()
+    }
 
     // --- intake ---
 

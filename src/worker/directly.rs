@@ -25,6 +25,6 @@ pub async fn post_directly(store: &Arc<dyn Store>, lifecycle: &Lifecycle, event:
     });
     let picked = Picked { wanted: wanted.collect(), suspect: false };
     let poster = Poster { store: Arc::clone(store), events_max: 1_000, lifecycle: lifecycle.clone() };
-    poster.post(picked, LANE_SLOT).await;
+    poster.post(picked, LANE_SLOT, None).await;
     Ok(())
 }

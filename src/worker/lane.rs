@@ -29,7 +29,7 @@ use crate::core::ids::EventId;
 use crate::core::slot::{Partition, PartitionMap};
 use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::telemetry::{BAD_MESSAGES, BATCH_EVENTS, BATCH_SECONDS, EVENTS_POSTED, POST_SECONDS, REDELIVERIES};
-use crate::store::{PhaseTimes, Store, Wanted};
+use crate::store::{PhaseTimes, Store, Turn, Wanted};
 use crate::worker::feed::{Delivered, Feed, Settle, Source};
 use crate::worker::hand::{Hand, Picked};
 use crate::worker::posting::{Done, Poster};
@@ -105,11 +105,14 @@ impl Lane {
         let (store, events_max) = (Arc::clone(&self.store), self.batch_max);
         let poster = Poster { store, events_max, lifecycle: lifecycle.clone() };
         while self.gather(&lifecycle).await {
+            // What is delivered while the store is busy goes into this batch.
+            let turn = if self.hand.has_work() { Some(self.store.turn().await) } else { None };
+            self.take_delivered();
             let picked = self.hand.next_batch(self.batch_max);
             if !picked.wanted.is_empty() {
                 self.pulse.waits();
                 let ids: Vec<EventId> = picked.wanted.iter().map(|wanted| wanted.id).collect();
-                let done = self.post(&poster, picked).await;
+                let done = self.post(&poster, picked, turn).await;
                 let settled_any = self.settle(&ids, &done).await;
                 self.pulse.progressed();
                 if !settled_any {
@@ -122,7 +125,7 @@ impl Lane {
         // Dropping the feeds closes their channels: what is unsettled goes back in order.
     }
 
-    async fn post(&mut self, poster: &Poster, picked: Picked) -> Done {
+    async fn post(&mut self, poster: &Poster, picked: Picked, turn: Option<Turn>) -> Done {
         let suspect = picked.wanted.first().copied().filter(|_| picked.suspect);
         if let Some(suspect) = suspect
             && self.hand.count_once(suspect.id)
@@ -130,7 +133,7 @@ impl Lane {
         {
             return Done { dismissed: vec![suspect.id], ..Done::default() };
         }
-        poster.post(picked, self.lane_slot()).await
+        poster.post(picked, self.lane_slot(), turn).await
     }
 
     fn lane_slot(&self) -> i16 {
@@ -153,14 +156,18 @@ impl Lane {
                 () = lifecycle.stopping() => return false,
             }
         }
-        while let Ok(message) = self.inbox.try_recv() {
-            self.handle(message);
-        }
+        self.take_delivered();
         if self.dealt.has_changed().unwrap_or(false) {
             let partitions = self.dealt.borrow_and_update().clone();
             self.serve(&partitions, lifecycle);
         }
         true
+    }
+
+    fn take_delivered(&mut self) {
+        while let Ok(message) = self.inbox.try_recv() {
+            self.handle(message);
+        }
     }
 
     fn handle(&mut self, message: LaneMessage) {

@@ -16,7 +16,7 @@ use crate::core::ids::{EventId, LoanKey, PublisherId, Seq};
 use crate::core::ledger::Posting;
 use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::telemetry::{BAD_MESSAGES, chain};
-use crate::store::{ParkRequest, PhaseTimes, PostWork, PostedBatch, Store, StoreError, Wanted};
+use crate::store::{ParkRequest, PhaseTimes, PostWork, PostedBatch, Store, StoreError, Turn, Wanted};
 use crate::worker::fold::{Seen, guarded};
 use crate::worker::hand::Picked;
 use crate::worker::verdict::{self, Verdict};
@@ -66,14 +66,17 @@ pub(super) struct Poster {
 impl Poster {
     /// Posts the picked events and what stands before them in their loans. Returns when each is posted, dismissed or
     /// left, or when the process stops while the database is away.
-    pub(super) async fn post(&self, picked: Picked, lane_slot: i16) -> Done {
+    pub(super) async fn post(&self, picked: Picked, lane_slot: i16, mut turn: Option<Turn>) -> Done {
         let mut done = Done::default();
         let per_loan_max = if picked.suspect { 1 } else { self.events_max };
         let mut parts = vec![Part { wanted: picked.wanted, per_loan_max, skip_locked: false, races: 0 }];
         let mut pauses = pauses();
         while let Some(part) = parts.pop() {
             let seen = Seen::default();
-            match self.store.post_batch(self.work(&part, lane_slot), guarded(&seen)).await {
+            let posted = self.store.post_batch(self.work(&part, lane_slot), guarded(&seen)).await;
+            // A batch that is tried again must not keep the others from writing meanwhile.
+            drop(turn.take());
+            match posted {
                 Ok(batch) => self.settle(batch, &mut done).await,
                 Err(error) => match verdict::of(&error) {
                     Verdict::Wait => {

@@ -79,6 +79,13 @@ impl IntakeTask {
                     continue;
                 }
             }
+            // Whatever comes while the store is busy shares this commit.
+            let _turn = self.store.turn().await;
+            while requests.len() < BATCH_MAX
+                && let Ok(request) = self.waiting.try_recv()
+            {
+                requests.push(request);
+            }
             self.commit(Gathered::of(requests.drain(..))).await;
         }
     }

@@ -22,11 +22,11 @@ const ROWS_IN_FLIGHT: usize = 2048;
 const WRITER_CACHE: &str = "-131072";
 /// Page cache of each reader.
 const READER_CACHE: &str = "-4096";
-/// Pages in the write-ahead log before a commit moves them into the file: 32 MiB, so that a page that many batches
+/// Pages in the write-ahead log before a commit moves them into the file: 128 MiB, so that a page that many batches
 /// touch is moved once.
-const CHECKPOINT_PAGES: &str = "8192";
+const CHECKPOINT_PAGES: &str = "32768";
 /// The log file is cut back to this many bytes after a checkpoint.
-const LOG_BYTES_KEPT: &str = "67108864";
+const LOG_BYTES_KEPT: &str = "268435456";
 
 fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()

@@ -28,12 +28,14 @@ mod verify;
 mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::NaiveDate;
 use futures::future::BoxFuture;
 use sqlx::{SqliteConnection, SqlitePool};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::core::event::NewEvent;
@@ -46,8 +48,8 @@ use crate::runtime::clock::Clock;
 use crate::store::{
     Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EventRecord, Fold, HoldRequest, LoanBalances,
     LoanRecord, ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, SchemaState,
-    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, VerifyReport, WorkerBeat,
-    WorkerView,
+    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn, VerifyReport,
+    WorkerBeat, WorkerView,
 };
 
 pub use statements::STATEMENTS;
@@ -63,6 +65,8 @@ pub struct SqliteStore {
     writer: Writer,
     readers: SqlitePool,
     tasks: TaskTracker,
+    /// One place: whoever is about to give the writer a large job.
+    turns: Arc<Semaphore>,
 }
 
 impl SqliteStore {
@@ -77,7 +81,8 @@ impl SqliteStore {
         // third of waking the runtime's. Nobody waits for the handle: it ends when the store is closed or dropped.
         let runtime = Handle::current();
         drop(tasks.spawn_blocking(move || runtime.block_on(task)));
-        Ok(Self { clock, writer, readers: connect::readers(path), tasks })
+        let turns = Arc::new(Semaphore::new(1));
+        Ok(Self { clock, writer, readers: connect::readers(path), tasks, turns })
     }
 
     /// Runs reads in a task of their own, in one snapshot.
@@ -114,6 +119,10 @@ impl Store for SqliteStore {
 
     async fn partition_map(&self) -> Result<PartitionMap, StoreError> {
         self.read(|db| Box::pin(schema::partition_map(db))).await
+    }
+
+    async fn turn(&self) -> Turn {
+        Arc::clone(&self.turns).acquire_owned().await.map(Turn::of).unwrap_or_default()
     }
 
     async fn accept(&self, publisher: PublisherId, events: Vec<NewEvent>) -> Result<Vec<Acceptance>, StoreError> {
