@@ -49,6 +49,8 @@ pub const BROKER_BLOCKED: &str = "hpts_broker_blocked";
 pub const SWEEPER_REPUBLISHED: &str = "hpts_sweeper_republished_total";
 /// Requests answered, by `route` and `status`.
 pub const HTTP_REQUESTS: &str = "hpts_http_requests_total";
+/// Waiting for a database connection from the pool.
+pub const DB_POOL_WAIT: &str = "hpts_db_pool_wait_seconds";
 /// Always 1, with `version` and `git_sha`.
 pub const BUILD_INFO: &str = "hpts_build_info";
 

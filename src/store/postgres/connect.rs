@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::error::classify;
 use crate::runtime::clock::Stopwatch;
+use crate::runtime::telemetry::DB_POOL_WAIT;
 use crate::store::StoreError;
 
 /// How long a call waits for a connection. Longer than a posting transaction, shorter than a caller's patience.
@@ -203,7 +204,9 @@ impl PostgresStore {
 
     /// A connection from the pool. Only inside [`Self::owned`].
     pub(super) async fn connection(&self) -> Result<CallConnection, StoreError> {
+        let watch = Stopwatch::start();
         let connection = self.connections.pool.acquire().await.map_err(classify)?;
+        metrics::histogram!(DB_POOL_WAIT).record(watch.elapsed().as_secs_f64());
         Ok(CallConnection { connection, spoiled: Arc::clone(&self.spoiled) })
     }
 
