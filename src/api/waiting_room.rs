@@ -75,6 +75,14 @@ impl WaitingRoom {
         }
     }
 
+    /// Hands out every result of a worker's message.
+    fn deliver_all(&self, message: &[u8]) {
+        let results = Results::from_bytes(message).map(|message| message.results);
+        for (id, finished) in results.into_iter().flatten() {
+            self.deliver(id, &finished);
+        }
+    }
+
     /// Whether somebody waits for this event here.
     #[must_use]
     pub fn waits_for(&self, id: EventId) -> bool {
@@ -99,17 +107,11 @@ impl WaitingRoom {
         let stopping = lifecycle.token();
         lifecycle.spawn_vital("replies", async move {
             while let Some(Some(bytes)) = stopping.run_until_cancelled(replies.recv()).await {
-                let results = Results::from_bytes(&bytes).map(|message| message.results);
-                for (id, finished) in results.into_iter().flatten() {
-                    room.deliver(id, &finished);
-                }
+                room.deliver_all(&bytes);
             }
             // Requests in flight still get their results while the server drains.
             while let Ok(Some(bytes)) = tokio::time::timeout(ASK_AGAIN, replies.recv()).await {
-                let results = Results::from_bytes(&bytes).map(|message| message.results);
-                for (id, finished) in results.into_iter().flatten() {
-                    room.deliver(id, &finished);
-                }
+                room.deliver_all(&bytes);
             }
         });
         let room = self.clone();
