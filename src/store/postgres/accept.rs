@@ -59,7 +59,7 @@ pub(super) const ACCEPT_ROWS: &str = accept!(
     "true",
     ", batch_id, currency",
     ", counted AS (INSERT INTO batch_accepted (batch_id, currency, count, amount) \
-     SELECT batch_id, currency, count(*), coalesce(sum(amount), 0) FROM accepted \
+     SELECT batch_id, currency, count(*), coalesce(sum(amount), 0) FROM accepted WHERE batch_id IS NOT NULL \
      GROUP BY batch_id, currency ORDER BY batch_id, currency \
      ON CONFLICT (batch_id, currency) DO UPDATE SET count = batch_accepted.count + excluded.count, \
      amount = batch_accepted.amount + excluded.amount)"
