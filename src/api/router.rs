@@ -26,6 +26,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/payments", post(payments::post_payment).get(payment_reads::list_payments))
         .route("/v1/payments/batch", post(batches::post_batch))
         .route("/v1/payments/{payment_event_id}", get(payment_reads::get_payment))
+        .route("/v1/batches", get(batch_reads::list_batches))
         .route("/v1/batches/{batch_id}", get(batch_reads::get_batch))
         .route("/v1/batches/{batch_id}/results", get(batch_results::get_results))
         .route("/v1/disbursements", post(disbursements::post_disbursement))

@@ -7,7 +7,7 @@ pub use crate::api::auth::jwks::{Jwk, JwkSet};
 pub use crate::api::auth::token::{OauthError, TokenRequest, TokenResponse};
 pub use crate::api::problem::page::Explanation;
 pub use crate::api::read::accounts::AccountBalance;
-pub use crate::api::read::batches::{BatchView, CountsView, TallyView, TotalsView};
+pub use crate::api::read::batches::{BatchView, BatchesList, CountsView, TallyView, TotalsView};
 pub use crate::api::read::entries::{EntriesList, EntryView, LineView};
 pub use crate::api::read::health::{Checks, Live, Ready};
 pub use crate::api::read::loans::{LoanBalance, LoanView};
