@@ -76,7 +76,8 @@ impl Counts {
 /// An upload.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct Batch {
-    pub(super) batch_id: Uuid,
+    #[serde(rename = "batch_id")]
+    pub(super) id: Uuid,
     pub(super) state: String,
     /// These four are known when the last row has come.
     #[serde(skip_serializing_if = "Option::is_none")]

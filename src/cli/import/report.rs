@@ -49,7 +49,7 @@ impl Report {
         };
         let replayed = if self.replayed { ", complete before" } else { "" };
         row(format_args!("file       {file} ({}{replayed})", format.as_str()));
-        row(format_args!("batch      {}", batch.batch_id));
+        row(format_args!("batch      {}", batch.id));
         row(format_args!("took       {}", self.pace()));
         row(format_args!("results    {}", results.display()));
         row(format_args!("\n{:<12}{:>16}", "rows", "count"));
@@ -196,10 +196,8 @@ mod tests {
     #[test]
     fn programs_get_the_same_as_json() {
         let json = serde_json::to_value(report(&[])).unwrap();
-        assert_eq!(
-            (&json["elapsed_ms"], &json["received"], &json["format"]),
-            (&json!(2345), &json!(1000), &json!("ndjson"))
-        );
+        assert_eq!((&json["posted_ms"], &json["elapsed_ms"]), (&json!(2345), &json!(65_432)));
+        assert_eq!((&json["received"], &json["format"]), (&json!(1000), &json!("ndjson")));
         assert_eq!(json["totals"][0]["posted"], json!({"count": 999, "amount_minor": "88849"}));
         assert_eq!((&json["replayed"], &json["contradictions"]), (&json!(false), &json!([])));
     }

@@ -142,6 +142,8 @@ fn unsigned(count: i64) -> u64 {
 
 fn bar(stand: &Stand) -> String {
     let Measure { done, all, .. } = Measure::of(stand);
+    // Without a number of rows, how much of the file has gone is all that is known.
+    let (done, all) = if all.is_some() { (done, all) } else { (stand.bytes, Some(stand.bytes_all)) };
     let filled = all.and_then(|all| done.saturating_mul(BAR_CHARS).checked_div(all)).unwrap_or(0).min(BAR_CHARS);
     let (filled, width) = (usize::try_from(filled).unwrap_or(0), usize::try_from(BAR_CHARS).unwrap_or(0));
     let head = if filled < width { ">" } else { "" };
@@ -278,6 +280,15 @@ mod tests {
         ];
         let lines = stands.map(|(stand, rate)| format!("{} {}", bar(&stand), text(&stand, rate)));
         insta::assert_snapshot!(lines.join("\n"), @r"
+        [===============>        ] 153.2 MiB of 243.1 MiB, 381.4 MiB/s
+        [===============>        ] 153.2 MiB of 243.1 MiB sent, 4.7 MiB/s, 18 s left
+        [===============>        ] 153.2 MiB of 243.1 MiB sent, 612,000 posted, 12 not, 12,000 rows/s
+        [===============>        ] 630,000 of 1,000,000 rows sent, 45,120 rows/s, 8 s left
+        [==============>         ] 630,000 of 1,000,000 rows sent, 612,000 posted, 12 not, 45,120 rows/s, 8 s left
+        [========================] 1,000,000 of 1,000,000 rows sent, waiting for the answer
+        [=======================>] 612,000 of 630,000 rows posted, 12 not, 1,000 rows/s, 17 s left
+        [=======================>] 612,000 of 630,000 rows posted, 12 not
+        [========================] 1,000 of 1,000 rows, 20,000 rows/s
         ");
         assert_eq!(bar(&Stand::default()), "[>                       ]");
     }

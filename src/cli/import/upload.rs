@@ -71,9 +71,9 @@ impl Upload<'_> {
     /// # Errors
     /// The API refuses it, or stays away for longer than the retries last.
     pub(super) async fn run(&self) -> Result<(Batch, Answered), ImportError> {
-        let send = self.retried(|| self.attempt());
+        let taken = self.retried(|| self.attempt());
         let (batch_id, answered) = tokio::select! {
-            sent = send => sent?,
+            answer = taken => answer?,
             never = self.look_ahead() => match never {},
         };
         self.course.begin(Stage::Posting);

@@ -124,11 +124,7 @@ fn line_ends(facts: &Facts) -> Vec<Row> {
         ("metadata", json!({"a": "b\u{2028}c\u{2029}d"})),
     ]);
     let good = |name: &'static str, body: String, rows: u64| {
-        upload(facts, "88", name, BATCH, body)
-            .good(202)
-            .says("/accepted", rows)
-            .says("/received", rows)
-            .storing(rows)
+        upload(facts, "88", name, BATCH, body).good(202).says("/accepted", rows).says("/received", rows).storing(rows)
     };
     vec![
         good("CRLF", format!("{first}\r\n{second}\r\n"), 2),
