@@ -15,25 +15,37 @@
 //! (notifications of change).
 
 mod check;
+mod classify;
 mod code;
+mod dates;
 mod fault;
+mod feed;
+mod feed_settings;
 mod identity;
 mod lines;
+mod loan_number;
 mod reading;
 mod reason;
 mod record;
+mod tally;
 mod text;
 mod tolerance;
 
 pub use check::Summary;
+pub use classify::{ChangeEntry, Classifier, ExceptionReason, Meaning, PaymentEntry, ReturnEntry};
 pub use code::{AccountKind, Direction, Purpose, SecCode, ServiceClass, TransactionCode};
+pub use dates::weekday_from;
 pub use fault::{FAULTS_MAX, Fault, FaultCode, Faults};
+pub use feed::{DateRule, Feed, FeedName, FeedNameError, View};
+pub use feed_settings::{COMPANY_IDS_MAX, FeedFault, FeedSettings};
 pub use identity::{FileHash, FileIdentity, Position};
+pub use loan_number::LoanNumberRule;
 pub use reading::{Contents, Entries, File, FileEntry, Refusal, read};
 pub use reason::{Autopay, ChangeCode, LedgerEffect, Retry, ReturnCode, ReturnFee, ReturnGroup};
 pub use record::{
     Addenda, BatchHeader, ChangeAddenda, Entry, FileHeader, RemittanceAddenda, ReturnAddenda, RoutingNumber,
     Settlement, Trace,
 };
+pub use tally::{Tally, Total};
 pub use text::{RECORD_LEN, Text};
 pub use tolerance::{Tolerance, Tolerances};
