@@ -292,6 +292,10 @@ impl Classifier<'_> {
         let said = said.ok_or(ExceptionReason::ReasonMissing)?;
         let code = said.code().ok_or(ExceptionReason::UnknownReturnCode)?;
         undoes_payment(code.group())?;
+        // What is never taken as a payment cannot come back as one.
+        if !at.sec().pays() {
+            return Err(ExceptionReason::SecNotAccepted);
+        }
         let entry = &at.entry;
         match self.feed.view {
             View::Receiver => return Err(ExceptionReason::ReturnNotExpected),

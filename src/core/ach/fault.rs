@@ -242,6 +242,11 @@ impl Notes {
         Self { listening: false, ..Self::new(Tolerances::STRICT) }
     }
 
+    /// The first fault so far.
+    pub(super) fn first_fault(&self) -> Option<&Fault> {
+        self.faults.list().first()
+    }
+
     /// The end of the check: faults and warnings, by place.
     pub(super) fn finish(mut self) -> (Faults, Faults) {
         self.faults.sort();

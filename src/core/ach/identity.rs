@@ -40,8 +40,7 @@ impl FileHash {
     #[must_use]
     #[expect(clippy::expect_used, reason = "letters, digits and dots, 40 to 58 of them, are a key")]
     pub fn row_key(self, position: Position) -> IdempotencyKey {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = self.0;
-        let half = u128::from_be_bytes([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]);
+        let half = u128::from_be_bytes(self.0.first_chunk().copied().unwrap_or_default());
         let Position { batch, entry } = position;
         IdempotencyKey::parse(&format!("ach.{half:032x}.{batch}.{entry}")).expect("is a key")
     }

@@ -30,6 +30,7 @@ mod record;
 mod tally;
 mod text;
 mod tolerance;
+mod writer;
 
 pub use check::Summary;
 pub use classify::{ChangeEntry, Classifier, ExceptionReason, Meaning, PaymentEntry, ReturnEntry};
@@ -49,3 +50,4 @@ pub use record::{
 pub use tally::{Tally, Total};
 pub use text::{RECORD_LEN, Text};
 pub use tolerance::{Tolerance, Tolerances};
+pub use writer::{AddendaSpec, BatchSpec, EntrySpec, FileSpec, WriteError, Writer};

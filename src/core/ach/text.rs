@@ -49,7 +49,7 @@ pub(super) struct Place {
 }
 
 /// One line of a file as 94 characters: filled up with blanks, cut at 94.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record([u8; RECORD_LEN]);
 
 impl Record {

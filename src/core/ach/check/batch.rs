@@ -10,7 +10,8 @@ use crate::core::ach::text::Record;
 use crate::core::money::{AmountOverflow, Minor};
 
 /// A batch whose end has not come yet.
-pub(super) struct OpenBatch {
+#[derive(Debug)]
+pub(in crate::core::ach) struct OpenBatch {
     line: usize,
     /// The header as it stands there; the control must repeat parts of it.
     record: Option<Record>,
@@ -22,30 +23,30 @@ pub(super) struct OpenBatch {
 }
 
 impl OpenBatch {
-    pub(super) fn new(line: usize, record: &Record, notes: &mut Notes) -> Self {
+    pub(in crate::core::ach) fn new(line: usize, record: &Record, notes: &mut Notes) -> Self {
         let header = BatchHeader::read(&mut Reader { record, line, notes });
         Self { line, record: Some(*record), header, ..Self::without_header() }
     }
 
     /// A batch that began with an entry.
-    pub(super) fn without_header() -> Self {
+    pub(in crate::core::ach) fn without_header() -> Self {
         Self { line: 0, record: None, header: None, sums: Sums::default(), last_trace: None, entry: None }
     }
 
-    pub(super) fn number(&self) -> Option<u32> {
+    pub(in crate::core::ach) fn number(&self) -> Option<u32> {
         self.header.as_ref().map(|header| header.number)
     }
 
-    pub(super) fn sums(&self) -> &Sums {
+    pub(in crate::core::ach) fn sums(&self) -> &Sums {
         &self.sums
     }
 
-    pub(super) fn number_does_not_rise(&self, notes: &mut Notes) {
+    pub(in crate::core::ach) fn number_does_not_rise(&self, notes: &mut Notes) {
         let message = format_args!("batch numbers must rise inside a file");
         notes.add(batch::BATCH_NUMBER.on(self.line), FaultCode::BatchNumberOrder, message);
     }
 
-    pub(super) fn entry(&mut self, line: usize, record: &Record, notes: &mut Notes) {
+    pub(in crate::core::ach) fn entry(&mut self, line: usize, record: &Record, notes: &mut Notes) {
         self.end_entry(notes);
         let mut reader = Reader { record, line, notes };
         let entry = Entry::read(&mut reader);
@@ -94,7 +95,7 @@ impl OpenBatch {
         }
     }
 
-    pub(super) fn addenda(&mut self, line: usize, record: &Record, notes: &mut Notes) {
+    pub(in crate::core::ach) fn addenda(&mut self, line: usize, record: &Record, notes: &mut Notes) {
         let overflow = self.sums.add_record().is_err();
         let mut reader = Reader { record, line, notes };
         if overflow {
@@ -106,7 +107,7 @@ impl OpenBatch {
         }
     }
 
-    pub(super) fn control(&mut self, line: usize, record: &Record, notes: &mut Notes) {
+    pub(in crate::core::ach) fn control(&mut self, line: usize, record: &Record, notes: &mut Notes) {
         self.end_entry(notes);
         let mut reader = Reader { record, line, notes };
         if self.sums.records == 0 {
@@ -122,7 +123,7 @@ impl OpenBatch {
     }
 
     /// Ends the entry before, whose addenda are all there now.
-    pub(super) fn end_entry(&mut self, notes: &mut Notes) {
+    pub(in crate::core::ach) fn end_entry(&mut self, notes: &mut Notes) {
         if let Some(entry) = self.entry.take() {
             entry.end(notes);
         }

@@ -10,6 +10,7 @@ const RETURNS_MAX: u32 = 3;
 const CHANGES_MAX: u32 = 1;
 
 /// An entry whose addenda may still follow.
+#[derive(Debug)]
 pub(super) struct OpenEntry {
     line: usize,
     entry: Option<Entry>,

@@ -5,10 +5,10 @@
 //! [`FAULTS_MAX`](crate::core::ach::FAULTS_MAX) faults. A fault never ends the walk, so that all of a file are found;
 //! a fault may bring others with it (an amount that is no number also misses in the totals).
 
-mod batch;
+pub(super) mod batch;
 mod entry;
 mod form;
-mod sums;
+pub(super) mod sums;
 
 use std::fmt;
 
@@ -289,6 +289,6 @@ fn sums_agree<const N: usize>(reader: &mut Reader<'_>, field: Field<N>, code: Fa
 }
 
 /// Cents as a control writes them. Amounts are never negative here.
-fn cents(amount: Minor) -> u64 {
+pub(super) fn cents(amount: Minor) -> u64 {
     u64::try_from(amount.units()).unwrap_or(0)
 }

@@ -8,32 +8,36 @@ const HASH_RANGE: u64 = 10_000_000_000;
 
 /// What a batch or a file adds up to.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sums {
+pub(in crate::core::ach) struct Sums {
     /// Entries and addenda.
-    pub(super) records: u64,
+    pub(in crate::core::ach) records: u64,
     /// The routing numbers of the entries, eight digits each.
     hash: u64,
     /// What is taken.
-    pub(super) debit: Minor,
+    pub(in crate::core::ach) debit: Minor,
     /// What is given.
-    pub(super) credit: Minor,
+    pub(in crate::core::ach) credit: Minor,
 }
 
 impl Sums {
     /// One more entry or addenda.
-    pub(super) fn add_record(&mut self) -> Result<(), AmountOverflow> {
+    pub(in crate::core::ach) fn add_record(&mut self) -> Result<(), AmountOverflow> {
         self.records = self.records.checked_add(1).ok_or(AmountOverflow)?;
         Ok(())
     }
 
     /// The bank of an entry.
-    pub(super) fn add_bank(&mut self, bank: u64) -> Result<(), AmountOverflow> {
+    pub(in crate::core::ach) fn add_bank(&mut self, bank: u64) -> Result<(), AmountOverflow> {
         self.hash = self.hash.checked_add(bank).ok_or(AmountOverflow)?;
         Ok(())
     }
 
     /// The amount of an entry.
-    pub(super) fn add_amount(&mut self, direction: Direction, amount: Minor) -> Result<(), AmountOverflow> {
+    pub(in crate::core::ach) fn add_amount(
+        &mut self,
+        direction: Direction,
+        amount: Minor,
+    ) -> Result<(), AmountOverflow> {
         let total = match direction {
             Direction::Debit => &mut self.debit,
             Direction::Credit => &mut self.credit,
@@ -43,7 +47,7 @@ impl Sums {
     }
 
     /// A batch into its file.
-    pub(super) fn add(&mut self, batch: &Self) -> Result<(), AmountOverflow> {
+    pub(in crate::core::ach) fn add(&mut self, batch: &Self) -> Result<(), AmountOverflow> {
         self.records = self.records.checked_add(batch.records).ok_or(AmountOverflow)?;
         self.hash = self.hash.checked_add(batch.hash).ok_or(AmountOverflow)?;
         self.debit = self.debit.plus(batch.debit)?;
@@ -52,7 +56,7 @@ impl Sums {
     }
 
     /// The last ten digits of the sum of routing numbers.
-    pub(super) fn hash(&self) -> u64 {
+    pub(in crate::core::ach) fn hash(&self) -> u64 {
         self.hash.checked_rem(HASH_RANGE).unwrap_or(0)
     }
 }
