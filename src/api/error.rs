@@ -150,6 +150,8 @@ pub(crate) const fn id_field(kind: EventKind) -> &'static str {
         EventKind::Disbursement => "disbursement_event_id",
         EventKind::LoanOpened => "loan_event_id",
         EventKind::PaymentAllocated => "event_id",
+        EventKind::PaymentReturned => "payment_returned_event_id",
+        EventKind::FeeAssessed => "fee_event_id",
     }
 }
 

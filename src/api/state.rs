@@ -189,7 +189,11 @@ impl ApiState {
         let base = self.settings().public_url.as_deref().unwrap_or("").trim_end_matches('/');
         let resource = match kind {
             EventKind::PaymentReceived => "payments",
-            EventKind::Disbursement | EventKind::LoanOpened | EventKind::PaymentAllocated => "events",
+            EventKind::Disbursement
+            | EventKind::LoanOpened
+            | EventKind::PaymentAllocated
+            | EventKind::PaymentReturned
+            | EventKind::FeeAssessed => "events",
         };
         format!("{base}/v1/{resource}/{id}")
     }
