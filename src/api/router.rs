@@ -12,7 +12,7 @@ use crate::api::openapi::{docs, openapi_json};
 use crate::api::problem::page;
 use crate::api::read::{accounts, entries, events, health, loans as loan_reads, payments as payment_reads};
 use crate::api::state::ApiState;
-use crate::api::write::{disbursements, loans, payments};
+use crate::api::write::{disbursements, loans, payments, returns};
 
 /// Every address of the API.
 pub fn router(state: ApiState) -> Router {
@@ -22,6 +22,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/.well-known/jwks.json", get(jwks::jwks))
         .route("/v1/payments", post(payments::post_payment).get(payment_reads::list_payments))
         .route("/v1/payments/{payment_event_id}", get(payment_reads::get_payment))
+        .route("/v1/payments/{payment_event_id}/return", post(returns::post_return))
         .route("/v1/disbursements", post(disbursements::post_disbursement))
         .route("/v1/loans", post(loans::post_loan))
         .route("/v1/loans/{loan_id}", get(loan_reads::get_loan))

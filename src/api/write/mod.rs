@@ -5,3 +5,4 @@ pub(crate) mod disbursements;
 pub(crate) mod loans;
 pub(crate) mod payments;
 mod request;
+pub(crate) mod returns;
