@@ -157,6 +157,8 @@ pub(crate) const fn id_field(kind: EventKind) -> &'static str {
         EventKind::LoanOpened => "loan_event_id",
         EventKind::PaymentAllocated => "event_id",
         EventKind::Upload => "batch_id",
+        EventKind::PaymentReturned => "payment_returned_event_id",
+        EventKind::FeeAssessed => "fee_event_id",
     }
 }
 

@@ -190,7 +190,11 @@ impl ApiState {
         let resource = match kind {
             EventKind::PaymentReceived => "payments",
             EventKind::Upload => "batches",
-            EventKind::Disbursement | EventKind::LoanOpened | EventKind::PaymentAllocated => "events",
+            EventKind::Disbursement
+            | EventKind::LoanOpened
+            | EventKind::PaymentAllocated
+            | EventKind::PaymentReturned
+            | EventKind::FeeAssessed => "events",
         };
         format!("{base}/v1/{resource}/{id}")
     }

@@ -2,8 +2,10 @@
 
 use chrono::NaiveDate;
 
+use crate::core::event::fee::Fee;
 use crate::core::event::metadata::Metadata;
 use crate::core::event::upload::{NO_BORROWER, NO_LOAN, Upload};
+use crate::core::event::payment_return::PaymentReturn;
 use crate::core::ids::{BorrowerId, LoanId, ProgramId};
 use crate::core::loan::Waterfall;
 use crate::core::money::{Currency, Minor, Money};
@@ -185,6 +187,10 @@ pub enum Command {
     LoanOpening(LoanOpening),
     /// Many payments brought at once.
     Upload(Upload),
+    /// A payment taken back.
+    PaymentReturn(PaymentReturn),
+    /// A fee charged.
+    Fee(Fee),
 }
 
 impl Command {
@@ -196,6 +202,8 @@ impl Command {
             Self::Disbursement(disbursement) => disbursement.loan_id,
             Self::LoanOpening(opening) => opening.loan_id,
             Self::Upload(_) => NO_LOAN,
+            Self::PaymentReturn(returned) => returned.loan_id,
+            Self::Fee(fee) => fee.loan_id,
         }
     }
 
@@ -207,6 +215,8 @@ impl Command {
             Self::Disbursement(disbursement) => disbursement.borrower_id,
             Self::LoanOpening(opening) => opening.borrower_id,
             Self::Upload(_) => NO_BORROWER,
+            Self::PaymentReturn(returned) => returned.borrower_id,
+            Self::Fee(fee) => fee.borrower_id,
         }
     }
 
@@ -218,6 +228,8 @@ impl Command {
             Self::Disbursement(disbursement) => disbursement.amount.currency,
             Self::LoanOpening(opening) => opening.currency,
             Self::Upload(upload) => upload.currency,
+            Self::PaymentReturn(returned) => returned.amount.currency,
+            Self::Fee(fee) => fee.amount.currency,
         }
     }
 
@@ -228,10 +240,12 @@ impl Command {
             Self::Payment(payment) => Some(payment.amount.minor),
             Self::Disbursement(disbursement) => Some(disbursement.amount.minor),
             Self::LoanOpening(_) | Self::Upload(_) => None,
+            Self::PaymentReturn(returned) => Some(returned.amount.minor),
+            Self::Fee(fee) => Some(fee.amount.minor),
         }
     }
 
-    /// The day it counts from.
+    /// The day it is dated: for all but a return, the day that its posting counts from.
     #[must_use]
     pub fn effective_date(&self) -> NaiveDate {
         match self {
@@ -239,6 +253,24 @@ impl Command {
             Self::Disbursement(disbursement) => disbursement.effective_date,
             Self::LoanOpening(opening) => opening.opened_on,
             Self::Upload(upload) => upload.received_on,
+            Self::PaymentReturn(returned) => returned.effective_date,
+            Self::Fee(fee) => fee.effective_date,
+        }
+    }
+
+    /// The first and the last day that its postings count from: a return counts from its payment's day, its fee from
+    /// the return's own.
+    #[must_use]
+    pub fn days(&self) -> (NaiveDate, NaiveDate) {
+        match self {
+            Self::PaymentReturn(returned) => {
+                let last =
+                    if returned.fee.is_some() { returned.effective_date } else { returned.payment.effective_date };
+                (returned.payment.effective_date, last)
+            }
+            Self::Payment(_) | Self::Disbursement(_) | Self::LoanOpening(_) | Self::Fee(_) | Self::Upload(_) => {
+                (self.effective_date(), self.effective_date())
+            }
         }
     }
 
@@ -248,7 +280,7 @@ impl Command {
         match self {
             Self::Payment(payment) => Some(payment.source_method),
             Self::Disbursement(disbursement) => Some(disbursement.method),
-            Self::LoanOpening(_) | Self::Upload(_) => None,
+            Self::LoanOpening(_) | Self::PaymentReturn(_) | Self::Fee(_) | Self::Upload(_) => None,
         }
     }
 
@@ -258,7 +290,7 @@ impl Command {
         match self {
             Self::Payment(payment) => payment.external_ref.as_deref(),
             Self::Disbursement(disbursement) => disbursement.destination_ref.as_deref(),
-            Self::LoanOpening(_) | Self::Upload(_) => None,
+            Self::LoanOpening(_) | Self::PaymentReturn(_) | Self::Fee(_) | Self::Upload(_) => None,
         }
     }
 
@@ -270,6 +302,8 @@ impl Command {
             Self::Disbursement(disbursement) => disbursement.metadata.as_ref(),
             Self::LoanOpening(opening) => opening.metadata.as_ref(),
             Self::Upload(_) => None,
+            Self::PaymentReturn(returned) => returned.metadata.as_ref(),
+            Self::Fee(fee) => fee.metadata.as_ref(),
         }
     }
 
@@ -277,7 +311,7 @@ impl Command {
     #[must_use]
     pub fn opens_loan(&self) -> bool {
         match self {
-            Self::Payment(_) | Self::Upload(_) => false,
+            Self::Payment(_) | Self::PaymentReturn(_) | Self::Fee(_) | Self::Upload(_) => false,
             Self::Disbursement(_) | Self::LoanOpening(_) => true,
         }
     }

@@ -28,6 +28,8 @@ impl AccountCode {
     pub const BORROWER_SUSPENSE: Self = Self(2100);
     /// Opening Balances.
     pub const OPENING_BALANCES: Self = Self(3000);
+    /// Fee Income.
+    pub const FEE_INCOME: Self = Self(4200);
 
     /// Reads `^[0-9]{4}$`.
     ///

@@ -10,6 +10,7 @@ mod entry;
 mod fold;
 #[cfg(test)]
 mod fold_tests;
+mod past;
 mod posting;
 mod results;
 mod rules;
@@ -19,6 +20,7 @@ pub use answer::{AllocationView, Answer, answer};
 pub use chain::chain_hash;
 pub use entry::{Direction, EntryError, JournalEntry, LINES_MAX, Layer, Line};
 pub use fold::{EventFailure, FoldInput, FoldOutput, LoanWork, Step, post_event};
+pub use past::{Past, PaymentState, TakenBack, earliest_backdated};
 pub use posting::{Finished, Outcome, PostedEvent, Posting, RejectionCode, SystemPosting};
 pub use results::{RESULTS_MAX, Results};
 pub use rules::{Refusal, Verdict, judge};

@@ -242,6 +242,7 @@ impl<'a> OpeningRow<'a> {
         let number = match &opening.event.command {
             Command::LoanOpening(opening) => opening.loan_number.as_ref(),
             Command::Payment(_) | Command::Disbursement(_) | Command::Upload(_) => None,
+            Command::Payment(_) | Command::Disbursement(_) | Command::PaymentReturn(_) | Command::Fee(_) => None,
         };
         Self {
             loan_key: Hex(state.key.bytes()),
