@@ -11,7 +11,7 @@ CREATE TABLE events (
     tenant          BLOB NOT NULL CHECK (length(tenant) = 16),
     kind            TEXT NOT NULL
         CHECK (kind IN ('payment_received', 'disbursement', 'loan_opened', 'payment_allocated', 'payment_returned',
-            'fee_assessed', 'upload')),
+            'fee_assessed', 'unidentified_receipt', 'upload')),
     loan_key        BLOB CHECK (length(loan_key) = 16),
     loan_id         BLOB CHECK (length(loan_id) = 16),
     borrower_id     BLOB CHECK (length(borrower_id) = 16),

@@ -140,14 +140,23 @@ fn first_of_chain(event: &NewEvent) -> Option<EventId> {
     match &event.command {
         Command::PaymentReturn(returned) => Some(returned.payment.id),
         Command::Fee(fee) => fee.charged_for.or(itself),
-        Command::Payment(_) | Command::Disbursement(_) | Command::LoanOpening(_) => itself,
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::Receipt(_)
+        | Command::Upload(_) => itself,
     }
 }
 
 fn payment_taken_back(command: &Command) -> Option<EventId> {
     match command {
         Command::PaymentReturn(returned) => Some(returned.payment.id),
-        Command::Payment(_) | Command::Disbursement(_) | Command::LoanOpening(_) | Command::Fee(_) => None,
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::Upload(_) => None,
     }
 }
 

@@ -55,7 +55,9 @@ pub(crate) async fn get_payment(
     let id = EventId::parse(&id).map_err(|_| ApiError::NotFound)?;
     let record = read_event(&state, caller.tenant, id, wait).await?;
     match record.event.event.kind {
-        EventKind::PaymentReceived => view(&state, caller.tenant, &record).await.map(Json),
+        EventKind::PaymentReceived | EventKind::UnidentifiedReceipt => {
+            view(&state, caller.tenant, &record).await.map(Json)
+        }
         EventKind::Disbursement
         | EventKind::LoanOpened
         | EventKind::PaymentAllocated

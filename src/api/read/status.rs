@@ -168,7 +168,7 @@ impl EventView {
         let (method, reference) = (command.source_method().map(SourceMethod::as_str), command.external_ref());
         let (incoming_ref, outgoing_ref) = if is_outgoing { (None, reference) } else { (reference, None) };
         Self {
-            payment_event_id: id_if(EventKind::PaymentReceived),
+            payment_event_id: id_if(EventKind::PaymentReceived).or_else(|| id_if(EventKind::UnidentifiedReceipt)),
             disbursement_event_id: id_if(EventKind::Disbursement),
             loan_event_id: id_if(EventKind::LoanOpened),
             event_id: id_if(EventKind::PaymentAllocated).or_else(|| id_if(EventKind::Upload)),

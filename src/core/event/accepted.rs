@@ -5,8 +5,8 @@ use std::str::FromStr;
 use crate::core::event::command::Command;
 use crate::core::event::fingerprint::Fingerprint;
 use crate::core::event::key::IdempotencyKey;
-use crate::core::event::upload::Upload;
 use crate::core::event::payment_return::FEE_SORT;
+use crate::core::event::upload::Upload;
 use crate::core::ids::{EventId, KeyHash, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId};
 use crate::core::slot::Slot;
 use crate::core::time::Timestamp;
@@ -27,6 +27,8 @@ pub enum EventKind {
     LoanOpened,
     /// A consequence: a new split of money that was already received.
     PaymentAllocated,
+    /// Money received for no known loan.
+    UnidentifiedReceipt,
     /// Many payments brought at once: finished by the api, never queued, without an entry.
     Upload,
     /// A payment taken back by the bank.
@@ -37,13 +39,14 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::PaymentReceived,
         Self::Disbursement,
         Self::LoanOpened,
         Self::PaymentAllocated,
         Self::PaymentReturned,
         Self::FeeAssessed,
+        Self::UnidentifiedReceipt,
         Self::Upload,
     ];
 
@@ -55,6 +58,7 @@ impl EventKind {
             Self::Disbursement => "disbursement",
             Self::LoanOpened => "loan_opened",
             Self::PaymentAllocated => "payment_allocated",
+            Self::UnidentifiedReceipt => "unidentified_receipt",
             Self::Upload => "upload",
             Self::PaymentReturned => "payment_returned",
             Self::FeeAssessed => "fee_assessed",
@@ -66,6 +70,7 @@ impl EventKind {
     pub const fn event_type(self) -> &'static str {
         match self {
             Self::LoanOpened => "manual_adjustment",
+            Self::UnidentifiedReceipt => Self::PaymentReceived.as_str(),
             Self::PaymentReceived
             | Self::Disbursement
             | Self::PaymentAllocated
@@ -85,6 +90,7 @@ impl EventKind {
             | Self::LoanOpened
             | Self::PaymentAllocated
             | Self::FeeAssessed
+            | Self::UnidentifiedReceipt
             | Self::Upload => "reversed",
         }
     }
@@ -106,6 +112,7 @@ impl Command {
             Self::Payment(_) => EventKind::PaymentReceived,
             Self::Disbursement(_) => EventKind::Disbursement,
             Self::LoanOpening(_) => EventKind::LoanOpened,
+            Self::Receipt(_) => EventKind::UnidentifiedReceipt,
             Self::Upload(_) => EventKind::Upload,
             Self::PaymentReturn(_) => EventKind::PaymentReturned,
             Self::Fee(_) => EventKind::FeeAssessed,
@@ -208,6 +215,8 @@ impl NewEvent {
     ) -> Self {
         let event = Self::of_caller(id, tenant, key, Command::Upload(upload), publisher, actor);
         Self { loan_key: LoanKey::of_upload(id), slot: None, ..event }
+    }
+
     /// A consequence of an accepted event: an event of our own, born finished. `target` is what it is about and `sort`
     /// says which of the consequences it is; the two make its id and key, so that a cause has each once.
     #[must_use]
@@ -241,6 +250,7 @@ impl NewEvent {
             | Command::Disbursement(_)
             | Command::LoanOpening(_)
             | Command::Fee(_)
+            | Command::Receipt(_)
             | Command::Upload(_) => None,
         }
     }

@@ -13,9 +13,9 @@ use crate::core::event::command::{
 };
 use crate::core::event::fee::{Fee, FeeCode};
 use crate::core::event::metadata::Metadata;
-use crate::core::event::upload::{Upload, UploadOperation};
-use crate::core::ids::{BorrowerId, LoanId, ProgramId};
 use crate::core::event::payment_return::{PaymentReturn, ReturnCode, ReturnedPayment};
+use crate::core::event::receipt::Receipt;
+use crate::core::event::upload::{Upload, UploadOperation};
 use crate::core::ids::{BorrowerId, EventId, LoanId, ProgramId, Seq};
 use crate::core::loan::Waterfall;
 use crate::core::money::{Currency, Minor, Money};
@@ -85,7 +85,7 @@ impl Command {
     #[must_use]
     pub fn details(&self) -> Option<String> {
         match self {
-            Self::Payment(_) | Self::Disbursement(_) => None,
+            Self::Payment(_) | Self::Disbursement(_) | Self::Receipt(_) => None,
             Self::LoanOpening(opening) => {
                 let details = OpeningDetails {
                     loan_number: opening.loan_number.as_ref().map(|number| number.as_str().to_owned()),
@@ -124,6 +124,7 @@ impl Command {
             EventKind::PaymentReceived | EventKind::PaymentAllocated => payment(columns).map(Self::Payment),
             EventKind::Disbursement => disbursement(columns).map(Self::Disbursement),
             EventKind::LoanOpened => opening(columns).map(Self::LoanOpening),
+            EventKind::UnidentifiedReceipt => receipt(columns).map(Self::Receipt),
             EventKind::Upload => upload(&columns).map(Self::Upload),
             EventKind::PaymentReturned => payment_return(columns).map(Self::PaymentReturn),
             EventKind::FeeAssessed => fee(columns).map(Self::Fee),
@@ -160,6 +161,17 @@ fn disbursement(columns: CommandColumns) -> Result<Disbursement, ColumnsError> {
         effective_date: columns.effective_date,
         method: columns.source_method.ok_or(ColumnsError("source_method"))?,
         destination_ref: columns.external_ref,
+        metadata: columns.metadata.map(Metadata::from_stored),
+    })
+}
+
+fn receipt(columns: CommandColumns) -> Result<Receipt, ColumnsError> {
+    Ok(Receipt {
+        amount: money(&columns)?,
+        loan_id: columns.loan_id,
+        effective_date: columns.effective_date,
+        source_method: columns.source_method.ok_or(ColumnsError("source_method"))?,
+        external_ref: columns.external_ref,
         metadata: columns.metadata.map(Metadata::from_stored),
     })
 }

@@ -4,8 +4,9 @@ use chrono::NaiveDate;
 
 use crate::core::event::fee::Fee;
 use crate::core::event::metadata::Metadata;
-use crate::core::event::upload::{NO_BORROWER, NO_LOAN, Upload};
 use crate::core::event::payment_return::PaymentReturn;
+use crate::core::event::receipt::Receipt;
+use crate::core::event::upload::{NO_BORROWER, NO_LOAN, Upload};
 use crate::core::ids::{BorrowerId, LoanId, ProgramId};
 use crate::core::loan::Waterfall;
 use crate::core::money::{Currency, Minor, Money};
@@ -185,6 +186,8 @@ pub enum Command {
     Disbursement(Disbursement),
     /// A loan registered.
     LoanOpening(LoanOpening),
+    /// Money received for no known loan.
+    Receipt(Receipt),
     /// Many payments brought at once.
     Upload(Upload),
     /// A payment taken back.
@@ -201,6 +204,7 @@ impl Command {
             Self::Payment(payment) => payment.loan_id,
             Self::Disbursement(disbursement) => disbursement.loan_id,
             Self::LoanOpening(opening) => opening.loan_id,
+            Self::Receipt(receipt) => receipt.loan_id,
             Self::Upload(_) => NO_LOAN,
             Self::PaymentReturn(returned) => returned.loan_id,
             Self::Fee(fee) => fee.loan_id,
@@ -214,7 +218,7 @@ impl Command {
             Self::Payment(payment) => payment.borrower_id,
             Self::Disbursement(disbursement) => disbursement.borrower_id,
             Self::LoanOpening(opening) => opening.borrower_id,
-            Self::Upload(_) => NO_BORROWER,
+            Self::Receipt(_) | Self::Upload(_) => NO_BORROWER,
             Self::PaymentReturn(returned) => returned.borrower_id,
             Self::Fee(fee) => fee.borrower_id,
         }
@@ -227,6 +231,7 @@ impl Command {
             Self::Payment(payment) => payment.amount.currency,
             Self::Disbursement(disbursement) => disbursement.amount.currency,
             Self::LoanOpening(opening) => opening.currency,
+            Self::Receipt(receipt) => receipt.amount.currency,
             Self::Upload(upload) => upload.currency,
             Self::PaymentReturn(returned) => returned.amount.currency,
             Self::Fee(fee) => fee.amount.currency,
@@ -242,6 +247,7 @@ impl Command {
             Self::LoanOpening(_) | Self::Upload(_) => None,
             Self::PaymentReturn(returned) => Some(returned.amount.minor),
             Self::Fee(fee) => Some(fee.amount.minor),
+            Self::Receipt(receipt) => Some(receipt.amount.minor),
         }
     }
 
@@ -252,6 +258,7 @@ impl Command {
             Self::Payment(payment) => payment.effective_date,
             Self::Disbursement(disbursement) => disbursement.effective_date,
             Self::LoanOpening(opening) => opening.opened_on,
+            Self::Receipt(receipt) => receipt.effective_date,
             Self::Upload(upload) => upload.received_on,
             Self::PaymentReturn(returned) => returned.effective_date,
             Self::Fee(fee) => fee.effective_date,
@@ -268,9 +275,12 @@ impl Command {
                     if returned.fee.is_some() { returned.effective_date } else { returned.payment.effective_date };
                 (returned.payment.effective_date, last)
             }
-            Self::Payment(_) | Self::Disbursement(_) | Self::LoanOpening(_) | Self::Fee(_) | Self::Upload(_) => {
-                (self.effective_date(), self.effective_date())
-            }
+            Self::Payment(_)
+            | Self::Disbursement(_)
+            | Self::LoanOpening(_)
+            | Self::Fee(_)
+            | Self::Receipt(_)
+            | Self::Upload(_) => (self.effective_date(), self.effective_date()),
         }
     }
 
@@ -280,6 +290,7 @@ impl Command {
         match self {
             Self::Payment(payment) => Some(payment.source_method),
             Self::Disbursement(disbursement) => Some(disbursement.method),
+            Self::Receipt(receipt) => Some(receipt.source_method),
             Self::LoanOpening(_) | Self::PaymentReturn(_) | Self::Fee(_) | Self::Upload(_) => None,
         }
     }
@@ -290,6 +301,7 @@ impl Command {
         match self {
             Self::Payment(payment) => payment.external_ref.as_deref(),
             Self::Disbursement(disbursement) => disbursement.destination_ref.as_deref(),
+            Self::Receipt(receipt) => receipt.external_ref.as_deref(),
             Self::LoanOpening(_) | Self::PaymentReturn(_) | Self::Fee(_) | Self::Upload(_) => None,
         }
     }
@@ -301,6 +313,7 @@ impl Command {
             Self::Payment(payment) => payment.metadata.as_ref(),
             Self::Disbursement(disbursement) => disbursement.metadata.as_ref(),
             Self::LoanOpening(opening) => opening.metadata.as_ref(),
+            Self::Receipt(receipt) => receipt.metadata.as_ref(),
             Self::Upload(_) => None,
             Self::PaymentReturn(returned) => returned.metadata.as_ref(),
             Self::Fee(fee) => fee.metadata.as_ref(),
@@ -312,7 +325,7 @@ impl Command {
     pub fn opens_loan(&self) -> bool {
         match self {
             Self::Payment(_) | Self::PaymentReturn(_) | Self::Fee(_) | Self::Upload(_) => false,
-            Self::Disbursement(_) | Self::LoanOpening(_) => true,
+            Self::Disbursement(_) | Self::LoanOpening(_) | Self::Receipt(_) => true,
         }
     }
 }

@@ -3,8 +3,9 @@
 use crate::core::event::command::{Command, Disbursement, LoanOpening, Payment};
 use crate::core::event::fee::Fee;
 use crate::core::event::fingerprint::Fingerprint;
-use crate::core::event::upload::{Upload, UploadOperation};
 use crate::core::event::payment_return::PaymentReturn;
+use crate::core::event::receipt::Receipt;
+use crate::core::event::upload::{Upload, UploadOperation};
 
 /// How far the first request with a key has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,7 @@ fn differing_fields(first: &Command, incoming: &Command) -> Vec<&'static str> {
         (Command::Payment(a), Command::Payment(b)) => differing_payment(a, b),
         (Command::Disbursement(a), Command::Disbursement(b)) => differing_disbursement(a, b),
         (Command::LoanOpening(a), Command::LoanOpening(b)) => differing_opening(a, b),
+        (Command::Receipt(a), Command::Receipt(b)) => differing_receipt(a, b),
         (Command::Upload(a), Command::Upload(b)) => differing_upload(a, b),
         (Command::PaymentReturn(a), Command::PaymentReturn(b)) => differing_return(a, b),
         (Command::Fee(a), Command::Fee(b)) => differing_fee(a, b),
@@ -69,10 +71,23 @@ fn differing_fields(first: &Command, incoming: &Command) -> Vec<&'static str> {
             | Command::LoanOpening(_)
             | Command::PaymentReturn(_)
             | Command::Fee(_)
+            | Command::Receipt(_)
             | Command::Upload(_),
             _,
         ) => vec!["operation"],
     }
+}
+
+fn differing_receipt(a: &Receipt, b: &Receipt) -> Vec<&'static str> {
+    named([
+        ("loan_id", a.loan_id != b.loan_id),
+        ("amount_minor", a.amount.minor != b.amount.minor),
+        ("currency", a.amount.currency != b.amount.currency),
+        ("effective_at", a.effective_date != b.effective_date),
+        ("source_method", a.source_method != b.source_method),
+        ("external_ref", a.external_ref != b.external_ref),
+        ("metadata", a.metadata != b.metadata),
+    ])
 }
 
 fn differing_upload(a: &Upload, b: &Upload) -> Vec<&'static str> {

@@ -9,9 +9,10 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use crate::core::event::command::{Command, Disbursement, LoanOpening, Payment};
-use crate::core::event::upload::{Upload, UploadOperation};
 use crate::core::event::fee::Fee;
 use crate::core::event::payment_return::PaymentReturn;
+use crate::core::event::receipt::Receipt;
+use crate::core::event::upload::{Upload, UploadOperation};
 use crate::core::money::Money;
 
 const VERSION: u8 = 1;
@@ -29,6 +30,7 @@ impl Fingerprint {
             Command::Payment(payment) => encode_payment(&mut encoder, payment),
             Command::Disbursement(disbursement) => encode_disbursement(&mut encoder, disbursement),
             Command::LoanOpening(opening) => encode_opening(&mut encoder, opening),
+            Command::Receipt(receipt) => encode_receipt(&mut encoder, receipt),
             Command::Upload(upload) => encode_upload(&mut encoder, upload),
             Command::PaymentReturn(returned) => encode_return(&mut encoder, returned),
             Command::Fee(fee) => encode_fee(&mut encoder, fee),
@@ -106,6 +108,18 @@ fn encode_disbursement(encoder: &mut Encoder, disbursement: &Disbursement) {
         .field(effective_date.to_string().as_bytes())
         .field(method.as_str().as_bytes())
         .optional(destination_ref.as_deref().map(str::as_bytes))
+        .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
+}
+
+fn encode_receipt(encoder: &mut Encoder, receipt: &Receipt) {
+    let Receipt { loan_id, amount, effective_date, source_method, external_ref, metadata } = receipt;
+    encoder
+        .field(b"receipt")
+        .field(loan_id.0.as_bytes())
+        .money(*amount)
+        .field(effective_date.to_string().as_bytes())
+        .field(source_method.as_str().as_bytes())
+        .optional(external_ref.as_deref().map(str::as_bytes))
         .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
 }
 

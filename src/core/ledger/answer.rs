@@ -85,7 +85,7 @@ impl Answer {
             posted_at,
         };
         match kind {
-            EventKind::PaymentReceived => answer.payment_event_id = Some(id),
+            EventKind::PaymentReceived | EventKind::UnidentifiedReceipt => answer.payment_event_id = Some(id),
             EventKind::Disbursement => answer.disbursement_event_id = Some(id),
             EventKind::LoanOpened => answer.loan_event_id = Some(id),
             EventKind::PaymentAllocated | EventKind::Upload => answer.event_id = Some(id),

@@ -229,6 +229,11 @@ fn take_terms(state: &mut LoanState, command: &Command) {
             state.program_id = opening.program_id;
             state.waterfall = opening.waterfall.unwrap_or_else(Waterfall::default);
         }
-        Command::Payment(_) | Command::Disbursement(_) | Command::PaymentReturn(_) | Command::Fee(_) | Command::Upload(_) => {}
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::Upload(_) => {}
     }
 }

@@ -81,6 +81,7 @@ impl TakenBack {
                 }
             }
             (Outcome::Rejected(_), _) => self.learn(event.seq, PaymentState::Rejected),
+            (Outcome::Done, _) => {}
         }
     }
 }
@@ -89,7 +90,12 @@ impl TakenBack {
 fn payment_taken_back(command: &Command) -> Option<Seq> {
     match command {
         Command::PaymentReturn(returned) => Some(returned.payment.seq),
-        Command::Payment(_) | Command::Disbursement(_) | Command::LoanOpening(_) | Command::Fee(_) => None,
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::Upload(_) => None,
     }
 }
 
@@ -99,7 +105,9 @@ fn payment_taken_back(command: &Command) -> Option<Seq> {
 pub fn earliest_backdated(reached: NaiveDate, events: &[AcceptedEvent]) -> Option<NaiveDate> {
     let mut reached = reached;
     let mut earliest: Option<NaiveDate> = None;
-    for (first, last) in events.iter().map(|event| event.event.command.days()) {
+    // A receipt moves no balance, so what came after it does not matter.
+    let moving = events.iter().map(|event| &event.event.command).filter(|it| !matches!(it, Command::Receipt(_)));
+    for (first, last) in moving.map(Command::days) {
         if first < reached {
             earliest = Some(earliest.map_or(first, |earliest| earliest.min(first)));
         }

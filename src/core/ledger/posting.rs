@@ -172,8 +172,10 @@ impl Finished {
                 | Command::Payment(_)
                 | Command::Disbursement(_)
                 | Command::LoanOpening(_)
-                | Command::Fee(_),
-                Outcome::Posted | Outcome::Rejected(_),
+                | Command::Fee(_)
+                | Command::Receipt(_)
+                | Command::Upload(_),
+                Outcome::Posted | Outcome::Rejected(_) | Outcome::Done,
             ) => None,
         };
         Self {

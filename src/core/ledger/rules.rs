@@ -3,7 +3,7 @@
 
 use chrono::NaiveDate;
 
-use crate::core::event::{Command, Disbursement, Fee, LoanOpening, Payment, PaymentReturn};
+use crate::core::event::{Command, Disbursement, Fee, LoanOpening, Payment, PaymentReturn, Receipt};
 use crate::core::ids::Seq;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{EntryError, JournalEntry, Layer, Line};
@@ -87,6 +87,7 @@ pub fn judge(state: &LoanState, command: &Command, past: &Past) -> Result<Verdic
     match command {
         // Never queued, so never here; on no loan, were it.
         Command::Upload(_) => Err(RejectionCode::LoanNotFound.into()),
+        Command::Receipt(receipt) => judge_receipt(receipt),
         Command::LoanOpening(_) if is_open => Err(RejectionCode::LoanExists.into()),
         Command::LoanOpening(opening) => judge_opening(opening),
         Command::Payment(_) | Command::PaymentReturn(_) | Command::Fee(_) if !is_open => {
@@ -217,6 +218,14 @@ fn judge_fee(state: &LoanState, fee: &Fee, timeline: Option<&Timeline>) -> Resul
     let movement = Balances { fees: amount, ..Balances::default() };
     check_room(state, date, later, &movement)?;
     Ok(Verdict::new(lines, movement, date)?)
+}
+
+/// Of no loan: it moves no balance, so no day is too early for it and no timeline is looked at.
+fn judge_receipt(receipt: &Receipt) -> Result<Verdict, Refusal> {
+    let amount = receipt.amount.minor;
+    let lines =
+        [Line::debit(AccountCode::PAYMENT_CLEARING, amount), Line::credit(AccountCode::UNIDENTIFIED_RECEIPTS, amount)?];
+    Ok(Verdict::new(lines, Balances::default(), receipt.effective_date)?)
 }
 
 fn judge_opening(opening: &LoanOpening) -> Result<Verdict, Refusal> {

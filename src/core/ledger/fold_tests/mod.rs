@@ -103,7 +103,12 @@ fn opening([fees, interest, principal]: [i64; 3], opened_on: NaiveDate) -> Comma
 fn ordered(command: Command, waterfall: Waterfall) -> Command {
     match command {
         Command::LoanOpening(opening) => Command::LoanOpening(LoanOpening { waterfall: Some(waterfall), ..opening }),
-        other @ (Command::Payment(_) | Command::Disbursement(_) | Command::PaymentReturn(_) | Command::Fee(_) | Command::Upload(_)) => other,
+        other @ (Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::Upload(_)) => other,
     }
 }
 
@@ -117,7 +122,7 @@ fn named(command: Command, borrower_id: BorrowerId, currency: Currency) -> Comma
             Command::Disbursement(Disbursement { borrower_id, amount: Money::new(it.amount.minor, currency), ..it })
         }
         Command::LoanOpening(it) => Command::LoanOpening(LoanOpening { borrower_id, currency, ..it }),
-        Command::Upload(it) => Command::Upload(it),
+        it @ (Command::Receipt(_) | Command::Upload(_)) => it,
         Command::PaymentReturn(it) => {
             Command::PaymentReturn(PaymentReturn { borrower_id, amount: Money::new(it.amount.minor, currency), ..it })
         }

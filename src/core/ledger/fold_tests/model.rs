@@ -105,7 +105,7 @@ impl Model {
             Command::Disbursement(lent) => {
                 Effect { movement: [0, 0, i128::from(lent.amount.minor.units()), 0], split: None }
             }
-            Command::Upload(_) => Effect { movement: [0; 4], split: None },
+            Command::Receipt(_) | Command::Upload(_) => Effect { movement: [0; 4], split: None },
             Command::Payment(paid) => self.pay(i128::from(paid.amount.minor.units()), paid.effective_date),
             Command::PaymentReturn(returned) => self.give_back(returned)?,
             Command::Fee(fee) => Effect { movement: [i128::from(fee.amount.minor.units()), 0, 0, 0], split: None },
@@ -164,8 +164,12 @@ fn judge_open(terms: &Terms, command: &Command) -> Result<(), RejectionCode> {
 fn terms_of(command: &Command) -> Terms {
     let waterfall = match command {
         Command::LoanOpening(opening) => opening.waterfall,
-        Command::Payment(_) | Command::Disbursement(_) | Command::Upload(_) => None,
-        Command::Payment(_) | Command::Disbursement(_) | Command::PaymentReturn(_) | Command::Fee(_) => None,
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::Upload(_) => None,
     };
     let order = waterfall.map_or([Bucket::Fees, Bucket::Interest, Bucket::Principal], Waterfall::order);
     Terms {

@@ -162,8 +162,12 @@ fn cannot_open(command: &Command) -> bool {
             let owed = opening.opening_balances;
             Minor::sum([owed.fees, owed.interest, owed.principal]).is_err()
         }
-        Command::Disbursement(_) | Command::Payment(_) | Command::Upload(_) => false,
-        Command::Disbursement(_) | Command::Payment(_) | Command::PaymentReturn(_) | Command::Fee(_) => false,
+        Command::Disbursement(_)
+        | Command::Payment(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::Upload(_) => false,
     }
 }
 
