@@ -79,7 +79,16 @@ mod tests {
         assert_eq!(document["paths"].as_object().unwrap().len(), 19);
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let text = document.to_string();
-        for name in ["PaymentRequest", "PaymentAnswer", "Problem", "EventView", "LoanBalance", "FieldError"] {
+        for name in [
+            "PaymentRequest",
+            "PaymentAnswer",
+            "ReturnRequest",
+            "ReturnAnswer",
+            "Problem",
+            "EventView",
+            "LoanBalance",
+            "FieldError",
+        ] {
             assert!(schemas.contains_key(name), "{name} is missing among {:?}", schemas.keys());
         }
         for reference in text.split("\"#/components/schemas/").skip(1) {

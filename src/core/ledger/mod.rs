@@ -1,7 +1,8 @@
 //! Owns the double-entry side: accounts, lines, entries, and the fold that turns accepted events into postings.
 //!
 //! Invariants: a [`JournalEntry`] balances, because its constructor is the only way to make one; lines never change;
-//! the postings of a loan are numbered 1, 2, 3, … and each carries a hash over the one before it.
+//! the postings of a loan are numbered 1, 2, 3, … and each carries a hash over the one before it; a payment is taken
+//! back at most once, as a whole and on its own day.
 
 mod account;
 mod answer;
