@@ -99,7 +99,7 @@ fn packed(name: &str) -> Vec<u8> {
 /// The bytes of a sample, unpacked where they are packed.
 fn bytes(name: &str) -> Vec<u8> {
     let packed = packed(name);
-    if !name.ends_with(".gz") {
+    if Path::new(name).extension().is_none_or(|extension| extension != "gz") {
         return packed;
     }
     let mut unpacked = Vec::new();

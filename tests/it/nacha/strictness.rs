@@ -5,8 +5,13 @@ use hpts::core::ach::{Faults, Tolerance, Tolerances, read};
 
 use super::{bytes, samples};
 
+/// Line, column and code of a fault.
+type Found = (usize, usize, &'static str);
+/// The same with its field.
+type FoundIn = (usize, usize, &'static str, &'static str);
+
 /// Valid samples that the strict check refuses: for what, and which tolerances take them.
-const NEED_TOLERANCE: [(&str, &[(usize, usize, &str)], &[Tolerance]); 4] = [
+const NEED_TOLERANCE: [(&str, &[Found], &[Tolerance]); 4] = [
     ("ppd-debit.ach", &[(1, 76, "line_length"), (5, 56, "line_length")], &[Tolerance::TrailingSpaces]),
     (
         "ccd-txp-addenda-debit.ach",
@@ -22,7 +27,7 @@ const NEED_TOLERANCE: [(&str, &[(usize, usize, &str)], &[Tolerance]); 4] = [
 ];
 
 /// Invalid samples, and every fault that no usual tolerance excuses: line, column, field, code.
-const REFUSED: [(&str, &[(usize, usize, &str, &str)]); 7] = [
+const REFUSED: [(&str, &[FoundIn]); 7] = [
     (
         "invalid-batch-control-totals.ach",
         &[
@@ -62,7 +67,7 @@ const TAKEN_IF_TOLERATED: [(&str, Tolerance); 3] = [
     ("invalid-return-without-file-records.ach", Tolerance::MissingFileRecords),
 ];
 
-fn places(faults: &Faults) -> Vec<(usize, usize, &'static str)> {
+fn places(faults: &Faults) -> Vec<Found> {
     faults.list().iter().map(|fault| (fault.line, fault.column, fault.code.name())).collect()
 }
 

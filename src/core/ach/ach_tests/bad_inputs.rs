@@ -290,7 +290,7 @@ fn many_batches_and_great_totals_are_counted_or_refused() {
     let read_file = read(&file, Tolerances::STRICT).unwrap();
     assert_eq!((read_file.summary().batches, read_file.summary().debit.units()), (9999, 999_900_000_000));
     // The same with every amount at its greatest: no control can say it, and every one is told.
-    let text = String::from_utf8(file).unwrap().replace("0100000000", "9999999999");
+    let text = String::from_utf8(file).unwrap().replace("0100000000LN", "9999999999LN");
     let refusal = read(text.as_bytes(), Tolerances::STRICT).unwrap_err();
     assert_eq!((refusal.faults.count(), refusal.faults.list().len()), (10_000, FAULTS_MAX));
     assert_eq!(refusal.readable.summary().debit.units(), 99_989_999_990_001);

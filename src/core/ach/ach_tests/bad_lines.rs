@@ -24,8 +24,8 @@ fn a_line_has_94_printable_characters() {
                 94,
                 &[Put(3, 30, b"\t")],
                 &[
-                    (3, 30, "amount", "not_numeric"),
                     (3, 30, "record", "character"),
+                    (3, 30, "amount", "not_numeric"),
                     (6, 21, "total_debit", "debit_total"),
                     (11, 32, "total_debit", "debit_total"),
                 ],
