@@ -5,6 +5,7 @@
 mod api;
 mod bad_inputs;
 mod broker;
+mod nacha;
 mod oracles;
 mod processes;
 mod store;
