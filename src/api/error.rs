@@ -14,7 +14,7 @@ use crate::api::intake::IntakeError;
 pub use crate::api::json::JsonError;
 use crate::api::problem::{FieldError, Problem, ProblemCode};
 use crate::core::event::{EventKind, Stage};
-use crate::core::ids::EventId;
+use crate::core::ids::{EventId, PaymentBatchId};
 use crate::core::ledger::RejectionCode;
 use crate::core::money::Minor;
 use crate::store::StoreError;
@@ -76,6 +76,12 @@ pub enum ApiError {
     /// An upload is refused as a whole.
     #[error("invalid file")]
     InvalidFile(Vec<FieldError>),
+    /// Another file has the identity of this one.
+    #[error("duplicate file")]
+    DuplicateFile {
+        /// The upload that file became, if it did.
+        batch: Option<PaymentBatchId>,
+    },
     /// More rows than the operation takes.
     #[error("the batch is too large")]
     BatchTooLarge,
@@ -199,6 +205,11 @@ impl ApiError {
             Self::InvalidParameters(errors) => (of_fields(Code::InvalidParameter, errors), Vec::new()),
             Self::Validation(errors) => (of_fields(Code::ValidationFailed, errors), Vec::new()),
             Self::InvalidFile(errors) => (of_fields(Code::InvalidFile, errors), Vec::new()),
+            Self::DuplicateFile { batch } => {
+                let problem = Problem::plain(Code::DuplicateFile);
+                let problem = batch.iter().fold(problem, |it, id| it.with_member("batch_id", id.to_string()));
+                (problem, Vec::new())
+            }
             Self::BatchTooLarge => plain(Code::BatchTooLarge),
             Self::LimitExceeded { limit } => {
                 let detail = format!("one payment may be at most {limit} minor units");
@@ -229,6 +240,11 @@ impl ApiError {
             Self::Store(error) => (Problem::plain(store_code(error)), store_headers(error)),
             Self::Intake(IntakeError::Refused) | Self::Broken(_) | Self::Panicked => plain(Code::Internal),
         }
+    }
+
+    /// The error of a key that another file has.
+    pub(crate) fn file_mismatch(batch: PaymentBatchId) -> Self {
+        Self::Mismatch { fields: vec!["bytes"], kind: EventKind::Upload, id: EventId(batch.0) }
     }
 
     /// The error of an upload without rows.

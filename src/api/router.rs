@@ -11,11 +11,11 @@ use crate::api::http::edge::{edge, panicked};
 use crate::api::openapi::{docs, openapi_json};
 use crate::api::problem::page;
 use crate::api::read::{
-    accounts, batch_results, batches as batch_reads, entries, events, health, loans as loan_reads,
-    payments as payment_reads,
+    accounts, ach_files as ach_file_reads, batch_results, batches as batch_reads, entries, events, health,
+    loans as loan_reads, payments as payment_reads,
 };
 use crate::api::state::ApiState;
-use crate::api::write::{batches, disbursements, loans, payments, returns};
+use crate::api::write::{ach_files, batches, disbursements, feeds, loans, payments, returns};
 
 /// Every address of the API.
 pub fn router(state: ApiState) -> Router {
@@ -26,6 +26,10 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/payments", post(payments::post_payment).get(payment_reads::list_payments))
         .route("/v1/payments/batch", post(batches::post_batch))
         .route("/v1/payments/{payment_event_id}", get(payment_reads::get_payment))
+        .route("/v1/ach/feeds", post(feeds::post_feed).get(feeds::list_feeds))
+        .route("/v1/ach/files", post(ach_files::post_file))
+        .route("/v1/ach/files/{batch_id}", get(ach_file_reads::get_file))
+        .route("/v1/ach/files/{batch_id}/results", get(batch_results::get_results))
         .route("/v1/batches/{batch_id}", get(batch_reads::get_batch))
         .route("/v1/batches/{batch_id}/results", get(batch_results::get_results))
         .route("/v1/payments/{payment_event_id}/return", post(returns::post_return))

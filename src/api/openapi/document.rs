@@ -22,6 +22,10 @@ use crate::api::state::ApiState;
         crate::api::auth::token::token,
         crate::api::auth::jwks::jwks,
         crate::api::write::payments::post_payment,
+        crate::api::write::feeds::post_feed,
+        crate::api::write::feeds::list_feeds,
+        crate::api::write::ach_files::post_file,
+        crate::api::read::ach_files::get_file,
         crate::api::write::batches::post_batch,
         crate::api::read::batches::get_batch,
         crate::api::read::batch_results::get_results,
@@ -76,7 +80,7 @@ mod tests {
     #[test]
     fn every_operation_and_schema_is_described() {
         let document = serde_json::to_value(ApiDoc::openapi()).unwrap();
-        assert_eq!(document["paths"].as_object().unwrap().len(), 19);
+        assert_eq!(document["paths"].as_object().unwrap().len(), 22);
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let text = document.to_string();
         for name in [
