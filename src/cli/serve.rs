@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::api::auth::{KeyError, SealingKey, ensure_signing_key};
+use crate::api::auth::{KeyError, OutsideIssuer, SealingKey, ensure_signing_key};
 use crate::api::intake::{Intake, IntakeParts};
 use crate::api::monitoring::{self, Liveness, Monitored};
 use crate::api::waiting_room::WaitingRoom;
@@ -55,6 +55,11 @@ pub(super) async fn serve(config: &Config, with_demo: bool) -> Result<(), CliErr
     if with_demo && !config.listen.ip().is_loopback() {
         return Err(CliError::Refused(
             "--demo has a secret that everybody knows: it only listens on loopback".to_owned(),
+        ));
+    }
+    if with_demo && config.jwks_url.is_some() {
+        return Err(CliError::Refused(
+            "--demo has a client of the built-in token issuer: it does not go with HPTS_JWKS_URL".to_owned(),
         ));
     }
     let process = Process::start(config, "hpts serve", with_demo).await?;
@@ -114,7 +119,9 @@ impl Process {
         if embedded || with_demo {
             broker.declare(&map).await?;
         }
-        ensure_signing_key(store.as_ref(), sealing_key(config)?.as_ref(), clock.now()).await?;
+        if config.jwks_url.is_none() {
+            ensure_signing_key(store.as_ref(), sealing_key(config)?.as_ref(), clock.now()).await?;
+        }
         if with_demo {
             demo::load(&store, &base, &clock).await?;
         }
@@ -153,7 +160,7 @@ impl Process {
             public_url: config.public_url.clone(),
             issuer: config.jwt_issuer.clone(),
             audience: config.jwt_audience.clone(),
-            external_jwks_url: config.jwks_url.clone(),
+            outside_issuer: config.jwks_url.clone().map(OutsideIssuer::at),
             rate_limit_per_second: config.rate_limit,
             version: telemetry::VERSION.to_owned(),
             git_sha: telemetry::GIT_SHA.to_owned(),
@@ -169,7 +176,7 @@ impl Process {
             settings,
             sealing_key: sealing_key(config)?,
         };
-        let state = ApiState::new(parts).map_err(|error| CliError::Refused(error.to_string()))?;
+        let state = ApiState::new(parts).map_err(|error| CliError::Refused(telemetry::chain(&error)))?;
         let listener = listen(config.listen, "HPTS_LISTEN").await?;
         let address = listener.local_addr().map_err(CliError::io("cannot tell where the API listens"))?;
         let tls = tls(config)?;

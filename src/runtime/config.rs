@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::runtime::jwks_url::JwksUrl;
+
 /// Variables that other parts of the project read: tests and scripts.
 const OTHER_VARIABLES: [&str; 5] =
     ["HPTS_TEST_DATABASE_URL", "HPTS_TEST_AMQP_URL", "HPTS_CLIENT_ID", "HPTS_CLIENT_SECRET", "HPTS_GIT_SHA"];
@@ -20,6 +22,9 @@ const SECRET_VARIABLES: [(&str, &str); 3] = [
     ("HPTS_MIGRATE_DATABASE_URL", "--migrate-database-url"),
     ("HPTS_AMQP_URL", "--amqp-url"),
 ];
+
+/// The name of the built-in issuer, in the tokens it signs.
+const BUILT_IN_ISSUER: &str = "hpts";
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -123,11 +128,11 @@ pub struct Config {
     /// How long a call waits for its result where it does not say, in milliseconds.
     #[arg(long, env = "HPTS_WAIT_MS", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(0..=60_000), global = true)]
     pub wait_ms: u64,
-    /// Key set of an outside token issuer; the built-in issuer where unset.
+    /// Key set of an outside token issuer, by https (http on loopback); the built-in issuer where unset.
     #[arg(long, env = "HPTS_JWKS_URL", global = true)]
-    pub jwks_url: Option<String>,
+    pub jwks_url: Option<JwksUrl>,
     /// The issuer that tokens must name.
-    #[arg(long, env = "HPTS_JWT_ISSUER", default_value = "hpts", global = true)]
+    #[arg(long, env = "HPTS_JWT_ISSUER", default_value = BUILT_IN_ISSUER, global = true)]
     pub jwt_issuer: String,
     /// The audience that tokens must name.
     #[arg(long, env = "HPTS_JWT_AUDIENCE", default_value = "hpts-api", global = true)]
@@ -207,6 +212,12 @@ impl Config {
         if self.tls_client_ca.is_some() && self.tls_cert.is_none() {
             return Err(contradiction("HPTS_TLS_CLIENT_CA needs HPTS_TLS_CERT"));
         }
+        if self.jwks_url.is_some() && self.jwt_issuer == BUILT_IN_ISSUER {
+            return Err(contradiction("HPTS_JWKS_URL needs HPTS_JWT_ISSUER, the outside issuer's name in its tokens"));
+        }
+        if self.jwt_issuer.is_empty() || self.jwt_audience.is_empty() {
+            return Err(contradiction("HPTS_JWT_ISSUER and HPTS_JWT_AUDIENCE must not be empty"));
+        }
         if MetricsListen::On(self.listen) == self.metrics_listen && self.listen.port() != 0 {
             return Err(contradiction("HPTS_LISTEN and HPTS_METRICS_LISTEN name the same address"));
         }
@@ -259,7 +270,7 @@ impl Config {
             ("HPTS_BATCH_MAX", self.batch_max.to_string()),
             ("HPTS_DRAIN_SECONDS", self.drain_seconds.to_string()),
             ("HPTS_WAIT_MS", self.wait_ms.to_string()),
-            ("HPTS_JWKS_URL", self.jwks_url.clone().unwrap_or_default()),
+            ("HPTS_JWKS_URL", self.jwks_url.as_ref().map(ToString::to_string).unwrap_or_default()),
             ("HPTS_JWT_ISSUER", self.jwt_issuer.clone()),
             ("HPTS_JWT_AUDIENCE", self.jwt_audience.clone()),
             ("HPTS_TLS_CERT", path(&self.tls_cert)),
@@ -359,9 +370,13 @@ mod tests {
             &["--listen", "127.0.0.1:9464"],
             &["--queue-prefix", "a b"],
             &["--migrate-database-url", "postgres://x/y"],
+            &["--jwks-url", "https://login.example.com/keys"],
+            &["--jwt-audience", ""],
         ] {
             assert!(config(bad).check().is_err(), "{bad:?}");
         }
+        let outside = ["--jwks-url", "https://login.example.com/keys", "--jwt-issuer", "https://login.example.com/"];
+        assert!(config(&outside).check().is_ok());
     }
 
     #[test]

@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod config;
+pub mod jwks_url;
 pub mod lifecycle;
 pub mod telemetry;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bad_inputs;
+mod outside_issuer;
 mod tokens;
 mod wire;
 mod world;

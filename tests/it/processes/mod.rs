@@ -3,6 +3,7 @@
 
 pub(crate) mod client;
 mod crash;
+mod outside_issuer;
 mod restart;
 
 use std::net::TcpListener;

@@ -4,6 +4,7 @@
 pub(crate) mod amqp;
 pub(crate) mod books;
 pub(crate) mod fold;
+pub(crate) mod issuer;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod sqlite;
