@@ -67,7 +67,7 @@ pub(super) async fn serve(config: &Config, with_demo: bool) -> Result<(), CliErr
     let api = process.api(config).await?;
     process.monitor(config, Some(worker)).await?;
     if with_demo {
-        println!("{}", demo::lines_to_try(&format!("http://{api}")));
+        println!("{}", demo::lines_to_try(&format!("{}://{api}", config.scheme())));
     }
     process.until_stopped(config).await
 }

@@ -228,6 +228,12 @@ impl Config {
         Ok(())
     }
 
+    /// What the URL of the API begins with.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls_cert.is_some() { "https" } else { "http" }
+    }
+
     /// How long a stopping process finishes what it holds.
     #[must_use]
     pub fn drain(&self) -> Duration {

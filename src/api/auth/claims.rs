@@ -8,6 +8,7 @@ use crate::api::auth::caller::Caller;
 use crate::api::auth::error::AuthError;
 use crate::api::auth::keys::{KeySet, Signer, VerifyingKey};
 use crate::api::auth::scope::ScopeSet;
+use crate::api::http::peer::CertificateThumbprint;
 use crate::core::ids::TenantId;
 use crate::core::time::Timestamp;
 
@@ -57,6 +58,7 @@ pub(crate) struct Claims {
     iat: Option<Value>,
     nbf: Option<Value>,
     exp: Option<Value>,
+    cnf: Option<Value>,
 }
 
 /// Signs a token for a client.
@@ -175,7 +177,19 @@ fn caller(claims: &Claims, expires: Timestamp) -> Result<Caller, AuthError> {
     let client_id = text(&claims.client_id).or_else(|| text(&claims.sub));
     let client_id = client_id.ok_or(AuthError::InvalidToken("it names no client"))?;
     let tenant = text(&claims.tenant_id).and_then(|tenant| TenantId::parse(&tenant).ok());
-    Ok(Caller { tenant: tenant.ok_or(AuthError::TenantUnknown)?, client_id, scopes: scopes(claims), expires })
+    let (tenant, bound_to) = (tenant.ok_or(AuthError::TenantUnknown)?, binding(claims)?);
+    Ok(Caller { tenant, client_id, scopes: scopes(claims), expires, bound_to })
+}
+
+/// The client certificate that the token is bound to. A binding of another sort, which we cannot check, is refused.
+fn binding(claims: &Claims) -> Result<Option<CertificateThumbprint>, AuthError> {
+    let Some(confirmation) = &claims.cnf else { return Ok(None) };
+    let thumbprint = confirmation.get("x5t#S256").and_then(Value::as_str).and_then(CertificateThumbprint::parse);
+    let is_all = confirmation.as_object().is_some_and(|members| members.len() == 1);
+    match thumbprint {
+        Some(thumbprint) if is_all => Ok(Some(thumbprint)),
+        Some(_) | None => Err(AuthError::InvalidToken("it is bound in a way that is not supported")),
+    }
 }
 
 /// What the token may be used for: `scope`, words with blanks between (RFC 9068), or where that is absent `scp`, a list
@@ -194,6 +208,7 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use jsonwebtoken::{Algorithm, EncodingKey};
     use serde_json::json;
+    use sha2::Digest;
 
     use super::*;
     use crate::api::auth::keys::{IssuerKeys, new_signing_key};
@@ -295,6 +310,34 @@ mod tests {
             assert_eq!(seen(nothing.clone(), json!(["hpts:ops"])), "", "{nothing}");
         }
         assert_eq!(seen(Value::Null, Value::Null), "");
+    }
+
+    #[test]
+    fn a_bound_token_needs_its_certificate() {
+        let keys = keys();
+        let bound = |confirmation: Value| {
+            let mut changed = claims();
+            changed["cnf"] = confirmation;
+            judge(&keys, &header(&keys), &changed)
+        };
+        let ours = CertificateThumbprint::of_certificate(b"our certificate");
+        let other = CertificateThumbprint::of_certificate(b"another certificate");
+        let text = URL_SAFE_NO_PAD.encode(sha2::Sha256::digest(b"our certificate"));
+        let caller = bound(json!({"x5t#S256": text})).unwrap();
+        assert!(caller.require_binding(Some(ours)).is_ok());
+        for wrong in [None, Some(other)] {
+            assert!(matches!(caller.require_binding(wrong), Err(AuthError::InvalidToken(_))));
+        }
+        assert!(bound(Value::Null).unwrap().require_binding(None).is_ok(), "not bound");
+        for unknown in [
+            json!({}),
+            json!("x"),
+            json!({"jkt": text}),
+            json!({"x5t#S256": "AAAA"}),
+            json!({"x5t#S256": text, "jkt": text}),
+        ] {
+            assert!(matches!(bound(unknown.clone()), Err(AuthError::InvalidToken(_))), "{unknown}");
+        }
     }
 
     #[test]

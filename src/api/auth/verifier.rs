@@ -16,6 +16,7 @@ use crate::api::auth::limits::Limiter;
 use crate::api::auth::outside::IssuerCheck;
 use crate::api::auth::scope::Scope;
 use crate::api::error::ApiError;
+use crate::api::http::peer;
 use crate::api::ttl_cache::{TtlCache, TtlLimits};
 use crate::core::time::Timestamp;
 use crate::store::Store;
@@ -95,6 +96,7 @@ impl Authenticator {
                 caller
             }
         };
+        caller.require_binding(peer::current())?;
         if let Some(rate) = &self.rate {
             rate.take(&caller.client_id, now).map_err(|retry_after| ApiError::RateLimited { retry_after })?;
         }

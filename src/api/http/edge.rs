@@ -1,5 +1,5 @@
-//! Owns the outermost layer: every request gets an id and is counted, and every failure, also the router's own and a
-//! panic, leaves as a problem document.
+//! Owns the outermost layer: every request gets an id, is counted, and runs in the name of its connection's peer; every
+//! failure, also the router's own and a panic, leaves as a problem document.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::api::error::{ApiError, Failure};
 use crate::api::http::headers::{accepts_json, trace_id};
+use crate::api::http::peer::{CertificateThumbprint, with_peer};
 use crate::api::metrics;
 use crate::api::problem::PROBLEM_JSON;
 
@@ -56,9 +57,10 @@ pub(crate) async fn edge(State(ids): State<Arc<RequestIds>>, request: Request, n
     let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
     let trace = trace_id(request.headers()).map(str::to_owned);
     let uri = request.uri().clone();
+    let peer = request.extensions().get::<CertificateThumbprint>().copied();
     let response = match refusal(&request, matched.as_ref()) {
         Some(error) => error.into_response(),
-        None => next.run(request).await,
+        None => with_peer(peer, next.run(request)).await,
     };
     let mut response = documented(response, &uri, &request_id, (route, trace.as_deref()));
     if let Ok(value) = HeaderValue::from_str(&request_id) {

@@ -3,6 +3,7 @@
 mod answers;
 mod bad_inputs;
 mod outside_issuer;
+mod tls;
 mod tokens;
 mod wire;
 mod world;

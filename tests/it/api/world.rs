@@ -1,6 +1,6 @@
 //! Owns the deployment under test, and the making of requests.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -168,6 +168,11 @@ impl World {
             disabled_at: None,
         };
         assert!(self.store.create_client(client).await.unwrap());
+    }
+
+    /// A folder of the world's own, gone with it.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(super) async fn call(&self, request: Request<Body>) -> Answer {
