@@ -21,6 +21,7 @@ use crate::core::slot::PartitionMap;
 use crate::runtime::clock::Clock;
 use crate::runtime::config::{Config, Deployment, LogFormat, MetricsListen};
 use crate::runtime::lifecycle::Lifecycle;
+use crate::runtime::spans::SpanExport;
 use crate::runtime::telemetry::{self, Metrics};
 use crate::store::Store;
 use crate::worker::{Worker, WorkerParts};
@@ -28,7 +29,7 @@ use crate::worker::{Worker, WorkerParts};
 /// Commands log warnings only, for people, whatever servers do.
 pub(super) fn commands_log(config: &Config) -> Result<(), CliError> {
     let filter = if config.log == "info" { "warn" } else { &config.log };
-    telemetry::init_logs(filter, LogFormat::Pretty).map_err(CliError::from)
+    telemetry::init_logs(filter, LogFormat::Pretty, None).map_err(CliError::from)
 }
 
 /// The key that seals signing keys, where one is configured.
@@ -43,6 +44,7 @@ struct Process {
     requests: Lifecycle,
     work: Lifecycle,
     base: Lifecycle,
+    spans: Option<SpanExport>,
     clock: Clock,
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
@@ -101,9 +103,11 @@ fn needs_servers(config: &Config, what: &str) -> Result<(), CliError> {
 
 impl Process {
     async fn start(config: &Config, name: &str, with_demo: bool) -> Result<Self, CliError> {
-        telemetry::init_logs(&config.log, config.log_format)?;
-        tracing::info!(process = name, "{} starts", build());
         let (clock, base) = (Clock::system(), Lifecycle::new());
+        let spans = config.otlp_endpoint.as_ref().map(|endpoint| SpanExport::start(endpoint, name, &base));
+        let spans = spans.transpose().map_err(|error| CliError::Refused(telemetry::chain(&error)))?;
+        telemetry::init_logs(&config.log, config.log_format, spans.as_ref())?;
+        tracing::info!(process = name, "{} starts", build());
         let (lock, embedded) = match config.deployment()? {
             Deployment::Embedded { data_dir } => (Some(connect::lock(&data_dir)?), true),
             Deployment::Distributed { .. } => (None, false),
@@ -126,7 +130,7 @@ impl Process {
             demo::load(&store, &base, &clock).await?;
         }
         let (requests, work) = (Lifecycle::new(), Lifecycle::new());
-        Ok(Self { requests, work, base, clock, store, broker, map, _lock: lock })
+        Ok(Self { requests, work, base, spans, clock, store, broker, map, _lock: lock })
     }
 
     fn worker(&self, config: &Config) -> Worker {
@@ -232,6 +236,10 @@ impl Process {
             stage.finished(share).await;
         }
         self.broker.close(half(share)).await;
+        share = half(share);
+        if let Some(spans) = self.spans.clone() {
+            spans.finish(half(share)).await;
+        }
         self.base.stop();
         self.base.finished(half(share)).await;
         self.store.close().await;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::runtime::jwks_url::JwksUrl;
+use crate::runtime::spans::OtlpEndpoint;
 
 /// Variables that other parts of the project read: tests and scripts.
 const OTHER_VARIABLES: [&str; 5] =
@@ -158,6 +159,9 @@ pub struct Config {
     /// How log lines look.
     #[arg(long, env = "HPTS_LOG_FORMAT", value_enum, default_value = "json", global = true)]
     pub log_format: LogFormat,
+    /// OpenTelemetry collector that spans are sent to, by OTLP over HTTP; none are made where unset.
+    #[arg(long, env = "HPTS_OTLP_ENDPOINT", global = true)]
+    pub otlp_endpoint: Option<OtlpEndpoint>,
 }
 
 /// Where a process keeps its state and sends its work.
@@ -286,6 +290,7 @@ impl Config {
             ("HPTS_KEY_FILE", path(&self.key_file)),
             ("HPTS_LOG", self.log.clone()),
             ("HPTS_LOG_FORMAT", word(&self.log_format)),
+            ("HPTS_OTLP_ENDPOINT", self.otlp_endpoint.as_ref().map(ToString::to_string).unwrap_or_default()),
         ])
     }
 }

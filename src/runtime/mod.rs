@@ -4,4 +4,5 @@ pub mod clock;
 pub mod config;
 pub mod jwks_url;
 pub mod lifecycle;
+pub mod spans;
 pub mod telemetry;

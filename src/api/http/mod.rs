@@ -6,4 +6,5 @@ pub(crate) mod headers;
 pub(crate) mod peer;
 pub(crate) mod prefer;
 pub(crate) mod query;
+pub(crate) mod trace;
 pub(crate) mod urlencoded;

@@ -20,6 +20,7 @@ use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
 use crate::runtime::lifecycle::Lifecycle;
+use crate::runtime::spans::TracePlace;
 use crate::store::{KnownEvent, Store};
 
 use publishing::{Hint, Publishing};
@@ -62,6 +63,8 @@ pub enum IntakeError {
 #[derive(Debug)]
 struct Request {
     event: NewEvent,
+    /// The caller's request, where spans leave the process.
+    trace: Option<TracePlace>,
     answer: oneshot::Sender<Result<Accepted, IntakeError>>,
 }
 
@@ -109,7 +112,8 @@ impl Intake {
     /// See [`IntakeError`].
     pub async fn accept(&self, event: NewEvent) -> Result<Accepted, IntakeError> {
         let (answer, answered) = oneshot::channel();
-        self.requests.try_send(Request { event, answer }).map_err(|refused| match refused {
+        let trace = TracePlace::current();
+        self.requests.try_send(Request { event, trace, answer }).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => IntakeError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => IntakeError::Stopping,
         })?;
@@ -118,7 +122,7 @@ impl Intake {
 
     /// Publishes the hint of an unfinished event again; at most once a second per event.
     pub fn nudge(&self, known: &KnownEvent) {
-        if let Some(hint) = Hint::of(&known.event.event, known.event.seq) {
+        if let Some(hint) = Hint::of(&known.event.event, known.event.seq, TracePlace::current()) {
             self.publishing.nudge(hint);
         }
     }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::intake::publishing::{Hint, Publishing};
 use crate::api::intake::{Accepted, IntakeError, Request};
 use crate::core::event::{AcceptedEvent, NewEvent, Stage};
-use crate::core::ids::{KeyHash, PublisherId};
+use crate::core::ids::{KeyHash, PublisherId, Seq};
 use crate::runtime::clock::Stopwatch;
 use crate::runtime::telemetry::{ACCEPT_SECONDS, EVENTS_ACCEPTED, chain};
 use crate::store::{Acceptance, KnownEvent, Store, StoreError};
@@ -93,12 +93,12 @@ impl IntakeTask {
     async fn commit(&self, gathered: Gathered) {
         let watch = Stopwatch::start();
         let Gathered { leaders, followers } = gathered;
+        let mut hints: Vec<Option<Hint>> =
+            leaders.iter().map(|request| Hint::of(&request.event, Seq(0), request.trace)).collect();
         let (events, answers): (Vec<NewEvent>, Vec<_>) =
             leaders.into_iter().map(|request| (request.event, request.answer)).unzip();
         let led: Vec<NewEvent> = followers.iter().filter_map(|(leader, _)| events.get(*leader).cloned()).collect();
         let kinds: Vec<&'static str> = events.iter().map(|event| event.kind.as_str()).collect();
-        let mut hints: Vec<Option<Hint>> =
-            events.iter().map(|event| Hint::of(event, crate::core::ids::Seq(0))).collect();
         let verdicts = self.accept(events).await;
         let mut published = Vec::with_capacity(hints.len());
         for (verdict, hint) in verdicts.iter().zip(&mut hints) {

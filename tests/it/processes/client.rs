@@ -39,6 +39,11 @@ impl Client {
         Self { http, bases: vec![format!("http://127.0.0.1:{port}")], token: token.to_owned() }
     }
 
+    /// What it shows the api.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     /// One POST with a key; the answer's status and body, or `None` when the connection failed.
     pub(crate) async fn post(
         &self,
