@@ -160,8 +160,8 @@ struct Connections {
     options: PgConnectOptions,
     tasks: TaskTracker,
     /// Connections that the hot paths keep in hand: the pool pings a connection that comes back, which would cost
-    /// each batch a round trip. At most half of the pool rests here for posting and one for the intake, and one is
-    /// always left, so nobody waits for an idle connection.
+    /// each batch a round trip. At most half of the pool rests here for posting and two for the intake's tasks, and one
+    /// is always left, so nobody waits for an idle connection.
     resting: Mutex<Vec<HotConnection>>,
     pool_size: u32,
 }
@@ -169,9 +169,10 @@ struct Connections {
 impl Connections {
     /// How many connections of a path may rest.
     fn resting_max(&self, path: HotPath) -> usize {
+        let half = self.pool_size >> 1;
         let most = match path {
-            HotPath::Accept => u32::from(self.pool_size > 2),
-            HotPath::Post => self.pool_size >> 1,
+            HotPath::Accept => self.pool_size.saturating_sub(half).saturating_sub(1).min(2),
+            HotPath::Post => half,
         };
         usize::try_from(most).unwrap_or(0)
     }

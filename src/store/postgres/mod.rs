@@ -27,6 +27,7 @@ mod rows;
 mod statements;
 mod store;
 mod sweep;
+mod uploads;
 mod verify;
 
 pub use connect::PostgresStore;

@@ -5,6 +5,7 @@ mod lock;
 mod movements;
 mod read;
 mod settle;
+mod taken_back;
 mod write;
 mod write_columns;
 
@@ -23,6 +24,7 @@ pub(super) use lock::STATEMENTS as LOCK_STATEMENTS;
 pub(super) use movements::READ_MOVEMENTS;
 pub(super) use read::READ_EVENTS;
 pub(super) use settle::READ_NAMED;
+pub(super) use taken_back::READ_TAKEN_BACK;
 pub(super) use write::STATEMENTS as WRITE_STATEMENTS;
 
 impl PostgresStore {
