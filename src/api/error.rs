@@ -296,6 +296,7 @@ fn mismatch(fields: &[&'static str]) -> Problem {
 fn auth_headers(error: &AuthError) -> Headers {
     let retry = match error {
         AuthError::Unavailable(error) => store_headers(error),
+        AuthError::KeysUnavailable => vec![(RETRY_AFTER, RETRY_OUTAGE)],
         AuthError::NoCredentials
         | AuthError::SeveralTokens
         | AuthError::InvalidToken(_)
@@ -394,6 +395,7 @@ mod tests {
             (AuthError::NoCredentials.into(), 401, "www-authenticate"),
             (AuthError::InsufficientScope(&[Scope::Ops]).into(), 403, "www-authenticate"),
             (ApiError::RateLimited { retry_after: 7 }, 429, "retry-after"),
+            (AuthError::KeysUnavailable.into(), 503, "retry-after"),
             (IntakeError::Overloaded.into(), 503, "retry-after"),
             (StoreError::Unavailable("gone".into()).into(), 503, "retry-after"),
         ];

@@ -20,9 +20,9 @@ use crate::api::write::{ach_files, batches, disbursements, feeds, loans, payment
 /// Every address of the API.
 pub fn router(state: ApiState) -> Router {
     let request_ids = state.request_ids();
+    let issuer = if state.auth().built_in().is_some() { built_in_issuer() } else { Router::new() };
     Router::new()
-        .route("/oauth2/token", post(token::token))
-        .route("/.well-known/jwks.json", get(jwks::jwks))
+        .merge(issuer)
         .route("/v1/payments", post(payments::post_payment).get(payment_reads::list_payments))
         .route("/v1/payments/batch", post(batches::post_batch))
         .route("/v1/payments/{payment_event_id}", get(payment_reads::get_payment))
@@ -51,4 +51,9 @@ pub fn router(state: ApiState) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(request_ids, edge))
         .with_state(state)
+}
+
+/// What is there only where we issue the tokens.
+fn built_in_issuer() -> Router<ApiState> {
+    Router::new().route("/oauth2/token", post(token::token)).route("/.well-known/jwks.json", get(jwks::jwks))
 }

@@ -9,7 +9,7 @@ use crate::core::event::IdempotencyKey;
 /// The caller's key.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// W3C trace context.
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Deprecated, still read.
 const X_TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 

@@ -3,7 +3,9 @@
 mod answers;
 mod bad_inputs;
 mod batches;
+mod outside_issuer;
 mod returns;
+mod tls;
 mod tokens;
 mod wire;
 mod world;
