@@ -1,6 +1,6 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
-use super::{accept, admin, hold, migrate, post, processes, read, read_loans, sweep, verify};
+use super::{accept, admin, hold, migrate, poller_reads, post, processes, read, read_loans, sweep, verify};
 
 /// Every statement by the name of what it does.
 #[must_use]
@@ -12,12 +12,13 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         ("read_named", post::READ_NAMED),
         ("read_movements", post::READ_MOVEMENTS),
     ];
-    let lists: [&[(&'static str, &'static str)]; 10] = [
+    let lists: [&[(&'static str, &'static str)]; 11] = [
         &single,
         &post::LOCK_STATEMENTS,
         &post::WRITE_STATEMENTS,
         &read::STATEMENTS,
         &read_loans::STATEMENTS,
+        &poller_reads::STATEMENTS,
         &admin::STATEMENTS,
         &hold::STATEMENTS,
         &processes::STATEMENTS,
