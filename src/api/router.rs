@@ -10,7 +10,9 @@ use crate::api::error::ApiError;
 use crate::api::http::edge::{edge, panicked};
 use crate::api::openapi::{docs, openapi_json};
 use crate::api::problem::page;
-use crate::api::read::{accounts, entries, events, health, loans as loan_reads, payments as payment_reads};
+use crate::api::read::{
+    accounts, changes, changes_stream, entries, events, health, loans as loan_reads, lookup, payments as payment_reads,
+};
 use crate::api::state::ApiState;
 use crate::api::write::{disbursements, loans, payments};
 
@@ -21,6 +23,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/oauth2/token", post(token::token))
         .route("/.well-known/jwks.json", get(jwks::jwks))
         .route("/v1/payments", post(payments::post_payment).get(payment_reads::list_payments))
+        .route("/v1/payments/lookup", post(lookup::lookup_payments))
         .route("/v1/payments/{payment_event_id}", get(payment_reads::get_payment))
         .route("/v1/disbursements", post(disbursements::post_disbursement))
         .route("/v1/loans", post(loans::post_loan))
@@ -29,6 +32,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/loans/{loan_id}/journal-entries", get(entries::list_entries))
         .route("/v1/journal-entries/{id}", get(entries::get_entry))
         .route("/v1/events/{id}", get(events::get_event))
+        .route("/v1/changes", get(changes::list_changes))
+        .route("/v1/changes/stream", get(changes_stream::stream_changes))
         .route("/v1/accounts/{account_code}/balance", get(accounts::get_account_balance))
         .route("/v1/health/live", get(health::live))
         .route("/v1/health/ready", get(health::ready))

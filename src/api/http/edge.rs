@@ -13,12 +13,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::api::error::{ApiError, Failure};
-use crate::api::http::headers::{accepts_json, trace_id};
+use crate::api::http::headers::{accepts_events, accepts_json, trace_id};
 use crate::api::metrics;
 use crate::api::problem::PROBLEM_JSON;
 
 /// Names a request in answers and logs.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The one operation whose success is no JSON.
+const STREAM: &str = "/v1/changes/stream";
 /// The longest path and query.
 const URI_BYTES_MAX: usize = 8 * 1024;
 /// The most headers.
@@ -80,8 +82,12 @@ fn refusal(request: &Request, matched: Option<&MatchedPath>) -> Option<ApiError>
     if let Some(ProtocolFault(detail)) = request.extensions().get::<ProtocolFault>() {
         return Some(ApiError::InvalidRequest(detail));
     }
-    let serves_json_only = matched.is_some_and(|matched| matched.as_str().starts_with("/v1/"));
-    (serves_json_only && !accepts_json(request.headers())).then_some(ApiError::NotAcceptable)
+    let is_acceptable = match matched.map(MatchedPath::as_str) {
+        Some(STREAM) => accepts_events(request.headers()),
+        Some(route) if route.starts_with("/v1/") => accepts_json(request.headers()),
+        Some(_) | None => true,
+    };
+    (!is_acceptable).then_some(ApiError::NotAcceptable)
 }
 
 fn header_bytes(headers: &HeaderMap) -> usize {

@@ -1,10 +1,13 @@
 //! Owns the reads: each asks the store one thing for the caller's tenant and shapes the answer.
 
 pub(crate) mod accounts;
+pub(crate) mod changes;
+pub(crate) mod changes_stream;
 pub(crate) mod entries;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod loans;
+pub(crate) mod lookup;
 mod page_token;
 pub(crate) mod payments;
 pub(crate) mod status;

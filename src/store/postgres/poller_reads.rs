@@ -51,18 +51,20 @@ macro_rules! shown_before {
 }
 
 /// Walks `changes` from the place's row on, opens the rows one after the other, stops at the limit, and only then looks
-/// at the events. Outer joins, so that a change without its event or posting is an error and not a gap.
+/// at the events. A row has an event at least, but for the first, which may be used up: so many rows bound the walk
+/// whatever the planner makes of it. Outer joins, so that a change without its event or posting is an error and not a gap.
 const CHANGES_AFTER: &str = concat!(
     "SELECT f.epoch, f.xact, f.taken::integer, e.id, e.kind, e.loan_id, p.loan_version, p.outcome, p.rejection_code, \
      cardinality(p.amounts) > 0, p.alloc_fees, p.alloc_interest, p.alloc_principal, p.alloc_suspense, e.amount, \
      e.currency, e.key, e.batch_id, p.effective_date, p.posted_at, \
      (SELECT undone.id FROM events undone WHERE undone.seq = p.undoes_seq), \
      (SELECT restated.id FROM events restated WHERE restated.seq = p.restates_seq) \
-     FROM (SELECT c.epoch, c.xact, n.taken, n.seq FROM changes c \
-     CROSS JOIN LATERAL unnest(c.seqs) WITH ORDINALITY AS n (seq, taken) \
-     WHERE c.tenant = $1 AND (c.epoch, c.xact) >= ($2, $3) AND (c.epoch, c.xact) < ",
+     FROM (SELECT c.epoch, c.xact, n.taken, n.seq FROM (SELECT t.epoch, t.xact, t.seqs FROM changes t \
+     WHERE t.tenant = $1 AND (t.epoch, t.xact) >= ($2, $3) AND (t.epoch, t.xact) < ",
     shown_before!(),
-    " AND (c.epoch > $2 OR c.xact > $3 OR n.taken > $4) ORDER BY c.epoch, c.xact, n.taken LIMIT $5) AS f \
+    " ORDER BY t.epoch, t.xact LIMIT $5 + 1) AS c \
+     CROSS JOIN LATERAL unnest(c.seqs) WITH ORDINALITY AS n (seq, taken) \
+     WHERE c.epoch > $2 OR c.xact > $3 OR n.taken > $4 ORDER BY c.epoch, c.xact, n.taken LIMIT $5) AS f \
      LEFT JOIN events e ON e.seq = f.seq LEFT JOIN postings p ON p.event_seq = f.seq ORDER BY f.epoch, f.xact, f.taken"
 );
 

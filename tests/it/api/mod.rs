@@ -2,6 +2,8 @@
 
 mod answers;
 mod bad_inputs;
+mod changes;
+mod lookup;
 mod tokens;
 mod wire;
 mod world;

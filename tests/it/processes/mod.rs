@@ -3,6 +3,7 @@
 
 pub(crate) mod client;
 mod crash;
+mod pollers;
 mod restart;
 
 use std::net::TcpListener;
