@@ -9,7 +9,7 @@ use crate::api::error::id_field;
 use crate::api::openapi::AllocationSchema;
 use crate::core::event::EventKind;
 use crate::core::ids::{EventId, TenantId};
-use crate::core::ledger::AllocationView;
+use crate::core::ledger::{AllocationView, RejectionCode};
 use crate::store::{Change, ChangePlace};
 
 /// What became of an event. Members without a value are left out.
@@ -77,7 +77,7 @@ impl<'a> ChangeView<'a> {
             amount_minor: change.amount.map(|amount| amount.to_string()),
             currency: change.currency.code(),
             allocation: change.allocation.as_ref().map(AllocationView::from),
-            code: rejection.map(|code| code.as_str()),
+            code: rejection.map(RejectionCode::as_str),
             idempotency_key: change.key.as_deref(),
             batch_id: change.batch.map(|batch| batch.to_string()),
             effective_at: change.effective_date.to_string(),

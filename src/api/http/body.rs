@@ -99,7 +99,7 @@ mod tests {
     #[tokio::test]
     async fn frames_are_joined_up_to_the_limit() {
         let frames = || {
-            let frames = [&b"ab"[..], b"", b"c", b"defg"].map(|frame| Ok::<_, std::convert::Infallible>(frame));
+            let frames = [&b"ab"[..], b"", b"c", b"defg"].map(Ok::<_, std::convert::Infallible>);
             Body::from_stream(futures::stream::iter(frames))
         };
         assert_eq!(read_body_of(&HeaderMap::new(), frames(), 7).await.unwrap(), &b"abcdefg"[..]);

@@ -63,10 +63,13 @@ pub(crate) async fn stream_changes(
     let begin = query.optional("cursor", |text| Begin::parse(tenant, text)).unwrap_or_default();
     let begin = match headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty()) {
         None => begin,
-        Some(value) => {
-            let parsed = Begin::parse(tenant, value.to_str().unwrap_or(""));
-            parsed.inspect_err(|why| query.fail("Last-Event-ID", "invalid", *why)).unwrap_or_default()
-        }
+        Some(value) => match Begin::parse(tenant, value.to_str().unwrap_or("")) {
+            Ok(Begin::After(place)) => Begin::After(place),
+            Ok(Begin::Latest) | Err(_) => {
+                query.fail("Last-Event-ID", "invalid", "is not an id of your change feed");
+                begin
+            }
+        },
     };
     query.finish()?;
     if state.lifecycle().is_stopping() {
@@ -186,7 +189,7 @@ impl ChangeStream {
 }
 
 fn left(now: Timestamp, until: Timestamp) -> Duration {
-    (until.utc() - now.utc()).to_std().unwrap_or_default()
+    until.utc().signed_duration_since(now.utc()).to_std().unwrap_or_default()
 }
 
 fn later(instant: Instant, by: Duration) -> Instant {

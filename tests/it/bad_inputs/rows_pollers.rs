@@ -201,7 +201,7 @@ fn cursors(facts: &Facts) -> Vec<Row> {
         let row = Row::get("24", format!("changes, {query}"), &format!("{CHANGES}?{query}"), &facts.demo);
         rows.push(row.refused(400, &["invalid_parameter"]).fields(&["wait"]));
     }
-    for id in ["x", "latest ", "AAAAAQAAAAAAAAAqAAAAAQAAAAAAAAAA", "\u{e9}"] {
+    for id in ["x", "latest", "AAAAAQAAAAAAAAAqAAAAAQAAAAAAAAAA", "\u{e9}"] {
         let row = Row::get("38", format!("a stream after {id:?}"), STREAM, &facts.demo).with("Last-Event-ID", id);
         rows.push(row.refused(400, &["invalid_parameter"]).fields(&["Last-Event-ID"]));
     }

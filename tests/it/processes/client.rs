@@ -79,7 +79,7 @@ impl Client {
     /// Opens a stream of events, which has no time limit.
     pub(crate) async fn stream(&self, path: &str, last_id: Option<&str>) -> reqwest::Response {
         let request = self.http.get(format!("{}{path}", self.bases[0])).bearer_auth(&self.token);
-        let request = request.header("accept", "text/event-stream").timeout(Duration::from_secs(300));
+        let request = request.header("accept", "text/event-stream").timeout(Duration::from_mins(5));
         let request = last_id.into_iter().fold(request, |request, id| request.header("last-event-id", id));
         request.send().await.unwrap()
     }

@@ -39,7 +39,7 @@ impl Events {
                     return Some(serde_json::from_str(data).unwrap());
                 }
             }
-            let chunk = tokio::time::timeout(Duration::from_secs(60), self.answer.chunk()).await;
+            let chunk = tokio::time::timeout(Duration::from_mins(1), self.answer.chunk()).await;
             let chunk = chunk.expect("the stream stays silent").unwrap()?;
             self.unread.push_str(std::str::from_utf8(&chunk).unwrap());
         }
