@@ -75,10 +75,7 @@ pub struct BenchSingle {
 }
 
 /// Measures single payments and prints the report.
-///
-/// # Errors
-/// See [`BenchError`]; [`BenchError::NotGood`] after the report was printed.
-pub async fn run(arguments: BenchSingle) -> Result<(), BenchError> {
+pub(super) async fn run(arguments: BenchSingle) -> Result<(), BenchError> {
     let report = measure(&arguments).await?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());

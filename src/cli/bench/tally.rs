@@ -3,14 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
 use crate::cli::bench::BenchError;
+use crate::cli::bench::latency::Latencies;
 
-/// The longest latency told apart: 2 minutes, in microseconds. Longer ones count as this.
-const LATENCY_MAX: u64 = 120_000_000;
-/// Digits of a latency that are kept.
-const LATENCY_DIGITS: u8 = 3;
 /// The answer a payment should get.
 pub(super) const GOOD: u16 = 201;
 
@@ -25,14 +20,13 @@ pub(super) struct Tally {
     pub(super) retries: u64,
     /// Payments given up after too many of those.
     pub(super) given_up: u64,
-    latencies: Histogram<u64>,
+    latencies: Latencies,
 }
 
 impl Tally {
     /// Nothing yet.
     pub(super) fn new() -> Result<Self, BenchError> {
-        let latencies =
-            Histogram::new_with_bounds(1, LATENCY_MAX, LATENCY_DIGITS).map_err(|_| BenchError::Histogram)?;
+        let latencies = Latencies::new()?;
         Ok(Self { answers: BTreeMap::new(), warm_up_bad: 0, retries: 0, given_up: 0, latencies })
     }
 
@@ -41,7 +35,7 @@ impl Tally {
         let count = self.answers.entry(status).or_default();
         *count = count.saturating_add(1);
         if status == GOOD {
-            self.latencies.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+            self.latencies.record(latency);
         }
     }
 
@@ -71,7 +65,7 @@ impl Tally {
         self.warm_up_bad = self.warm_up_bad.saturating_add(other.warm_up_bad);
         self.retries = self.retries.saturating_add(other.retries);
         self.given_up = self.given_up.saturating_add(other.given_up);
-        self.latencies.add(&other.latencies).map_err(|_| BenchError::Histogram)
+        self.latencies.add(&other.latencies)
     }
 
     /// Payments that were answered as they should be.
@@ -86,7 +80,7 @@ impl Tally {
 
     /// Microseconds that this share of the good answers took at most.
     pub(super) fn latency_at(&self, quantile: f64) -> u64 {
-        self.latencies.value_at_quantile(quantile)
+        self.latencies.at(quantile)
     }
 
     /// Microseconds of the slowest good answer.

@@ -14,6 +14,7 @@
 
 mod accept;
 mod admin;
+pub mod bench;
 mod connect;
 mod error;
 mod hold;
@@ -30,4 +31,5 @@ mod sweep;
 mod verify;
 
 pub use connect::PostgresStore;
+pub use post::PreparedBatch;
 pub use statements::statements;

@@ -1,6 +1,6 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
-use super::{accept, admin, hold, migrate, post, processes, read, read_loans, sweep, verify};
+use super::{accept, admin, bench, hold, migrate, post, processes, read, read_loans, sweep, verify};
 
 /// Every statement by the name of what it does.
 #[must_use]
@@ -12,7 +12,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         ("read_named", post::READ_NAMED),
         ("read_movements", post::READ_MOVEMENTS),
     ];
-    let lists: [&[(&'static str, &'static str)]; 10] = [
+    let lists: [&[(&'static str, &'static str)]; 11] = [
         &single,
         &post::LOCK_STATEMENTS,
         &post::WRITE_STATEMENTS,
@@ -23,6 +23,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &processes::STATEMENTS,
         &sweep::STATEMENTS,
         &verify::STATEMENTS,
+        &bench::STATEMENTS,
     ];
     let mut all = lists.concat();
     all.extend(migrate::STATEMENTS);
