@@ -82,7 +82,7 @@ enum Command {
     },
     /// Measure a running system, and what to compare it with.
     #[command(subcommand)]
-    Bench(bench::BenchCommand),
+    Bench(Box<bench::BenchCommand>),
 }
 
 impl Cli {
@@ -111,7 +111,7 @@ impl Cli {
                 clap_complete::generate(shell, &mut Self::command(), "hpts", &mut std::io::stdout());
                 Ok(())
             }
-            Command::Bench(command) => bench::run(command, &config).await.map_err(CliError::from),
+            Command::Bench(command) => bench::run(*command, &config).await.map_err(CliError::from),
         }
     }
 }

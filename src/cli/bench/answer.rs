@@ -93,13 +93,19 @@ impl Settings {
     }
 }
 
-impl Display for Settings {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let told = self.0.iter().map(|(name, value)| match value.as_str() {
+impl Settings {
+    /// Each by itself.
+    fn lines(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(name, value)| match value.as_str() {
             Some(text) => format!("{name} {text}"),
             None => format!("{name} {value}"),
-        });
-        f.write_str(&told.collect::<Vec<_>>().join(", "))
+        })
+    }
+}
+
+impl Display for Settings {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines().collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -116,17 +122,16 @@ pub(super) struct Report {
     /// What was measured.
     pub(super) cases: Vec<Case>,
     books: Books,
-    /// Figures of one measurement alone.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    notes: Vec<String>,
+    /// What one measurement alone finds.
+    findings: Settings,
 }
 
 impl Report {
     /// Sums up the cases of a measurement.
     pub(super) fn new(measurement: &'static str, settings: Settings, cases: Vec<Case>, books: Books) -> Self {
         let good = !cases.is_empty() && cases.iter().all(|case| case.good) && !books.is_broken();
-        let (machine, database, notes) = (Machine::read(), None, vec![]);
-        Self { measurement, good, machine, settings, database, cases, books, notes }
+        let (machine, database, findings) = (Machine::read(), None, Settings::default());
+        Self { measurement, good, machine, settings, database, cases, books, findings }
     }
 
     /// The same with the database's settings.
@@ -137,8 +142,8 @@ impl Report {
 
     /// The same with more to say.
     #[must_use]
-    pub(super) fn noting(self, notes: Vec<String>) -> Self {
-        Self { notes, ..self }
+    pub(super) fn finding(self, findings: Settings) -> Self {
+        Self { findings, ..self }
     }
 }
 
@@ -171,8 +176,8 @@ impl Display for Report {
         for fault in self.cases.iter().flat_map(Case::faults) {
             writeln!(f, "{fault}")?;
         }
-        for note in &self.notes {
-            writeln!(f, "{note}")?;
+        for finding in self.findings.lines() {
+            writeln!(f, "{finding}")?;
         }
         writeln!(f, "books     {}", self.books)?;
         writeln!(f, "{}", if self.good { "good" } else { "not good" })
@@ -223,7 +228,7 @@ mod tests {
         let report = Report::new("all", settings, vec![limit, batch, naive], books(vec![]));
         assert!(report.good);
         assert!(report.verdict().is_ok());
-        let told = report.noting(vec!["backlog at most 12000".to_owned()]).to_string();
+        let told = report.finding(Settings::default().with("backlog_max", 12000)).to_string();
         let told: Vec<&str> = told.lines().skip(1).map(str::trim_end).collect();
         insta::assert_snapshot!(told.join("\n"), @r"
         settings  rows 1000, url http://127.0.0.1:8080
@@ -236,7 +241,7 @@ mod tests {
 
         cpu/payment            limit         batch       naive 8
 
-        backlog at most 12000
+        backlog_max 12000
         books     proved: 2000 events, 2000 posted, 0 rejected
         good
         ");

@@ -44,6 +44,12 @@ impl Books {
         Ok(Self::Looked(Proof::of(&store.verify().await?, payments)))
     }
 
+    /// These, unless only the others are not in order.
+    #[must_use]
+    pub(super) fn and(self, others: Self) -> Self {
+        if others.is_broken() && !self.is_broken() { others } else { self }
+    }
+
     /// Whether they were looked at and are not in order.
     pub(super) fn is_broken(&self) -> bool {
         match self {
@@ -114,5 +120,13 @@ mod tests {
         assert_eq!(problems(&open, 9), ["1 events are in flight", "2 events are parked", "3 events are held"]);
         let problem = VerifyProblem { check: "chain", detail: "loan 7".to_owned() };
         assert_eq!(problems(&VerifyReport { problems: vec![problem], ..report() }, 9), ["chain: loan 7"]);
+    }
+
+    #[test]
+    fn broken_books_win() {
+        let looked = |payments| Books::Looked(Proof::of(&report(), payments));
+        assert!(!looked(9).and(looked(9)).is_broken());
+        assert!(looked(9).and(looked(10)).is_broken() && looked(10).and(looked(9)).is_broken());
+        assert!(!Books::NotLooked.and(looked(9)).is_broken());
     }
 }

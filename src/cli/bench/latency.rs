@@ -33,6 +33,11 @@ impl Latencies {
         self.0.add(&other.0).map_err(|_| BenchError::Histogram)
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
     /// Microseconds that this share of them took at most.
     pub(super) fn at(&self, quantile: f64) -> u64 {
         self.0.value_at_quantile(quantile)

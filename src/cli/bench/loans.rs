@@ -69,6 +69,15 @@ impl Loans {
         Some(Bytes::from(body))
     }
 
+    /// The same as a row of an upload.
+    pub(super) fn row(&self, draw: u64, key: &str) -> Option<String> {
+        let Loan { loan_id, borrower_id } = self.get(below(draw, self.count()))?;
+        let (amount, date) = (amount_of(draw), self.date);
+        Some(format!(
+            r#"{{"idempotency_key":"{key}","loan_id":"{loan_id}","borrower_id":"{borrower_id}","amount_minor":"{amount}","currency":"USD","effective_at":"{date}","source_method":"ach"}}"#
+        ))
+    }
+
     /// The command that registers a loan, where no request is made of it.
     pub(super) fn opening_command(&self, index: u64) -> Option<Command> {
         let Loan { loan_id, borrower_id } = self.get(index)?;

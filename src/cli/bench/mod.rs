@@ -8,9 +8,13 @@
 
 #![expect(clippy::print_stdout, reason = "a measurement answers on stdout")]
 
+mod all;
 mod answer;
+mod batch;
 mod books;
+mod caller;
 mod figures;
+mod growth;
 mod latency;
 mod limit;
 mod link;
@@ -18,17 +22,25 @@ mod load;
 mod loans;
 mod machine;
 mod meter;
+mod mixed;
 mod naive;
+mod peaks;
+mod plot;
+mod pollers;
 mod processes;
 mod raw;
 mod report;
+mod series;
+mod session;
 mod setup;
 mod single;
+mod stream;
 mod tally;
 mod target;
 #[cfg(test)]
 mod tests;
 mod token;
+mod upload;
 
 use chrono::NaiveDate;
 use clap::Subcommand;
@@ -37,9 +49,14 @@ use crate::runtime::config::Config;
 use crate::store::StoreError;
 use crate::store::postgres::bench::BenchDatabaseError;
 
+pub use all::BenchAll;
+pub use batch::{BenchBatch, BenchHotLoan};
+pub use growth::BenchGrowth;
 pub use limit::BenchLimit;
 pub use link::LinkError;
+pub use mixed::BenchMixed;
 pub use naive::BenchNaive;
+pub use pollers::BenchPollers;
 pub use single::BenchSingle;
 
 /// What can be measured.
@@ -47,10 +64,22 @@ pub use single::BenchSingle;
 pub enum BenchCommand {
     /// Single payments, each waiting for its result.
     Single(BenchSingle),
+    /// Batches of payments, until all are posted.
+    Batch(BenchBatch),
+    /// The same with all payments on one loan.
+    HotLoan(BenchHotLoan),
     /// The raw limit of the database.
     Limit(BenchLimit),
     /// The usual worker: a transaction for each payment.
     Naive(BenchNaive),
+    /// Single payments while batches are being posted.
+    Mixed(BenchMixed),
+    /// Batches with callers beside them who ask all the time.
+    Pollers(BenchPollers),
+    /// Batches before and after millions of postings are stored.
+    Growth(BenchGrowth),
+    /// Every case in turn, in one table.
+    All(BenchAll),
 }
 
 /// Measures and prints the report.
@@ -60,8 +89,14 @@ pub enum BenchCommand {
 pub async fn run(command: BenchCommand, config: &Config) -> Result<(), BenchError> {
     match command {
         BenchCommand::Single(arguments) => single::run(arguments).await,
+        BenchCommand::Batch(arguments) => batch::run(arguments, config).await,
+        BenchCommand::HotLoan(arguments) => batch::run_hot(arguments, config).await,
         BenchCommand::Limit(arguments) => limit::run(arguments, config).await,
         BenchCommand::Naive(arguments) => naive::run(arguments, config).await,
+        BenchCommand::Mixed(arguments) => mixed::run(arguments, config).await,
+        BenchCommand::Pollers(arguments) => pollers::run(arguments, config).await,
+        BenchCommand::Growth(arguments) => growth::run(arguments, config).await,
+        BenchCommand::All(arguments) => all::run(arguments, config).await,
     }
 }
 
@@ -145,6 +180,17 @@ pub enum BenchError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An answer that the contract does not know.
+    #[error("{what} was answered {answer}")]
+    Answer {
+        /// What was asked.
+        what: &'static str,
+        /// Status and body.
+        answer: String,
+    },
+    /// The picture of a run.
+    #[error("the run cannot be drawn: {0}")]
+    Plot(String),
     /// A file.
     #[error("cannot write {path}")]
     File {
@@ -181,6 +227,8 @@ impl BenchError {
             | Self::Rows(_)
             | Self::Database(_)
             | Self::Store(_)
+            | Self::Answer { .. }
+            | Self::Plot(_)
             | Self::File { .. }
             | Self::Json(_)
             | Self::Histogram => 1,

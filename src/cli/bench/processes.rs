@@ -99,6 +99,13 @@ impl Watch {
         used.collect::<Result<_, _>>().map(Sample)
     }
 
+    /// The memory of each now.
+    pub(super) fn resident_kib(&self) -> Result<Vec<(String, u64)>, BenchError> {
+        let sample = self.sample()?;
+        let named = self.0.iter().zip(sample.0);
+        Ok(named.map(|((named, _), used)| (named.name.clone(), used.resident_kib)).collect())
+    }
+
     /// What each cost between two looks, given how many payments were good.
     pub(super) fn costs(&self, start: &Sample, end: &Sample, payments: u64) -> Vec<Cost> {
         let mut spent = Spent::default();

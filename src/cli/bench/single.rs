@@ -119,6 +119,7 @@ impl BenchSingle {
             connections: self.connections,
             warm_up: Duration::from_secs(self.warmup_seconds),
             length: self.payments.map_or(Length::For(Duration::from_secs(self.seconds)), Length::Payments),
+            pause: Duration::ZERO,
             run: format!("bench:{}", Uuid::new_v4().simple()),
             seed: self.seed,
         }

@@ -73,6 +73,24 @@ impl Tally {
         self.answers.get(&GOOD).copied().unwrap_or(0)
     }
 
+    /// How long the good answers took.
+    pub(super) const fn latencies(&self) -> &Latencies {
+        &self.latencies
+    }
+
+    /// What was not as it should be.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let bad = self.answers.iter().filter(|(status, _)| **status != GOOD);
+        let mut faults: Vec<String> = bad.map(|(status, count)| format!("{count} answers were {status}")).collect();
+        if self.warm_up_bad > 0 {
+            faults.push(format!("{} answers of the warm-up were not {GOOD}", self.warm_up_bad));
+        }
+        if self.given_up > 0 {
+            faults.push(format!("{} payments got no answer", self.given_up));
+        }
+        faults
+    }
+
     /// Whether every single answer was as it should be, and there was one.
     pub(super) fn is_good(&self) -> bool {
         self.good() > 0 && self.answers.len() == 1 && self.warm_up_bad == 0 && self.given_up == 0
@@ -122,5 +140,9 @@ mod tests {
         assert!(!given_up.is_good());
         tally.warm_up(202);
         assert!(!tally.is_good());
+        tally.answer(422, Duration::from_millis(1));
+        tally.give_up();
+        let faults = ["1 answers were 422", "1 answers of the warm-up were not 201", "1 payments got no answer"];
+        assert_eq!(tally.faults(), faults);
     }
 }

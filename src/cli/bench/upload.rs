@@ -1,0 +1,393 @@
+//! Owns the load of batches: callers that send one request of many payments after the other without waiting for the
+//! postings, and beside each caller a waiter that asks when its batches are posted.
+//!
+//! Bodies are made before the clock starts. It runs from the first byte sent to the moment the last batch is seen
+//! posted. The time from acceptance to posting is the caller's view: from the 202 to the answer of a long poll that says
+//! all is posted. A waiter takes its batches in the order they were accepted, so a batch that overtakes another counts
+//! as posted when that one is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hyper::Uri;
+use hyper::body::Bytes;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::cli::bench::BenchError;
+use crate::cli::bench::caller::{Answer, Caller, key_header, uri_of};
+use crate::cli::bench::figures::CaseRun;
+use crate::cli::bench::latency::Latencies;
+use crate::cli::bench::loans::{Draws, Loans};
+use crate::cli::bench::series::{self, Progress, Sample};
+use crate::cli::bench::session::Session;
+use crate::runtime::lifecycle::Lifecycle;
+
+/// Where batches are sent.
+pub(super) const PATH: &str = "/v1/payments/batch";
+/// How long one question waits for a batch to be posted.
+const WAIT: &str = "wait=30";
+/// The pause after an answer that came before its time, so that no question is asked as fast as it is answered.
+const PAUSE: Duration = Duration::from_millis(10);
+/// After so long without an end, a batch counts as stuck.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// How much load.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    /// How many callers, one request in flight on each.
+    pub(super) callers: u64,
+    /// Payments of a request, at most.
+    pub(super) rows: u64,
+    /// Payments in all.
+    pub(super) payments: u64,
+}
+
+/// The keys of a run's payments: whoever knows the run can ask for any of them.
+#[derive(Clone, Debug)]
+pub(super) struct Keys(String);
+
+impl Keys {
+    /// Keys that no other run has.
+    pub(super) fn new() -> Self {
+        Self(format!("bench:{}", Uuid::new_v4().simple()))
+    }
+
+    /// The key of a request.
+    pub(super) fn request(&self, request: u64) -> String {
+        format!("{}:{request}", self.0)
+    }
+
+    /// The key of a payment of a request.
+    pub(super) fn row(&self, request: u64, row: u64) -> String {
+        format!("{}:{request}:{row}", self.0)
+    }
+}
+
+/// What a load gave.
+#[derive(Clone, Debug)]
+pub(super) struct Loaded {
+    /// Its figures.
+    pub(super) run: CaseRun,
+    /// How it went over time.
+    pub(super) samples: Vec<Sample>,
+}
+
+/// What a server says of a batch that it has taken.
+#[derive(Debug, Deserialize)]
+struct Taken {
+    received: u64,
+    accepted: u64,
+    duplicates: u64,
+    mismatched: u64,
+    invalid: u64,
+}
+
+/// What a server says of a batch that it works on.
+#[derive(Debug, Deserialize)]
+struct Status {
+    state: String,
+    counts: Counts,
+}
+
+#[derive(Debug, Deserialize)]
+struct Counts {
+    accepted: Count,
+    posted: Count,
+    in_flight: Count,
+}
+
+#[derive(Debug, Deserialize)]
+struct Count {
+    count: u64,
+}
+
+/// A batch on its way to its waiter.
+#[derive(Debug)]
+struct Handed {
+    location: String,
+    payments: u64,
+    at: Instant,
+}
+
+/// A request, ready to be sent.
+#[derive(Debug)]
+struct Ready {
+    key: String,
+    body: Bytes,
+    payments: u64,
+}
+
+/// What all callers and waiters of a run share.
+#[derive(Debug)]
+struct Course {
+    requests: Vec<Ready>,
+    next: AtomicU64,
+    progress: Arc<Progress>,
+    uri: Uri,
+}
+
+/// What one caller or waiter has seen.
+#[derive(Debug)]
+struct Seen {
+    latencies: Latencies,
+    payments: u64,
+    last: Option<Instant>,
+    faults: Faults,
+}
+
+impl Seen {
+    fn new() -> Result<Self, BenchError> {
+        Ok(Self { latencies: Latencies::new()?, payments: 0, last: None, faults: Faults::default() })
+    }
+
+    fn add(&mut self, other: &Self) -> Result<(), BenchError> {
+        self.payments = self.payments.saturating_add(other.payments);
+        self.last = self.last.max(other.last);
+        self.faults.add(&other.faults);
+        self.latencies.add(&other.latencies)
+    }
+}
+
+/// What was not as it should be, each sort once, with how often.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Faults(BTreeMap<String, u64>);
+
+impl Faults {
+    /// One more.
+    pub(super) fn push(&mut self, what: String) {
+        let count = self.0.entry(what).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// All of another's.
+    pub(super) fn add(&mut self, other: &Self) {
+        for (what, more) in &other.0 {
+            let count = self.0.entry(what.clone()).or_default();
+            *count = count.saturating_add(*more);
+        }
+    }
+
+    /// For people.
+    pub(super) fn told(&self) -> Vec<String> {
+        self.0.iter().map(|(what, count)| format!("{what} ({count} times)")).collect()
+    }
+}
+
+/// Brings a load on some of a session's loans and waits until all of it is posted.
+pub(super) async fn run(
+    session: &Session,
+    loans: &Loans,
+    load: Load,
+    keys: &Keys,
+    progress: &Arc<Progress>,
+) -> Result<Loaded, BenchError> {
+    let requests = requests(loans, load, keys, session.seed);
+    let room = requests.len().max(1);
+    let course = Course { requests, next: AtomicU64::new(0), progress: Arc::clone(progress), uri: uri_of(PATH)? };
+    let (course, lifecycle, over) = (Arc::new(course), Lifecycle::new(), CancellationToken::new());
+    let mut pairs = session.callers(load.callers.saturating_mul(2));
+    for caller in &mut pairs {
+        caller.connect().await?;
+    }
+    let waiters = pairs.split_off(pairs.len().div_ceil(2));
+    let mut meter = session.meter();
+    let stretch = meter.start().await?;
+    let begun = Instant::now();
+    let sampling = series::sample(progress, &lifecycle, over.clone());
+    let (mut calling, mut waiting) = (Vec::new(), Vec::new());
+    for (caller, waiter) in pairs.into_iter().zip(waiters) {
+        let (hand, handed) = mpsc::channel(room);
+        calling.push(lifecycle.spawn(call(Arc::clone(&course), caller, hand)));
+        waiting.push(lifecycle.spawn(wait(Arc::clone(progress), waiter, handed)));
+    }
+    let (mut accepted, mut posted) = (Seen::new()?, Seen::new()?);
+    for task in calling {
+        accepted.add(&task.await??)?;
+    }
+    for task in waiting {
+        posted.add(&task.await??)?;
+    }
+    meter.stop(stretch).await?;
+    over.cancel();
+    let samples = sampling.await?;
+    let mut faults = accepted.faults;
+    faults.add(&posted.faults);
+    let run = CaseRun {
+        payments: posted.payments,
+        elapsed: posted.last.unwrap_or(begun).saturating_duration_since(begun),
+        accept: Some(accepted.latencies),
+        post: Some(posted.latencies),
+        wal_bytes: meter.wal_bytes(),
+        costs: meter.costs(posted.payments),
+        faults: faults.told(),
+    };
+    Ok(Loaded { run, samples })
+}
+
+fn requests(loans: &Loans, load: Load, keys: &Keys, seed: u64) -> Vec<Ready> {
+    let mut draws = Draws::new(seed.rotate_left(16));
+    let rows = load.rows.max(1);
+    let numbers = 0..load.payments.div_ceil(rows);
+    let request = |number: u64| {
+        let payments = rows.min(load.payments.saturating_sub(number.saturating_mul(rows)));
+        let rows = (0..payments).filter_map(|row| loans.row(draws.next(), &keys.row(number, row)));
+        let body = format!(r#"{{"payments":[{}]}}"#, rows.collect::<Vec<_>>().join(","));
+        Ready { key: keys.request(number), body: body.into(), payments }
+    };
+    numbers.map(request).collect()
+}
+
+/// One caller until nothing is left.
+async fn call(course: Arc<Course>, mut caller: Caller, hand: mpsc::Sender<Handed>) -> Result<Seen, BenchError> {
+    let mut seen = Seen::new()?;
+    loop {
+        let number = course.next.fetch_add(1, Ordering::Relaxed);
+        let Some(ready) = usize::try_from(number).ok().and_then(|index| course.requests.get(index)) else { break };
+        let (begun, retries) = (Instant::now(), caller.retries());
+        let answer = caller.post(&course.uri, &key_header(&ready.key)?, &ready.body).await?;
+        let at = Instant::now();
+        seen.latencies.record(at.saturating_duration_since(begun));
+        match taken(&answer, ready.payments, caller.retries() > retries) {
+            Ok((location, payments)) => {
+                seen.payments = seen.payments.saturating_add(payments);
+                course.progress.accept(number, payments);
+                // A waiter that is gone has died of an error, which is told in its place.
+                let _waited = hand.send(Handed { location, payments, at }).await;
+            }
+            Err(fault) => seen.faults.push(fault),
+        }
+    }
+    Ok(seen)
+}
+
+/// Where to ask for a batch and how many payments it holds; or why it is not as it should be. Rows that came before,
+/// because the request was sent again, are as good as new ones.
+pub(super) fn taken(answer: &Answer, payments: u64, is_repeated: bool) -> Result<(String, u64), String> {
+    let is_taken = answer.status == 202 || (is_repeated && answer.status == 200);
+    let (true, Some(location), Some(taken)) = (is_taken, answer.location.clone(), answer.json::<Taken>()) else {
+        return Err(format!("a batch was answered {}", answer.line()));
+    };
+    let Taken { received, accepted, duplicates, mismatched, invalid } = taken;
+    let is_whole = accepted == payments || (is_repeated && accepted.saturating_add(duplicates) == payments);
+    if received == payments && is_whole && mismatched == 0 && invalid == 0 {
+        Ok((location, accepted))
+    } else {
+        Err(format!("of {payments} payments in a batch {accepted} were accepted: {}", answer.line()))
+    }
+}
+
+/// One waiter until its caller is done and every batch is posted.
+async fn wait(
+    progress: Arc<Progress>,
+    mut caller: Caller,
+    mut handed: mpsc::Receiver<Handed>,
+) -> Result<Seen, BenchError> {
+    let mut seen = Seen::new()?;
+    while let Some(batch) = handed.recv().await {
+        let uri = status_uri(&batch.location)?;
+        match until_posted(&mut caller, &uri, batch.payments).await? {
+            Ok(()) => {
+                let now = Instant::now();
+                seen.latencies.record(now.saturating_duration_since(batch.at));
+                seen.payments = seen.payments.saturating_add(batch.payments);
+                seen.last = seen.last.max(Some(now));
+                progress.post(batch.payments);
+            }
+            Err(fault) => seen.faults.push(fault),
+        }
+    }
+    Ok(seen)
+}
+
+/// The long poll of a batch.
+pub(super) fn status_uri(location: &str) -> Result<Uri, BenchError> {
+    let path = location.parse::<Uri>().map_err(|_| BenchError::Header("the location of a batch"))?;
+    uri_of(&format!("{}?{WAIT}", path.path()))
+}
+
+/// Asks until a batch is posted; or why it never will be.
+pub(super) async fn until_posted(
+    caller: &mut Caller,
+    uri: &Uri,
+    payments: u64,
+) -> Result<Result<(), String>, BenchError> {
+    let begun = Instant::now();
+    loop {
+        let answer = caller.get(uri).await?;
+        let Some(Status { state, counts }) = answer.json::<Status>().filter(|_| answer.status == 200) else {
+            return Ok(Err(format!("a batch's status was answered {}", answer.line())));
+        };
+        if state == "complete" && counts.in_flight.count == 0 {
+            let is_whole = counts.posted.count == counts.accepted.count && counts.posted.count == payments;
+            return Ok(if is_whole {
+                Ok(())
+            } else {
+                Err(format!("not all of a batch was posted: {}", answer.line()))
+            });
+        }
+        if begun.elapsed() > PATIENCE {
+            return Ok(Err(format!("a batch is stuck: {}", answer.line())));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::bench::usual_day;
+
+    fn answer(status: u16, location: Option<&str>, body: &str) -> Answer {
+        Answer { status, location: location.map(str::to_owned), body: Bytes::copy_from_slice(body.as_bytes()) }
+    }
+
+    fn counts(accepted: u64, duplicates: u64, invalid: u64) -> String {
+        let received = accepted.saturating_add(duplicates).saturating_add(invalid);
+        format!(
+            r#"{{"batch_id":"b","received":{received},"accepted":{accepted},"duplicates":{duplicates},"mismatched":0,"invalid":{invalid}}}"#
+        )
+    }
+
+    #[test]
+    fn a_batch_is_taken_whole_or_is_a_fault() {
+        let whole = answer(202, Some("/v1/batches/b"), &counts(10, 0, 0));
+        assert_eq!(taken(&whole, 10, false), Ok(("/v1/batches/b".to_owned(), 10)));
+        assert!(taken(&whole, 11, false).is_err());
+        assert!(taken(&answer(202, Some("/b"), &counts(9, 0, 1)), 10, false).is_err());
+        let repeated = answer(202, Some("/b"), &counts(4, 6, 0));
+        assert!(taken(&repeated, 10, false).is_err());
+        assert_eq!(taken(&repeated, 10, true), Ok(("/b".to_owned(), 4)));
+        assert!(taken(&answer(202, None, &counts(10, 0, 0)), 10, false).is_err());
+        assert!(taken(&answer(400, Some("/b"), "{}"), 10, false).unwrap_err().contains("400 {}"));
+    }
+
+    #[test]
+    fn payments_are_cut_into_requests_with_keys_of_their_own() {
+        let loans = Loans::new(1, 10, usual_day());
+        let load = Load { callers: 1, rows: 4, payments: 10 };
+        let ready = requests(&loans, load, &Keys("run".to_owned()), 7);
+        assert_eq!(ready.iter().map(|ready| ready.payments).collect::<Vec<_>>(), [4, 4, 2]);
+        assert_eq!(ready[2].key, "run:2");
+        let body: serde_json::Value = serde_json::from_slice(&ready[2].body).unwrap();
+        let rows = body["payments"].as_array().unwrap();
+        assert_eq!((rows.len(), &rows[1]["idempotency_key"]), (2, &"run:2:1".into()));
+        assert!(rows[0]["amount_minor"].is_string(), "{body}");
+    }
+
+    #[test]
+    fn a_fault_is_told_once_with_how_often() {
+        let mut faults = Faults::default();
+        faults.push("503".to_owned());
+        let mut more = Faults::default();
+        more.push("503".to_owned());
+        more.push("400".to_owned());
+        faults.add(&more);
+        assert_eq!(faults.told(), ["400 (1 times)", "503 (2 times)"]);
+    }
+}
