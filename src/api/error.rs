@@ -73,6 +73,12 @@ pub enum ApiError {
     /// Fields of the body fail.
     #[error("invalid fields")]
     Validation(Vec<FieldError>),
+    /// An upload is refused as a whole.
+    #[error("invalid file")]
+    InvalidFile(Vec<FieldError>),
+    /// More rows than the operation takes.
+    #[error("the batch is too large")]
+    BatchTooLarge,
     /// The amount is above the tenant's limit.
     #[error("above the limit")]
     LimitExceeded {
@@ -150,6 +156,7 @@ pub(crate) const fn id_field(kind: EventKind) -> &'static str {
         EventKind::Disbursement => "disbursement_event_id",
         EventKind::LoanOpened => "loan_event_id",
         EventKind::PaymentAllocated => "event_id",
+        EventKind::Upload => "batch_id",
     }
 }
 
@@ -189,6 +196,8 @@ impl ApiError {
             Self::KeyInvalid(why) => (Problem::new(Code::IdempotencyKeyInvalid, *why), Vec::new()),
             Self::InvalidParameters(errors) => (of_fields(Code::InvalidParameter, errors), Vec::new()),
             Self::Validation(errors) => (of_fields(Code::ValidationFailed, errors), Vec::new()),
+            Self::InvalidFile(errors) => (of_fields(Code::InvalidFile, errors), Vec::new()),
+            Self::BatchTooLarge => plain(Code::BatchTooLarge),
             Self::LimitExceeded { limit } => {
                 let detail = format!("one payment may be at most {limit} minor units");
                 (Problem::new(Code::LimitExceeded, detail), Vec::new())
@@ -218,6 +227,11 @@ impl ApiError {
             Self::Store(error) => (Problem::plain(store_code(error)), store_headers(error)),
             Self::Intake(IntakeError::Refused) | Self::Broken(_) | Self::Panicked => plain(Code::Internal),
         }
+    }
+
+    /// The error of an upload without rows.
+    pub(crate) fn empty_file() -> Self {
+        Self::InvalidFile(vec![FieldError::new("", "empty", "the upload has no rows")])
     }
 
     /// The error of an answer that came without one, from a library's own refusal.

@@ -23,6 +23,7 @@ mod state;
 mod tenants;
 mod tls;
 mod ttl_cache;
+mod uploads;
 pub mod waiting_room;
 mod write;
 

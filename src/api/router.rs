@@ -10,9 +10,12 @@ use crate::api::error::ApiError;
 use crate::api::http::edge::{edge, panicked};
 use crate::api::openapi::{docs, openapi_json};
 use crate::api::problem::page;
-use crate::api::read::{accounts, entries, events, health, loans as loan_reads, payments as payment_reads};
+use crate::api::read::{
+    accounts, batch_results, batches as batch_reads, entries, events, health, loans as loan_reads,
+    payments as payment_reads,
+};
 use crate::api::state::ApiState;
-use crate::api::write::{disbursements, loans, payments};
+use crate::api::write::{batches, disbursements, loans, payments};
 
 /// Every address of the API.
 pub fn router(state: ApiState) -> Router {
@@ -21,7 +24,10 @@ pub fn router(state: ApiState) -> Router {
         .route("/oauth2/token", post(token::token))
         .route("/.well-known/jwks.json", get(jwks::jwks))
         .route("/v1/payments", post(payments::post_payment).get(payment_reads::list_payments))
+        .route("/v1/payments/batch", post(batches::post_batch))
         .route("/v1/payments/{payment_event_id}", get(payment_reads::get_payment))
+        .route("/v1/batches/{batch_id}", get(batch_reads::get_batch))
+        .route("/v1/batches/{batch_id}/results", get(batch_results::get_results))
         .route("/v1/disbursements", post(disbursements::post_disbursement))
         .route("/v1/loans", post(loans::post_loan))
         .route("/v1/loans/{loan_id}", get(loan_reads::get_loan))

@@ -189,6 +189,7 @@ impl ApiState {
         let base = self.settings().public_url.as_deref().unwrap_or("").trim_end_matches('/');
         let resource = match kind {
             EventKind::PaymentReceived => "payments",
+            EventKind::Upload => "batches",
             EventKind::Disbursement | EventKind::LoanOpened | EventKind::PaymentAllocated => "events",
         };
         format!("{base}/v1/{resource}/{id}")

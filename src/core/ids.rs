@@ -147,6 +147,12 @@ impl LoanKey {
         Self(first_16(hash))
     }
 
+    /// What stands in an upload's own row: no loan has it.
+    #[must_use]
+    pub fn of_upload(upload: EventId) -> Self {
+        Self(first_16(Sha256::new().chain_update(b"hpts.upload\0").chain_update(upload.0)))
+    }
+
     /// Wraps a stored key.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {

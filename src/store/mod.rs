@@ -15,17 +15,19 @@ mod intake;
 mod operations;
 mod post;
 mod read;
+mod uploads;
 
 pub mod postgres;
 pub mod sqlite;
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::NaiveDate;
 
 use crate::core::event::NewEvent;
-use crate::core::ids::{EventId, LoanKey, PublisherId, Seq, TenantId, WorkerId};
+use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 
@@ -38,6 +40,11 @@ pub use operations::{
 pub use post::{Fold, PhaseTimes, PostWork, PostedBatch, Wanted};
 pub use read::{
     AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanRecord, PaymentsFilter, PaymentsPage, Progress,
+};
+
+pub use uploads::{
+    ControlTotals, NewUpload, RowCounts, RowsAfter, Tally, UploadBegun, UploadEnd, UploadException, UploadHold,
+    UploadProgress, UploadRecord, UploadRef, UploadRows, WholeAccepted, WholeUpload,
 };
 
 /// The right to write next, for as long as it is held.
@@ -80,11 +87,39 @@ pub trait Store: Send + Sync + Debug + 'static {
     /// of it, in the order given. Keys in `events` are distinct: the caller has removed duplicates.
     ///
     /// A repeat of a call whose outcome was unknown finds its own rows (by id) and answers [`Acceptance::New`].
-    /// Raises the publisher's accepted count and amount in the same statement.
+    /// Raises the publisher's accepted count and amount in the same statement, and those of the uploads whose rows
+    /// they are. Rows of uploads and other events do not come in one call.
     ///
     /// # Errors
     /// [`StoreError::Data`] when a row is refused for its content: nothing was written, halve and try again.
     async fn accept(&self, publisher: PublisherId, events: Vec<NewEvent>) -> Result<Vec<Acceptance>, StoreError>;
+
+    // --- uploads ---
+
+    /// Begins an upload, or takes over one that was cut off. One short transaction.
+    async fn begin_upload(&self, upload: NewUpload) -> Result<UploadBegun, StoreError>;
+
+    /// Renews the lease of an upload; false when it is lost.
+    async fn keep_upload(&self, hold: UploadHold, lease: Duration) -> Result<bool, StoreError>;
+
+    /// Gives the lease of an upload back, so that it can go on at once.
+    async fn release_upload(&self, hold: UploadHold) -> Result<(), StoreError>;
+
+    /// Ends an upload: its counts, its fingerprint, and its answer as the posting of its event. False when the lease
+    /// is lost, or the upload ended before: nothing was written.
+    async fn finish_upload(&self, hold: UploadHold, end: UploadEnd) -> Result<bool, StoreError>;
+
+    /// Keeps rows that made no event.
+    async fn add_exceptions(&self, batch: PaymentBatchId, rows: Vec<UploadException>) -> Result<(), StoreError>;
+
+    /// Begins an upload, accepts all its rows and ends it, in one transaction, or writes nothing.
+    async fn accept_whole(&self, whole: WholeUpload) -> Result<WholeAccepted, StoreError>;
+
+    /// How far an upload has come, in one snapshot.
+    async fn upload_progress(&self, upload: UploadRef) -> Result<Option<UploadProgress>, StoreError>;
+
+    /// A page of an upload's rows; `limit` bounds each of its two lists.
+    async fn upload_rows(&self, upload: UploadRef, after: RowsAfter, limit: i64) -> Result<UploadRows, StoreError>;
 
     // --- posting ---
 

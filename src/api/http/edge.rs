@@ -28,6 +28,9 @@ const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// The most bytes of a path that a problem document repeats.
 const INSTANCE_BYTES_MAX: usize = 512;
 
+/// Addresses under `/v1` that answer in other forms than JSON.
+const OTHER_FORMS: [&str; 1] = ["/v1/batches/{batch_id}/results"];
+
 /// What the server found wrong with a request before it was routed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ProtocolFault(pub(crate) &'static str);
@@ -80,7 +83,8 @@ fn refusal(request: &Request, matched: Option<&MatchedPath>) -> Option<ApiError>
     if let Some(ProtocolFault(detail)) = request.extensions().get::<ProtocolFault>() {
         return Some(ApiError::InvalidRequest(detail));
     }
-    let serves_json_only = matched.is_some_and(|matched| matched.as_str().starts_with("/v1/"));
+    let serves_json_only =
+        matched.is_some_and(|path| path.as_str().starts_with("/v1/") && !OTHER_FORMS.contains(&path.as_str()));
     (serves_json_only && !accepts_json(request.headers())).then_some(ApiError::NotAcceptable)
 }
 

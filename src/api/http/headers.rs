@@ -83,6 +83,13 @@ pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
     values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(range_takes_json)
 }
 
+/// Whether the caller asks for `media_type` by its name.
+pub(crate) fn prefers(headers: &HeaderMap, media_type: &str) -> bool {
+    let ranges = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut media = ranges.flat_map(|value| value.split(',')).filter_map(|range| range.split(';').next());
+    media.any(|media| media.trim().eq_ignore_ascii_case(media_type))
+}
+
 fn range_takes_json(range: &str) -> bool {
     let mut parts = range.split(';').map(str::trim);
     let media = parts.next().unwrap_or("");

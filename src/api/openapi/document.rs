@@ -22,6 +22,9 @@ use crate::api::state::ApiState;
         crate::api::auth::token::token,
         crate::api::auth::jwks::jwks,
         crate::api::write::payments::post_payment,
+        crate::api::write::batches::post_batch,
+        crate::api::read::batches::get_batch,
+        crate::api::read::batch_results::get_results,
         crate::api::write::disbursements::post_disbursement,
         crate::api::write::loans::post_loan,
         crate::api::read::payments::get_payment,
@@ -72,7 +75,7 @@ mod tests {
     #[test]
     fn every_operation_and_schema_is_described() {
         let document = serde_json::to_value(ApiDoc::openapi()).unwrap();
-        assert_eq!(document["paths"].as_object().unwrap().len(), 15);
+        assert_eq!(document["paths"].as_object().unwrap().len(), 18);
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let text = document.to_string();
         for name in ["PaymentRequest", "PaymentAnswer", "Problem", "EventView", "LoanBalance", "FieldError"] {

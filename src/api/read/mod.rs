@@ -1,10 +1,13 @@
 //! Owns the reads: each asks the store one thing for the caller's tenant and shapes the answer.
 
 pub(crate) mod accounts;
+pub(crate) mod batch_results;
+pub(crate) mod batches;
 pub(crate) mod entries;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod loans;
 mod page_token;
 pub(crate) mod payments;
+pub(crate) mod result_row;
 pub(crate) mod status;

@@ -56,7 +56,9 @@ pub(crate) async fn get_payment(
     let record = read_event(&state, caller.tenant, id, wait).await?;
     match record.event.event.kind {
         EventKind::PaymentReceived => view(&state, caller.tenant, &record).await.map(Json),
-        EventKind::Disbursement | EventKind::LoanOpened | EventKind::PaymentAllocated => Err(ApiError::NotFound),
+        EventKind::Disbursement | EventKind::LoanOpened | EventKind::PaymentAllocated | EventKind::Upload => {
+            Err(ApiError::NotFound)
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::api::error::ApiError;
 use crate::api::openapi::AllocationSchema;
+use crate::api::read::result_row::guarded;
 use crate::core::event::{AcceptedEvent, Command, EventKind, SourceMethod, Stage};
 use crate::core::ledger::{AllocationView, answer};
 use crate::store::EventRecord;
@@ -109,6 +110,34 @@ impl EventView {
         view
     }
 
+    /// The cells of a row of an upload's results, under `result_row::CSV_HEADER`.
+    pub(super) fn to_csv(&self, row: i64) -> Vec<String> {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let code = self.problem.as_ref().and_then(|problem| problem.get("code")).and_then(|code| code.as_str());
+        let split = self.allocation.as_ref();
+        let part = |part: fn(&AllocationView) -> &str| split.map(part).unwrap_or_default().to_owned();
+        vec![
+            row.to_string(),
+            self.status.to_owned(),
+            code.unwrap_or_default().to_owned(),
+            text(&self.idempotency_key),
+            text(&self.payment_event_id),
+            text(&self.journal_entry_id),
+            self.loan_id.clone(),
+            text(&self.amount_minor),
+            self.currency.clone(),
+            self.effective_at.clone(),
+            part(|split| &split.fees_minor),
+            part(|split| &split.interest_minor),
+            part(|split| &split.principal_minor),
+            part(|split| &split.suspense_minor),
+            text(&self.posted_at),
+            String::new(),
+            String::new(),
+            guarded(self.external_ref.as_deref().unwrap_or_default()),
+        ]
+    }
+
     fn of_event(accepted: &AcceptedEvent) -> Self {
         let event = &accepted.event;
         let command = &event.command;
@@ -120,7 +149,7 @@ impl EventView {
             payment_event_id: id_if(EventKind::PaymentReceived),
             disbursement_event_id: id_if(EventKind::Disbursement),
             loan_event_id: id_if(EventKind::LoanOpened),
-            event_id: id_if(EventKind::PaymentAllocated),
+            event_id: id_if(EventKind::PaymentAllocated).or_else(|| id_if(EventKind::Upload)),
             status: "accepted",
             event_type: event.kind.event_type(),
             loan_id: command.loan_id().to_string(),

@@ -9,10 +9,10 @@ use crate::cli::bench::BenchError;
 use crate::cli::bench::answer::{Report, Settings, Telling, write_file};
 use crate::cli::bench::figures::{Case, CaseRun};
 use crate::cli::bench::plot::{self, Panel};
-use crate::cli::bench::series::{Progress, Sample, backlog_max};
+use crate::cli::bench::series::{Sample, backlog_max};
 use crate::cli::bench::session::{ServerArguments, Session};
 use crate::cli::bench::stream::{self, Stream};
-use crate::cli::bench::upload::{self, Keys, Load};
+use crate::cli::bench::upload::{self, Keys, Load, Newest};
 use crate::runtime::config::Config;
 
 /// Batches of payments against running servers of this machine, until all of them are posted.
@@ -105,7 +105,7 @@ impl Runs {
             Spread::Even => &session.loans,
             Spread::Hot => &session.hot_loan,
         };
-        let loaded = upload::run(session, loans, load, &Keys::new(), &Arc::new(Progress::default())).await?;
+        let loaded = upload::run(session, loans, load, &Keys::new(), &Arc::new(Newest::default())).await?;
         self.backlogs.push(backlog_max(&loaded.samples));
         self.samples = loaded.samples;
         self.figures.push(loaded.run);

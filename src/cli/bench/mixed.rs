@@ -12,9 +12,8 @@ use crate::cli::bench::answer::{Report, Telling};
 use crate::cli::bench::batch::LoadArguments;
 use crate::cli::bench::figures::{Case, CaseRun};
 use crate::cli::bench::load::{self, Length, Plan};
-use crate::cli::bench::series::Progress;
 use crate::cli::bench::session::{ServerArguments, Session};
-use crate::cli::bench::upload::{self, Keys};
+use crate::cli::bench::upload::{self, Keys, Newest};
 use crate::runtime::config::Config;
 
 /// Single payments at a low rate, each waiting for its 201, while batches are accepted and posted.
@@ -38,9 +37,9 @@ impl BenchMixed {
     /// A load of batches with single payments beside it, for as long as it lasts.
     async fn run(&self, session: &Session) -> Result<[CaseRun; 2], BenchError> {
         let over = CancellationToken::new();
-        let (keys, progress) = (Keys::new(), Arc::<Progress>::default());
+        let (keys, newest) = (Keys::new(), Arc::<Newest>::default());
         let batches = async {
-            let loaded = upload::run(session, &session.loans, self.load.load(), &keys, &progress).await;
+            let loaded = upload::run(session, &session.loans, self.load.load(), &keys, &newest).await;
             over.cancel();
             loaded
         };

@@ -89,11 +89,11 @@ fn above(greatest: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::bench::series::tests::samples;
+    use crate::cli::bench::series::tests::run;
 
     #[test]
     fn a_picture_shows_both_lines_of_every_panel() {
-        let samples = samples();
+        let samples = run();
         let panels = [Panel { name: "batch", samples: &samples }, Panel { name: "hot-loan", samples: &[] }];
         let text = draw(&panels).unwrap();
         assert!(text.starts_with("<svg") && text.trim_end().ends_with("</svg>"), "{text}");

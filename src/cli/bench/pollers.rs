@@ -21,9 +21,8 @@ use crate::cli::bench::batch::{LoadArguments, Runs, Spread};
 use crate::cli::bench::caller::{Caller, uri_of};
 use crate::cli::bench::figures::{Case, CaseRun};
 use crate::cli::bench::latency::{Latencies, short};
-use crate::cli::bench::series::Progress;
 use crate::cli::bench::session::{ServerArguments, Session};
-use crate::cli::bench::upload::{self, Faults, Keys};
+use crate::cli::bench::upload::{self, Faults, Keys, Newest};
 use crate::runtime::config::Config;
 use crate::runtime::lifecycle::Lifecycle;
 
@@ -87,13 +86,13 @@ impl Polled {
 }
 
 /// The ids of the newest payments, as the lookups found them.
-type Newest = watch::Receiver<Arc<Vec<String>>>;
+type NewestIds = watch::Receiver<Arc<Vec<String>>>;
 
 /// What they ask for, and until when.
 #[derive(Clone, Debug)]
 struct Asking {
     keys: Keys,
-    progress: Arc<Progress>,
+    newest: Arc<Newest>,
     rows: u64,
     over: CancellationToken,
 }
@@ -101,11 +100,11 @@ struct Asking {
 impl BenchPollers {
     /// A load of batches with pollers beside it.
     async fn run(&self, session: &Session) -> Result<(CaseRun, Polled), BenchError> {
-        let (keys, progress, over) = (Keys::new(), Arc::<Progress>::default(), CancellationToken::new());
+        let (keys, newest, over) = (Keys::new(), Arc::<Newest>::default(), CancellationToken::new());
         let rows = self.lookup_ids.min(self.load.load().rows);
-        let asking = Asking { keys: keys.clone(), progress: Arc::clone(&progress), rows, over: over.clone() };
+        let asking = Asking { keys: keys.clone(), newest: Arc::clone(&newest), rows, over: over.clone() };
         let load = async {
-            let loaded = upload::run(session, &session.loans, self.load.load(), &keys, &progress).await;
+            let loaded = upload::run(session, &session.loans, self.load.load(), &keys, &newest).await;
             over.cancel();
             loaded
         };
@@ -150,7 +149,7 @@ async fn look_up(
             () = asking.over.cancelled() => return Ok(polled),
             () = tokio::time::sleep(pause) => {}
         }
-        let Some(request) = asking.progress.newest_request() else { continue };
+        let Some(request) = asking.newest.request() else { continue };
         let keys: Vec<String> = (0..asking.rows).map(|row| asking.keys.row(request, row)).collect();
         let by_key = serde_json::json!({ "idempotency_keys": keys });
         let ids: Arc<Vec<String>> = Arc::new(ask(&mut caller, &by_key, &mut polled).await?);
@@ -181,7 +180,7 @@ async fn ask(caller: &mut Caller, what: &serde_json::Value, polled: &mut Polled)
 async fn poll_long(
     over: CancellationToken,
     mut caller: Caller,
-    mut newest: Newest,
+    mut newest: NewestIds,
     (number, pause): (usize, Duration),
 ) -> Result<Polled, BenchError> {
     let mut polled = Polled::new()?;

@@ -1,7 +1,8 @@
 //! Owns payments that go straight into a database: the intake's statement, then the lane's lock and write, in two
 //! transactions for each batch of rows.
 //!
-//! The rows are those a batch of the same size leaves behind, and `verify` proves them. What is left out is everything
+//! The rows are those the payments of a batch leave behind (the batch's own three are not written), and `verify` proves
+//! them. What is left out is everything
 //! that is not writing them: HTTP, tokens, JSON, validation, fingerprints, the broker, reading events back and the
 //! fold. Commands, keys and hashes are made before the clock starts; the fold runs between acceptance and posting,
 //! while it stands. Each connection has loans of its own, so none waits for another.

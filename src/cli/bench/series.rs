@@ -1,51 +1,26 @@
-//! Owns how a run goes over time: samples of what is accepted and what is posted, and the rate and backlog they mean.
+//! Owns how a run goes over time: what is accepted and what is posted, and the rate and backlog they mean.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior};
-use tokio_util::sync::CancellationToken;
 
-use crate::runtime::lifecycle::Lifecycle;
+use crate::core::time::Timestamp;
 
-/// How often a sample is taken.
-const EVERY: Duration = Duration::from_millis(250);
+/// The time between two samples.
+const EVERY_MS: u64 = 250;
 /// Over how many samples a rate is taken: one second, or single batches would show as spikes.
 const SMOOTHED: usize = 4;
 
-/// How far a run has come. The generator counts; what watches it reads.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    /// Payments that servers have accepted.
-    accepted: AtomicU64,
-    /// Payments that are posted.
-    posted: AtomicU64,
-    /// Requests that servers have accepted, by the greatest number among them, from 1.
-    requests: AtomicU64,
+/// When how many payments were accepted, or posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// When.
+    pub(super) at: Timestamp,
+    /// How many.
+    pub(super) payments: u64,
 }
 
-impl Progress {
-    /// A request was accepted.
-    pub(super) fn accept(&self, request: u64, payments: u64) {
-        self.accepted.fetch_add(payments, Ordering::Relaxed);
-        self.requests.fetch_max(request.saturating_add(1), Ordering::Relaxed);
-    }
-
-    /// Payments were posted.
-    pub(super) fn post(&self, payments: u64) {
-        self.posted.fetch_add(payments, Ordering::Relaxed);
-    }
-
-    /// The newest request that was accepted.
-    pub(super) fn newest_request(&self) -> Option<u64> {
-        self.requests.load(Ordering::Relaxed).checked_sub(1)
-    }
-}
-
-/// One look at a run.
+/// A run at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Sample {
     /// Milliseconds since it began.
@@ -63,32 +38,30 @@ impl Sample {
     }
 }
 
-/// Samples a run until it is told to stop, and once more then.
-pub(super) fn sample(
-    progress: &Arc<Progress>,
-    lifecycle: &Lifecycle,
-    stopping: CancellationToken,
-) -> JoinHandle<Vec<Sample>> {
-    let progress = Arc::clone(progress);
-    lifecycle.spawn(async move {
-        let begun = Instant::now();
-        let look = || Sample {
-            at_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            accepted: progress.accepted.load(Ordering::Relaxed),
-            posted: progress.posted.load(Ordering::Relaxed),
-        };
-        let mut ticks = tokio::time::interval(EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut samples = Vec::new();
-        while !stopping.is_cancelled() {
-            tokio::select! {
-                () = stopping.cancelled() => {}
-                _ = ticks.tick() => {}
-            }
-            samples.push(look());
-        }
-        samples
-    })
+/// Samples of a run, evenly spaced from its beginning to the first one at which all is posted.
+pub(super) fn samples(begun: Timestamp, accepted: &[Mark], posted: &[Mark]) -> Vec<Sample> {
+    let (accepted, posted) = (by_sample(begun, accepted), by_sample(begun, posted));
+    let last = accepted.keys().chain(posted.keys()).copied().max().unwrap_or(0);
+    let mut sum = Sample { at_ms: 0, accepted: 0, posted: 0 };
+    let sample = |number: u64| {
+        let new = |marks: &BTreeMap<u64, u64>| marks.get(&number).copied().unwrap_or(0);
+        sum.at_ms = number.saturating_mul(EVERY_MS);
+        sum.accepted = sum.accepted.saturating_add(new(&accepted));
+        sum.posted = sum.posted.saturating_add(new(&posted));
+        sum
+    };
+    (0..=last).map(sample).collect()
+}
+
+/// How many payments are new at each sample.
+fn by_sample(begun: Timestamp, marks: &[Mark]) -> BTreeMap<u64, u64> {
+    let mut new = BTreeMap::new();
+    for mark in marks {
+        let micros = u64::try_from(mark.at.micros().saturating_sub(begun.micros())).unwrap_or(0);
+        let count: &mut u64 = new.entry(micros.div_ceil(EVERY_MS.saturating_mul(1000))).or_default();
+        *count = count.saturating_add(mark.payments);
+    }
+    new
 }
 
 /// Payments posted a second, at each sample over the second before it.
@@ -113,34 +86,31 @@ pub(super) mod tests {
     use super::*;
 
     /// A run that accepts 2000 and posts 1000 in each quarter of a second, and then catches up.
-    pub(in crate::cli::bench) fn samples() -> Vec<Sample> {
-        let sample = |quarter: u64| Sample {
-            at_ms: quarter.saturating_mul(250),
-            accepted: quarter.min(4).saturating_mul(2000),
-            posted: quarter.saturating_mul(1000),
+    pub(in crate::cli::bench) fn run() -> Vec<Sample> {
+        let mark = |quarter: i64, payments| {
+            let at = Timestamp::from_micros(quarter.saturating_mul(250_000).saturating_sub(100)).unwrap();
+            Mark { at, payments }
         };
-        (0..=8).map(sample).collect()
+        let accepted: Vec<Mark> = (1..=4).map(|quarter| mark(quarter, 2000)).collect();
+        let posted: Vec<Mark> = (1..=8).map(|quarter| mark(quarter, 1000)).collect();
+        samples(Timestamp::EPOCH, &accepted, &posted)
+    }
+
+    #[test]
+    fn samples_add_up_what_has_happened_by_then() {
+        let all = run();
+        assert_eq!(all.len(), 9);
+        assert_eq!(all[0], Sample { at_ms: 0, accepted: 0, posted: 0 });
+        assert_eq!(all[3], Sample { at_ms: 750, accepted: 6000, posted: 3000 });
+        assert_eq!(all[8], Sample { at_ms: 2000, accepted: 8000, posted: 8000 });
+        assert_eq!(samples(Timestamp::EPOCH, &[], &[]).len(), 1);
     }
 
     #[test]
     fn a_rate_is_what_was_posted_in_the_second_before() {
-        assert_eq!(rates(&samples()).last(), Some(&(2000, 4000)));
-        assert_eq!(rates(&samples()).first(), Some(&(0, 0)));
-        assert_eq!(backlog_max(&samples()), 4000);
+        assert_eq!(rates(&run()).last(), Some(&(2000, 4000)));
+        assert_eq!(rates(&run()).first(), Some(&(0, 0)));
+        assert_eq!(backlog_max(&run()), 4000);
         assert_eq!((rates(&[]), backlog_max(&[])), (vec![], 0));
-    }
-
-    #[tokio::test]
-    async fn a_run_is_sampled_until_it_ends() {
-        let (progress, lifecycle, stopping) =
-            (Arc::new(Progress::default()), Lifecycle::new(), CancellationToken::new());
-        let sampling = sample(&progress, &lifecycle, stopping.clone());
-        assert_eq!(progress.newest_request(), None);
-        progress.accept(6, 1000);
-        progress.post(400);
-        stopping.cancel();
-        let last = sampling.await.unwrap().pop().unwrap();
-        assert_eq!((last.accepted, last.posted, last.backlog()), (1000, 400, 600));
-        assert_eq!(progress.newest_request(), Some(6));
     }
 }

@@ -10,12 +10,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use chrono::DateTime;
 use hyper::body::{Body, Bytes, Frame};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, LOCATION};
 use hyper::{Method, Request};
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use crate::cli::bench::BenchError;
 use crate::cli::bench::answer::{Report, Settings};
@@ -28,7 +26,9 @@ use crate::cli::bench::loans::{Draws, Loans};
 use crate::cli::bench::peaks::Peaks;
 use crate::cli::bench::pollers::{LOOKUP, told};
 use crate::cli::bench::session::Session;
-use crate::cli::bench::upload::{Keys, PATH, status_uri, taken, until_posted};
+use crate::cli::bench::upload::{Keys, PATH, believable, instant, since, status_uri, taken, until_posted};
+use crate::core::time::Timestamp;
+use crate::runtime::clock::Clock;
 use crate::runtime::config::Config;
 
 /// Rows that are made at once.
@@ -93,11 +93,11 @@ struct FoundAll {
     items: Vec<Found>,
 }
 
-/// When a row was accepted and posted, in microseconds.
+/// When a row was accepted and posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Times {
-    accepted: i64,
-    posted: i64,
+    accepted: Timestamp,
+    posted: Timestamp,
 }
 
 /// What one upload gave.
@@ -141,24 +141,27 @@ async fn upload(session: &Session, stream: Stream) -> Result<Streamed, BenchErro
     let mut caller = session.callers(1).pop().ok_or(BenchError::Header("an empty list of apis"))?;
     let mut meter = session.meter();
     let stretch = meter.start().await?;
-    let begun = Instant::now();
+    let clock = Clock::system();
+    let begun = clock.now();
     let answer = send(session, stream, &keys).await?;
-    let accepted = begun.elapsed();
-    let (mut faults, mut payments) = (Vec::new(), 0);
+    let accepted = since(begun, clock.now());
+    let (mut faults, mut payments, mut posted) = (Vec::new(), 0, None);
     match taken(&answer, stream.rows, false) {
         Err(fault) => faults.push(fault),
         Ok((location, rows)) => {
-            faults.extend(until_posted(&mut caller, &status_uri(&location)?, rows).await?.err());
             payments = rows;
+            match until_posted(&mut caller, &status_uri(&location)?, rows).await? {
+                Ok(at) => posted = at,
+                Err(fault) => faults.push(fault),
+            }
         }
     }
-    let elapsed = begun.elapsed();
+    let elapsed = since(begun, believable(posted, begun, clock.now()));
     meter.stop(stretch).await?;
     let times = markers(&mut caller, &keys, stream.rows).await?;
     let mut post = Latencies::new()?;
     for times in times.values() {
-        let micros = times.posted.saturating_sub(times.accepted);
-        post.record(Duration::from_micros(u64::try_from(micros).unwrap_or(0)));
+        post.record(since(times.accepted, times.posted));
     }
     let mut accept = Latencies::new()?;
     accept.record(accepted);
@@ -199,25 +202,21 @@ async fn markers(caller: &mut Caller, keys: &Keys, rows: u64) -> Result<BTreeMap
     let found =
         answer.json::<FoundAll>().ok_or_else(|| BenchError::Answer { what: "the lookup", answer: answer.line() })?;
     let times = found.items.into_iter().filter_map(|found| {
-        let (accepted, posted) = (micros(&found.accepted_at)?, micros(found.posted_at.as_deref()?)?);
+        let (accepted, posted) = (instant(&found.accepted_at)?, instant(found.posted_at.as_deref()?)?);
         Some((*wanted.get(&found.idempotency_key)?, Times { accepted, posted }))
     });
     Ok(times.collect())
-}
-
-fn micros(text: &str) -> Option<i64> {
-    DateTime::parse_from_rfc3339(text).ok().map(|instant| instant.timestamp_micros())
 }
 
 /// Rows posted a second in each tenth: from the moment all rows before it were posted to the moment its own are. The
 /// first begins with the acceptance of the first row.
 fn tenths(times: &BTreeMap<u64, Times>, rows: u64) -> Vec<u64> {
     let bound = |part: u64| rows.saturating_mul(part).div_euclid(PARTS);
-    let mut before = times.values().next().map_or(0, |times| times.accepted);
+    let mut before = times.values().next().map_or(Timestamp::EPOCH, |times| times.accepted);
     let rate = |part: u64| {
         let (first, end) = (bound(part), bound(part.saturating_add(1)));
         let posted = times.range(first..end).map(|(_, times)| times.posted).max().unwrap_or(before).max(before);
-        let micros = u64::try_from(posted.saturating_sub(before)).unwrap_or(0);
+        let micros = u64::try_from(since(before, posted).as_micros()).unwrap_or(u64::MAX);
         before = posted;
         end.saturating_sub(first).saturating_mul(1_000_000).checked_div(micros).unwrap_or(0)
     };
@@ -256,13 +255,13 @@ mod tests {
     #[test]
     fn a_tenth_lasts_from_the_last_posting_before_it_to_its_own_last() {
         // A hundred rows; each tenth takes a second, but for the last one, which takes two.
-        let posted = |row: u64| i64::try_from(row.div_euclid(10).saturating_add(u64::from(row >= 90))).unwrap();
-        let times = |row: u64| Times { accepted: 0, posted: posted(row).saturating_add(1).saturating_mul(1_000_000) };
+        let second = |row: u64| i64::try_from(row.div_euclid(10).saturating_add(u64::from(row >= 90))).unwrap();
+        let posted = |row| Timestamp::from_micros(second(row).saturating_add(1).saturating_mul(1_000_000)).unwrap();
+        let times = |row| Times { accepted: Timestamp::EPOCH, posted: posted(row) };
         let all: BTreeMap<u64, Times> = (0..100).map(|row| (row, times(row))).collect();
         assert_eq!(tenths(&all, 100), [10, 10, 10, 10, 10, 10, 10, 10, 10, 5]);
         assert_eq!(evenness(&tenths(&all, 100)), Ratio::of(1, 2));
         assert_eq!(tenths(&BTreeMap::new(), 100), [0; 10]);
         assert_eq!(evenness(&[]), None);
-        assert_eq!(micros("2026-05-01T12:00:00.000001Z"), Some(1_777_636_800_000_001));
     }
 }

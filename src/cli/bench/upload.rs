@@ -1,10 +1,11 @@
 //! Owns the load of batches: callers that send one request of many payments after the other without waiting for the
 //! postings, and beside each caller a waiter that asks when its batches are posted.
 //!
-//! Bodies are made before the clock starts. It runs from the first byte sent to the moment the last batch is seen
-//! posted. The time from acceptance to posting is the caller's view: from the 202 to the answer of a long poll that says
-//! all is posted. A waiter takes its batches in the order they were accepted, so a batch that overtakes another counts
-//! as posted when that one is.
+//! Bodies are made before the clock starts. It runs from the first byte sent to the last posting, by the time that the
+//! servers' database gave it. Load goes to this machine only, so that clock is ours, too; where the database is elsewhere
+//! and its clock cannot be right, the moment counts at which the waiter learned of the posting. The time from
+//! acceptance to posting is the caller's: from the 202 to the last posting of its payments, nothing where that came
+//! before the 202 did.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +17,6 @@ use hyper::body::Bytes;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::cli::bench::BenchError;
@@ -24,12 +24,16 @@ use crate::cli::bench::caller::{Answer, Caller, key_header, uri_of};
 use crate::cli::bench::figures::CaseRun;
 use crate::cli::bench::latency::Latencies;
 use crate::cli::bench::loans::{Draws, Loans};
-use crate::cli::bench::series::{self, Progress, Sample};
+use crate::cli::bench::series::{Mark, Sample, samples};
 use crate::cli::bench::session::Session;
+use crate::core::time::Timestamp;
+use crate::runtime::clock::Clock;
 use crate::runtime::lifecycle::Lifecycle;
 
 /// Where batches are sent.
 pub(super) const PATH: &str = "/v1/payments/batch";
+/// The state of a batch of which nothing is in flight any more.
+const FINISHED: &str = "finished";
 /// How long one question waits for a batch to be posted.
 const WAIT: &str = "wait=30";
 /// The pause after an answer that came before its time, so that no question is asked as fast as it is answered.
@@ -93,18 +97,30 @@ struct Taken {
 struct Status {
     state: String,
     counts: Counts,
+    last_posted_at: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Counts {
-    accepted: Count,
-    posted: Count,
-    in_flight: Count,
+    accepted: u64,
+    posted: u64,
+    in_flight: u64,
 }
 
-#[derive(Debug, Deserialize)]
-struct Count {
-    count: u64,
+/// The newest request that servers have accepted: the generator tells, pollers read.
+#[derive(Debug, Default)]
+pub(super) struct Newest(AtomicU64);
+
+impl Newest {
+    /// A request was accepted.
+    fn accept(&self, request: u64) {
+        self.0.fetch_max(request.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// Its number; `None` while there is none.
+    pub(super) fn request(&self) -> Option<u64> {
+        self.0.load(Ordering::Relaxed).checked_sub(1)
+    }
 }
 
 /// A batch on its way to its waiter.
@@ -112,7 +128,7 @@ struct Count {
 struct Handed {
     location: String,
     payments: u64,
-    at: Instant,
+    at: Timestamp,
 }
 
 /// A request, ready to be sent.
@@ -128,29 +144,36 @@ struct Ready {
 struct Course {
     requests: Vec<Ready>,
     next: AtomicU64,
-    progress: Arc<Progress>,
+    newest: Arc<Newest>,
     uri: Uri,
+    clock: Clock,
 }
 
 /// What one caller or waiter has seen.
 #[derive(Debug)]
 struct Seen {
     latencies: Latencies,
-    payments: u64,
-    last: Option<Instant>,
+    marks: Vec<Mark>,
     faults: Faults,
 }
 
 impl Seen {
     fn new() -> Result<Self, BenchError> {
-        Ok(Self { latencies: Latencies::new()?, payments: 0, last: None, faults: Faults::default() })
+        Ok(Self { latencies: Latencies::new()?, marks: vec![], faults: Faults::default() })
     }
 
     fn add(&mut self, other: &Self) -> Result<(), BenchError> {
-        self.payments = self.payments.saturating_add(other.payments);
-        self.last = self.last.max(other.last);
+        self.marks.extend_from_slice(&other.marks);
         self.faults.add(&other.faults);
         self.latencies.add(&other.latencies)
+    }
+
+    fn payments(&self) -> u64 {
+        self.marks.iter().map(|mark| mark.payments).sum()
+    }
+
+    fn last(&self) -> Option<Timestamp> {
+        self.marks.iter().map(|mark| mark.at).max()
     }
 }
 
@@ -185,26 +208,26 @@ pub(super) async fn run(
     loans: &Loans,
     load: Load,
     keys: &Keys,
-    progress: &Arc<Progress>,
+    newest: &Arc<Newest>,
 ) -> Result<Loaded, BenchError> {
-    let requests = requests(loans, load, keys, session.seed);
+    let (requests, clock) = (requests(loans, load, keys, session.seed), Clock::system());
     let room = requests.len().max(1);
-    let course = Course { requests, next: AtomicU64::new(0), progress: Arc::clone(progress), uri: uri_of(PATH)? };
-    let (course, lifecycle, over) = (Arc::new(course), Lifecycle::new(), CancellationToken::new());
-    let mut pairs = session.callers(load.callers.saturating_mul(2));
-    for caller in &mut pairs {
+    let uri = uri_of(PATH)?;
+    let course = Course { requests, next: AtomicU64::new(0), newest: Arc::clone(newest), uri, clock: clock.clone() };
+    let (course, lifecycle) = (Arc::new(course), Lifecycle::new());
+    let mut callers = session.callers(load.callers.saturating_mul(2));
+    for caller in &mut callers {
         caller.connect().await?;
     }
-    let waiters = pairs.split_off(pairs.len().div_ceil(2));
+    let waiters = callers.split_off(callers.len().div_ceil(2));
     let mut meter = session.meter();
     let stretch = meter.start().await?;
-    let begun = Instant::now();
-    let sampling = series::sample(progress, &lifecycle, over.clone());
+    let begun = clock.now();
     let (mut calling, mut waiting) = (Vec::new(), Vec::new());
-    for (caller, waiter) in pairs.into_iter().zip(waiters) {
+    for (caller, waiter) in callers.into_iter().zip(waiters) {
         let (hand, handed) = mpsc::channel(room);
         calling.push(lifecycle.spawn(call(Arc::clone(&course), caller, hand)));
-        waiting.push(lifecycle.spawn(wait(Arc::clone(progress), waiter, handed)));
+        waiting.push(lifecycle.spawn(wait(clock.clone(), waiter, handed)));
     }
     let (mut accepted, mut posted) = (Seen::new()?, Seen::new()?);
     for task in calling {
@@ -214,20 +237,26 @@ pub(super) async fn run(
         posted.add(&task.await??)?;
     }
     meter.stop(stretch).await?;
-    over.cancel();
-    let samples = sampling.await?;
+    let payments = posted.payments();
+    let samples = samples(begun, &accepted.marks, &posted.marks);
+    let elapsed = since(begun, posted.last().unwrap_or(begun));
     let mut faults = accepted.faults;
     faults.add(&posted.faults);
     let run = CaseRun {
-        payments: posted.payments,
-        elapsed: posted.last.unwrap_or(begun).saturating_duration_since(begun),
+        payments,
+        elapsed,
         accept: Some(accepted.latencies),
         post: Some(posted.latencies),
         wal_bytes: meter.wal_bytes(),
-        costs: meter.costs(posted.payments),
+        costs: meter.costs(payments),
         faults: faults.told(),
     };
     Ok(Loaded { run, samples })
+}
+
+/// The time between two instants; nothing where they are the other way round.
+pub(super) fn since(earlier: Timestamp, later: Timestamp) -> Duration {
+    Duration::from_micros(u64::try_from(later.micros().saturating_sub(earlier.micros())).unwrap_or(0))
 }
 
 fn requests(loans: &Loans, load: Load, keys: &Keys, seed: u64) -> Vec<Ready> {
@@ -251,12 +280,12 @@ async fn call(course: Arc<Course>, mut caller: Caller, hand: mpsc::Sender<Handed
         let Some(ready) = usize::try_from(number).ok().and_then(|index| course.requests.get(index)) else { break };
         let (begun, retries) = (Instant::now(), caller.retries());
         let answer = caller.post(&course.uri, &key_header(&ready.key)?, &ready.body).await?;
-        let at = Instant::now();
-        seen.latencies.record(at.saturating_duration_since(begun));
+        seen.latencies.record(begun.elapsed());
         match taken(&answer, ready.payments, caller.retries() > retries) {
             Ok((location, payments)) => {
-                seen.payments = seen.payments.saturating_add(payments);
-                course.progress.accept(number, payments);
+                let at = course.clock.now();
+                seen.marks.push(Mark { at, payments });
+                course.newest.accept(number);
                 // A waiter that is gone has died of an error, which is told in its place.
                 let _waited = hand.send(Handed { location, payments, at }).await;
             }
@@ -283,26 +312,24 @@ pub(super) fn taken(answer: &Answer, payments: u64, is_repeated: bool) -> Result
 }
 
 /// One waiter until its caller is done and every batch is posted.
-async fn wait(
-    progress: Arc<Progress>,
-    mut caller: Caller,
-    mut handed: mpsc::Receiver<Handed>,
-) -> Result<Seen, BenchError> {
+async fn wait(clock: Clock, mut caller: Caller, mut handed: mpsc::Receiver<Handed>) -> Result<Seen, BenchError> {
     let mut seen = Seen::new()?;
-    while let Some(batch) = handed.recv().await {
-        let uri = status_uri(&batch.location)?;
-        match until_posted(&mut caller, &uri, batch.payments).await? {
-            Ok(()) => {
-                let now = Instant::now();
-                seen.latencies.record(now.saturating_duration_since(batch.at));
-                seen.payments = seen.payments.saturating_add(batch.payments);
-                seen.last = seen.last.max(Some(now));
-                progress.post(batch.payments);
+    while let Some(Handed { location, payments, at: accepted }) = handed.recv().await {
+        match until_posted(&mut caller, &status_uri(&location)?, payments).await? {
+            Ok(posted) => {
+                let at = believable(posted, accepted, clock.now());
+                seen.latencies.record(since(accepted, at));
+                seen.marks.push(Mark { at, payments });
             }
             Err(fault) => seen.faults.push(fault),
         }
     }
     Ok(seen)
+}
+
+/// When payments were posted that were seen posted now. A database whose clock is ahead of ours is on another machine.
+pub(super) fn believable(posted: Option<Timestamp>, accepted: Timestamp, now: Timestamp) -> Timestamp {
+    posted.filter(|posted| *posted <= now).map_or(now, |posted| posted.max(accepted))
 }
 
 /// The long poll of a batch.
@@ -311,31 +338,34 @@ pub(super) fn status_uri(location: &str) -> Result<Uri, BenchError> {
     uri_of(&format!("{}?{WAIT}", path.path()))
 }
 
-/// Asks until a batch is posted; or why it never will be.
+/// Asks until a batch is posted: when the last of its payments was; or why it never will be.
 pub(super) async fn until_posted(
     caller: &mut Caller,
     uri: &Uri,
     payments: u64,
-) -> Result<Result<(), String>, BenchError> {
+) -> Result<Result<Option<Timestamp>, String>, BenchError> {
     let begun = Instant::now();
     loop {
         let answer = caller.get(uri).await?;
-        let Some(Status { state, counts }) = answer.json::<Status>().filter(|_| answer.status == 200) else {
+        let status = answer.json::<Status>().filter(|_| answer.status == 200);
+        let Some(Status { state, counts, last_posted_at }) = status else {
             return Ok(Err(format!("a batch's status was answered {}", answer.line())));
         };
-        if state == "complete" && counts.in_flight.count == 0 {
-            let is_whole = counts.posted.count == counts.accepted.count && counts.posted.count == payments;
-            return Ok(if is_whole {
-                Ok(())
-            } else {
-                Err(format!("not all of a batch was posted: {}", answer.line()))
-            });
+        if state == FINISHED && counts.in_flight == 0 {
+            let is_whole = counts.posted == counts.accepted && counts.posted == payments;
+            let posted_at = || last_posted_at.as_deref().and_then(instant);
+            return Ok(if is_whole { Ok(posted_at()) } else { Err(format!("not all was posted: {}", answer.line())) });
         }
         if begun.elapsed() > PATIENCE {
             return Ok(Err(format!("a batch is stuck: {}", answer.line())));
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// An instant as answers write it.
+pub(super) fn instant(text: &str) -> Option<Timestamp> {
+    chrono::DateTime::parse_from_rfc3339(text).ok().map(|instant| Timestamp::new(instant.to_utc()))
 }
 
 #[cfg(test)]
@@ -378,6 +408,19 @@ mod tests {
         let rows = body["payments"].as_array().unwrap();
         assert_eq!((rows.len(), &rows[1]["idempotency_key"]), (2, &"run:2:1".into()));
         assert!(rows[0]["amount_minor"].is_string(), "{body}");
+    }
+
+    #[test]
+    fn a_posting_counts_from_the_answer_and_never_from_the_future() {
+        let at = |micros| Timestamp::from_micros(micros).unwrap();
+        let believed = |posted| believable(posted, at(10), at(30));
+        assert_eq!(believed(Some(at(20))), at(20));
+        assert_eq!(believed(Some(at(5))), at(10), "posted before the answer came");
+        assert_eq!(believed(Some(at(31))), at(30), "the clock is ahead");
+        assert_eq!(believed(None), at(30));
+        assert_eq!((since(at(10), at(30)).as_micros(), since(at(30), at(10)).as_micros()), (20, 0));
+        assert_eq!(instant("2026-05-01T12:00:00.000001Z"), Some(at(1_777_636_800_000_001)));
+        assert_eq!(instant("yesterday"), None);
     }
 
     #[test]

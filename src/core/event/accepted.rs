@@ -5,6 +5,7 @@ use std::str::FromStr;
 use crate::core::event::command::Command;
 use crate::core::event::fingerprint::Fingerprint;
 use crate::core::event::key::IdempotencyKey;
+use crate::core::event::upload::Upload;
 use crate::core::ids::{EventId, KeyHash, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId};
 use crate::core::slot::Slot;
 use crate::core::time::Timestamp;
@@ -25,11 +26,14 @@ pub enum EventKind {
     LoanOpened,
     /// A consequence: a new split of money that was already received.
     PaymentAllocated,
+    /// Many payments brought at once: finished by the api, never queued, without an entry.
+    Upload,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::PaymentReceived, Self::Disbursement, Self::LoanOpened, Self::PaymentAllocated];
+    pub const ALL: [Self; 5] =
+        [Self::PaymentReceived, Self::Disbursement, Self::LoanOpened, Self::PaymentAllocated, Self::Upload];
 
     /// The stored word.
     #[must_use]
@@ -39,6 +43,7 @@ impl EventKind {
             Self::Disbursement => "disbursement",
             Self::LoanOpened => "loan_opened",
             Self::PaymentAllocated => "payment_allocated",
+            Self::Upload => "upload",
         }
     }
 
@@ -47,7 +52,7 @@ impl EventKind {
     pub const fn event_type(self) -> &'static str {
         match self {
             Self::LoanOpened => "manual_adjustment",
-            Self::PaymentReceived | Self::Disbursement | Self::PaymentAllocated => self.as_str(),
+            Self::PaymentReceived | Self::Disbursement | Self::PaymentAllocated | Self::Upload => self.as_str(),
         }
     }
 }
@@ -68,6 +73,7 @@ impl Command {
             Self::Payment(_) => EventKind::PaymentReceived,
             Self::Disbursement(_) => EventKind::Disbursement,
             Self::LoanOpening(_) => EventKind::LoanOpened,
+            Self::Upload(_) => EventKind::Upload,
         }
     }
 }
@@ -147,6 +153,26 @@ impl NewEvent {
             publisher,
             actor,
         }
+    }
+
+    /// The same event as a row of an upload.
+    #[must_use]
+    pub fn in_batch(self, batch: PaymentBatchId, row_no: i64) -> Self {
+        Self { origin: Origin { batch: Some((batch, row_no)), ..self.origin }, ..self }
+    }
+
+    /// An upload's own event: on no loan, in no queue.
+    #[must_use]
+    pub fn of_upload(
+        id: EventId,
+        tenant: TenantId,
+        key: IdempotencyKey,
+        upload: Upload,
+        publisher: PublisherId,
+        actor: String,
+    ) -> Self {
+        let event = Self::of_caller(id, tenant, key, Command::Upload(upload), publisher, actor);
+        Self { loan_key: LoanKey::of_upload(id), slot: None, ..event }
     }
 
     /// Whether it rides the bulk queues.

@@ -11,6 +11,7 @@ use crate::core::event::command::{
     Command, Disbursement, LoanNumber, LoanOpening, OpeningBalances, Payment, SourceMethod,
 };
 use crate::core::event::metadata::Metadata;
+use crate::core::event::upload::{Upload, UploadOperation};
 use crate::core::ids::{BorrowerId, LoanId, ProgramId};
 use crate::core::loan::Waterfall;
 use crate::core::money::{Currency, Minor, Money};
@@ -75,6 +76,7 @@ impl Command {
                 };
                 serde_json::to_string(&details).ok()
             }
+            Self::Upload(upload) => serde_json::to_string(&upload.operation).ok(),
         }
     }
 
@@ -87,6 +89,7 @@ impl Command {
             EventKind::PaymentReceived | EventKind::PaymentAllocated => payment(columns).map(Self::Payment),
             EventKind::Disbursement => disbursement(columns).map(Self::Disbursement),
             EventKind::LoanOpened => opening(columns).map(Self::LoanOpening),
+            EventKind::Upload => upload(&columns).map(Self::Upload),
         }
     }
 }
@@ -117,6 +120,12 @@ fn disbursement(columns: CommandColumns) -> Result<Disbursement, ColumnsError> {
         destination_ref: columns.external_ref,
         metadata: columns.metadata.map(Metadata::from_stored),
     })
+}
+
+fn upload(columns: &CommandColumns) -> Result<Upload, ColumnsError> {
+    let text = columns.details.as_deref().ok_or(ColumnsError("details"))?;
+    let operation: UploadOperation = serde_json::from_str(text).map_err(|_| ColumnsError("details"))?;
+    Ok(Upload { operation, currency: columns.currency, received_on: columns.effective_date })
 }
 
 fn opening(columns: CommandColumns) -> Result<LoanOpening, ColumnsError> {

@@ -3,6 +3,7 @@
 use chrono::NaiveDate;
 
 use crate::core::event::metadata::Metadata;
+use crate::core::event::upload::{NO_BORROWER, NO_LOAN, Upload};
 use crate::core::ids::{BorrowerId, LoanId, ProgramId};
 use crate::core::loan::Waterfall;
 use crate::core::money::{Currency, Minor, Money};
@@ -173,7 +174,7 @@ pub struct LoanOpening {
     pub metadata: Option<Metadata>,
 }
 
-/// Everything a caller can ask for that is posted to one loan.
+/// Everything a caller can ask for: what is posted to one loan, and uploads, which stand on none and are never posted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Money received.
@@ -182,26 +183,30 @@ pub enum Command {
     Disbursement(Disbursement),
     /// A loan registered.
     LoanOpening(LoanOpening),
+    /// Many payments brought at once.
+    Upload(Upload),
 }
 
 impl Command {
-    /// The loan it is about.
+    /// The loan it is about; the nil id for an upload.
     #[must_use]
     pub fn loan_id(&self) -> LoanId {
         match self {
             Self::Payment(payment) => payment.loan_id,
             Self::Disbursement(disbursement) => disbursement.loan_id,
             Self::LoanOpening(opening) => opening.loan_id,
+            Self::Upload(_) => NO_LOAN,
         }
     }
 
-    /// The borrower it names.
+    /// The borrower it names; the nil id for an upload.
     #[must_use]
     pub fn borrower_id(&self) -> BorrowerId {
         match self {
             Self::Payment(payment) => payment.borrower_id,
             Self::Disbursement(disbursement) => disbursement.borrower_id,
             Self::LoanOpening(opening) => opening.borrower_id,
+            Self::Upload(_) => NO_BORROWER,
         }
     }
 
@@ -212,6 +217,7 @@ impl Command {
             Self::Payment(payment) => payment.amount.currency,
             Self::Disbursement(disbursement) => disbursement.amount.currency,
             Self::LoanOpening(opening) => opening.currency,
+            Self::Upload(upload) => upload.currency,
         }
     }
 
@@ -221,7 +227,7 @@ impl Command {
         match self {
             Self::Payment(payment) => Some(payment.amount.minor),
             Self::Disbursement(disbursement) => Some(disbursement.amount.minor),
-            Self::LoanOpening(_) => None,
+            Self::LoanOpening(_) | Self::Upload(_) => None,
         }
     }
 
@@ -232,6 +238,7 @@ impl Command {
             Self::Payment(payment) => payment.effective_date,
             Self::Disbursement(disbursement) => disbursement.effective_date,
             Self::LoanOpening(opening) => opening.opened_on,
+            Self::Upload(upload) => upload.received_on,
         }
     }
 
@@ -241,7 +248,7 @@ impl Command {
         match self {
             Self::Payment(payment) => Some(payment.source_method),
             Self::Disbursement(disbursement) => Some(disbursement.method),
-            Self::LoanOpening(_) => None,
+            Self::LoanOpening(_) | Self::Upload(_) => None,
         }
     }
 
@@ -251,7 +258,7 @@ impl Command {
         match self {
             Self::Payment(payment) => payment.external_ref.as_deref(),
             Self::Disbursement(disbursement) => disbursement.destination_ref.as_deref(),
-            Self::LoanOpening(_) => None,
+            Self::LoanOpening(_) | Self::Upload(_) => None,
         }
     }
 
@@ -262,6 +269,7 @@ impl Command {
             Self::Payment(payment) => payment.metadata.as_ref(),
             Self::Disbursement(disbursement) => disbursement.metadata.as_ref(),
             Self::LoanOpening(opening) => opening.metadata.as_ref(),
+            Self::Upload(_) => None,
         }
     }
 
@@ -269,7 +277,7 @@ impl Command {
     #[must_use]
     pub fn opens_loan(&self) -> bool {
         match self {
-            Self::Payment(_) => false,
+            Self::Payment(_) | Self::Upload(_) => false,
             Self::Disbursement(_) | Self::LoanOpening(_) => true,
         }
     }

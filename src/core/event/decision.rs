@@ -2,6 +2,7 @@
 
 use crate::core::event::command::{Command, Disbursement, LoanOpening, Payment};
 use crate::core::event::fingerprint::Fingerprint;
+use crate::core::event::upload::{Upload, UploadOperation};
 
 /// How far the first request with a key has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +58,20 @@ fn differing_fields(first: &Command, incoming: &Command) -> Vec<&'static str> {
         (Command::Payment(a), Command::Payment(b)) => differing_payment(a, b),
         (Command::Disbursement(a), Command::Disbursement(b)) => differing_disbursement(a, b),
         (Command::LoanOpening(a), Command::LoanOpening(b)) => differing_opening(a, b),
-        (Command::Payment(_) | Command::Disbursement(_) | Command::LoanOpening(_), _) => vec!["operation"],
+        (Command::Upload(a), Command::Upload(b)) => differing_upload(a, b),
+        (Command::Payment(_) | Command::Disbursement(_) | Command::LoanOpening(_) | Command::Upload(_), _) => {
+            vec!["operation"]
+        }
+    }
+}
+
+fn differing_upload(a: &Upload, b: &Upload) -> Vec<&'static str> {
+    match (&a.operation, &b.operation) {
+        (UploadOperation::PaymentBatch { mode: a }, UploadOperation::PaymentBatch { mode: b }) => {
+            named([("mode", a != b)])
+        }
+        (UploadOperation::AchFile { feed: a }, UploadOperation::AchFile { feed: b }) => named([("feed", a != b)]),
+        (UploadOperation::PaymentBatch { .. } | UploadOperation::AchFile { .. }, _) => vec!["operation"],
     }
 }
 

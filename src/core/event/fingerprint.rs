@@ -9,6 +9,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use crate::core::event::command::{Command, Disbursement, LoanOpening, Payment};
+use crate::core::event::upload::{Upload, UploadOperation};
 use crate::core::money::Money;
 
 const VERSION: u8 = 1;
@@ -26,6 +27,7 @@ impl Fingerprint {
             Command::Payment(payment) => encode_payment(&mut encoder, payment),
             Command::Disbursement(disbursement) => encode_disbursement(&mut encoder, disbursement),
             Command::LoanOpening(opening) => encode_opening(&mut encoder, opening),
+            Command::Upload(upload) => encode_upload(&mut encoder, upload),
         }
         Self(encoder.0.finalize().into())
     }
@@ -101,6 +103,15 @@ fn encode_disbursement(encoder: &mut Encoder, disbursement: &Disbursement) {
         .field(method.as_str().as_bytes())
         .optional(destination_ref.as_deref().map(str::as_bytes))
         .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
+}
+
+/// Neither the tenant's currency nor the day of receipt: the same upload may come again tomorrow.
+fn encode_upload(encoder: &mut Encoder, upload: &Upload) {
+    let detail = match &upload.operation {
+        UploadOperation::PaymentBatch { mode } => mode.as_str(),
+        UploadOperation::AchFile { feed } => feed,
+    };
+    encoder.field(upload.operation.as_str().as_bytes()).field(detail.as_bytes());
 }
 
 fn encode_opening(encoder: &mut Encoder, opening: &LoanOpening) {

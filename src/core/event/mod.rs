@@ -11,6 +11,7 @@ mod decision;
 mod fingerprint;
 mod key;
 mod metadata;
+mod upload;
 mod wire;
 
 pub use accepted::{AcceptedEvent, EventKind, GroupLeg, NewEvent, Origin};
@@ -22,4 +23,5 @@ pub use decision::{Decision, Stage, decide};
 pub use fingerprint::Fingerprint;
 pub use key::{IdempotencyKey, IdempotencyKeyError};
 pub use metadata::{METADATA_BYTES_MAX, METADATA_KEYS_MAX, Metadata, MetadataError, MetadataValue};
+pub use upload::{Upload, UploadMode, UploadOperation};
 pub use wire::{ENVELOPE_BYTES_MAX, ENVELOPE_EVENTS_MAX, ENVELOPE_VERSION, Envelope, EventRef, WireError};

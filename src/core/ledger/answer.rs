@@ -79,7 +79,7 @@ impl Answer {
             EventKind::PaymentReceived => answer.payment_event_id = Some(id),
             EventKind::Disbursement => answer.disbursement_event_id = Some(id),
             EventKind::LoanOpened => answer.loan_event_id = Some(id),
-            EventKind::PaymentAllocated => answer.event_id = Some(id),
+            EventKind::PaymentAllocated | EventKind::Upload => answer.event_id = Some(id),
         }
         answer
     }
@@ -92,7 +92,7 @@ impl Answer {
 pub fn answer(kind: EventKind, id: EventId, finished: &Finished) -> Result<Answer, RejectionCode> {
     match finished.outcome {
         Outcome::Rejected(code) => Err(code),
-        Outcome::Posted => {
+        Outcome::Posted | Outcome::Done => {
             let mut answer = Answer::naming(kind, id, finished.posted_at.to_string());
             answer.journal_entry_id = finished.has_entry.then(|| id.entry_id());
             answer.allocation = finished.allocation.as_ref().map(AllocationView::from);

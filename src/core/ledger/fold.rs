@@ -174,6 +174,6 @@ fn take_terms(state: &mut LoanState, command: &Command) {
             state.program_id = opening.program_id;
             state.waterfall = opening.waterfall.unwrap_or_else(Waterfall::default);
         }
-        Command::Payment(_) | Command::Disbursement(_) => {}
+        Command::Payment(_) | Command::Disbursement(_) | Command::Upload(_) => {}
     }
 }

@@ -83,6 +83,8 @@ pub enum Outcome {
     Posted,
     /// Refused by a posting rule; the books are unchanged.
     Rejected(RejectionCode),
+    /// Finished by the api itself, without touching the books.
+    Done,
 }
 
 impl Outcome {
@@ -92,6 +94,7 @@ impl Outcome {
         match self {
             Self::Posted => "posted",
             Self::Rejected(_) => "rejected",
+            Self::Done => "done",
         }
     }
 
@@ -99,7 +102,7 @@ impl Outcome {
     #[must_use]
     pub const fn rejection(self) -> Option<RejectionCode> {
         match self {
-            Self::Posted => None,
+            Self::Posted | Self::Done => None,
             Self::Rejected(code) => Some(code),
         }
     }

@@ -62,6 +62,8 @@ pub fn judge(state: &LoanState, command: &Command, timeline: Option<&Timeline>) 
     }
     let is_open = state.version > 0;
     match command {
+        // Never queued, so never here; on no loan, were it.
+        Command::Upload(_) => Err(RejectionCode::LoanNotFound.into()),
         Command::LoanOpening(_) if is_open => Err(RejectionCode::LoanExists.into()),
         Command::LoanOpening(opening) => judge_opening(opening),
         Command::Payment(_) if !is_open => Err(RejectionCode::LoanNotFound.into()),

@@ -28,6 +28,7 @@ mod rows;
 mod statements;
 mod store;
 mod sweep;
+mod uploads;
 mod verify;
 
 pub use connect::PostgresStore;

@@ -38,6 +38,8 @@ macro_rules! record_tables {
     };
 }
 
+pub(super) use {record_columns, record_tables};
+
 /// What [`PaymentsFilter`] asks beside its path: $3 reference, $4 state, $5 after, $6 limit.
 macro_rules! payments_where {
     () => {
@@ -196,7 +198,7 @@ fn kinds_of(event_type: &str) -> Vec<&'static str> {
     kinds.map(EventKind::as_str).collect()
 }
 
-fn record(row: &PgRow) -> Result<EventRecord, StoreError> {
+pub(super) fn record(row: &PgRow) -> Result<EventRecord, StoreError> {
     let mut columns = Columns::of(row);
     let event = rows::event(&mut columns)?;
     let posting = rows::posting(&mut columns, event.event.id)?;

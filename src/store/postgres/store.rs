@@ -1,20 +1,23 @@
 //! Owns the contract's methods: each one only puts its work into an owned task.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::NaiveDate;
 
 use super::connect::PostgresStore;
 use crate::core::event::NewEvent;
-use crate::core::ids::{EventId, LoanKey, PublisherId, Seq, TenantId, WorkerId};
+use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, Layer};
 use crate::core::money::Currency;
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 use crate::store::{
     Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EventRecord, Fold, HoldRequest, LoanBalances,
-    LoanRecord, ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, SchemaState,
-    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, VerifyReport, WorkerBeat,
-    WorkerView,
+    LoanRecord, NewUpload, ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter,
+    SchemaState, SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, UploadBegun,
+    UploadEnd, UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted,
+    WholeUpload, WorkerBeat, WorkerView,
 };
 
 #[async_trait]
@@ -33,6 +36,38 @@ impl Store for PostgresStore {
 
     async fn accept(&self, publisher: PublisherId, events: Vec<NewEvent>) -> Result<Vec<Acceptance>, StoreError> {
         self.owned(move |store| async move { store.accept_events(publisher, events).await }).await
+    }
+
+    async fn begin_upload(&self, upload: NewUpload) -> Result<UploadBegun, StoreError> {
+        self.owned(move |store| async move { store.open_upload(upload).await }).await
+    }
+
+    async fn keep_upload(&self, hold: UploadHold, lease: Duration) -> Result<bool, StoreError> {
+        self.owned(move |store| async move { store.renew_upload(hold, lease).await }).await
+    }
+
+    async fn release_upload(&self, hold: UploadHold) -> Result<(), StoreError> {
+        self.owned(move |store| async move { store.give_back_upload(hold).await }).await
+    }
+
+    async fn finish_upload(&self, hold: UploadHold, end: UploadEnd) -> Result<bool, StoreError> {
+        self.owned(move |store| async move { store.end_upload(hold, end).await }).await
+    }
+
+    async fn add_exceptions(&self, batch: PaymentBatchId, rows: Vec<UploadException>) -> Result<(), StoreError> {
+        self.owned(move |store| async move { store.insert_exceptions(batch, rows).await }).await
+    }
+
+    async fn accept_whole(&self, whole: WholeUpload) -> Result<WholeAccepted, StoreError> {
+        self.owned(move |store| async move { store.take_whole(whole).await }).await
+    }
+
+    async fn upload_progress(&self, upload: UploadRef) -> Result<Option<UploadProgress>, StoreError> {
+        self.owned(move |store| async move { store.read_progress(upload).await }).await
+    }
+
+    async fn upload_rows(&self, upload: UploadRef, after: RowsAfter, limit: i64) -> Result<UploadRows, StoreError> {
+        self.owned(move |store| async move { store.read_rows(upload, after, limit).await }).await
     }
 
     async fn post_batch(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {

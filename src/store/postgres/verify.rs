@@ -23,7 +23,7 @@ const WITHOUT_HURRY: &str = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_
 /// How many problems of each check are told.
 const PROBLEMS_MAX: usize = 100;
 
-/// Finished first, then parked, then held; what is left is in flight.
+/// Finished first, then parked, then held; what is left is in flight. Uploads are not in the books.
 const COUNT_EVENTS: &str = "SELECT count(*), count(*) FILTER (WHERE p.outcome IN ('posted', 'done')), \
      count(*) FILTER (WHERE p.outcome = 'rejected'), \
      count(*) FILTER (WHERE p.outcome IS NULL AND k.event_seq IS NOT NULL), \
@@ -32,7 +32,7 @@ const COUNT_EVENTS: &str = "SELECT count(*), count(*) FILTER (WHERE p.outcome IN
      (SELECT count(*) FROM loans WHERE version > 0) \
      FROM events e LEFT JOIN postings p ON p.event_seq = e.seq \
      LEFT JOIN parked k ON k.event_seq = e.seq AND k.parked_at IS NOT NULL \
-     LEFT JOIN holds h ON h.loan_key = e.loan_key";
+     LEFT JOIN holds h ON h.loan_key = e.loan_key WHERE e.kind <> 'upload'";
 
 /// Entries whose lines do not sum to zero or do not pair up.
 const UNBALANCED_ENTRIES: &str = "SELECT 'event ' || p.event_seq || ' has lines that sum to ' || s.total \
@@ -63,7 +63,7 @@ const WRONG_VERSIONS: &str = "SELECT 'loan ' || coalesce(l.loan_key, s.loan_key)
 
 /// Events born finished without a posting, and events below the sweeper's mark that nobody finished.
 const LOST_EVENTS: &str = "SELECT 'event ' || e.seq || ' has no posting' FROM events e \
-     WHERE (e.slot IS NULL OR e.seq <= (SELECT mark FROM sweeper)) \
+     WHERE e.kind <> 'upload' AND (e.slot IS NULL OR e.seq <= (SELECT mark FROM sweeper)) \
      AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) \
      AND NOT EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) \
      AND NOT EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key) ORDER BY e.seq LIMIT $1";

@@ -24,11 +24,13 @@ mod rows;
 mod schema;
 mod statements;
 mod sweep;
+mod uploads;
 mod verify;
 mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::NaiveDate;
@@ -39,7 +41,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::core::event::NewEvent;
-use crate::core::ids::{EventId, LoanKey, PublisherId, Seq, TenantId, WorkerId};
+use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, Layer};
 use crate::core::money::Currency;
 use crate::core::slot::PartitionMap;
@@ -47,9 +49,10 @@ use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
 use crate::store::{
     Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EventRecord, Fold, HoldRequest, LoanBalances,
-    LoanRecord, ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, SchemaState,
-    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn, VerifyReport,
-    WorkerBeat, WorkerView,
+    LoanRecord, NewUpload, ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter,
+    SchemaState, SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn,
+    UploadBegun, UploadEnd, UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport,
+    WholeAccepted, WholeUpload, WorkerBeat, WorkerView,
 };
 
 pub use statements::STATEMENTS;
@@ -128,6 +131,46 @@ impl Store for SqliteStore {
     async fn accept(&self, publisher: PublisherId, events: Vec<NewEvent>) -> Result<Vec<Acceptance>, StoreError> {
         let clock = self.clock.clone();
         self.writer.run("accept", move |db| Box::pin(accept::accept(db, publisher, events, clock.now()))).await
+    }
+
+    async fn begin_upload(&self, upload: NewUpload) -> Result<UploadBegun, StoreError> {
+        let clock = self.clock.clone();
+        self.writer.run("begin_upload", move |db| Box::pin(uploads::begin(db, upload, clock.now()))).await
+    }
+
+    async fn keep_upload(&self, hold: UploadHold, lease: Duration) -> Result<bool, StoreError> {
+        let clock = self.clock.clone();
+        self.writer.run("keep_upload", move |db| Box::pin(uploads::keep(db, hold, lease, clock.now()))).await
+    }
+
+    async fn release_upload(&self, hold: UploadHold) -> Result<(), StoreError> {
+        self.writer.run("release_upload", move |db| Box::pin(uploads::release(db, hold))).await
+    }
+
+    async fn finish_upload(&self, hold: UploadHold, end: UploadEnd) -> Result<bool, StoreError> {
+        let clock = self.clock.clone();
+        self.writer.run("finish_upload", move |db| Box::pin(uploads::finish(db, hold, end, clock.now()))).await
+    }
+
+    async fn add_exceptions(&self, batch: PaymentBatchId, rows: Vec<UploadException>) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.writer.run("add_exceptions", move |db| Box::pin(uploads::add_exceptions(db, batch, rows))).await
+    }
+
+    async fn accept_whole(&self, whole: WholeUpload) -> Result<WholeAccepted, StoreError> {
+        let clock = self.clock.clone();
+        self.writer.run("accept_whole", move |db| Box::pin(uploads::accept_whole(db, whole, clock.now()))).await
+    }
+
+    async fn upload_progress(&self, upload: UploadRef) -> Result<Option<UploadProgress>, StoreError> {
+        let now = self.now();
+        self.read(move |db| Box::pin(uploads::progress(db, upload, now))).await
+    }
+
+    async fn upload_rows(&self, upload: UploadRef, after: RowsAfter, limit: i64) -> Result<UploadRows, StoreError> {
+        self.read(move |db| Box::pin(uploads::rows(db, upload, after, limit))).await
     }
 
     async fn post_batch(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {

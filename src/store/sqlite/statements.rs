@@ -1,6 +1,6 @@
 //! Owns the list of every statement with a name, so that a test can prepare each of them.
 
-use super::{accept, admin, beats, loans, parking, post, records, schema, sweep, verify, writer};
+use super::{accept, admin, beats, loans, parking, post, records, schema, sweep, uploads, verify, writer};
 
 /// Every statement of this store.
 pub const STATEMENTS: &[(&str, &str)] = &[
@@ -18,6 +18,23 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("events_of_keys", accept::EVENTS_OF_KEYS),
     ("publisher_totals", accept::PUBLISHER_TOTALS),
     ("set_publisher_totals", accept::SET_PUBLISHER_TOTALS),
+    ("accepted_of_batches", accept::ACCEPTED_OF_BATCHES),
+    ("set_batch_accepted", accept::SET_BATCH_ACCEPTED),
+    ("insert_upload_event", uploads::INSERT_UPLOAD_EVENT),
+    ("insert_upload", uploads::INSERT_UPLOAD),
+    ("upload", uploads::UPLOAD),
+    ("take_upload", uploads::TAKE_UPLOAD),
+    ("forget_exceptions", uploads::FORGET_EXCEPTIONS),
+    ("keep_upload", uploads::KEEP_UPLOAD),
+    ("release_upload", uploads::RELEASE_UPLOAD),
+    ("end_upload", uploads::END_UPLOAD),
+    ("post_upload", uploads::POST_UPLOAD),
+    ("add_exceptions", uploads::ADD_EXCEPTIONS),
+    ("finished_totals", uploads::FINISHED_TOTALS),
+    ("accepted_totals", uploads::ACCEPTED_TOTALS),
+    ("waiting_rows", uploads::WAITING_ROWS),
+    ("upload_events", uploads::UPLOAD_EVENTS),
+    ("upload_exceptions", uploads::UPLOAD_EXCEPTIONS),
     ("sort_wanted", post::SORT_WANTED),
     ("held_loans", post::HELD_LOANS),
     ("loans_to_post", post::LOANS_TO_POST),

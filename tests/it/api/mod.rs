@@ -2,6 +2,7 @@
 
 mod answers;
 mod bad_inputs;
+mod batches;
 mod tokens;
 mod wire;
 mod world;

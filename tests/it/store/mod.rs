@@ -6,6 +6,7 @@ mod postgres;
 mod posting;
 mod reads;
 mod sqlite;
+mod uploads;
 mod verify;
 
 use std::sync::Arc;
@@ -159,6 +160,12 @@ macro_rules! conformance {
                     worker_views_share_lane_slots,
                     schema_and_partitions_stand_after_migrating_twice,
                     tenants_clients_and_keys_read_back;
+                uploads:
+                    an_upload_is_received_once,
+                    payments_and_uploads_share_keys,
+                    control_totals_add_up,
+                    a_whole_upload_is_taken_or_left,
+                    rows_are_read_in_order_and_by_their_tenant;
                 verify:
                     events_and_postings_cannot_be_changed,
                     verify_is_clean_and_finds_a_tampered_row;

@@ -98,7 +98,7 @@ fn opening([fees, interest, principal]: [i64; 3], opened_on: NaiveDate) -> Comma
 fn ordered(command: Command, waterfall: Waterfall) -> Command {
     match command {
         Command::LoanOpening(opening) => Command::LoanOpening(LoanOpening { waterfall: Some(waterfall), ..opening }),
-        other @ (Command::Payment(_) | Command::Disbursement(_)) => other,
+        other @ (Command::Payment(_) | Command::Disbursement(_) | Command::Upload(_)) => other,
     }
 }
 
@@ -112,6 +112,7 @@ fn named(command: Command, borrower_id: BorrowerId, currency: Currency) -> Comma
             Command::Disbursement(Disbursement { borrower_id, amount: Money::new(it.amount.minor, currency), ..it })
         }
         Command::LoanOpening(it) => Command::LoanOpening(LoanOpening { borrower_id, currency, ..it }),
+        Command::Upload(it) => Command::Upload(it),
     }
 }
 

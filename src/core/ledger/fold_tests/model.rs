@@ -80,6 +80,7 @@ impl Model {
             Command::Disbursement(lent) => {
                 Effect { movement: [0, 0, i128::from(lent.amount.minor.units()), 0], split: None }
             }
+            Command::Upload(_) => Effect { movement: [0; 4], split: None },
             Command::Payment(paid) => self.pay(i128::from(paid.amount.minor.units()), paid.effective_date),
         }
     }
@@ -125,7 +126,7 @@ fn judge_open(terms: &Terms, command: &Command) -> Result<(), RejectionCode> {
 fn terms_of(command: &Command) -> Terms {
     let waterfall = match command {
         Command::LoanOpening(opening) => opening.waterfall,
-        Command::Payment(_) | Command::Disbursement(_) => None,
+        Command::Payment(_) | Command::Disbursement(_) | Command::Upload(_) => None,
     };
     let order = waterfall.map_or([Bucket::Fees, Bucket::Interest, Bucket::Principal], Waterfall::order);
     Terms {

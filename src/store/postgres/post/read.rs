@@ -157,7 +157,7 @@ fn cannot_open(command: &Command) -> bool {
             let owed = opening.opening_balances;
             Minor::sum([owed.fees, owed.interest, owed.principal]).is_err()
         }
-        Command::Disbursement(_) | Command::Payment(_) => false,
+        Command::Disbursement(_) | Command::Payment(_) | Command::Upload(_) => false,
     }
 }
 

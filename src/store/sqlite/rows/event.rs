@@ -89,7 +89,7 @@ pub(in crate::store::sqlite) fn decode_stage(row: &SqliteRow) -> Result<Stage, S
         "accepted" => Ok(Stage::Accepted),
         "held" => Ok(Stage::Held),
         "parked" => Ok(Stage::Parked),
-        "posted" | "rejected" => Ok(Stage::Finished),
+        "posted" | "rejected" | "done" => Ok(Stage::Finished),
         _ => Err(broken("stage")),
     }
 }
