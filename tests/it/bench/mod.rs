@@ -1,6 +1,7 @@
 //! Measurements, small, on real servers: not how fast, but that they count right, prove the books and clean up.
 
 mod below_http;
+mod servers;
 
 use std::process::{Command, Output};
 
