@@ -127,29 +127,30 @@ impl Runs {
 pub(super) async fn run(arguments: BenchBatch, config: &Config) -> Result<(), BenchError> {
     let BenchBatch { load, ndjson, servers, telling } = arguments;
     match ndjson {
-        None => measure("batch", Spread::Even, (&load, &servers, &telling), config).await,
-        Some(rows) => {
-            let stream = Stream { rows };
-            stream::run(stream, (&load, &servers, &telling), config).await
-        }
+        None => telling.tell(&measure(Spread::Even, (&load, &servers, &telling), config).await?),
+        Some(rows) => stream::run(Stream { rows }, (&load, &servers, &telling), config).await,
     }
 }
 
 /// Measures batches on one loan and prints the report.
 pub(super) async fn run_hot(arguments: BenchHotLoan, config: &Config) -> Result<(), BenchError> {
     let BenchHotLoan { load, servers, telling } = arguments;
-    measure("hot-loan", Spread::Hot, (&load, &servers, &telling), config).await
+    telling.tell(&measure(Spread::Hot, (&load, &servers, &telling), config).await?)
 }
 
 /// The arguments that every load has.
 pub(super) type Arguments<'a> = (&'a LoadArguments, &'a ServerArguments, &'a Telling);
 
+/// Measures batches.
 async fn measure(
-    name: &'static str,
     spread: Spread,
     (load, servers, telling): Arguments<'_>,
     config: &Config,
-) -> Result<(), BenchError> {
+) -> Result<Report, BenchError> {
+    let name = match spread {
+        Spread::Even => "batch",
+        Spread::Hot => "hot-loan",
+    };
     let session = Session::open(servers, telling, config).await?;
     let mut runs = Runs::default();
     for _ in 0..telling.repeat {
@@ -160,5 +161,17 @@ async fn measure(
     load.draw(&[Panel { name, samples: &runs.samples }])?;
     let report = Report::new(name, load.settings(servers), vec![Case::new(name, &runs.figures)], books);
     let findings = Settings::default().with("backlog_max", runs.backlog_max());
-    telling.tell(&report.on(server).finding(findings))
+    Ok(report.on(server).finding(findings))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    impl BenchBatch {
+        /// The report, untold.
+        pub(in crate::cli::bench) async fn report(&self, config: &Config) -> Result<Report, BenchError> {
+            measure(Spread::Even, (&self.load, &self.servers, &self.telling), config).await
+        }
+    }
 }

@@ -55,13 +55,12 @@ pub(super) struct Caller {
     target: Target,
     link: Option<Link>,
     authorization: Authorization,
-    retries: u64,
 }
 
 impl Caller {
     /// A caller that connects when it first asks.
     pub(super) fn new(target: Target, authorization: Authorization) -> Self {
-        Self { target, link: None, authorization, retries: 0 }
+        Self { target, link: None, authorization }
     }
 
     /// Connects, so that the first request does not pay for it.
@@ -69,11 +68,6 @@ impl Caller {
         let address = self.target.address;
         self.link = Some(Link::open(address).await.map_err(|source| BenchError::Link { address, source })?);
         Ok(())
-    }
-
-    /// How often a request was sent again.
-    pub(super) const fn retries(&self) -> u64 {
-        self.retries
     }
 
     /// Asks for something.
@@ -101,7 +95,6 @@ impl Caller {
                 Err(source) if is_last => return Err(BenchError::Link { address, source }),
                 Ok(_) | Err(_) => {}
             }
-            self.retries = self.retries.saturating_add(1);
             tokio::time::sleep(PAUSE).await;
         }
         Err(BenchError::Link { address, source: LinkError::Silent })

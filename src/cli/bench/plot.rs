@@ -61,6 +61,7 @@ fn draw_panel(
         .set_secondary_coord(0..end, 0..above(backlog_max(panel.samples)));
     chart
         .configure_mesh()
+        .light_line_style(TRANSPARENT)
         .x_desc("seconds")
         .y_desc("payments posted a second")
         .x_label_formatter(&|millis| format!("{}.{}", millis.div_euclid(1000), millis.rem_euclid(1000).div_euclid(100)))
@@ -73,12 +74,12 @@ fn draw_panel(
         .label("rate")
         .legend(|(x, y)| PathElement::new([(x, y), (x.saturating_add(16), y)], BLUE.stroke_width(2)));
     chart
-        .draw_secondary_series(LineSeries::new(backlogs(), RED.stroke_width(1)))
+        .draw_secondary_series(LineSeries::new(backlogs(), RED.stroke_width(2)))
         .map_err(refused)?
         .label("backlog")
-        .legend(|(x, y)| PathElement::new([(x, y), (x.saturating_add(16), y)], RED.stroke_width(1)));
+        .legend(|(x, y)| PathElement::new([(x, y), (x.saturating_add(16), y)], RED.stroke_width(2)));
     let labels = &mut chart.configure_series_labels();
-    labels.position(SeriesLabelPosition::LowerRight).background_style(WHITE.mix(0.8)).draw().map_err(refused)
+    labels.position(SeriesLabelPosition::UpperLeft).background_style(WHITE.mix(0.8)).draw().map_err(refused)
 }
 
 /// A little more than the greatest value, so that the line does not touch the frame.

@@ -146,11 +146,11 @@ async fn upload(session: &Session, stream: Stream) -> Result<Streamed, BenchErro
     let answer = send(session, stream, &keys).await?;
     let accepted = since(begun, clock.now());
     let (mut faults, mut payments, mut posted) = (Vec::new(), 0, None);
-    match taken(&answer, stream.rows, false) {
+    match taken(&answer, stream.rows) {
         Err(fault) => faults.push(fault),
-        Ok((location, rows)) => {
-            payments = rows;
-            match until_posted(&mut caller, &status_uri(&location)?, rows).await? {
+        Ok(location) => {
+            payments = stream.rows;
+            match until_posted(&mut caller, &status_uri(&location)?, payments).await? {
                 Ok(at) => posted = at,
                 Err(fault) => faults.push(fault),
             }

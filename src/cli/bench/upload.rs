@@ -87,9 +87,6 @@ pub(super) struct Loaded {
 struct Taken {
     received: u64,
     accepted: u64,
-    duplicates: u64,
-    mismatched: u64,
-    invalid: u64,
 }
 
 /// What a server says of a batch that it works on.
@@ -278,12 +275,12 @@ async fn call(course: Arc<Course>, mut caller: Caller, hand: mpsc::Sender<Handed
     loop {
         let number = course.next.fetch_add(1, Ordering::Relaxed);
         let Some(ready) = usize::try_from(number).ok().and_then(|index| course.requests.get(index)) else { break };
-        let (begun, retries) = (Instant::now(), caller.retries());
+        let begun = Instant::now();
         let answer = caller.post(&course.uri, &key_header(&ready.key)?, &ready.body).await?;
         seen.latencies.record(begun.elapsed());
-        match taken(&answer, ready.payments, caller.retries() > retries) {
-            Ok((location, payments)) => {
-                let at = course.clock.now();
+        match taken(&answer, ready.payments) {
+            Ok(location) => {
+                let (at, payments) = (course.clock.now(), ready.payments);
                 seen.marks.push(Mark { at, payments });
                 course.newest.accept(number);
                 // A waiter that is gone has died of an error, which is told in its place.
@@ -295,19 +292,17 @@ async fn call(course: Arc<Course>, mut caller: Caller, hand: mpsc::Sender<Handed
     Ok(seen)
 }
 
-/// Where to ask for a batch and how many payments it holds; or why it is not as it should be. Rows that came before,
-/// because the request was sent again, are as good as new ones.
-pub(super) fn taken(answer: &Answer, payments: u64, is_repeated: bool) -> Result<(String, u64), String> {
-    let is_taken = answer.status == 202 || (is_repeated && answer.status == 200);
+/// Where to ask for a batch all of whose payments are accepted; or why it is not as it should be. A request that was
+/// sent again is answered as the first time, with 200 where that had ended.
+pub(super) fn taken(answer: &Answer, payments: u64) -> Result<String, String> {
+    let is_taken = matches!(answer.status, 200 | 202);
     let (true, Some(location), Some(taken)) = (is_taken, answer.location.clone(), answer.json::<Taken>()) else {
         return Err(format!("a batch was answered {}", answer.line()));
     };
-    let Taken { received, accepted, duplicates, mismatched, invalid } = taken;
-    let is_whole = accepted == payments || (is_repeated && accepted.saturating_add(duplicates) == payments);
-    if received == payments && is_whole && mismatched == 0 && invalid == 0 {
-        Ok((location, accepted))
+    if taken.received == payments && taken.accepted == payments {
+        Ok(location)
     } else {
-        Err(format!("of {payments} payments in a batch {accepted} were accepted: {}", answer.line()))
+        Err(format!("of {payments} payments in a batch {} were accepted: {}", taken.accepted, answer.line()))
     }
 }
 
@@ -377,24 +372,15 @@ mod tests {
         Answer { status, location: location.map(str::to_owned), body: Bytes::copy_from_slice(body.as_bytes()) }
     }
 
-    fn counts(accepted: u64, duplicates: u64, invalid: u64) -> String {
-        let received = accepted.saturating_add(duplicates).saturating_add(invalid);
-        format!(
-            r#"{{"batch_id":"b","received":{received},"accepted":{accepted},"duplicates":{duplicates},"mismatched":0,"invalid":{invalid}}}"#
-        )
-    }
-
     #[test]
     fn a_batch_is_taken_whole_or_is_a_fault() {
-        let whole = answer(202, Some("/v1/batches/b"), &counts(10, 0, 0));
-        assert_eq!(taken(&whole, 10, false), Ok(("/v1/batches/b".to_owned(), 10)));
-        assert!(taken(&whole, 11, false).is_err());
-        assert!(taken(&answer(202, Some("/b"), &counts(9, 0, 1)), 10, false).is_err());
-        let repeated = answer(202, Some("/b"), &counts(4, 6, 0));
-        assert!(taken(&repeated, 10, false).is_err());
-        assert_eq!(taken(&repeated, 10, true), Ok(("/b".to_owned(), 4)));
-        assert!(taken(&answer(202, None, &counts(10, 0, 0)), 10, false).is_err());
-        assert!(taken(&answer(400, Some("/b"), "{}"), 10, false).unwrap_err().contains("400 {}"));
+        let counts = r#"{"batch_id":"b","received":10,"accepted":10,"duplicates":0,"mismatched":0,"invalid":0}"#;
+        assert_eq!(taken(&answer(202, Some("/v1/batches/b"), counts), 10), Ok("/v1/batches/b".to_owned()));
+        assert_eq!(taken(&answer(200, Some("/b"), counts), 10), Ok("/b".to_owned()));
+        assert!(taken(&answer(202, Some("/b"), counts), 11).is_err());
+        assert!(taken(&answer(202, Some("/b"), &counts.replacen("10", "9", 2)), 10).is_err());
+        assert!(taken(&answer(202, None, counts), 10).is_err());
+        assert!(taken(&answer(400, Some("/b"), "{}"), 10).unwrap_err().contains("400 {}"));
     }
 
     #[test]
