@@ -2,7 +2,7 @@
 
 use plotters::prelude::{
     BLUE, ChartBuilder, Color, IntoDrawingArea, IntoFont, LineSeries, PathElement, RED, SVGBackend,
-    SeriesLabelPosition, WHITE,
+    SeriesLabelPosition, TRANSPARENT, WHITE,
 };
 
 use crate::cli::bench::BenchError;
