@@ -158,7 +158,7 @@ async fn upload(session: &Session, stream: Stream) -> Result<Streamed, BenchErro
     }
     let elapsed = since(begun, believable(posted, begun, clock.now()));
     meter.stop(stretch).await?;
-    let times = markers(&mut caller, &keys, stream.rows).await?;
+    let times = markers(&mut caller, &keys, stream.rows, &mut faults).await?;
     let mut post = Latencies::new()?;
     for times in times.values() {
         post.record(since(times.accepted, times.posted));
@@ -205,7 +205,11 @@ async fn markers(caller: &mut Caller, keys: &Keys, rows: u64) -> Result<BTreeMap
         let (accepted, posted) = (instant(&found.accepted_at)?, instant(found.posted_at.as_deref()?)?);
         Some((*wanted.get(&found.idempotency_key)?, Times { accepted, posted }))
     });
-    Ok(times.collect())
+    let times: BTreeMap<u64, Times> = times.collect();
+    if times.len() < wanted.len() {
+        faults.push(format!("of {} rows looked at only {} are posted", wanted.len(), times.len()));
+    }
+    Ok(times)
 }
 
 /// Rows posted a second in each tenth: from the moment all rows before it were posted to the moment its own are. The

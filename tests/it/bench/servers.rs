@@ -105,3 +105,34 @@ async fn single_payments_are_timed_beside_batches_and_the_rate_after_filling() {
     assert!(report["findings"]["rate_after_over_before"].is_string(), "{report}");
     assert_proved(&report, 600 + 2500 + 1200);
 }
+
+#[tokio::test]
+async fn a_stream_tells_the_rate_of_each_tenth_and_the_memory_it_took() {
+    let system = System::embedded();
+    let server = system.start(&["serve", "--demo"]).await;
+    let (url, data) = (url(&server), system.data_dir().unwrap().display().to_string());
+    let pid = format!("server={}", server.id());
+    let report = measured(&line("batch", &url, &["--ndjson", "3000", "--pid", &pid, "--data-dir", &data]));
+    assert_eq!(report["cases"][0]["median"]["payments"], 3000);
+    let tenths = report["findings"]["rate_of_each_tenth"][0].as_array().unwrap();
+    assert_eq!(tenths.len(), 10, "{report}");
+    assert!(tenths.iter().all(|rate| rate.as_u64().is_some()) && tenths[0].as_u64() > Some(0), "{report}");
+    assert!(report["findings"]["memory_max_server"].as_str().unwrap().ends_with(" MiB"), "{report}");
+    assert_proved(&report, 3000);
+}
+
+#[tokio::test]
+async fn pollers_ask_beside_the_load_and_find_what_they_ask_for() {
+    let system = System::embedded();
+    let server = system.start(&["serve", "--demo"]).await;
+    let (url, data) = (url(&server), system.data_dir().unwrap().display().to_string());
+    let load = ["--payments", "4000", "--rows", "100", "--callers", "2", "--data-dir", &data];
+    let asking = ["--long-polls", "5", "--long-poll-pause-ms", "5", "--lookup-ids", "50", "--lookup-pause-ms", "5"];
+    let report = measured(&line("pollers", &url, &[&load[..], &asking].concat()));
+    let findings = &report["findings"];
+    for what in ["long_polls", "lookups"] {
+        assert!(findings[what].as_str().unwrap().contains("asked, p50"), "{report}");
+    }
+    assert!(findings["rate_with_pollers_over_without"].as_str().unwrap().parse::<f64>().unwrap() > 0.0, "{report}");
+    assert_proved(&report, 8000);
+}
