@@ -152,11 +152,13 @@ pub enum ApiError {
 #[must_use]
 pub(crate) const fn id_field(kind: EventKind) -> &'static str {
     match kind {
-        EventKind::PaymentReceived => "payment_event_id",
+        EventKind::PaymentReceived | EventKind::UnidentifiedReceipt => "payment_event_id",
         EventKind::Disbursement => "disbursement_event_id",
         EventKind::LoanOpened => "loan_event_id",
         EventKind::PaymentAllocated => "event_id",
         EventKind::Upload => "batch_id",
+        EventKind::PaymentReturned => "payment_returned_event_id",
+        EventKind::FeeAssessed => "fee_event_id",
     }
 }
 

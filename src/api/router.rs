@@ -15,7 +15,7 @@ use crate::api::read::{
     payments as payment_reads,
 };
 use crate::api::state::ApiState;
-use crate::api::write::{batches, disbursements, loans, payments};
+use crate::api::write::{batches, disbursements, loans, payments, returns};
 
 /// Every address of the API.
 pub fn router(state: ApiState) -> Router {
@@ -28,6 +28,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/payments/{payment_event_id}", get(payment_reads::get_payment))
         .route("/v1/batches/{batch_id}", get(batch_reads::get_batch))
         .route("/v1/batches/{batch_id}/results", get(batch_results::get_results))
+        .route("/v1/payments/{payment_event_id}/return", post(returns::post_return))
         .route("/v1/disbursements", post(disbursements::post_disbursement))
         .route("/v1/loans", post(loans::post_loan))
         .route("/v1/loans/{loan_id}", get(loan_reads::get_loan))

@@ -188,9 +188,13 @@ impl ApiState {
     pub(crate) fn location(&self, kind: EventKind, id: EventId) -> String {
         let base = self.settings().public_url.as_deref().unwrap_or("").trim_end_matches('/');
         let resource = match kind {
-            EventKind::PaymentReceived => "payments",
+            EventKind::PaymentReceived | EventKind::UnidentifiedReceipt => "payments",
             EventKind::Upload => "batches",
-            EventKind::Disbursement | EventKind::LoanOpened | EventKind::PaymentAllocated => "events",
+            EventKind::Disbursement
+            | EventKind::LoanOpened
+            | EventKind::PaymentAllocated
+            | EventKind::PaymentReturned
+            | EventKind::FeeAssessed => "events",
         };
         format!("{base}/v1/{resource}/{id}")
     }

@@ -39,7 +39,7 @@ pub use operations::{
 };
 pub use post::{Fold, PhaseTimes, PostWork, PostedBatch, Wanted};
 pub use read::{
-    AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanRecord, PaymentsFilter, PaymentsPage, Progress,
+    AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanRecord, PaymentsFilter, PaymentsPage, Progress, Undoing,
 };
 
 pub use uploads::{

@@ -25,6 +25,7 @@ use crate::api::state::ApiState;
         crate::api::write::batches::post_batch,
         crate::api::read::batches::get_batch,
         crate::api::read::batch_results::get_results,
+        crate::api::write::returns::post_return,
         crate::api::write::disbursements::post_disbursement,
         crate::api::write::loans::post_loan,
         crate::api::read::payments::get_payment,
@@ -75,10 +76,19 @@ mod tests {
     #[test]
     fn every_operation_and_schema_is_described() {
         let document = serde_json::to_value(ApiDoc::openapi()).unwrap();
-        assert_eq!(document["paths"].as_object().unwrap().len(), 18);
+        assert_eq!(document["paths"].as_object().unwrap().len(), 19);
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let text = document.to_string();
-        for name in ["PaymentRequest", "PaymentAnswer", "Problem", "EventView", "LoanBalance", "FieldError"] {
+        for name in [
+            "PaymentRequest",
+            "PaymentAnswer",
+            "ReturnRequest",
+            "ReturnAnswer",
+            "Problem",
+            "EventView",
+            "LoanBalance",
+            "FieldError",
+        ] {
             assert!(schemas.contains_key(name), "{name} is missing among {:?}", schemas.keys());
         }
         for reference in text.split("\"#/components/schemas/").skip(1) {

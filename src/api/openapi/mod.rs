@@ -18,6 +18,9 @@ pub use crate::api::uploads::answer::UploadAnswer;
 pub use crate::api::write::disbursements::DisbursementRequest;
 pub use crate::api::write::loans::{LoanRequest, OpeningBalancesRequest};
 pub use crate::api::write::payments::PaymentRequest;
+pub use crate::api::write::returns::ReturnRequest;
 pub use document::ApiDoc;
 pub(crate) use document::{docs, openapi_json};
-pub use schemas::{AcceptedView, AllocationSchema, DisbursementAnswer, LoanAnswer, PaymentAnswer, ProblemDocument};
+pub use schemas::{
+    AcceptedView, AllocationSchema, DisbursementAnswer, LoanAnswer, PaymentAnswer, ProblemDocument, ReturnAnswer,
+};

@@ -288,7 +288,8 @@ pub(super) const ROWS: [Row; 43] = [
         status: 422,
         title: "The entry cannot be reversed",
         retryable: Retryable::No,
-        explanation: "Reversals are not reversed, and some entries are undone by an operation of their own.",
+        explanation: "Reversals are not reversed, some entries are undone by an operation of their own, and a payment \
+            that was rejected has nothing to return.",
     },
     Row {
         code: ProblemCode::AmountOverflow,

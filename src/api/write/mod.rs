@@ -6,3 +6,4 @@ pub(crate) mod disbursements;
 pub(crate) mod loans;
 pub(crate) mod payments;
 pub(crate) mod request;
+pub(crate) mod returns;

@@ -54,8 +54,11 @@ impl WriteRequest {
         Ok(Self { caller, key, prefer: Prefer::of(&parts.headers), rules, body })
     }
 
-    /// The command of the body, as `parse` takes it from the fields.
-    pub(crate) fn command(&self, parse: CommandParser) -> Result<Command, ApiError> {
+    /// The command of the body, as `parse` takes it from the fields; `None` when one that it needs fails.
+    pub(crate) fn command<P>(&self, parse: P) -> Result<Command, ApiError>
+    where
+        P: FnOnce(&mut Fields<'_>, &AcceptanceRules) -> Option<Command>,
+    {
         let mut fields = Fields::of_body(read(&self.body)?);
         let command = parse(&mut fields, &self.rules);
         let errors = fields.finish();
@@ -65,9 +68,6 @@ impl WriteRequest {
         }
     }
 }
-
-/// Takes a command's fields; `None` when one that it needs fails.
-pub(crate) type CommandParser = fn(&mut Fields<'_>, &AcceptanceRules) -> Option<Command>;
 
 /// One failure per field is enough: the first found.
 fn no_repeats(errors: Vec<FieldError>) -> Vec<FieldError> {

@@ -11,6 +11,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         ("read_known", accept::READ_KNOWN),
         ("read_events", post::READ_EVENTS),
         ("read_named", post::READ_NAMED),
+        ("read_taken_back", post::READ_TAKEN_BACK),
         ("read_movements", post::READ_MOVEMENTS),
     ];
     let lists: [&[(&'static str, &'static str)]; 12] = [

@@ -43,6 +43,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("delete_unopened", post::DELETE_UNOPENED),
     ("unposted_events", post::UNPOSTED_EVENTS),
     ("events_of_seqs", post::EVENTS_OF_SEQS),
+    ("taken_back", post::TAKEN_BACK),
     ("movements_after", post::MOVEMENTS_AFTER),
     ("append_system_events", post::APPEND_SYSTEM_EVENTS),
     ("write_batch", post::WRITE_BATCH),
@@ -96,6 +97,8 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("lost_events", verify::LOST_EVENTS),
     ("empty_loans", verify::EMPTY_LOANS),
     ("count_loans", verify::COUNT_LOANS),
+    ("wrong_undos", verify::WRONG_UNDOS),
+    ("wrong_system_events", verify::WRONG_SYSTEM_EVENTS),
     ("all_account_totals", verify::ALL_ACCOUNT_TOTALS),
     ("postings_by_loan", verify::POSTINGS_BY_LOAN),
 ];

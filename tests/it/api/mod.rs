@@ -3,6 +3,7 @@
 mod answers;
 mod bad_inputs;
 mod batches;
+mod returns;
 mod tokens;
 mod wire;
 mod world;

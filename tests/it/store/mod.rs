@@ -5,6 +5,7 @@ mod operations;
 mod postgres;
 mod posting;
 mod reads;
+mod returns;
 mod sqlite;
 mod uploads;
 mod verify;
@@ -124,7 +125,6 @@ macro_rules! conformance {
                     lower_seq_committed_later_is_posted,
                     two_tenants_same_loan_id_and_key,
                     two_lanes_open_one_loan,
-                    second_undo_is_refused,
                     system_event_does_not_move_the_mark,
                     held_loan_is_left_out,
                     rejected_without_loan_has_no_version,
@@ -147,6 +147,20 @@ macro_rules! conformance {
                     entries_and_balances_follow_the_postings,
                     position_counts_what_stands_before,
                     finished_names_only_what_is_finished;
+                returns:
+                    returned_payment_is_taken_back_on_its_own_day,
+                    returns_are_listed_where_they_belong,
+                    payment_and_return_in_one_batch_are_posted_in_order,
+                    second_return_is_an_outcome_without_effect,
+                    rejected_payment_cannot_be_returned,
+                    redelivered_return_posts_once,
+                    return_takes_its_late_payment_along,
+                    restated_payment_is_returned_as_it_stands,
+                    backdated_payment_sees_the_return,
+                    returns_are_accepted_in_bulk,
+                    second_undo_is_refused,
+                    verify_finds_broken_links,
+                    another_tenant_reads_no_return;
                 operations:
                     parked_event_holds_its_loan_until_released,
                     only_the_first_unposted_event_is_parked,

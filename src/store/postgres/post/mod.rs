@@ -6,6 +6,7 @@ mod movements;
 mod prepared;
 mod read;
 mod settle;
+mod taken_back;
 mod write;
 mod write_columns;
 
@@ -25,6 +26,7 @@ pub(super) use movements::READ_MOVEMENTS;
 pub use prepared::PreparedBatch;
 pub(super) use read::READ_EVENTS;
 pub(super) use settle::READ_NAMED;
+pub(super) use taken_back::READ_TAKEN_BACK;
 pub(super) use write::STATEMENTS as WRITE_STATEMENTS;
 
 impl PostgresStore {
