@@ -7,7 +7,7 @@
 //! fold. Commands, keys and hashes are made before the clock starts; the fold runs between acceptance and posting,
 //! while it stands. Each connection has loans of its own, so none waits for another.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,13 +19,14 @@ use crate::cli::bench::loans::{Draws, Loans, below};
 use crate::cli::bench::meter::Meter;
 use crate::core::event::{AcceptedEvent, Command, IdempotencyKey, NewEvent};
 use crate::core::ids::{EventId, IdMaker, LoanKey, PaymentBatchId, PublisherId, TenantId};
-use crate::core::ledger::{FoldInput, FoldOutput, post_event};
+use crate::core::ledger::{FoldInput, LoanWork, Past};
 use crate::core::loan::LoanState;
 use crate::core::time::Timestamp;
 use crate::runtime::clock::{Clock, Stopwatch};
 use crate::runtime::lifecycle::Lifecycle;
 use crate::store::postgres::{PostgresStore, PreparedBatch};
 use crate::store::{Acceptance, Fold, PostWork, Store, Wanted};
+use crate::worker::lane_fold;
 
 /// How many loans are opened at once.
 const OPENINGS: u64 = 1000;
@@ -235,17 +236,20 @@ impl RawLane {
         now: Timestamp,
     ) -> Result<PreparedBatch, BenchError> {
         let accepted = accepted_as(events, acceptances)?;
-        let mut output = FoldOutput::default();
-        let mut touched = BTreeSet::new();
+        let mut by_loan: BTreeMap<LoanKey, Vec<AcceptedEvent>> = BTreeMap::new();
         for event in &accepted {
-            let key = event.event.loan_key;
-            let state = self.states.get(&key).copied();
-            let step = post_event(state, false, None, event, now).map_err(BenchError::Rows)?;
-            self.states.insert(key, step.state.ok_or_else(no_loan)?);
-            output.postings.push(step.posting);
-            touched.insert(key);
+            by_loan.entry(event.event.loan_key).or_default().push(event.clone());
         }
-        output.states.extend(touched.iter().filter_map(|key| self.states.get(key)));
+        let work = by_loan.into_iter().map(|(key, events)| {
+            let state = Some(self.states.get(&key).copied().ok_or_else(no_loan)?);
+            Ok(LoanWork { key, state, number_taken: false, past: Past::default(), events })
+        });
+        let loans = work.collect::<Result<Vec<_>, BenchError>>()?;
+        let output = lane_fold()(FoldInput { now, loans });
+        if let Some(failure) = output.failures.first() {
+            return Err(BenchError::Rows(failure.reason.clone()));
+        }
+        self.states.extend(output.states.iter().map(|state| (state.key, *state)));
         Ok(PreparedBatch::new(accepted, output, self.lane_slot()))
     }
 
@@ -272,23 +276,11 @@ fn accepted_as(events: Vec<NewEvent>, acceptances: Vec<Acceptance>) -> Result<Ve
     accepted.collect()
 }
 
-/// The fold of openings, which hands the loans' states out.
+/// The lane's fold, which hands the loans' states out.
 fn noting(states: &Arc<Mutex<Vec<LoanState>>>) -> Fold {
-    let states = Arc::clone(states);
+    let (states, fold) = (Arc::clone(states), lane_fold());
     Arc::new(move |input: FoldInput| {
-        let mut output = FoldOutput::default();
-        let mut opened = BTreeMap::new();
-        for loan in input.loans {
-            let mut state = loan.state;
-            for event in &loan.events {
-                if let Ok(step) = post_event(state, loan.number_taken, None, event, input.now) {
-                    state = step.state;
-                    output.postings.push(step.posting);
-                }
-            }
-            opened.extend(state.map(|state| (loan.key, state)));
-        }
-        output.states.extend(opened.into_values());
+        let output = fold(input);
         states.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&output.states);
         output
     })

@@ -192,7 +192,12 @@ async fn send(session: &Session, stream: Stream, keys: &Keys) -> Result<Answer, 
 }
 
 /// The times of evenly spread rows, by row.
-async fn markers(caller: &mut Caller, keys: &Keys, rows: u64) -> Result<BTreeMap<u64, Times>, BenchError> {
+async fn markers(
+    caller: &mut Caller,
+    keys: &Keys,
+    rows: u64,
+    faults: &mut Vec<String>,
+) -> Result<BTreeMap<u64, Times>, BenchError> {
     let every = rows.div_ceil(MARKERS).max(1);
     let wanted = (0..rows).step_by(usize::try_from(every).unwrap_or(1)).chain(rows.checked_sub(1));
     let wanted: BTreeMap<String, u64> = wanted.map(|row| (keys.row(0, row), row)).collect();
