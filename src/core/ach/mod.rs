@@ -14,6 +14,8 @@
 //! Source of columns, codes and controls: Nacha Operating Rules, appendix three (formats), four (returns), five
 //! (notifications of change).
 
+#[cfg(test)]
+mod ach_tests;
 mod check;
 mod classify;
 mod code;

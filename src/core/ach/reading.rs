@@ -186,6 +186,8 @@ impl<'a> Iterator for Entries<'a> {
             match line.kind() {
                 Some(b'5') => self.batch_header(line),
                 Some(b'8') => self.batch = None,
+                // What stands after the file control is not the file's.
+                Some(b'9') if Record::of(line.bytes) != Record::FILLER => self.lines = Lines::of(&[]),
                 Some(b'6') => {
                     let entry = self.entry(line);
                     if entry.is_some() {

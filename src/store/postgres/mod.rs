@@ -13,6 +13,7 @@
 //! | reads | one or two |
 
 mod accept;
+mod ach;
 mod admin;
 pub mod bench;
 mod connect;

@@ -1,6 +1,6 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
-use super::{accept, admin, bench, hold, migrate, post, processes, read, read_loans, sweep, uploads, verify};
+use super::{accept, ach, admin, bench, hold, migrate, post, processes, read, read_loans, sweep, uploads, verify};
 
 /// Every statement by the name of what it does.
 #[must_use]
@@ -14,7 +14,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         ("read_taken_back", post::READ_TAKEN_BACK),
         ("read_movements", post::READ_MOVEMENTS),
     ];
-    let lists: [&[(&'static str, &'static str)]; 12] = [
+    let lists: &[&[(&'static str, &'static str)]] = &[
         &single,
         &post::LOCK_STATEMENTS,
         &post::WRITE_STATEMENTS,
@@ -25,6 +25,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &processes::STATEMENTS,
         &sweep::STATEMENTS,
         &uploads::STATEMENTS,
+        &ach::STATEMENTS,
         &verify::STATEMENTS,
         &bench::STATEMENTS,
     ];

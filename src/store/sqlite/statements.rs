@@ -1,6 +1,6 @@
 //! Owns the list of every statement with a name, so that a test can prepare each of them.
 
-use super::{accept, admin, beats, loans, parking, post, records, schema, sweep, uploads, verify, writer};
+use super::{accept, ach, admin, beats, loans, parking, post, records, schema, sweep, uploads, verify, writer};
 
 /// Every statement of this store.
 pub const STATEMENTS: &[(&str, &str)] = &[
@@ -35,6 +35,16 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("waiting_rows", uploads::WAITING_ROWS),
     ("upload_events", uploads::UPLOAD_EVENTS),
     ("upload_exceptions", uploads::UPLOAD_EXCEPTIONS),
+    ("insert_feed", ach::INSERT_FEED),
+    ("feed", ach::FEED),
+    ("feeds", ach::FEEDS),
+    ("file_kept", ach::FILE_KEPT),
+    ("keep_file", ach::KEEP_FILE),
+    ("link_file", ach::LINK_FILE),
+    ("file", ach::FILE),
+    ("numbered", ach::NUMBERED),
+    ("insert_entries", ach::INSERT_ENTRIES),
+    ("match_entries", ach::MATCH_ENTRIES),
     ("sort_wanted", post::SORT_WANTED),
     ("held_loans", post::HELD_LOANS),
     ("loans_to_post", post::LOANS_TO_POST),
