@@ -7,6 +7,7 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use hyper::{Method, Request, Uri};
+use serde::Deserialize;
 
 use crate::cli::bench::BenchError;
 use crate::cli::bench::link::{Link, LinkError};
@@ -17,6 +18,9 @@ use crate::cli::bench::token::Authorization;
 const ATTEMPTS_MAX: u32 = 300;
 /// The pause between tries.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How much of a body that is no problem is told.
+const BODY_TOLD_MAX: usize = 300;
 
 /// The header that makes a repeat harmless.
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -38,10 +42,22 @@ impl Answer {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// Status and body in one line.
+    /// Status and what was said with it, in one line that the same fault always gives.
     pub(super) fn line(&self) -> String {
-        format!("{} {}", self.status, String::from_utf8_lossy(&self.body))
+        let body = String::from_utf8_lossy(&self.body);
+        match self.json::<Problem>() {
+            Some(Problem { code, detail }) => format!("{} {code}: {detail}", self.status),
+            None => format!("{} {}", self.status, body.chars().take(BODY_TOLD_MAX).collect::<String>()),
+        }
     }
+}
+
+/// The part of a problem that does not differ from one answer to the next.
+#[derive(Debug, Deserialize)]
+struct Problem {
+    code: String,
+    #[serde(default)]
+    detail: String,
 }
 
 /// A place to ask, checked once.
@@ -134,4 +150,18 @@ pub(super) fn key_header(key: &str) -> Result<HeaderMap, BenchError> {
 
 fn is_busy(status: u16) -> bool {
     matches!(status, 429 | 503)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_told_without_what_is_different_each_time() {
+        let answer = |body: &str| Answer { status: 422, location: None, body: Bytes::copy_from_slice(body.as_bytes()) };
+        let problem = |id: u32| format!(r#"{{"code":"batch_too_large","detail":"too many","request_id":"{id}"}}"#);
+        assert_eq!(answer(&problem(1)).line(), "422 batch_too_large: too many");
+        assert_eq!(answer(&problem(1)).line(), answer(&problem(2)).line());
+        assert_eq!(answer(&"x".repeat(1000)).line().len(), 304);
+    }
 }
