@@ -184,7 +184,12 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::Broken`] when the URL is not one, [`StoreError::Unavailable`] when the database does not answer.
     pub async fn connect(url: &str, pool_size: u32) -> Result<Self, StoreError> {
-        let base = plain_on_loopback(url.parse().map_err(classify)?);
+        Self::connect_with(url.parse().map_err(classify)?, pool_size).await
+    }
+
+    /// The same with parsed options.
+    pub(super) async fn connect_with(options: PgConnectOptions, pool_size: u32) -> Result<Self, StoreError> {
+        let base = plain_on_loopback(options);
         let base = base.application_name("hpts").statement_cache_capacity(STATEMENT_CACHE).disable_statement_logging();
         let options = base.clone().options(SETTINGS);
         let pool = PgPoolOptions::new()

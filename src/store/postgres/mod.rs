@@ -15,6 +15,7 @@
 mod accept;
 mod ach;
 mod admin;
+pub mod bench;
 mod connect;
 mod error;
 mod hold;
@@ -33,4 +34,5 @@ mod uploads;
 mod verify;
 
 pub use connect::PostgresStore;
+pub use post::PreparedBatch;
 pub use statements::statements;

@@ -1,7 +1,7 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, hold, migrate, poller_reads, post, processes, read, read_loans, sweep, uploads, verify,
+    accept, ach, admin, bench, hold, migrate, poller_reads, post, processes, read, read_loans, sweep, uploads, verify,
 };
 
 /// Every statement by the name of what it does.
@@ -16,7 +16,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         ("read_taken_back", post::READ_TAKEN_BACK),
         ("read_movements", post::READ_MOVEMENTS),
     ];
-    let lists: [&[(&'static str, &'static str)]; 13] = [
+    let lists: &[&[(&'static str, &'static str)]] = &[
         &single,
         &post::LOCK_STATEMENTS,
         &post::WRITE_STATEMENTS,
@@ -30,6 +30,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &uploads::STATEMENTS,
         &ach::STATEMENTS,
         &verify::STATEMENTS,
+        &bench::STATEMENTS,
     ];
     let mut all = lists.concat();
     all.extend(migrate::STATEMENTS);

@@ -3,6 +3,7 @@
 
 mod lock;
 mod movements;
+mod prepared;
 mod read;
 mod settle;
 mod taken_back;
@@ -22,6 +23,7 @@ use crate::store::{Fold, PostWork, PostedBatch, StoreError};
 
 pub(super) use lock::STATEMENTS as LOCK_STATEMENTS;
 pub(super) use movements::READ_MOVEMENTS;
+pub use prepared::PreparedBatch;
 pub(super) use read::READ_EVENTS;
 pub(super) use settle::READ_NAMED;
 pub(super) use taken_back::READ_TAKEN_BACK;
