@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::ach::code::SecCode;
 use crate::core::ach::feed::View;
 use crate::core::ach::loan_number::LoanNumberRule;
@@ -12,7 +14,7 @@ use crate::core::money::{Currency, Minor};
 /// How many companies a feed may name: more than any sender bundles in one file, and still a quick look-up per entry.
 pub const COMPANY_IDS_MAX: usize = 100;
 /// The settings of a feed in plain texts. Absent lists and options stand for the defaults.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedSettings {
     /// Its name: 1 to 63 of `a-z`, `0-9`, `_`, `-`.
     pub name: String,

@@ -79,7 +79,8 @@ impl<'r> Columns<'r> {
         self.next = self.next.saturating_add(count);
     }
 
-    fn word<T: FromStr>(&mut self, what: &str) -> Result<T, StoreError> {
+    /// A stored word.
+    pub(super) fn word<T: FromStr>(&mut self, what: &str) -> Result<T, StoreError> {
         let text: &str = self.take()?;
         text.parse().map_err(|_| broken(what, text))
     }
@@ -88,7 +89,8 @@ impl<'r> Columns<'r> {
         self.take().map(Minor::new)
     }
 
-    fn optional_amount(&mut self) -> Result<Option<Minor>, StoreError> {
+    /// An amount that may be NULL.
+    pub(super) fn optional_amount(&mut self) -> Result<Option<Minor>, StoreError> {
         Ok(self.take::<Option<i64>>()?.map(Minor::new))
     }
 
@@ -99,6 +101,11 @@ impl<'r> Columns<'r> {
     /// An instant.
     pub(super) fn instant(&mut self) -> Result<Timestamp, StoreError> {
         self.take::<DateTime<Utc>>().map(Timestamp::new)
+    }
+
+    /// An instant that may be NULL.
+    pub(super) fn optional_instant(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.take::<Option<DateTime<Utc>>>()?.map(Timestamp::new))
     }
 
     /// A loan key.
@@ -208,10 +215,12 @@ pub(super) fn posting(columns: &mut Columns<'_>, event_id: EventId) -> Result<Op
     }))
 }
 
-fn outcome(columns: &mut Columns<'_>) -> Result<Outcome, StoreError> {
+/// Reads outcome and rejection code.
+pub(super) fn outcome(columns: &mut Columns<'_>) -> Result<Outcome, StoreError> {
     let (word, code): (&str, Option<&str>) = (columns.take()?, columns.take()?);
     match (word, code) {
         ("posted", None) => Ok(Outcome::Posted),
+        ("done", None) => Ok(Outcome::Done),
         ("rejected", Some(code)) => {
             code.parse::<RejectionCode>().map(Outcome::Rejected).map_err(|_| broken("rejection code", code))
         }
