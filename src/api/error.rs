@@ -132,6 +132,9 @@ pub enum ApiError {
         /// Seconds to wait.
         retry_after: u32,
     },
+    /// The process does as much of this at once as it may, or is stopping.
+    #[error("at the limit")]
+    Overloaded,
     /// A dependency fails the readiness check.
     #[error("not ready")]
     NotReady {
@@ -235,7 +238,9 @@ impl ApiError {
             Self::NotReady { code, checks } => {
                 (Problem::plain(*code).with_member("checks", checks.clone()), vec![(RETRY_AFTER, RETRY_OUTAGE)])
             }
-            Self::Intake(IntakeError::Overloaded | IntakeError::Stopping) => later(Code::Overloaded, RETRY_SOON),
+            Self::Overloaded | Self::Intake(IntakeError::Overloaded | IntakeError::Stopping) => {
+                later(Code::Overloaded, RETRY_SOON)
+            }
             Self::Intake(IntakeError::DatabaseUnavailable) => later(Code::DatabaseUnavailable, RETRY_OUTAGE),
             Self::Store(error) => (Problem::plain(store_code(error)), store_headers(error)),
             Self::Intake(IntakeError::Refused) | Self::Broken(_) | Self::Panicked => plain(Code::Internal),

@@ -9,10 +9,12 @@ use crate::api::auth::{
     Authenticator, AuthenticatorSettings, Caller, Keys, OutsideIssuer, OutsideIssuerError, OutsideKeys, Scope,
     SealingKey, StoredKeys,
 };
+use crate::api::changes::Changes;
 use crate::api::error::ApiError;
 use crate::api::http::edge::RequestIds;
 use crate::api::intake::Intake;
 use crate::api::read::health::Readiness;
+use crate::api::read::lookup::Turns;
 use crate::api::tenants::Tenants;
 use crate::api::waiting_room::WaitingRoom;
 use crate::broker::Broker;
@@ -105,10 +107,13 @@ struct Shared {
     tenants: Tenants,
     readiness: Readiness,
     request_ids: Arc<RequestIds>,
+    changes: Changes,
+    lookups: Turns,
 }
 
 impl ApiState {
-    /// Joins the parts. Where an outside issuer makes the tokens, a task of its own begins to fetch its keys.
+    /// Joins the parts, and starts the task that looks at the change feeds. Where an outside issuer makes the tokens, a
+    /// task of its own begins to fetch its keys.
     ///
     /// # Errors
     /// See [`SetupError`].
@@ -130,7 +135,9 @@ impl ApiState {
         let (process, _) = parts.publisher.0.as_u64_pair();
         let request_ids = Arc::new(RequestIds::new(process));
         let (tenants, readiness) = (Tenants::default(), Readiness::default());
-        Ok(Self(Arc::new(Shared { parts, auth, tenants, readiness, request_ids })))
+        let changes = Changes::start(Arc::clone(&parts.store), &parts.lifecycle);
+        let lookups = Turns::default();
+        Ok(Self(Arc::new(Shared { parts, auth, tenants, readiness, request_ids, changes, lookups })))
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -171,6 +178,14 @@ impl ApiState {
 
     pub(crate) fn readiness(&self) -> &Readiness {
         &self.0.readiness
+    }
+
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.0.changes
+    }
+
+    pub(crate) fn lookups(&self) -> &Turns {
+        &self.0.lookups
     }
 
     pub(crate) fn request_ids(&self) -> Arc<RequestIds> {

@@ -2,15 +2,17 @@
 //! worker.
 //!
 //! Exit codes: 0 done, 1 failed (one line on stderr says why), 2 not understood. `verify` exits 1 when the books have
-//! a problem, `bench` exits 3 when a run is not good.
+//! a problem, `bench` exits 3 when a run is not good, `import` exits 3 when a row was not posted.
 
 #![expect(clippy::print_stdout, reason = "a command line answers on stdout")]
 
 mod admin;
+mod api_client;
 pub mod bench;
 mod connect;
 mod demo;
 mod error;
+mod import;
 mod migrate;
 mod serve;
 mod token;
@@ -22,7 +24,9 @@ use uuid::Uuid;
 use crate::runtime::config::Config;
 use crate::runtime::telemetry::{GIT_SHA, VERSION};
 
+pub use api_client::ClientError;
 pub use error::CliError;
+pub use import::ImportError;
 
 /// HPTS: a high-performance ledger that posts loan payments.
 #[derive(Debug, Parser)]
@@ -63,6 +67,8 @@ enum Command {
     Client(admin::ClientCommand),
     /// Get a token from a running API.
     Token(token::TokenArgs),
+    /// Send a file of payments to a running API, wait for its end, and tell what became of it.
+    Import(Box<import::ImportArgs>),
     /// Prove the books.
     Verify {
         /// Answer as JSON.
@@ -108,6 +114,7 @@ impl Cli {
             Command::Tenant(command) => admin::tenant(&config, command).await,
             Command::Client(command) => admin::client(&config, command).await,
             Command::Token(arguments) => token::token(&config, arguments).await,
+            Command::Import(arguments) => import::import(&config, *arguments).await,
             Command::Verify { json } => verify::verify(&config, json).await,
             Command::Config { json } => show_config(&config, json),
             Command::Completions { shell } => {

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
 use crate::api::error::{ApiError, Failure};
-use crate::api::http::headers::{accepts_json, trace_id};
+use crate::api::http::headers::{accepts_events, accepts_json, trace_id};
 use crate::api::http::peer::{CertificateThumbprint, with_peer};
 use crate::api::http::trace::{record_answer, request_span};
 use crate::api::metrics;
@@ -22,6 +22,8 @@ use crate::api::problem::PROBLEM_JSON;
 
 /// Names a request in answers and logs.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The one operation whose success is no JSON.
+const STREAM: &str = "/v1/changes/stream";
 /// The longest path and query.
 const URI_BYTES_MAX: usize = 8 * 1024;
 /// The most headers.
@@ -90,9 +92,13 @@ fn refusal(request: &Request, matched: Option<&MatchedPath>) -> Option<ApiError>
     if let Some(ProtocolFault(detail)) = request.extensions().get::<ProtocolFault>() {
         return Some(ApiError::InvalidRequest(detail));
     }
-    let serves_json_only =
-        matched.is_some_and(|path| path.as_str().starts_with("/v1/") && !OTHER_FORMS.contains(&path.as_str()));
-    (serves_json_only && !accepts_json(request.headers())).then_some(ApiError::NotAcceptable)
+    let is_acceptable = match matched.map(MatchedPath::as_str) {
+        Some(STREAM) => accepts_events(request.headers()),
+        Some(route) if OTHER_FORMS.contains(&route) => true,
+        Some(route) if route.starts_with("/v1/") => accepts_json(request.headers()),
+        Some(_) | None => true,
+    };
+    (!is_acceptable).then_some(ApiError::NotAcceptable)
 }
 
 fn header_bytes(headers: &HeaderMap) -> usize {

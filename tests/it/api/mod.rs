@@ -3,6 +3,8 @@
 mod answers;
 mod bad_inputs;
 mod batches;
+mod changes;
+mod lookup;
 mod outside_issuer;
 mod returns;
 mod tls;

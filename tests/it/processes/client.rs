@@ -78,6 +78,23 @@ impl Client {
         (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap_or(Value::Null))
     }
 
+    /// Looks payments up; status and body.
+    pub(crate) async fn lookup(&self, body: &Value) -> (u16, Value) {
+        let request = self.http.post(format!("{}/v1/payments/lookup", self.bases[0])).bearer_auth(&self.token);
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap_or(Value::Null))
+    }
+
+    /// Opens a stream of events, which has no time limit.
+    pub(crate) async fn stream(&self, path: &str, last_id: Option<&str>) -> reqwest::Response {
+        let request = self.http.get(format!("{}{path}", self.bases[0])).bearer_auth(&self.token);
+        let request = request.header("accept", "text/event-stream").timeout(Duration::from_mins(5));
+        let request = last_id.into_iter().fold(request, |request, id| request.header("last-event-id", id));
+        request.send().await.unwrap()
+    }
+
     /// Posts until the answer is final: retries lost connections, 409 and 503 with the same key.
     pub(crate) async fn post_until_final(&self, path: &str, key: &str, body: &Value) -> (u16, Value) {
         let deadline = Instant::now() + Duration::from_mins(1);

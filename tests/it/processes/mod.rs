@@ -4,6 +4,7 @@
 pub(crate) mod client;
 mod crash;
 mod outside_issuer;
+mod pollers;
 mod restart;
 mod spans;
 
