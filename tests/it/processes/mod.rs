@@ -3,6 +3,7 @@
 
 pub(crate) mod client;
 mod crash;
+mod feeds;
 mod restart;
 
 use std::net::TcpListener;

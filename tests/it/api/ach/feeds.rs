@@ -1,0 +1,59 @@
+//! How a feed is made and listed.
+
+use serde_json::json;
+
+use crate::api::ach::{ALL, make_feed, opened};
+
+#[tokio::test]
+async fn a_feed_is_made_once_and_its_name_is_its_own() {
+    let (world, token) = opened().await;
+    let asked = json!({"name": "lockbox", "view": "receiver", "sec_codes": ["CIE", "PPD"],
+        "tolerances": ["missing_padding"], "destination": "231380104"});
+    let made = world.post("/v1/ach/feeds", &token, "feed:lockbox", &asked).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let view = json!({"name": "lockbox", "view": "receiver", "destination": "231380104", "sec_codes": ["CIE", "PPD"],
+        "loan_number": ["individual_id", "account_number"], "company_ids": [], "date_rule": "settlement",
+        "tolerances": ["missing_padding"], "currency": "USD"});
+    assert_eq!(made.json(), view, "with what it leaves out");
+
+    let again = world.post("/v1/ach/feeds", &token, "feed:lockbox", &asked).await;
+    assert_eq!((again.status, &again.bytes), (200, &made.bytes));
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    let mut other = asked.clone();
+    other["view"] = json!("originator");
+    let mismatch = world.post("/v1/ach/feeds", &token, "feed:lockbox", &other).await;
+    assert_eq!(mismatch.problem(), (422, "idempotency_mismatch".to_owned()));
+    for _ in 0..2 {
+        let taken = world.post("/v1/ach/feeds", &token, "feed:lockbox:2", &other).await;
+        assert_eq!(taken.problem(), (422, "validation_failed".to_owned()));
+        assert_eq!(taken.json()["errors"][0]["field"], "name", "{taken:?}");
+        assert_eq!(taken.json()["errors"][0]["code"], "taken", "{taken:?}");
+    }
+    let listed = world.get("/v1/ach/feeds", &token).await.json();
+    let names: Vec<&str> = listed["items"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!((names, &listed["items"][1]), (vec!["collections", "lockbox"], &view));
+
+    world.tenant(2, "other").await;
+    let other = world.token("other", ALL).await;
+    assert_eq!(world.get("/v1/ach/feeds", &other).await.json(), json!({"items": []}));
+    make_feed(&world, &other, &asked).await;
+}
+
+#[tokio::test]
+async fn every_wrong_field_of_a_feed_is_named() {
+    let (world, token) = opened().await;
+    let wrong = json!({"name": "My Feed", "view": "sender", "sec_codes": ["PPD", "COR"], "tolerances": ["all"],
+        "loan_number": ["name"], "return_fee_minor": "0", "date_rule": "today", "colour": "red"});
+    let answer = world.post("/v1/ach/feeds", &token, "feed:wrong", &wrong).await;
+    assert_eq!(answer.problem(), (422, "validation_failed".to_owned()));
+    let json = answer.json();
+    let mut fields: Vec<&str> =
+        json["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect();
+    fields.sort_unstable();
+    let expected =
+        ["colour", "date_rule", "loan_number.0", "name", "return_fee_minor", "sec_codes.1", "tolerances.0", "view"];
+    assert_eq!(fields, expected, "{json}");
+    let right = json!({"name": "right", "view": "receiver"});
+    let answer = world.post("/v1/ach/feeds", &token, "feed:wrong", &right).await;
+    assert_eq!(answer.status, 201, "the key stayed free: {answer:?}");
+}
