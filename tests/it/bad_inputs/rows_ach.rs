@@ -68,7 +68,7 @@ pub(super) fn rows(facts: &Facts) -> Vec<Row> {
         rows.push(row.instead("Content-Type", "text/plain").refused(400, &["invalid_parameter"]).fields(fields));
     }
     rows.push(of("as JSON").instead("Content-Type", "application/json").refused(415, &["unsupported_media_type"]));
-    rows.push(of("without a key").without("Idempotency-Key").refused(400, &["missing_idempotency_key"]));
+    rows.push(of("without a key").without("Idempotency-Key").refused(400, &["idempotency_key_missing"]));
     rows.push(of("without a token").without("Authorization").refused(401, &["unauthenticated"]));
     let narrow = format!("Bearer {}", facts.narrow);
     rows.push(of("with another's scope").instead("Authorization", narrow).refused(403, &["insufficient_scope"]));
@@ -107,7 +107,7 @@ fn changed() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         one("104", "time of 24:00", 1, 30, b"2400"),
         one("104", "time of 29:00", 1, 30, b"2900"),
         one("104", "day 32 of month 13", 1, 24, b"261332"),
-        one("106", "totals beyond their field", 5, 32, b"999999999999"),
+        one("106", "the greatest total there is", 5, 32, b"999999999999"),
     ]
 }
 

@@ -71,7 +71,7 @@ pub(crate) async fn a_file_is_kept_once_and_its_identity_is_its_own(fixture: &im
     assert_eq!(keep(books.tenant, 2, Some("A")).await, FileKept::Conflict(None));
     assert_eq!(keep(other, 1, Some("A")).await, FileKept::New, "another tenant's files are none of theirs");
 
-    let upload = begin(&books, "file:1").await;
+    let upload = begin(&books, "file:0001").await;
     assert_eq!(store.file(upload).await.unwrap(), None);
     for summary in ["begun", "done"] {
         let linked = store.link_file(upload, [1; 32], summary.to_owned()).await.unwrap();
@@ -87,7 +87,7 @@ pub(crate) async fn a_file_is_kept_once_and_its_identity_is_its_own(fixture: &im
     assert_eq!(keep(books.tenant, 3, Some("B")).await, FileKept::New);
     let linked = store.link_file(upload, [3; 32], "other".to_owned()).await.unwrap();
     assert_eq!(linked, FileLinked::OtherFile, "an upload has one file");
-    let second = begin(&books, "file:2").await;
+    let second = begin(&books, "file:0002").await;
     let linked = store.link_file(second, [1; 32], "other".to_owned()).await.unwrap();
     assert_eq!(linked, FileLinked::OtherUpload, "a file becomes one upload");
     assert_eq!(store.file(upload).await.unwrap(), Some(kept));
@@ -145,9 +145,9 @@ pub(crate) async fn returns_find_the_newest_payment_that_stands(fixture: &impl F
     let thief = Books::open(fixture.store(), 2).await;
     let store = &books.store;
     books.book(vec![books.opening(1, [0, 0, 100_000])]).await;
-    let first = begin(&books, "file:1").await;
+    let first = begin(&books, "file:0001").await;
     let older = marked(&books, first, &[(1, mark(1, 500)), (2, mark(2, 700)), (3, mark(1, 500))]).await;
-    let second = begin(&books, "file:2").await;
+    let second = begin(&books, "file:0002").await;
     let newer = marked(&books, second, &[(1, mark(1, 500))]).await;
     assert_eq!(fixture.count("ach_entries").await, 4, "marked twice is marked once");
 

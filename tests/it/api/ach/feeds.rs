@@ -1,6 +1,15 @@
 //! How a feed is made and listed.
 
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use hpts::core::ach::{Feed, FeedSettings};
+use hpts::core::event::{IdempotencyKey, NewEvent, Upload, UploadOperation};
+use hpts::core::ids::{EventId, PublisherId, TenantId};
+use hpts::core::money::Currency;
+use hpts::store::{FeedRecord, NewUpload, Store};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::api::ach::{ALL, make_feed, opened};
 
@@ -18,7 +27,7 @@ async fn a_feed_is_made_once_and_its_name_is_its_own() {
 
     let again = world.post("/v1/ach/feeds", &token, "feed:lockbox", &asked).await;
     assert_eq!((again.status, &again.bytes), (200, &made.bytes));
-    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!((again.header("idempotent-replayed"), again.header("location")), (Some("true"), None));
     let mut other = asked.clone();
     other["view"] = json!("originator");
     let mismatch = world.post("/v1/ach/feeds", &token, "feed:lockbox", &other).await;
@@ -37,6 +46,34 @@ async fn a_feed_is_made_once_and_its_name_is_its_own() {
     let other = world.token("other", ALL).await;
     assert_eq!(world.get("/v1/ach/feeds", &other).await.json(), json!({"items": []}));
     make_feed(&world, &other, &asked).await;
+}
+
+/// The process ended between the making of the feed and its answer.
+#[tokio::test]
+async fn a_feed_whose_answer_was_lost_is_made_by_its_key_alone() {
+    let (world, token) = opened().await;
+    let asked = json!({"name": "lockbox", "view": "receiver"});
+    let feed = FeedSettings { name: "lockbox".to_owned(), view: "receiver".to_owned(), ..FeedSettings::default() };
+    let settings = serde_json::to_string(&Feed::new(&feed).unwrap().settings()).unwrap();
+    let tenant = TenantId(Uuid::from_u128(1));
+    let upload = Upload {
+        operation: UploadOperation::AchFeed { settings: settings.clone() },
+        currency: Currency::USD,
+        received_on: NaiveDate::from_ymd_opt(2026, 5, 2).unwrap(),
+    };
+    let (key, publisher) = (IdempotencyKey::parse("feed:lockbox").unwrap(), PublisherId(Uuid::new_v4()));
+    let event = NewEvent::of_upload(EventId(Uuid::new_v4()), tenant, key, upload, publisher, "demo".to_owned());
+    let begun = NewUpload { event, holder: Uuid::new_v4(), lease: Duration::ZERO };
+    world.store.begin_upload(begun).await.unwrap();
+    let record = FeedRecord { tenant, name: "lockbox".to_owned(), settings };
+    assert!(world.store.create_feed(record).await.unwrap());
+
+    let other = world.post("/v1/ach/feeds", &token, "feed:other", &asked).await;
+    assert_eq!(other.problem(), (422, "validation_failed".to_owned()));
+    let made = world.post("/v1/ach/feeds", &token, "feed:lockbox", &asked).await;
+    assert_eq!((made.status, &made.json()["name"]), (201, &json!("lockbox")), "{made:?}");
+    let again = world.post("/v1/ach/feeds", &token, "feed:lockbox", &asked).await;
+    assert_eq!((again.status, &again.bytes), (200, &made.bytes));
 }
 
 #[tokio::test]

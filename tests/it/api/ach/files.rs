@@ -108,21 +108,21 @@ async fn the_return_is_posted(world: &World, token: &str, loan: &str, rows: &[Va
 async fn the_same_bytes_are_answered_as_before_and_others_of_their_identity_are_refused() {
     let (world, token) = opened().await;
     let bytes = AchFile::of_debits('A', [("420", 100), ("421", 200)]);
-    let first = send(&world, &token, "file:1", "collections", &bytes).await;
+    let first = send(&world, &token, "file:0001", "collections", &bytes).await;
     finished(&world, &token, &first).await;
-    for key in ["file:1", "file:other"] {
+    for key in ["file:0001", "file:other"] {
         let again = send(&world, &token, key, "collections", &bytes).await;
         assert_eq!((again.status, &again.bytes), (200, &first.bytes), "{key}");
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
     }
     let changed = AchFile::of_debits('A', [("420", 100), ("421", 201)]);
-    let conflict = send(&world, &token, "file:2", "collections", &changed).await;
+    let conflict = send(&world, &token, "file:0002", "collections", &changed).await;
     assert_eq!(conflict.problem(), (409, "duplicate_file".to_owned()));
     assert_eq!(conflict.json()["batch_id"], first.json()["batch_id"]);
     let next = AchFile::of_debits('B', [("420", 100), ("421", 200)]);
-    let other = send(&world, &token, "file:1", "collections", &next).await;
+    let other = send(&world, &token, "file:0001", "collections", &next).await;
     assert_eq!(other.problem(), (422, "idempotency_mismatch".to_owned()), "the key is another file's");
-    let other = send(&world, &token, "file:3", "collections", &next).await;
+    let other = send(&world, &token, "file:0003", "collections", &next).await;
     assert_eq!((other.status, &other.json()["accepted"]), (202, &json!(2)), "{other:?}");
     finished(&world, &token, &other).await;
     assert_eq!(account(&world, &token, "2200").await, 600);
@@ -130,7 +130,7 @@ async fn the_same_bytes_are_answered_as_before_and_others_of_their_identity_are_
     world.tenant(2, "other").await;
     let other = world.token("other", crate::api::ach::ALL).await;
     make_feed(&world, &other, &json!({"name": "collections", "view": "originator"})).await;
-    let theirs = send(&world, &other, "file:1", "collections", &bytes).await;
+    let theirs = send(&world, &other, "file:0001", "collections", &bytes).await;
     assert_eq!(theirs.status, 202, "another tenant's files are none of theirs: {theirs:?}");
     let path = format!("/v1/ach/files/{}", first.json()["batch_id"].as_str().unwrap());
     assert_eq!(world.get(&path, &other).await.problem(), (404, "not_found".to_owned()));
@@ -210,7 +210,7 @@ async fn files_that_are_none_are_refused() {
 async fn a_return_of_a_later_file_takes_the_newest_payment_back_once() {
     let (world, token) = opened().await;
     let loan = numbered_loan(&world, &token, "420").await;
-    let paid = send(&world, &token, "file:1", "collections", &AchFile::of_debits('A', [("420", 500)])).await;
+    let paid = send(&world, &token, "file:0001", "collections", &AchFile::of_debits('A', [("420", 500)])).await;
     finished(&world, &token, &paid).await;
     assert_eq!(principal(&world, &token, &loan).await, 1_000_000_000 - 500);
     let return_file = |modifier, cents| {
@@ -218,15 +218,15 @@ async fn a_return_of_a_later_file_takes_the_newest_payment_back_once() {
         file.batch(SecCode::Ppd).returned("420", cents, trace(1));
         file.finish()
     };
-    let other_amount = send(&world, &token, "file:2", "collections", &return_file('B', 501)).await;
+    let other_amount = send(&world, &token, "file:0002", "collections", &return_file('B', 501)).await;
     finished(&world, &token, &other_amount).await;
     let rows = results(&world, &token, &other_amount).await;
     assert_eq!(told(&rows), [(1, "invalid", "return_unmatched")]);
-    let returned = send(&world, &token, "file:3", "collections", &return_file('C', 500)).await;
+    let returned = send(&world, &token, "file:0003", "collections", &return_file('C', 500)).await;
     finished(&world, &token, &returned).await;
     assert_eq!(told(&results(&world, &token, &returned).await), [(1, "posted", "")]);
     assert_eq!(principal(&world, &token, &loan).await, 1_000_000_000);
-    let second = send(&world, &token, "file:4", "collections", &return_file('D', 500)).await;
+    let second = send(&world, &token, "file:0004", "collections", &return_file('D', 500)).await;
     finished(&world, &token, &second).await;
     assert_eq!(told(&results(&world, &token, &second).await), [(1, "invalid", "return_unmatched")]);
     assert_eq!(world.store.verify().await.unwrap().problems, []);

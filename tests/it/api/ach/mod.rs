@@ -24,7 +24,8 @@ async fn opened() -> (World, String) {
 }
 
 async fn make_feed(world: &World, token: &str, feed: &Value) {
-    let answer = world.post("/v1/ach/feeds", token, &format!("feed:{}", feed["name"]), feed).await;
+    let key = format!("feed:{}", feed["name"].as_str().unwrap());
+    let answer = world.post("/v1/ach/feeds", token, &key, feed).await;
     assert_eq!(answer.status, 201, "{answer:?}");
 }
 
