@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use hpts::core::event::{EventKind, IdempotencyKey, NewEvent, Upload, UploadOperation};
+use hpts::core::event::{Command, EventKind, IdempotencyKey, NewEvent, Receipt, SourceMethod, Upload, UploadOperation};
 use hpts::core::ids::{EventId, TenantId};
+use hpts::core::ledger::{AccountCode, Layer, Outcome};
 use hpts::core::money::{Currency, Minor};
-use hpts::store::{
-    EntryMark, FeedRecord, FileKept, FileLinked, MarkedRow, NewFile, NewUpload, Store, UploadBegun, UploadRef,
-};
+use hpts::store::{EntryMark, FeedRecord, FileKept, FileLinked, MarkedRow, NewFile, NewUpload, UploadBegun, UploadRef};
 use uuid::Uuid;
 
 use super::{Fixture, prove};
-use crate::support::books::{Books, borrower, day, loan_id};
+use crate::support::books::{Books, borrower, day, loan_id, usd};
 
 fn feed(tenant: TenantId, name: &str, settings: &str) -> FeedRecord {
     FeedRecord { tenant, name: name.to_owned(), settings: settings.to_owned() }
@@ -125,6 +124,36 @@ pub(crate) async fn loans_are_found_by_number_without_leading_zeros(fixture: &im
     assert_eq!(found(&books, &["420", "421", "422", "423"]).await, [loan("420", 1), loan("421", 2)]);
     assert_eq!(found(&other, &["420", "422"]).await, [loan("420", 4), loan("422", 3)]);
     assert_eq!(found(&books, &[]).await, []);
+}
+
+pub(crate) async fn receipts_without_a_loan_are_booked(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let receipt = |amount, date| {
+        let loan_id = Receipt::loan_of(books.tenant, "lockbox", Currency::USD);
+        books.event(Command::Receipt(Receipt {
+            loan_id,
+            amount: usd(amount),
+            effective_date: date,
+            source_method: SourceMethod::Ach,
+            external_ref: None,
+            metadata: None,
+        }))
+    };
+    let first = books.accept(vec![receipt(300, day(5, 1)), receipt(20, day(4, 1))]).await;
+    let second = books.accept(vec![receipt(1, day(3, 1))]).await;
+    for wanted in [&first, &second] {
+        let posted = books.post(wanted).await.posted;
+        assert!(posted.iter().all(|(_, posting)| posting.outcome == Outcome::Posted), "{posted:?}");
+    }
+    assert_eq!(books.post(&first).await.posted.len(), 0, "redelivered, they are booked once");
+    let totals = async |code, as_of| {
+        let found = books.store.account_totals(books.tenant, code, Currency::USD, Layer::Settled, as_of).await.unwrap();
+        (found.debits, found.credits)
+    };
+    assert_eq!(totals(AccountCode::UNIDENTIFIED_RECEIPTS, day(5, 1)).await, (0, 321));
+    assert_eq!(totals(AccountCode::UNIDENTIFIED_RECEIPTS, day(4, 1)).await, (0, 21));
+    assert_eq!(totals(AccountCode::PAYMENT_CLEARING, day(5, 1)).await, (321, 0));
+    prove(&books.store).await;
 }
 
 /// Accepts and posts payments of loan 1 as rows of an upload, and marks them.

@@ -186,6 +186,7 @@ macro_rules! conformance {
                     a_file_is_kept_once_and_its_identity_is_its_own,
                     a_refused_file_gives_way_but_not_past_another,
                     loans_are_found_by_number_without_leading_zeros,
+                    receipts_without_a_loan_are_booked,
                     returns_find_the_newest_payment_that_stands;
                 verify:
                     events_and_postings_cannot_be_changed,

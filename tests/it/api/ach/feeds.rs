@@ -5,9 +5,9 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use hpts::core::ach::{Feed, FeedSettings};
 use hpts::core::event::{IdempotencyKey, NewEvent, Upload, UploadOperation};
-use hpts::core::ids::{EventId, PublisherId, TenantId};
+use hpts::core::ids::{EventId, PaymentBatchId, PublisherId, TenantId};
 use hpts::core::money::Currency;
-use hpts::store::{FeedRecord, NewUpload, Store};
+use hpts::store::{FeedRecord, NewUpload, Store, UploadHold};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -63,8 +63,10 @@ async fn a_feed_whose_answer_was_lost_is_made_by_its_key_alone() {
     };
     let (key, publisher) = (IdempotencyKey::parse("feed:lockbox").unwrap(), PublisherId(Uuid::new_v4()));
     let event = NewEvent::of_upload(EventId(Uuid::new_v4()), tenant, key, upload, publisher, "demo".to_owned());
-    let begun = NewUpload { event, holder: Uuid::new_v4(), lease: Duration::ZERO };
+    let begun = NewUpload { event, holder: Uuid::new_v4(), lease: Duration::from_secs(60) };
+    let hold = UploadHold { id: PaymentBatchId(begun.event.id.0), holder: begun.holder };
     world.store.begin_upload(begun).await.unwrap();
+    world.store.release_upload(hold).await.unwrap();
     let record = FeedRecord { tenant, name: "lockbox".to_owned(), settings };
     assert!(world.store.create_feed(record).await.unwrap());
 
