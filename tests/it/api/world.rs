@@ -23,6 +23,8 @@ use hpts::store::{ClientRecord, Store, TenantRecord};
 use hpts::worker::{Worker, WorkerParts};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, SqliteConnection};
 use tower::ServiceExt;
 use uuid::Uuid;
 
@@ -139,6 +141,11 @@ impl World {
         let world = Self { router: router(state.unwrap()), store, clock, lifecycle, folder };
         world.tenant(1, "demo").await;
         world
+    }
+
+    /// A connection beside the store's.
+    pub(super) async fn connection(&self) -> SqliteConnection {
+        SqliteConnectOptions::new().filename(self.folder.join("hpts.db")).connect().await.unwrap()
     }
 
     /// Makes a tenant with one client that may do everything.

@@ -5,6 +5,7 @@ pub(crate) mod client;
 mod crash;
 mod outside_issuer;
 mod pollers;
+mod feeds;
 mod restart;
 mod spans;
 

@@ -1,6 +1,7 @@
 //! The store's laws, each run against every implementation, and what is special about one of them.
 
 mod changes;
+mod ach;
 mod intake;
 mod operations;
 mod postgres;
@@ -169,6 +170,13 @@ macro_rules! conformance {
                     control_totals_add_up,
                     a_whole_upload_is_taken_or_left,
                     rows_are_read_in_order_and_by_their_tenant;
+                ach:
+                    feeds_read_back_and_names_are_unique_in_a_tenant,
+                    a_file_is_kept_once_and_its_identity_is_its_own,
+                    a_refused_file_gives_way_but_not_past_another,
+                    loans_are_found_by_number_without_leading_zeros,
+                    receipts_without_a_loan_are_booked,
+                    returns_find_the_newest_payment_that_stands;
                 verify:
                     events_and_postings_cannot_be_changed,
                     verify_is_clean_and_finds_a_tampered_row;
