@@ -337,7 +337,12 @@ fn form_value(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::FromArgMatches;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::runtime::lifecycle::Lifecycle;
 
     #[test]
     fn a_refusal_says_its_code_its_detail_and_the_first_fields() {
@@ -361,6 +366,67 @@ mod tests {
         for (status, passes) in [(400, false), (404, false), (409, false), (413, false), (502, true), (503, true)] {
             assert_eq!(refusal(status, "", None).is_passing(), passes, "{status}");
         }
+    }
+
+    /// A server that gives these answers, one a connection, and tells what it was asked.
+    async fn scripted(answers: Vec<(u16, &'static str)>) -> (String, tokio::task::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let serving = Lifecycle::new().spawn(async move {
+            let mut asked = Vec::new();
+            for (status, body) in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = [0; 2048];
+                let length = stream.read(&mut head).await.unwrap();
+                let head = String::from_utf8_lossy(&head[..length]).into_owned();
+                let bearer = head.lines().find_map(|line| line.strip_prefix("authorization: ")).unwrap_or("none");
+                asked.push(format!("{} {bearer}", head.lines().next().unwrap()));
+                let length = body.len();
+                let answer =
+                    format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            asked
+        });
+        (base, serving)
+    }
+
+    fn client(base: &str) -> ApiClient {
+        let command = <ApiArgs as Args>::augment_args(<Config as Args>::augment_args(clap::Command::new("hpts")));
+        let matches = command.get_matches_from(["hpts", "--url", base, "--client-id", "c", "--client-secret", "s"]);
+        let arguments = <ApiArgs as FromArgMatches>::from_arg_matches(&matches).unwrap();
+        ApiClient::new(&arguments, &<Config as FromArgMatches>::from_arg_matches(&matches).unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_no_longer_taken_is_renewed_once() {
+        let first = r#"{"access_token":"first","expires_in":3600}"#;
+        let second = r#"{"access_token":"second","expires_in":0}"#;
+        let answers = vec![
+            (200, first),
+            (200, "1"),
+            (401, ""),
+            (200, second),
+            (200, "2"),
+            (200, first),
+            (401, r#"{"code":"x"}"#),
+        ];
+        let (base, serving) = scripted(answers).await;
+        let client = client(&base);
+        assert_eq!(client.get("/a").await.unwrap(), 1);
+        assert_eq!(client.get("/b").await.unwrap(), 2);
+        let refused = client.get("/c").await.unwrap_err();
+        assert_eq!(refused.to_string(), "the API answers 401 x", "a token that was just got is not renewed again");
+        let expected = [
+            "POST /oauth2/token HTTP/1.1 none",
+            "GET /a HTTP/1.1 Bearer first",
+            "GET /b HTTP/1.1 Bearer first",
+            "POST /oauth2/token HTTP/1.1 none",
+            "GET /b HTTP/1.1 Bearer second",
+            "POST /oauth2/token HTTP/1.1 none",
+            "GET /c HTTP/1.1 Bearer first",
+        ];
+        assert_eq!(serving.await.unwrap(), expected);
     }
 
     #[test]

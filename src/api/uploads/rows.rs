@@ -303,4 +303,17 @@ mod tests {
         }
         assert_eq!(sizes, [(1, 1_000), (1_001, 1_000), (2_001, 500)]);
     }
+    /// Nobody waits for ten million rows: the stream is told that it has read all of them but one.
+    #[tokio::test]
+    async fn ten_million_rows_are_taken_and_not_one_more() {
+        let stream = |rows: i64| {
+            let file = (0..rows).map(|n| line(&format!("payment:{n}"), "5")).collect::<Vec<_>>().join("\n");
+            let source = Source::of(&HeaderMap::new(), file.into(), u64::MAX).unwrap();
+            RowStream { rows: ROWS_MAX - 1, ..RowStream::new(source, rules()) }
+        };
+        let mut most = stream(1);
+        assert_eq!(most.chunk().await.unwrap().unwrap()[0].row_no, 10_000_000);
+        assert!(most.chunk().await.unwrap().is_none());
+        assert!(matches!(stream(2).chunk().await, Err(ApiError::PayloadTooLarge)));
+    }
 }

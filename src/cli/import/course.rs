@@ -24,11 +24,11 @@ pub(super) struct Stand {
     pub(super) stage: Stage,
     /// Bytes of the file.
     pub(super) bytes_all: u64,
-    /// Bytes read, or handed to the connection, or of results.
+    /// Bytes of it read.
     pub(super) bytes: u64,
     /// Rows of the file, where they can be counted without unpacking it.
     pub(super) rows_all: Option<u64>,
-    /// Rows sent.
+    /// Rows sent; then, results that came.
     pub(super) rows: u64,
     /// Pieces that the connection took, over all tries: it stands still while nothing is taken.
     pub(super) pieces: u64,

@@ -209,6 +209,7 @@ async fn run(
     let upload =
         Upload { client: &client, file: &file, feed: arguments.feed.as_deref(), key: &key, retries, course, screen };
     let (batch, answered) = upload.run().await?;
+    let posted = begun.elapsed();
     upload.results(&results, batch.batch_id, arguments.results_format).await?;
     Ok(Report {
         file: file.name(),
@@ -216,6 +217,7 @@ async fn run(
         sha256: file.sha256.clone(),
         idempotency_key: key.as_str().to_owned(),
         replayed: answered == Answered::Again,
+        posted,
         elapsed: begun.elapsed(),
         contradictions: batch.contradictions(),
         batch,

@@ -21,6 +21,10 @@ pub(super) struct Report {
     pub(super) idempotency_key: String,
     /// Whether it was complete before this command.
     pub(super) replayed: bool,
+    /// Until nothing was in flight.
+    #[serde(rename = "posted_ms", serialize_with = "millis")]
+    pub(super) posted: Duration,
+    /// In all, the results written.
     #[serde(rename = "elapsed_ms", serialize_with = "millis")]
     pub(super) elapsed: Duration,
     #[serde(flatten)]
@@ -79,16 +83,19 @@ impl Report {
 
     fn pace(&self) -> String {
         let received = self.batch.received.and_then(|received| u64::try_from(received).ok()).unwrap_or(0);
-        let millis = u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX);
+        let millis = u64::try_from(self.posted.as_millis()).unwrap_or(u64::MAX);
         let rate = received.saturating_mul(1000).checked_div(millis).unwrap_or(0);
-        let time = if self.elapsed < Duration::from_mins(1) {
-            let tenths = self.elapsed.subsec_millis().checked_div(100).unwrap_or(0);
-            format!("{}.{tenths} s", self.elapsed.as_secs())
-        } else {
-            duration(self.elapsed)
-        };
-        format!("{time}, {} rows/s", grouped(rate))
+        let [posted, elapsed] = [self.posted, self.elapsed].map(tenths);
+        format!("{posted} until posted ({} rows/s), {elapsed} in all", grouped(rate))
     }
+}
+
+/// A time with a decimal where it is short.
+fn tenths(time: Duration) -> String {
+    if time >= Duration::from_mins(1) {
+        return duration(time);
+    }
+    format!("{}.{} s", time.as_secs(), time.subsec_millis().checked_div(100).unwrap_or(0))
 }
 
 fn number(count: i64) -> String {
@@ -120,7 +127,8 @@ mod tests {
             sha256: "00".repeat(32),
             idempotency_key: "import:1".to_owned(),
             replayed: false,
-            elapsed: Duration::from_millis(2_345),
+            posted: Duration::from_millis(2_345),
+            elapsed: Duration::from_millis(65_432),
             contradictions: batch.contradictions(),
             batch,
             results: PathBuf::from("payments.ndjson.results.ndjson"),
@@ -148,7 +156,7 @@ mod tests {
         insta::assert_snapshot!(report(&changes).table(), @r"
         file       payments.ndjson (ndjson)
         batch      019a0000-0000-7000-8000-000000000001
-        took       2.3 s, 428 rows/s
+        took       2.3 s until posted (428 rows/s), 1 min 05 s in all
         results    payments.ndjson.results.ndjson
 
         rows                   count

@@ -36,6 +36,13 @@ impl ResultsFormat {
         }
     }
 
+    const fn header_rows(self) -> u64 {
+        match self {
+            Self::Ndjson => 0,
+            Self::Csv => 1,
+        }
+    }
+
     const fn extension(self) -> &'static str {
         match self {
             Self::Ndjson => "ndjson",
@@ -92,14 +99,16 @@ impl ResultFile {
                 Ok::<_, ImportError>(http.get(format!("{base}{path}")).header(ACCEPT, format.media_type()))
             })
             .await?;
+        // Neither form has line ends inside a row: texts are printable.
+        let mut rows_and_header = 0_u64;
         loop {
             let piece = tokio::time::timeout(SILENT_MAX, answer.chunk()).await;
             let piece = piece.map_err(|_| client.silent())?.map_err(|error| client.broken(error))?;
             let Some(piece) = piece else { break };
             file.write_all(&piece).await.map_err(|source| self.fault(source))?;
-            course.note(|stand| {
-                stand.bytes = stand.bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
-            });
+            let ends = u64::try_from(memchr::memchr_iter(b'\n', &piece).count()).unwrap_or(u64::MAX);
+            rows_and_header = rows_and_header.saturating_add(ends);
+            course.note(|stand| stand.rows = rows_and_header.saturating_sub(format.header_rows()));
         }
         file.flush().await.map_err(|source| self.fault(source))?;
         file.sync_all().await.map_err(|source| self.fault(source))

@@ -20,9 +20,8 @@ const DRAWN_EVERY: Duration = Duration::from_millis(100);
 const WRITTEN_EVERY: Duration = Duration::from_secs(5);
 /// What the rate is taken over.
 const RATE_OVER: Duration = Duration::from_secs(5);
-/// The bar's steps.
-const STEPS: u64 = 1000;
-const TEMPLATE: &str = "{prefix:>8} [{bar:24}] {wide_msg}";
+/// How wide the bar is.
+const BAR_CHARS: u64 = 24;
 
 /// Where progress is shown.
 pub(super) enum Screen {
@@ -38,8 +37,9 @@ impl Screen {
         if !std::io::stderr().is_terminal() {
             return Self::Lines;
         }
-        let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template(TEMPLATE).map(|style| style.progress_chars("=> "));
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        // One text, so that no part of it is drawn before another. What does not fit is cut off.
+        let style = ProgressStyle::with_template("{wide_msg}");
         Self::Bar(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
     }
 
@@ -83,15 +83,11 @@ impl Screen {
     }
 
     fn show(&self, stand: &Stand, rate: u64) {
-        let line = line(stand, rate);
         match self {
-            Self::Bar(bar) => {
-                bar.set_prefix(word(stand.stage));
-                bar.set_position(steps(stand));
-                bar.set_message(line);
-                bar.tick();
+            Self::Bar(line) => {
+                line.set_message(format!("{:>7} {} {}", word(stand.stage), bar(stand), text(stand, rate)))
             }
-            Self::Lines => eprintln!("{}: {line}", word(stand.stage)),
+            Self::Lines => eprintln!("{}: {}", word(stand.stage), text(stand, rate)),
         }
     }
 }
@@ -105,50 +101,82 @@ const fn word(stage: Stage) -> &'static str {
     }
 }
 
-/// What a stage does so far, and what there is to do, where that is known: rows where they can be counted, else bytes.
-fn done_of(stand: &Stand) -> (u64, Option<u64>) {
-    match (stand.stage, stand.rows_all) {
-        (Stage::Reading, _) | (Stage::Sending, None) => (stand.bytes, Some(stand.bytes_all)),
-        (Stage::Sending, Some(rows)) => (stand.rows, Some(rows)),
-        (Stage::Posting, _) => {
-            let counts = stand.batch.as_ref().map(|batch| batch.counts).unwrap_or_default();
-            let count = |count: i64| u64::try_from(count).unwrap_or(0);
-            (count(counts.accepted.saturating_sub(counts.in_flight)), Some(count(counts.accepted)))
-        }
-        (Stage::Results, _) => (stand.bytes, None),
+/// What is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Unit {
+    #[default]
+    Bytes,
+    Rows,
+}
+
+/// How much is done of how much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Measure {
+    stage: Stage,
+    unit: Unit,
+    done: u64,
+    all: Option<u64>,
+}
+
+impl Measure {
+    /// The measure of a stand. A connection takes rows ahead of the server, so where it is known what the server has
+    /// finished, that is the measure of sending, too.
+    fn of(stand: &Stand) -> Self {
+        let batch = stand.batch.as_ref();
+        let counts = batch.map(|batch| batch.counts).unwrap_or_default();
+        let finished = unsigned(counts.accepted.saturating_sub(counts.in_flight));
+        let (unit, done, all) = match (stand.stage, stand.rows_all) {
+            (Stage::Sending, rows) if finished > 0 => (Unit::Rows, finished, rows),
+            (Stage::Sending, Some(rows)) => (Unit::Rows, stand.rows, Some(rows)),
+            (Stage::Reading, _) | (Stage::Sending, None) => (Unit::Bytes, stand.bytes, Some(stand.bytes_all)),
+            (Stage::Posting, _) => (Unit::Rows, finished, Some(unsigned(counts.accepted))),
+            (Stage::Results, _) => (Unit::Rows, stand.rows, batch.and_then(|batch| batch.received).map(unsigned)),
+        };
+        Self { stage: stand.stage, unit, done, all }
     }
 }
 
-/// How far the bar is.
-fn steps(stand: &Stand) -> u64 {
-    let (done, all) = done_of(stand);
-    all.map_or(0, |all| done.saturating_mul(STEPS).checked_div(all).unwrap_or(0))
+fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
 }
 
-fn line(stand: &Stand, rate: u64) -> String {
-    let (done, all) = done_of(stand);
+fn bar(stand: &Stand) -> String {
+    let Measure { done, all, .. } = Measure::of(stand);
+    let filled = all.and_then(|all| done.saturating_mul(BAR_CHARS).checked_div(all)).unwrap_or(0).min(BAR_CHARS);
+    let (filled, width) = (usize::try_from(filled).unwrap_or(0), usize::try_from(BAR_CHARS).unwrap_or(0));
+    let head = if filled < width { ">" } else { "" };
+    format!("[{:<width$}]", format!("{}{head}", "=".repeat(filled)))
+}
+
+fn text(stand: &Stand, rate: u64) -> String {
+    let Measure { unit, done, all, .. } = Measure::of(stand);
     let counts = stand.batch.as_ref().map(|batch| batch.counts).unwrap_or_default();
-    let posted = u64::try_from(counts.posted).unwrap_or(0);
-    let unposted = u64::try_from(counts.unposted()).unwrap_or(0);
-    let is_in_bytes = matches!(stand.stage, Stage::Reading | Stage::Results)
-        || (stand.stage == Stage::Sending && stand.rows_all.is_none());
-    let mut parts = vec![match stand.stage {
-        Stage::Reading => format!("{} of {}", mebibytes(done), mebibytes(stand.bytes_all)),
-        Stage::Sending if is_in_bytes => format!("{} of {} sent", mebibytes(done), mebibytes(stand.bytes_all)),
-        Stage::Sending => format!("{} of {} rows sent", grouped(done), grouped(all.unwrap_or(done))),
-        Stage::Posting => format!("{} of {} rows posted", grouped(posted), grouped(all.unwrap_or(0))),
-        Stage::Results => mebibytes(done),
+    let of_rows = |rows: u64, all: Option<u64>| match all {
+        Some(all) => format!("{} of {} rows", grouped(rows), grouped(all)),
+        None => format!("{} rows", grouped(rows)),
+    };
+    let of_bytes = || format!("{} of {}", mebibytes(stand.bytes), mebibytes(stand.bytes_all));
+    let posted = unsigned(counts.posted);
+    let mut parts = vec![match (stand.stage, stand.rows_all) {
+        (Stage::Reading, _) => of_bytes(),
+        (Stage::Sending, None) => format!("{} sent", of_bytes()),
+        (Stage::Sending, rows) => format!("{} sent", of_rows(stand.rows, rows)),
+        (Stage::Posting, _) => format!("{} posted", of_rows(posted, all)),
+        (Stage::Results, _) => of_rows(stand.rows, all),
     }];
     if stand.stage == Stage::Sending && stand.batch.is_some() {
         parts.push(format!("{} posted", grouped(posted)));
     }
-    if matches!(stand.stage, Stage::Sending | Stage::Posting) && unposted > 0 {
-        parts.push(format!("{} not", grouped(unposted)));
+    if matches!(stand.stage, Stage::Sending | Stage::Posting) && counts.unposted() > 0 {
+        parts.push(format!("{} not", grouped(unsigned(counts.unposted()))));
     }
-    if stand.stage == Stage::Sending && stand.is_sent {
+    if stand.stage == Stage::Sending && stand.is_sent && stand.batch.is_none() {
         parts.push("waiting for the answer".to_owned());
     } else if rate > 0 {
-        parts.push(if is_in_bytes { format!("{}/s", mebibytes(rate)) } else { format!("{} rows/s", grouped(rate)) });
+        parts.push(match unit {
+            Unit::Bytes => format!("{}/s", mebibytes(rate)),
+            Unit::Rows => format!("{} rows/s", grouped(rate)),
+        });
         let left = all.and_then(|all| all.saturating_sub(done).checked_div(rate)).filter(|left| *left > 0);
         parts.extend(left.map(|left| format!("{} left", duration(Duration::from_secs(left)))));
     }
@@ -158,18 +186,19 @@ fn line(stand: &Stand, rate: u64) -> String {
 /// What is done a second, over the last few.
 #[derive(Debug, Default)]
 struct Pace {
-    stage: Stage,
+    of: Measure,
     seen: VecDeque<(Instant, u64)>,
 }
 
 impl Pace {
     fn rate(&mut self, stand: &Stand, now: Instant) -> u64 {
-        let (done, _) = done_of(stand);
-        let is_another = self.stage != stand.stage || self.seen.back().is_some_and(|(_, before)| done < *before);
-        if is_another {
-            (self.stage, self.seen) = (stand.stage, VecDeque::new());
+        let measure = Measure::of(stand);
+        let is_same = (self.of.stage, self.of.unit) == (measure.stage, measure.unit) && self.of.done <= measure.done;
+        if !is_same {
+            self.seen.clear();
         }
-        self.seen.push_back((now, done));
+        self.of = measure;
+        self.seen.push_back((now, measure.done));
         let is_old = |seen: &VecDeque<(Instant, u64)>| {
             seen.get(1).is_some_and(|(at, _)| now.saturating_duration_since(*at) >= RATE_OVER)
         };
@@ -178,7 +207,7 @@ impl Pace {
         }
         let Some((since, before)) = self.seen.front() else { return 0 };
         let millis = u64::try_from(now.saturating_duration_since(*since).as_millis()).unwrap_or(u64::MAX);
-        done.saturating_sub(*before).saturating_mul(1000).checked_div(millis).unwrap_or(0)
+        measure.done.saturating_sub(*before).saturating_mul(1000).checked_div(millis).unwrap_or(0)
     }
 }
 
@@ -236,28 +265,21 @@ mod tests {
         ]);
         let rows = Stand { rows_all: Some(1_000_000), rows: 630_000, ..stand(Stage::Sending) };
         let with_batch = |stage| Stand { batch: Some(under_way.clone()), ..stand(stage) };
-        let lines = [
-            line(&stand(Stage::Reading), 400_000_000),
-            line(&stand(Stage::Sending), 5_000_000),
-            line(&rows, 45_120),
-            line(&Stand { batch: Some(under_way.clone()), ..rows.clone() }, 45_120),
-            line(&Stand { is_sent: true, rows: 1_000_000, ..rows }, 45_120),
-            line(&with_batch(Stage::Posting), 1_000),
-            line(&with_batch(Stage::Posting), 0),
-            line(&stand(Stage::Results), 50_000_000),
+        let stands = [
+            (stand(Stage::Reading), 400_000_000),
+            (stand(Stage::Sending), 5_000_000),
+            (with_batch(Stage::Sending), 12_000),
+            (rows.clone(), 45_120),
+            (Stand { batch: Some(under_way.clone()), ..rows.clone() }, 45_120),
+            (Stand { is_sent: true, rows: 1_000_000, ..rows }, 45_120),
+            (with_batch(Stage::Posting), 1_000),
+            (with_batch(Stage::Posting), 0),
+            (Stand { rows: 1_000, ..with_batch(Stage::Results) }, 20_000),
         ];
+        let lines = stands.map(|(stand, rate)| format!("{} {}", bar(&stand), text(&stand, rate)));
         insta::assert_snapshot!(lines.join("\n"), @r"
-        153.2 MiB of 243.1 MiB, 381.4 MiB/s
-        153.2 MiB of 243.1 MiB sent, 4.7 MiB/s, 18 s left
-        630,000 of 1,000,000 rows sent, 45,120 rows/s, 8 s left
-        630,000 of 1,000,000 rows sent, 612,000 posted, 12 not, 45,120 rows/s, 8 s left
-        1,000,000 of 1,000,000 rows sent, waiting for the answer
-        612,000 of 630,000 rows posted, 12 not, 1,000 rows/s, 17 s left
-        612,000 of 630,000 rows posted, 12 not
-        153.2 MiB, 47.6 MiB/s
         ");
-        assert_eq!((steps(&stand(Stage::Reading)), steps(&with_batch(Stage::Posting))), (630, 971));
-        assert_eq!(steps(&Stand::default()), 0);
+        assert_eq!(bar(&Stand::default()), "[>                       ]");
     }
 
     #[test]
@@ -270,6 +292,10 @@ mod tests {
         };
         assert_eq!([rate(0, 0), rate(1, 1_000), rate(2, 2_000), rate(20, 2_000)], [0, 1_000, 1_000, 0]);
         assert_eq!([rate(21, 100), rate(22, 300)], [0, 200], "a try that begins again has its own rate");
+        let finished = batch(&[("/counts/accepted", json!(400)), ("/counts/in_flight", json!(399))]);
+        let ahead = Stand { rows_all: Some(10_000), rows: 10_000, batch: Some(finished), ..stand(Stage::Sending) };
+        let measure = Measure { stage: Stage::Sending, unit: Unit::Rows, done: 1, all: Some(10_000) };
+        assert_eq!(Measure::of(&ahead), measure, "what the server has finished counts, not what was handed over");
     }
 
     #[test]

@@ -13,6 +13,7 @@ fn code(changes: &[(&str, serde_json::Value)]) -> u8 {
         sha256: String::new(),
         idempotency_key: String::new(),
         replayed: true,
+        posted: Duration::ZERO,
         elapsed: Duration::ZERO,
         contradictions: batch.contradictions(),
         batch,

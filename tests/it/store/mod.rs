@@ -1,7 +1,7 @@
 //! The store's laws, each run against every implementation, and what is special about one of them.
 
-mod changes;
 mod ach;
+mod changes;
 mod intake;
 mod operations;
 mod postgres;
