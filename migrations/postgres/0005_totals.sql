@@ -15,10 +15,22 @@ CREATE TABLE account_totals (
 
 -- Without a foreign key to payment_batches: an upload's row may be written by another transaction than its events.
 CREATE TABLE batch_totals (
-    batch_id  uuid NOT NULL,
-    outcome   text NOT NULL CHECK (outcome IN ('posted', 'rejected', 'done')),
-    lane_slot smallint NOT NULL CHECK (lane_slot BETWEEN 0 AND 255),
-    count     bigint NOT NULL CHECK (count >= 0),
-    amount    numeric NOT NULL CHECK (amount >= 0),
-    PRIMARY KEY (batch_id, outcome, lane_slot)
+    batch_id       uuid NOT NULL,
+    outcome        text NOT NULL CHECK (outcome IN ('posted', 'rejected', 'done')),
+    currency       text NOT NULL CHECK (length(currency) = 3),
+    lane_slot      smallint NOT NULL CHECK (lane_slot BETWEEN 0 AND 255),
+    count          bigint NOT NULL CHECK (count >= 0),
+    amount         numeric NOT NULL CHECK (amount >= 0),
+    last_posted_at timestamptz NOT NULL,
+    PRIMARY KEY (batch_id, outcome, currency, lane_slot)
+) WITH (fillfactor = 60);
+
+-- The other side of the control totals: what was accepted, raised in the statement that accepts an upload's rows. One
+-- writer at a time: an upload has one receiver.
+CREATE TABLE batch_accepted (
+    batch_id uuid NOT NULL,
+    currency text NOT NULL CHECK (length(currency) = 3),
+    count    bigint NOT NULL CHECK (count >= 0),
+    amount   numeric NOT NULL CHECK (amount >= 0),
+    PRIMARY KEY (batch_id, currency)
 ) WITH (fillfactor = 60);

@@ -23,13 +23,15 @@ CREATE TABLE publishers (
     seen_at          timestamptz NOT NULL
 ) WITH (fillfactor = 60);
 
--- What each api process accepted, raised in the intake's own statement. One writer per row: a process has one intake.
+-- What each api process accepted, raised in the intake's own statement. One writer per row: a process has one intake of each sort.
 CREATE TABLE publisher_totals (
     publisher uuid NOT NULL,
     tenant    uuid NOT NULL,
+    -- Uploads and single payments are taken by two tasks of a process, which must not wait for each other here.
+    is_bulk   boolean NOT NULL,
     accepted  bigint NOT NULL CHECK (accepted >= 0),
     amount    numeric NOT NULL CHECK (amount >= 0),
-    PRIMARY KEY (publisher, tenant)
+    PRIMARY KEY (publisher, tenant, is_bulk)
 ) WITH (fillfactor = 60);
 
 CREATE TABLE workers (

@@ -10,7 +10,8 @@ CREATE TABLE events (
     id              BLOB NOT NULL CHECK (length(id) = 16),
     tenant          BLOB NOT NULL CHECK (length(tenant) = 16),
     kind            TEXT NOT NULL
-        CHECK (kind IN ('payment_received', 'disbursement', 'loan_opened', 'payment_allocated')),
+        CHECK (kind IN ('payment_received', 'disbursement', 'loan_opened', 'payment_allocated', 'payment_returned',
+            'fee_assessed', 'unidentified_receipt', 'upload')),
     loan_key        BLOB CHECK (length(loan_key) = 16),
     loan_id         BLOB CHECK (length(loan_id) = 16),
     borrower_id     BLOB CHECK (length(borrower_id) = 16),
@@ -73,7 +74,8 @@ CREATE TABLE postings (
     loan_version         INTEGER CHECK (loan_version > 0),
     outcome              TEXT NOT NULL CHECK (outcome IN ('posted', 'rejected', 'done')),
     rejection_code       TEXT CHECK (rejection_code IN ('loan_not_found', 'borrower_mismatch', 'currency_mismatch',
-        'loan_closed', 'loan_exists', 'effective_before_opening', 'amount_overflow', 'discarded')),
+        'loan_closed', 'loan_exists', 'effective_before_opening', 'already_undone', 'not_reversible', 'amount_overflow',
+        'discarded')),
     accounts             TEXT NOT NULL,
     amounts              TEXT NOT NULL,
     layer                TEXT NOT NULL CHECK (layer IN ('SETTLED', 'PENDING', 'ENCUMBRANCE')),
@@ -209,12 +211,23 @@ CREATE TABLE account_totals (
 
 -- What became of an upload's rows: one upsert per posting transaction.
 CREATE TABLE batch_totals (
-    batch_id  BLOB NOT NULL CHECK (length(batch_id) = 16),
-    outcome   TEXT NOT NULL,
-    lane_slot INTEGER NOT NULL CHECK (lane_slot BETWEEN 0 AND 255),
-    count     INTEGER NOT NULL CHECK (count >= 0),
-    amount    TEXT NOT NULL,
-    PRIMARY KEY (batch_id, outcome, lane_slot)
+    batch_id       BLOB NOT NULL CHECK (length(batch_id) = 16),
+    outcome        TEXT NOT NULL,
+    currency       TEXT NOT NULL CHECK (length(currency) = 3),
+    lane_slot      INTEGER NOT NULL CHECK (lane_slot BETWEEN 0 AND 255),
+    count          INTEGER NOT NULL CHECK (count >= 0),
+    amount         TEXT NOT NULL,
+    last_posted_at INTEGER NOT NULL,
+    PRIMARY KEY (batch_id, outcome, currency, lane_slot)
+) STRICT, WITHOUT ROWID;
+
+-- The other side of the control totals: what was accepted, raised in the transaction that accepts an upload's rows.
+CREATE TABLE batch_accepted (
+    batch_id BLOB NOT NULL CHECK (length(batch_id) = 16),
+    currency TEXT NOT NULL CHECK (length(currency) = 3),
+    count    INTEGER NOT NULL CHECK (count >= 0),
+    amount   TEXT NOT NULL,
+    PRIMARY KEY (batch_id, currency)
 ) STRICT, WITHOUT ROWID;
 
 -- The feed: one row per posting transaction and tenant, its events as a JSON array. `xact` rises with the commits,

@@ -25,6 +25,7 @@ mod tenants;
 mod tls;
 mod ttl_cache;
 mod unstalled;
+mod uploads;
 pub mod waiting_room;
 mod write;
 

@@ -32,6 +32,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use crate::api::http::edge::ProtocolFault;
+use crate::api::http::peer::CertificateThumbprint;
 use crate::api::tls::{TlsError, TlsSettings};
 use crate::api::unstalled::Unstalled;
 use crate::runtime::lifecycle::Lifecycle;
@@ -111,20 +112,28 @@ impl Server {
             tracing::debug!(%error, "a connection keeps its delay");
         }
         match &self.acceptor {
-            None => self.serve(Unstalled::new(TokioIo::new(stream), STALL_MAX)).await,
+            None => self.serve(Unstalled::new(TokioIo::new(stream), STALL_MAX), None).await,
             Some(acceptor) => match tokio::time::timeout(FIRST_REQUEST_WITHIN, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => self.serve(Unstalled::new(TokioIo::new(stream), STALL_MAX)).await,
+                Ok(Ok(stream)) => {
+                    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                    let peer = certificate.map(|certificate| CertificateThumbprint::of_certificate(certificate));
+                    self.serve(Unstalled::new(TokioIo::new(stream), STALL_MAX), peer).await;
+                }
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
             },
         }
     }
 
-    async fn serve<I: Read + Write + Unpin + Send + 'static>(&self, io: I) {
+    /// Serves the requests of a connection; `peer` is the client certificate that TLS has verified.
+    async fn serve<I: Read + Write + Unpin + Send + 'static>(&self, io: I, peer: Option<CertificateThumbprint>) {
         let has_request = Arc::new(AtomicBool::new(false));
         let (router, seen) = (self.router.clone(), Arc::clone(&has_request));
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
             seen.store(true, Ordering::Relaxed);
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
             answer(router.clone(), request)
         });
         let builder = builder(self.lifecycle.clone());

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 
-use crate::api::auth::{Authenticator, AuthenticatorSettings, Caller, KeySource, Scope, SealingKey};
+use crate::api::auth::{
+    Authenticator, AuthenticatorSettings, Caller, Keys, OutsideIssuer, OutsideIssuerError, OutsideKeys, Scope,
+    SealingKey, StoredKeys,
+};
 use crate::api::changes::Changes;
 use crate::api::error::ApiError;
 use crate::api::http::edge::RequestIds;
@@ -34,8 +37,8 @@ pub struct ApiSettings {
     pub issuer: String,
     /// The `aud` of tokens.
     pub audience: String,
-    /// An outside issuer's key set.
-    pub external_jwks_url: Option<String>,
+    /// Who makes the tokens, where we do not.
+    pub outside_issuer: Option<OutsideIssuer>,
     /// Requests a second and client.
     pub rate_limit_per_second: Option<u32>,
     /// This release.
@@ -51,7 +54,7 @@ impl Default for ApiSettings {
             public_url: None,
             issuer: "hpts".to_owned(),
             audience: "hpts-api".to_owned(),
-            external_jwks_url: None,
+            outside_issuer: None,
             rate_limit_per_second: None,
             version: VERSION.to_owned(),
             git_sha: GIT_SHA.to_owned(),
@@ -83,13 +86,11 @@ pub struct ApiParts {
 }
 
 /// Why an api cannot be set up.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// This release has no client to fetch an outside issuer's keys with.
-    #[error(
-        "an outside token issuer (HPTS_JWKS_URL) is not supported by this release: unset it to use the built-in one"
-    )]
-    ExternalIssuer,
+    /// The outside issuer's keys cannot be fetched from here, whatever it answers.
+    #[error("the outside token issuer cannot be used")]
+    OutsideIssuer(#[from] OutsideIssuerError),
     /// The public address is not one that `Location` can begin with.
     #[error("the public URL must begin with http:// or https:// and hold no blank, query or fragment")]
     PublicUrl,
@@ -111,22 +112,24 @@ struct Shared {
 }
 
 impl ApiState {
-    /// Joins the parts, and starts the task that looks at the change feeds.
+    /// Joins the parts, and starts the task that looks at the change feeds. Where an outside issuer makes the tokens, a
+    /// task of its own begins to fetch its keys.
     ///
     /// # Errors
     /// See [`SetupError`].
     pub fn new(mut parts: ApiParts) -> Result<Self, SetupError> {
         let settings = &parts.settings;
-        if settings.external_jwks_url.is_some() {
-            return Err(SetupError::ExternalIssuer);
-        }
         if settings.public_url.as_deref().is_some_and(|url| !is_base_url(url)) {
             return Err(SetupError::PublicUrl);
         }
+        let keys = match &settings.outside_issuer {
+            None => Keys::BuiltIn(StoredKeys::new(parts.sealing_key.take())),
+            Some(issuer) => Keys::Outside(OutsideKeys::start(issuer, &parts.lifecycle)?),
+        };
         let auth = Authenticator::new(AuthenticatorSettings {
             issuer: settings.issuer.clone(),
             audience: settings.audience.clone(),
-            source: KeySource::BuiltIn { sealing: parts.sealing_key.take() },
+            keys,
             rate_limit_per_second: settings.rate_limit_per_second,
         });
         let (process, _) = parts.publisher.0.as_u64_pair();
@@ -202,8 +205,13 @@ impl ApiState {
     pub(crate) fn location(&self, kind: EventKind, id: EventId) -> String {
         let base = self.settings().public_url.as_deref().unwrap_or("").trim_end_matches('/');
         let resource = match kind {
-            EventKind::PaymentReceived => "payments",
-            EventKind::Disbursement | EventKind::LoanOpened | EventKind::PaymentAllocated => "events",
+            EventKind::PaymentReceived | EventKind::UnidentifiedReceipt => "payments",
+            EventKind::Upload => "batches",
+            EventKind::Disbursement
+            | EventKind::LoanOpened
+            | EventKind::PaymentAllocated
+            | EventKind::PaymentReturned
+            | EventKind::FeeAssessed => "events",
         };
         format!("{base}/v1/{resource}/{id}")
     }

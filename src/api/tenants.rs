@@ -10,7 +10,7 @@ use crate::api::auth::AuthError;
 use crate::api::error::ApiError;
 use crate::api::ttl_cache::{TtlCache, TtlLimits};
 use crate::core::ids::TenantId;
-use crate::core::money::Minor;
+use crate::core::money::{Currency, Minor};
 use crate::core::time::Timestamp;
 use crate::store::{Store, TenantRecord};
 
@@ -22,6 +22,8 @@ const CACHE: TtlLimits =
 pub(crate) struct Tenant {
     zone: Tz,
     future_days: u64,
+    /// Its currency where a request names none.
+    pub(crate) base_currency: Currency,
     /// The most one payment may be.
     pub(crate) payment_limit: Option<Minor>,
 }
@@ -30,7 +32,8 @@ impl Tenant {
     fn of_record(record: &TenantRecord) -> Result<Self, ApiError> {
         let zone = record.time_zone.parse().map_err(|_| ApiError::Broken("a tenant's time zone is not known"))?;
         let future_days = u64::try_from(record.future_days).unwrap_or(0);
-        Ok(Self { zone, future_days, payment_limit: record.payment_limit })
+        let (base_currency, payment_limit) = (record.base_currency, record.payment_limit);
+        Ok(Self { zone, future_days, base_currency, payment_limit })
     }
 
     /// Today, in the tenant's zone.
@@ -74,7 +77,6 @@ impl Tenants {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::money::Currency;
 
     #[test]
     fn the_tenants_calendar_decides() {

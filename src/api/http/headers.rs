@@ -9,7 +9,7 @@ use crate::core::event::IdempotencyKey;
 /// The caller's key.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// W3C trace context.
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Deprecated, still read.
 const X_TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 
@@ -91,6 +91,13 @@ fn accepts(headers: &HeaderMap, ranges: &[&str]) -> bool {
     }
     let mut asked = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     asked.any(|range| takes(range, ranges))
+}
+
+/// Whether the caller asks for `media_type` by its name.
+pub(crate) fn prefers(headers: &HeaderMap, media_type: &str) -> bool {
+    let ranges = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut media = ranges.flat_map(|value| value.split(',')).filter_map(|range| range.split(';').next());
+    media.any(|media| media.trim().eq_ignore_ascii_case(media_type))
 }
 
 /// Whether a range of an Accept header is one of ours, and not refused.

@@ -6,9 +6,12 @@
 //!
 //! One commit costs one round trip and one statement for any number of events (two where a key was taken before).
 
+mod committer;
 mod publishing;
+mod rows;
 mod task;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
@@ -20,12 +23,17 @@ use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
 use crate::runtime::lifecycle::Lifecycle;
-use crate::store::{KnownEvent, Store};
+use crate::runtime::spans::TracePlace;
+use crate::store::{KnownEvent, Store, StoreError, WholeAccepted, WholeUpload};
 
+use committer::{Committer, Incoming};
 use publishing::{Hint, Publishing};
+use rows::RowsRequest;
 
 /// The most requests that wait for the intake: about half a second of work at full speed.
 const WAITING_MAX: usize = 8_192;
+/// The most chunks of uploads that wait; an upload waits for a place.
+const CHUNKS_WAITING_MAX: usize = 16;
 
 /// What became of an event.
 #[derive(Debug)]
@@ -61,7 +69,7 @@ pub enum IntakeError {
 /// One caller's event on its way to the intake task.
 #[derive(Debug)]
 struct Request {
-    event: NewEvent,
+    incoming: Incoming,
     answer: oneshot::Sender<Result<Accepted, IntakeError>>,
 }
 
@@ -69,9 +77,11 @@ struct Request {
 #[derive(Clone, Debug)]
 pub struct Intake {
     requests: mpsc::Sender<Request>,
+    chunks: mpsc::Sender<RowsRequest>,
     publishing: Publishing,
     ids: Arc<Mutex<IdMaker>>,
     clock: Clock,
+    store: Arc<dyn Store>,
 }
 
 /// What the intake works with.
@@ -94,12 +104,22 @@ impl Intake {
     /// stops and nothing waits any more.
     #[must_use]
     pub fn start(parts: IntakeParts, lifecycle: &Lifecycle) -> Self {
+        let store = Arc::clone(&parts.store);
         let (requests, waiting) = mpsc::channel(WAITING_MAX);
         let publishing = Publishing::start(&parts, lifecycle);
-        let task = task::IntakeTask::new(parts.store, parts.publisher, publishing.clone(), waiting);
-        lifecycle.spawn_vital("intake", task.run(lifecycle.token()));
+        let (chunks, chunks_waiting) = mpsc::channel(CHUNKS_WAITING_MAX);
+        let committer = Committer { store: parts.store, publisher: parts.publisher, publishing: publishing.clone() };
+        lifecycle.spawn_vital("rows", rows::run(committer.clone(), chunks_waiting, lifecycle.token()));
+        lifecycle.spawn_vital("intake", task::IntakeTask::new(committer, waiting).run(lifecycle.token()));
         let (process, _) = uuid::Uuid::new_v4().as_u64_pair();
-        Self { requests, publishing, ids: Arc::new(Mutex::new(IdMaker::new(process))), clock: parts.clock }
+        Self {
+            requests,
+            chunks,
+            publishing,
+            ids: Arc::new(Mutex::new(IdMaker::new(process))),
+            clock: parts.clock,
+            store,
+        }
     }
 
     /// Commits the event together with all that arrived meanwhile, then publishes its hint. Dropping the future does
@@ -109,16 +129,49 @@ impl Intake {
     /// See [`IntakeError`].
     pub async fn accept(&self, event: NewEvent) -> Result<Accepted, IntakeError> {
         let (answer, answered) = oneshot::channel();
-        self.requests.try_send(Request { event, answer }).map_err(|refused| match refused {
+        let incoming = Incoming { event, trace: TracePlace::current() };
+        self.requests.try_send(Request { incoming, answer }).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => IntakeError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => IntakeError::Stopping,
         })?;
         answered.await.unwrap_or(Err(IntakeError::Stopping))
     }
 
+    /// Commits rows of an upload, with distinct keys, as one chunk, and says of each what became of it, in the order
+    /// given. Dropping the future does not take them back.
+    ///
+    /// # Errors
+    /// [`IntakeError::Stopping`]; what befalls single rows is in their verdicts.
+    pub(crate) async fn accept_rows(
+        &self,
+        rows: Vec<NewEvent>,
+    ) -> Result<Vec<Result<Accepted, IntakeError>>, IntakeError> {
+        let (answer, answered) = oneshot::channel();
+        let trace = TracePlace::current();
+        let rows = rows.into_iter().map(|event| Incoming { event, trace }).collect();
+        self.chunks.send(RowsRequest { rows, answer }).await.map_err(|_| IntakeError::Stopping)?;
+        answered.await.map_err(|_| IntakeError::Stopping)
+    }
+
+    /// Accepts an upload whose rows come together or not at all.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub(crate) async fn accept_whole(&self, whole: WholeUpload) -> Result<WholeAccepted, StoreError> {
+        let trace = TracePlace::current();
+        let hints: HashMap<EventId, Hint> =
+            whole.rows.iter().filter_map(|row| Some((row.id, Hint::of(row, Seq(0), trace)?))).collect();
+        let accepted = self.store.accept_whole(whole).await?;
+        if let WholeAccepted::All(places) = &accepted {
+            let placed = places.iter().filter_map(|(id, seq)| hints.get(id).map(|hint| hint.at(*seq)));
+            self.publishing.publish(placed.collect());
+        }
+        Ok(accepted)
+    }
+
     /// Publishes the hint of an unfinished event again; at most once a second per event.
     pub fn nudge(&self, known: &KnownEvent) {
-        if let Some(hint) = Hint::of(&known.event.event, known.event.seq) {
+        if let Some(hint) = Hint::of(&known.event.event, known.event.seq, TracePlace::current()) {
             self.publishing.nudge(hint);
         }
     }

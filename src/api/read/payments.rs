@@ -55,8 +55,15 @@ pub(crate) async fn get_payment(
     let id = EventId::parse(&id).map_err(|_| ApiError::NotFound)?;
     let record = read_event(&state, caller.tenant, id, wait).await?;
     match record.event.event.kind {
-        EventKind::PaymentReceived => view(&state, caller.tenant, &record).await.map(Json),
-        EventKind::Disbursement | EventKind::LoanOpened | EventKind::PaymentAllocated => Err(ApiError::NotFound),
+        EventKind::PaymentReceived | EventKind::UnidentifiedReceipt => {
+            view(&state, caller.tenant, &record).await.map(Json)
+        }
+        EventKind::Disbursement
+        | EventKind::LoanOpened
+        | EventKind::PaymentAllocated
+        | EventKind::PaymentReturned
+        | EventKind::FeeAssessed
+        | EventKind::Upload => Err(ApiError::NotFound),
     }
 }
 
@@ -88,10 +95,10 @@ pub(crate) async fn list_payments(
             let items = record.filter(is_payment).iter().map(|record| EventView::new(record, None)).collect();
             Ok(Json(PaymentsList { items, next_page_token: None }))
         }
-        Listing::Paged { filter, paged, is_empty } => {
+        Listing::Paged { filter, paged } => {
             query.finish()?;
             let limit = filter.limit;
-            let rows = if is_empty { Vec::new() } else { state.store().payments(caller.tenant, filter).await? };
+            let rows = state.store().payments(caller.tenant, filter).await?;
             Ok(Json(page(&rows, limit, &paged)))
         }
     }
@@ -110,12 +117,7 @@ fn page(rows: &[EventRecord], limit: i64, paged: &PagedQuery) -> PaymentsList {
 /// What is asked for.
 enum Listing {
     OfKey(String),
-    Paged {
-        filter: PaymentsFilter,
-        paged: PagedQuery,
-        /// Asks for a status that no payment can have today.
-        is_empty: bool,
-    },
+    Paged { filter: PaymentsFilter, paged: PagedQuery },
 }
 
 impl Listing {
@@ -140,7 +142,6 @@ impl Listing {
             check_range(query, from, to, now);
         }
         let text = |value: Option<String>| value.unwrap_or_default();
-        let status_word = status.map_or("", |(word, _)| word);
         let paged = PagedQuery::new(
             tenant,
             &[
@@ -148,7 +149,7 @@ impl Listing {
                 &text(loan.map(|loan| loan.to_string())),
                 &text(batch.map(|batch| batch.to_string())),
                 external_ref.as_deref().unwrap_or(""),
-                status_word,
+                status.unwrap_or(""),
                 &text(from.map(|date| date.to_string())),
                 &text(to.map(|date| date.to_string())),
             ],
@@ -158,13 +159,13 @@ impl Listing {
             loan: loan.map(|loan| LoanKey::of_loan(tenant, loan)),
             batch,
             external_ref,
-            status: status.and_then(|(_, stored)| stored),
+            status,
             accepted_from: from.map(first_id_of),
             accepted_before: to.and_then(|date| date.checked_add_days(Days::new(1))).map(first_id_of),
             after,
             limit,
         };
-        Self::Paged { filter, paged, is_empty: status.is_some_and(|(_, stored)| stored.is_none()) }
+        Self::Paged { filter, paged }
     }
 }
 
@@ -181,14 +182,10 @@ fn check_range(query: &mut Query, from: Option<NaiveDate>, to: Option<NaiveDate>
     }
 }
 
-/// The word, and the one the store knows it by: no event undoes a payment yet, so `returned` and `reversed` name none.
-fn parse_status(word: &str) -> Result<(&'static str, Option<&'static str>), &'static str> {
-    let words = ["accepted", "held", "parked", "posted", "rejected"];
-    if let Some(known) = words.into_iter().find(|known| *known == word) {
-        return Ok((known, Some(known)));
-    }
-    let undone = ["returned", "reversed"].into_iter().find(|known| *known == word);
-    undone.map(|known| (known, None)).ok_or("must be accepted, held, parked, posted, rejected, returned or reversed")
+fn parse_status(word: &str) -> Result<&'static str, &'static str> {
+    let words = ["accepted", "held", "parked", "posted", "rejected", "returned", "reversed"];
+    let known = words.into_iter().find(|known| *known == word);
+    known.ok_or("must be accepted, held, parked, posted, rejected, returned or reversed")
 }
 
 /// The smallest id made on a day, UTC.

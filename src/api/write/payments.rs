@@ -59,7 +59,7 @@ pub struct PaymentRequest {
         (status = 503, description = "Try again", body = ProblemDocument)))]
 pub(crate) async fn post_payment(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::PaymentsWrite]).await?;
-    let command = request.command(parse)?;
+    let command = request.command(parse_payment)?;
     if let (Some(limit), Some(amount)) = (request.rules.payment_limit, command.amount())
         && amount > limit
     {
@@ -68,7 +68,7 @@ pub(crate) async fn post_payment(State(state): State<ApiState>, request: Request
     accept_and_answer(&state, request, command).await
 }
 
-fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Command> {
+pub(crate) fn parse_payment(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Command> {
     let loan_id = fields.required("loan_id", LoanId::parse);
     let borrower_id = fields.required("borrower_id", BorrowerId::parse);
     let amount = fields.posted_amount("amount_minor");
@@ -113,7 +113,7 @@ mod tests {
         let mut fields = Fields::of_body(read(&bytes).unwrap());
         let rules =
             AcceptanceRules { latest_effective: NaiveDate::from_ymd_opt(2026, 5, 2).unwrap(), payment_limit: None };
-        let command = parse(&mut fields, &rules);
+        let command = parse_payment(&mut fields, &rules);
         let errors = fields.finish();
         if errors.is_empty() {
             Ok(command.unwrap())

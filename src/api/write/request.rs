@@ -54,17 +54,22 @@ impl WriteRequest {
         Ok(Self { caller, key, prefer: Prefer::of(&parts.headers), rules, body })
     }
 
-    /// The command of the body, as `parse` takes it from the fields.
-    pub(crate) fn command(&self, parse: CommandParser) -> Result<Command, ApiError> {
+    /// The command of the body, as `parse` takes it from the fields; `None` when one that it needs fails.
+    pub(crate) fn command<P>(&self, parse: P) -> Result<Command, ApiError>
+    where
+        P: FnOnce(&mut Fields<'_>, &AcceptanceRules) -> Option<Command>,
+    {
+        self.parsed(|fields| parse(fields, &self.rules))
+    }
+
+    /// The body, as `parse` takes it from the fields; `None` when one that it needs fails.
+    pub(crate) fn parsed<T>(&self, parse: impl FnOnce(&mut Fields<'_>) -> Option<T>) -> Result<T, ApiError> {
         let mut fields = Fields::of_body(read(&self.body)?);
-        let command = parse(&mut fields, &self.rules);
+        let parsed = parse(&mut fields);
         let errors = fields.finish();
-        match command {
-            Some(command) if errors.is_empty() => Ok(command),
+        match parsed {
+            Some(parsed) if errors.is_empty() => Ok(parsed),
             Some(_) | None => Err(ApiError::Validation(first_of_each_field(errors))),
         }
     }
 }
-
-/// Takes a command's fields; `None` when one that it needs fails.
-pub(crate) type CommandParser = fn(&mut Fields<'_>, &AcceptanceRules) -> Option<Command>;

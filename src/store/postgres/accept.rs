@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::connect::PostgresStore;
+use super::connect::{HotPath, PostgresStore};
 use super::error::classify;
 use super::intake_rows::{EventColumns, new_event_columns, new_events};
 use super::rows::{self, Columns, event_columns, posting_columns};
@@ -20,24 +20,49 @@ use crate::store::{Acceptance, KnownEvent, StoreError};
 /// Both ORDER BYs are load-bearing. The inner one numbers events as they arrived; a subquery with ORDER BY is not
 /// merged into the one around it, so `nextval` runs in its order. The outer one inserts by key hash, so that two
 /// intakes bringing the same keys wait for each other in one order instead of deadlocking.
-pub(super) const ACCEPT_EVENTS: &str = concat!(
-    "WITH accepted AS (INSERT INTO events (seq, accepted_at, ",
-    new_event_columns!(),
-    ") SELECT seq, (SELECT clock_timestamp()), ",
-    new_event_columns!(),
-    " FROM (SELECT nextval('events_seq') AS seq, ",
-    new_event_columns!(),
-    " FROM (SELECT ",
-    new_event_columns!(),
-    " FROM ",
-    new_events!(),
-    " ORDER BY place) AS arrived) AS numbered ORDER BY key_hash \
-     ON CONFLICT (key_hash) DO NOTHING RETURNING id, seq, accepted_at, tenant, amount), \
-     raised AS (INSERT INTO publisher_totals (publisher, tenant, accepted, amount) \
-     SELECT $25::uuid, tenant, count(*), coalesce(sum(amount), 0) FROM accepted GROUP BY tenant ORDER BY tenant \
-     ON CONFLICT (publisher, tenant) DO UPDATE SET accepted = publisher_totals.accepted + excluded.accepted, \
-     amount = publisher_totals.amount + excluded.amount) \
-     SELECT id, seq, accepted_at FROM accepted"
+///
+/// A macro, because rows of uploads raise two more totals and `concat!` joins literals only.
+macro_rules! accept {
+    ($is_bulk:literal, $returning:literal, $also_raised:literal) => {
+        concat!(
+            "WITH accepted AS (INSERT INTO events (seq, accepted_at, ",
+            new_event_columns!(),
+            ") SELECT seq, (SELECT clock_timestamp()), ",
+            new_event_columns!(),
+            " FROM (SELECT nextval('events_seq') AS seq, ",
+            new_event_columns!(),
+            " FROM (SELECT ",
+            new_event_columns!(),
+            " FROM ",
+            new_events!(),
+            " ORDER BY place) AS arrived) AS numbered ORDER BY key_hash \
+             ON CONFLICT (key_hash) DO NOTHING RETURNING id, seq, accepted_at, tenant, amount",
+            $returning,
+            "), raised AS (INSERT INTO publisher_totals (publisher, tenant, is_bulk, accepted, amount) \
+             SELECT $25::uuid, tenant, ",
+            $is_bulk,
+            ", count(*), coalesce(sum(amount), 0) FROM accepted GROUP BY tenant ORDER BY tenant \
+             ON CONFLICT (publisher, tenant, is_bulk) DO UPDATE \
+             SET accepted = publisher_totals.accepted + excluded.accepted, \
+             amount = publisher_totals.amount + excluded.amount)",
+            $also_raised,
+            " SELECT id, seq, accepted_at FROM accepted"
+        )
+    };
+}
+
+/// Accepts events that came alone.
+pub(super) const ACCEPT_EVENTS: &str = accept!("false", "", "");
+
+/// Accepts rows of uploads, and raises what their uploads accepted.
+pub(super) const ACCEPT_ROWS: &str = accept!(
+    "true",
+    ", batch_id, currency",
+    ", counted AS (INSERT INTO batch_accepted (batch_id, currency, count, amount) \
+     SELECT batch_id, currency, count(*), coalesce(sum(amount), 0) FROM accepted WHERE batch_id IS NOT NULL \
+     GROUP BY batch_id, currency ORDER BY batch_id, currency \
+     ON CONFLICT (batch_id, currency) DO UPDATE SET count = batch_accepted.count + excluded.count, \
+     amount = batch_accepted.amount + excluded.amount)"
 );
 
 /// What stands under keys that were taken: a second statement, so that it sees what the first one waited for.
@@ -64,7 +89,7 @@ impl PostgresStore {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        let mut connection = self.hot_connection().await?;
+        let mut connection = self.hot_connection(HotPath::Accept).await?;
         let (accepted, known) =
             accept(&mut connection, publisher, &events).await.inspect_err(|error| self.doubt(error))?;
         self.rest(connection);
@@ -72,7 +97,7 @@ impl PostgresStore {
     }
 }
 
-type Accepted = HashMap<EventId, (Seq, Timestamp)>;
+pub(super) type Accepted = HashMap<EventId, (Seq, Timestamp)>;
 
 async fn accept(
     connection: &mut PgConnection,
@@ -84,12 +109,13 @@ async fn accept(
     Ok((accepted, known))
 }
 
-async fn accept_new(
+pub(super) async fn accept_new(
     connection: &mut PgConnection,
     publisher: PublisherId,
     events: &[NewEvent],
 ) -> Result<Accepted, StoreError> {
-    let query = EventColumns::of(events).bind(sqlx::query(ACCEPT_EVENTS)).bind(publisher.0);
+    let statement = if events.iter().any(NewEvent::is_bulk) { ACCEPT_ROWS } else { ACCEPT_EVENTS };
+    let query = EventColumns::of(events).bind(sqlx::query(statement)).bind(publisher.0);
     let rows = query.fetch_all(connection).await.map_err(classify)?;
     rows.iter().map(accepted_row).collect()
 }
@@ -99,9 +125,9 @@ fn accepted_row(row: &PgRow) -> Result<(EventId, (Seq, Timestamp)), StoreError> 
     Ok((EventId(columns.take()?), (Seq(columns.take()?), columns.instant()?)))
 }
 
-type Known = HashMap<[u8; 16], KnownEvent>;
+pub(super) type Known = HashMap<[u8; 16], KnownEvent>;
 
-async fn read_known(
+pub(super) async fn read_known(
     connection: &mut PgConnection,
     events: &[NewEvent],
     accepted: &Accepted,

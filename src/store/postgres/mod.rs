@@ -13,7 +13,9 @@
 //! | reads | one or two |
 
 mod accept;
+mod ach;
 mod admin;
+pub mod bench;
 mod connect;
 mod error;
 mod hold;
@@ -28,7 +30,9 @@ mod rows;
 mod statements;
 mod store;
 mod sweep;
+mod uploads;
 mod verify;
 
 pub use connect::PostgresStore;
+pub use post::PreparedBatch;
 pub use statements::statements;

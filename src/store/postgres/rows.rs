@@ -103,6 +103,11 @@ impl<'r> Columns<'r> {
         self.take::<DateTime<Utc>>().map(Timestamp::new)
     }
 
+    /// An instant that may be NULL.
+    pub(super) fn optional_instant(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.take::<Option<DateTime<Utc>>>()?.map(Timestamp::new))
+    }
+
     /// A loan key.
     pub(super) fn loan_key(&mut self) -> Result<LoanKey, StoreError> {
         self.take::<Uuid>().map(|key| LoanKey::from_bytes(key.into_bytes()))
@@ -215,6 +220,7 @@ pub(super) fn outcome(columns: &mut Columns<'_>) -> Result<Outcome, StoreError> 
     let (word, code): (&str, Option<&str>) = (columns.take()?, columns.take()?);
     match (word, code) {
         ("posted", None) => Ok(Outcome::Posted),
+        ("done", None) => Ok(Outcome::Done),
         ("rejected", Some(code)) => {
             code.parse::<RejectionCode>().map(Outcome::Rejected).map_err(|_| broken("rejection code", code))
         }

@@ -1,19 +1,23 @@
 //! Owns the contract's methods: each one only puts its work into an owned task.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::NaiveDate;
 
 use super::connect::PostgresStore;
-use crate::core::event::NewEvent;
-use crate::core::ids::{EventId, LoanKey, PublisherId, Seq, TenantId, WorkerId};
+use crate::core::event::{AcceptedEvent, NewEvent};
+use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, Layer};
 use crate::core::money::Currency;
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 use crate::store::{
-    Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EventRecord, Fold, HoldRequest, LoanBalances,
-    LoanRecord, ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, SchemaState,
-    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, VerifyReport, WorkerBeat,
+    Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord, FileKept,
+    FileRecord, Fold, HoldRequest, LoanBalances, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest,
+    PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState, SigningKeyRecord,
+    Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd, UploadException,
+    UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat,
     WorkerView,
 };
 
@@ -33,6 +37,79 @@ impl Store for PostgresStore {
 
     async fn accept(&self, publisher: PublisherId, events: Vec<NewEvent>) -> Result<Vec<Acceptance>, StoreError> {
         self.owned(move |store| async move { store.accept_events(publisher, events).await }).await
+    }
+
+    async fn begin_upload(&self, upload: NewUpload) -> Result<UploadBegun, StoreError> {
+        self.owned(move |store| async move { store.open_upload(upload).await }).await
+    }
+
+    async fn keep_upload(&self, hold: UploadHold, lease: Duration) -> Result<bool, StoreError> {
+        self.owned(move |store| async move { store.renew_upload(hold, lease).await }).await
+    }
+
+    async fn release_upload(&self, hold: UploadHold) -> Result<(), StoreError> {
+        self.owned(move |store| async move { store.give_back_upload(hold).await }).await
+    }
+
+    async fn finish_upload(&self, hold: UploadHold, end: UploadEnd) -> Result<bool, StoreError> {
+        self.owned(move |store| async move { store.end_upload(hold, end).await }).await
+    }
+
+    async fn add_exceptions(&self, batch: PaymentBatchId, rows: Vec<UploadException>) -> Result<(), StoreError> {
+        self.owned(move |store| async move { store.insert_exceptions(batch, rows).await }).await
+    }
+
+    async fn accept_whole(&self, whole: WholeUpload) -> Result<WholeAccepted, StoreError> {
+        self.owned(move |store| async move { store.take_whole(whole).await }).await
+    }
+
+    async fn upload_progress(&self, upload: UploadRef) -> Result<Option<UploadProgress>, StoreError> {
+        self.owned(move |store| async move { store.read_progress(upload).await }).await
+    }
+
+    async fn upload_rows(&self, upload: UploadRef, after: RowsAfter, limit: i64) -> Result<UploadRows, StoreError> {
+        self.owned(move |store| async move { store.read_rows(upload, after, limit).await }).await
+    }
+
+    async fn create_feed(&self, feed: FeedRecord) -> Result<bool, StoreError> {
+        self.owned(move |store| async move { store.insert_feed(feed).await }).await
+    }
+
+    async fn feed(&self, tenant: TenantId, name: &str) -> Result<Option<FeedRecord>, StoreError> {
+        let name = name.to_owned();
+        self.owned(move |store| async move { store.read_feed(tenant, name).await }).await
+    }
+
+    async fn feeds(&self, tenant: TenantId) -> Result<Vec<FeedRecord>, StoreError> {
+        self.owned(move |store| async move { store.read_feeds(tenant).await }).await
+    }
+
+    async fn keep_file(&self, file: NewFile) -> Result<FileKept, StoreError> {
+        self.owned(move |store| async move { store.insert_file(file).await }).await
+    }
+
+    async fn link_file(&self, upload: UploadRef, sha256: [u8; 32], summary: String) -> Result<(), StoreError> {
+        self.owned(move |store| async move { store.set_file_upload(upload, sha256, summary).await }).await
+    }
+
+    async fn file(&self, upload: UploadRef) -> Result<Option<FileRecord>, StoreError> {
+        self.owned(move |store| async move { store.read_file(upload).await }).await
+    }
+
+    async fn loans_of_numbers(&self, tenant: TenantId, numbers: Vec<String>) -> Result<Vec<NumberedLoan>, StoreError> {
+        self.owned(move |store| async move { store.read_numbered(tenant, numbers).await }).await
+    }
+
+    async fn mark_entries(&self, upload: UploadRef, entries: Vec<MarkedRow>) -> Result<(), StoreError> {
+        self.owned(move |store| async move { store.insert_entries(upload, entries).await }).await
+    }
+
+    async fn match_entries(
+        &self,
+        tenant: TenantId,
+        marks: Vec<EntryMark>,
+    ) -> Result<Vec<Vec<AcceptedEvent>>, StoreError> {
+        self.owned(move |store| async move { store.read_matches(tenant, marks).await }).await
     }
 
     async fn post_batch(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {

@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, HashMap};
 use sqlx::SqliteConnection;
 
 use crate::core::event::{AcceptedEvent, NewEvent};
-use crate::core::ids::{EventId, KeyHash, PublisherId, Seq, TenantId};
-use crate::core::money::Minor;
+use crate::core::ids::{EventId, KeyHash, PaymentBatchId, PublisherId, Seq, TenantId};
+use crate::core::money::{Currency, Minor};
 use crate::core::time::Timestamp;
 use crate::store::sqlite::error::store_error;
-use crate::store::sqlite::params::{EventRow, Hex, PublisherTotalRow, hex_id, json};
+use crate::store::sqlite::params::{BatchAcceptedRow, EventRow, Hex, PublisherTotalRow, hex_id, json};
 use crate::store::sqlite::rows::{
-    broken, decode_event, decode_posting, decode_stage, event_columns, get, id, posting_columns, sum, tenant,
+    broken, decode_event, decode_posting, decode_stage, event_columns, get, id, posting_columns, sum, tenant, word,
 };
 use crate::store::{Acceptance, KnownEvent, StoreError};
 
@@ -65,6 +65,18 @@ pub(super) const SET_PUBLISHER_TOTALS: &str = "
     SELECT ?1, unhex(value ->> 'tenant'), value ->> 'accepted', value ->> 'amount' FROM jsonb_each(?2) WHERE true
     ON CONFLICT (publisher, tenant) DO UPDATE SET accepted = excluded.accepted, amount = excluded.amount";
 
+pub(super) const ACCEPTED_OF_BATCHES: &str = "
+    SELECT a.batch_id, a.currency, a.count, a.amount
+    FROM jsonb_each(?1) AS wanted
+    JOIN batch_accepted AS a ON a.batch_id = unhex(wanted.value ->> 'batch_id')
+        AND a.currency = wanted.value ->> 'currency'";
+
+pub(super) const SET_BATCH_ACCEPTED: &str = "
+    INSERT INTO batch_accepted (batch_id, currency, count, amount)
+    SELECT unhex(value ->> 'batch_id'), value ->> 'currency', value ->> 'count', value ->> 'amount'
+    FROM jsonb_each(?1) WHERE true
+    ON CONFLICT (batch_id, currency) DO UPDATE SET count = excluded.count, amount = excluded.amount";
+
 /// Accepts events; see [`crate::store::Store::accept`].
 pub(super) async fn accept(
     db: &mut SqliteConnection,
@@ -84,6 +96,7 @@ pub(super) async fn accept(
     }
     let fresh: Vec<&NewEvent> = events.iter().filter(|event| seqs.contains_key(&event.id)).collect();
     raise_totals(db, publisher, &fresh).await?;
+    raise_uploads(db, &fresh).await?;
     let taken: Vec<&NewEvent> = events.iter().filter(|event| !seqs.contains_key(&event.id)).collect();
     let mut known = if taken.is_empty() { HashMap::new() } else { known_events(db, &taken).await? };
     events
@@ -93,6 +106,43 @@ pub(super) async fn accept(
             None => acceptance_of_known(event, known.remove(&event.key_hash)),
         })
         .collect()
+}
+
+type AcceptedKey = (PaymentBatchId, Currency);
+
+/// Raises what the uploads accepted whose rows are among the events.
+async fn raise_uploads(db: &mut SqliteConnection, fresh: &[&NewEvent]) -> Result<(), StoreError> {
+    let mut totals: BTreeMap<AcceptedKey, (i64, i128)> = BTreeMap::new();
+    for event in fresh {
+        let Some((batch, _)) = event.origin.batch else { continue };
+        let total = totals.entry((batch, event.command.currency())).or_default();
+        let amount = i128::from(event.command.amount().map_or(0, Minor::units));
+        total.0 = total.0.checked_add(1).ok_or_else(|| broken("batch_accepted.count"))?;
+        total.1 = total.1.checked_add(amount).ok_or_else(|| broken("batch_accepted.amount"))?;
+    }
+    if totals.is_empty() {
+        return Ok(());
+    }
+    let of_batches = sqlx::query(ACCEPTED_OF_BATCHES).bind(json(&accepted_rows(&totals))?);
+    for row in of_batches.fetch_all(&mut *db).await.map_err(store_error)? {
+        let key = (PaymentBatchId(id(&row, "batch_id")?), word(&row, "currency")?);
+        let total = totals.get_mut(&key).ok_or_else(|| broken("batch_accepted"))?;
+        let before: i64 = get(&row, "count")?;
+        total.0 = total.0.checked_add(before).ok_or_else(|| broken("batch_accepted.count"))?;
+        total.1 = total.1.checked_add(sum(&row, "amount")?).ok_or_else(|| broken("batch_accepted.amount"))?;
+    }
+    let set = sqlx::query(SET_BATCH_ACCEPTED).bind(json(&accepted_rows(&totals))?);
+    set.execute(db).await.map_err(store_error).map(drop)
+}
+
+fn accepted_rows(totals: &BTreeMap<AcceptedKey, (i64, i128)>) -> Vec<BatchAcceptedRow> {
+    let row = |(key, total): (&AcceptedKey, &(i64, i128))| BatchAcceptedRow {
+        batch_id: hex_id(key.0.0),
+        currency: key.1.code().to_owned(),
+        count: total.0,
+        amount: total.1.to_string(),
+    };
+    totals.iter().map(row).collect()
 }
 
 /// A key that was taken: by this very event, in a call whose outcome the caller never learned, or by another.
@@ -108,7 +158,7 @@ fn acceptance_of_known(event: &NewEvent, known: Option<KnownEvent>) -> Result<Ac
     Ok(Acceptance::Known(Box::new(known)))
 }
 
-async fn known_events(
+pub(super) async fn known_events(
     db: &mut SqliteConnection,
     events: &[&NewEvent],
 ) -> Result<HashMap<KeyHash, KnownEvent>, StoreError> {

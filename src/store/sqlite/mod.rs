@@ -11,6 +11,7 @@
 //! - Instants come from [`Clock`], read when the writer gets to the job, so they rise with the order of commits.
 
 mod accept;
+mod ach;
 mod admin;
 mod beats;
 mod connect;
@@ -25,11 +26,13 @@ mod rows;
 mod schema;
 mod statements;
 mod sweep;
+mod uploads;
 mod verify;
 mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::NaiveDate;
@@ -39,17 +42,19 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::core::event::NewEvent;
-use crate::core::ids::{EventId, LoanKey, PublisherId, Seq, TenantId, WorkerId};
+use crate::core::event::{AcceptedEvent, NewEvent};
+use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, Layer};
 use crate::core::money::Currency;
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
 use crate::store::{
-    Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EventRecord, Fold, HoldRequest, LoanBalances,
-    LoanRecord, ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, SchemaState,
-    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn, VerifyReport,
+    Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord, FileKept,
+    FileRecord, Fold, HoldRequest, LoanBalances, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest,
+    PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState, SigningKeyRecord,
+    Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn, UploadBegun, UploadEnd,
+    UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload,
     WorkerBeat, WorkerView,
 };
 
@@ -129,6 +134,91 @@ impl Store for SqliteStore {
     async fn accept(&self, publisher: PublisherId, events: Vec<NewEvent>) -> Result<Vec<Acceptance>, StoreError> {
         let clock = self.clock.clone();
         self.writer.run("accept", move |db| Box::pin(accept::accept(db, publisher, events, clock.now()))).await
+    }
+
+    async fn begin_upload(&self, upload: NewUpload) -> Result<UploadBegun, StoreError> {
+        let clock = self.clock.clone();
+        self.writer.run("begin_upload", move |db| Box::pin(uploads::begin(db, upload, clock.now()))).await
+    }
+
+    async fn keep_upload(&self, hold: UploadHold, lease: Duration) -> Result<bool, StoreError> {
+        let clock = self.clock.clone();
+        self.writer.run("keep_upload", move |db| Box::pin(uploads::keep(db, hold, lease, clock.now()))).await
+    }
+
+    async fn release_upload(&self, hold: UploadHold) -> Result<(), StoreError> {
+        self.writer.run("release_upload", move |db| Box::pin(uploads::release(db, hold))).await
+    }
+
+    async fn finish_upload(&self, hold: UploadHold, end: UploadEnd) -> Result<bool, StoreError> {
+        let clock = self.clock.clone();
+        self.writer.run("finish_upload", move |db| Box::pin(uploads::finish(db, hold, end, clock.now()))).await
+    }
+
+    async fn add_exceptions(&self, batch: PaymentBatchId, rows: Vec<UploadException>) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.writer.run("add_exceptions", move |db| Box::pin(uploads::add_exceptions(db, batch, rows))).await
+    }
+
+    async fn accept_whole(&self, whole: WholeUpload) -> Result<WholeAccepted, StoreError> {
+        let clock = self.clock.clone();
+        self.writer.run("accept_whole", move |db| Box::pin(uploads::accept_whole(db, whole, clock.now()))).await
+    }
+
+    async fn upload_progress(&self, upload: UploadRef) -> Result<Option<UploadProgress>, StoreError> {
+        let now = self.now();
+        self.read(move |db| Box::pin(uploads::progress(db, upload, now))).await
+    }
+
+    async fn upload_rows(&self, upload: UploadRef, after: RowsAfter, limit: i64) -> Result<UploadRows, StoreError> {
+        self.read(move |db| Box::pin(uploads::rows(db, upload, after, limit))).await
+    }
+
+    async fn create_feed(&self, feed: FeedRecord) -> Result<bool, StoreError> {
+        self.writer.run("create_feed", move |db| Box::pin(ach::insert_feed(db, feed))).await
+    }
+
+    async fn feed(&self, tenant: TenantId, name: &str) -> Result<Option<FeedRecord>, StoreError> {
+        let name = name.to_owned();
+        self.read(move |db| Box::pin(ach::feed(db, tenant, name))).await
+    }
+
+    async fn feeds(&self, tenant: TenantId) -> Result<Vec<FeedRecord>, StoreError> {
+        self.read(move |db| Box::pin(ach::feeds(db, tenant))).await
+    }
+
+    async fn keep_file(&self, file: NewFile) -> Result<FileKept, StoreError> {
+        let clock = self.clock.clone();
+        self.writer.run("keep_file", move |db| Box::pin(ach::keep_file(db, file, clock.now()))).await
+    }
+
+    async fn link_file(&self, upload: UploadRef, sha256: [u8; 32], summary: String) -> Result<(), StoreError> {
+        self.writer.run("link_file", move |db| Box::pin(ach::link_file(db, upload, sha256, summary))).await
+    }
+
+    async fn file(&self, upload: UploadRef) -> Result<Option<FileRecord>, StoreError> {
+        self.read(move |db| Box::pin(ach::file(db, upload))).await
+    }
+
+    async fn loans_of_numbers(&self, tenant: TenantId, numbers: Vec<String>) -> Result<Vec<NumberedLoan>, StoreError> {
+        self.read(move |db| Box::pin(ach::numbered(db, tenant, numbers))).await
+    }
+
+    async fn mark_entries(&self, upload: UploadRef, entries: Vec<MarkedRow>) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.writer.run("mark_entries", move |db| Box::pin(ach::insert_entries(db, upload, entries))).await
+    }
+
+    async fn match_entries(
+        &self,
+        tenant: TenantId,
+        marks: Vec<EntryMark>,
+    ) -> Result<Vec<Vec<AcceptedEvent>>, StoreError> {
+        self.read(move |db| Box::pin(ach::match_entries(db, tenant, marks))).await
     }
 
     async fn post_batch(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {

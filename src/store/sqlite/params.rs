@@ -10,7 +10,7 @@ use crate::core::ledger::{JournalEntry, Line, Posting, RejectionCode};
 use crate::core::loan::LoanState;
 use crate::core::money::Minor;
 use crate::core::slot::{Partition, Slot};
-use crate::store::StoreError;
+use crate::store::{StoreError, UploadException};
 
 /// One parameter for many rows.
 pub(super) fn json<T: Serialize + ?Sized>(rows: &T) -> Result<String, StoreError> {
@@ -241,7 +241,12 @@ impl<'a> OpeningRow<'a> {
     pub(super) fn new(opening: &'a AcceptedEvent, state: &LoanState) -> Self {
         let number = match &opening.event.command {
             Command::LoanOpening(opening) => opening.loan_number.as_ref(),
-            Command::Payment(_) | Command::Disbursement(_) => None,
+            Command::Payment(_)
+            | Command::Disbursement(_)
+            | Command::PaymentReturn(_)
+            | Command::Fee(_)
+            | Command::Receipt(_)
+            | Command::Upload(_) => None,
         };
         Self {
             loan_key: Hex(state.key.bytes()),
@@ -276,9 +281,48 @@ pub(super) struct AccountTotalRow {
 pub(super) struct BatchTotalRow {
     pub(super) batch_id: Hex<16>,
     pub(super) outcome: &'static str,
+    pub(super) currency: String,
     pub(super) count: i64,
     /// 128 bits as decimal text.
     pub(super) amount: String,
+}
+
+/// A row of `batch_accepted`, as it will be.
+#[derive(Debug, Serialize)]
+pub(super) struct BatchAcceptedRow {
+    pub(super) batch_id: Hex<16>,
+    pub(super) currency: String,
+    pub(super) count: i64,
+    /// 128 bits as decimal text.
+    pub(super) amount: String,
+}
+
+/// A row of `batch_exceptions`.
+#[derive(Debug, Serialize)]
+pub(super) struct ExceptionRow<'a> {
+    row_no: i64,
+    code: &'a str,
+    idempotency_key: Option<&'a str>,
+    event_id: Option<Hex<16>>,
+    first_row_no: Option<i64>,
+    amount: Option<i64>,
+    currency: Option<&'a str>,
+    errors: Option<&'a str>,
+}
+
+impl<'a> From<&'a UploadException> for ExceptionRow<'a> {
+    fn from(row: &'a UploadException) -> Self {
+        Self {
+            row_no: row.row_no,
+            code: &row.code,
+            idempotency_key: row.idempotency_key.as_deref(),
+            event_id: row.event_id.map(|id| hex_id(id.0)),
+            first_row_no: row.first_row_no,
+            amount: row.amount.map(Minor::units),
+            currency: row.currency.as_deref(),
+            errors: row.errors.as_deref(),
+        }
+    }
 }
 
 /// A row of `publisher_totals`, as it will be.

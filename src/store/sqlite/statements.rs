@@ -1,6 +1,8 @@
 //! Owns the list of every statement with a name, so that a test can prepare each of them.
 
-use super::{accept, admin, beats, loans, parking, poller_reads, post, records, schema, sweep, verify, writer};
+use super::{
+    accept, ach, admin, beats, loans, parking, poller_reads, post, records, schema, sweep, uploads, verify, writer,
+};
 
 /// Every statement of this store.
 pub const STATEMENTS: &[(&str, &str)] = &[
@@ -18,6 +20,33 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("events_of_keys", accept::EVENTS_OF_KEYS),
     ("publisher_totals", accept::PUBLISHER_TOTALS),
     ("set_publisher_totals", accept::SET_PUBLISHER_TOTALS),
+    ("accepted_of_batches", accept::ACCEPTED_OF_BATCHES),
+    ("set_batch_accepted", accept::SET_BATCH_ACCEPTED),
+    ("insert_upload_event", uploads::INSERT_UPLOAD_EVENT),
+    ("insert_upload", uploads::INSERT_UPLOAD),
+    ("upload", uploads::UPLOAD),
+    ("take_upload", uploads::TAKE_UPLOAD),
+    ("forget_exceptions", uploads::FORGET_EXCEPTIONS),
+    ("keep_upload", uploads::KEEP_UPLOAD),
+    ("release_upload", uploads::RELEASE_UPLOAD),
+    ("end_upload", uploads::END_UPLOAD),
+    ("post_upload", uploads::POST_UPLOAD),
+    ("add_exceptions", uploads::ADD_EXCEPTIONS),
+    ("finished_totals", uploads::FINISHED_TOTALS),
+    ("accepted_totals", uploads::ACCEPTED_TOTALS),
+    ("waiting_rows", uploads::WAITING_ROWS),
+    ("upload_events", uploads::UPLOAD_EVENTS),
+    ("upload_exceptions", uploads::UPLOAD_EXCEPTIONS),
+    ("insert_feed", ach::INSERT_FEED),
+    ("feed", ach::FEED),
+    ("feeds", ach::FEEDS),
+    ("file_kept", ach::FILE_KEPT),
+    ("keep_file", ach::KEEP_FILE),
+    ("link_file", ach::LINK_FILE),
+    ("file", ach::FILE),
+    ("numbered", ach::NUMBERED),
+    ("insert_entries", ach::INSERT_ENTRIES),
+    ("match_entries", ach::MATCH_ENTRIES),
     ("sort_wanted", post::SORT_WANTED),
     ("held_loans", post::HELD_LOANS),
     ("loans_to_post", post::LOANS_TO_POST),
@@ -26,6 +55,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("delete_unopened", post::DELETE_UNOPENED),
     ("unposted_events", post::UNPOSTED_EVENTS),
     ("events_of_seqs", post::EVENTS_OF_SEQS),
+    ("taken_back", post::TAKEN_BACK),
     ("movements_after", post::MOVEMENTS_AFTER),
     ("append_system_events", post::APPEND_SYSTEM_EVENTS),
     ("write_batch", post::WRITE_BATCH),
@@ -84,6 +114,8 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("lost_events", verify::LOST_EVENTS),
     ("empty_loans", verify::EMPTY_LOANS),
     ("count_loans", verify::COUNT_LOANS),
+    ("wrong_undos", verify::WRONG_UNDOS),
+    ("wrong_system_events", verify::WRONG_SYSTEM_EVENTS),
     ("all_account_totals", verify::ALL_ACCOUNT_TOTALS),
     ("postings_by_loan", verify::POSTINGS_BY_LOAN),
 ];

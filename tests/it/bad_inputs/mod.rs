@@ -14,6 +14,7 @@ mod rows_http;
 mod rows_http2;
 mod rows_json;
 mod rows_pollers;
+mod rows_returns;
 mod rows_tokens;
 mod stories;
 mod tokens;
@@ -32,8 +33,15 @@ use world::{Facts, World};
 const AT_ONCE: usize = 4;
 
 fn rows(facts: &Facts) -> Vec<Row> {
-    let tables =
-        [rows_http::rows, rows_json::rows, rows_amounts::rows, rows_dates::rows, rows_tokens::rows, rows_pollers::rows];
+    let tables = [
+        rows_http::rows,
+        rows_json::rows,
+        rows_amounts::rows,
+        rows_dates::rows,
+        rows_returns::rows,
+        rows_tokens::rows,
+        rows_pollers::rows,
+    ];
     tables.into_iter().flat_map(|table| table(facts)).collect()
 }
 
@@ -69,13 +77,13 @@ async fn run(world: &World, stories: &[&[Story]]) {
 #[tokio::test]
 async fn bad_inputs_get_their_answers_from_servers() {
     let world = World::distributed().await;
-    run(&world, &[STORIES, rows_http2::STORIES, rows_amqp::STORIES]).await;
+    run(&world, &[STORIES, rows_returns::STORIES, rows_http2::STORIES, rows_amqp::STORIES]).await;
 }
 
 #[tokio::test]
 async fn bad_inputs_get_their_answers_from_one_process() {
     let world = World::embedded().await;
-    run(&world, &[STORIES, rows_http2::STORIES]).await;
+    run(&world, &[STORIES, rows_returns::STORIES, rows_http2::STORIES]).await;
 }
 
 #[test]

@@ -48,6 +48,10 @@ pub(super) struct Facts {
     /// Makes tokens, with the system's own key and with others.
     pub(super) forge: Forge,
     pub(super) clock: Clock,
+    /// A payment of the demo tenant of 1 May that nobody returns, one of the other tenant, and a loan's opening.
+    pub(super) paid: String,
+    pub(super) paid_by_other: String,
+    pub(super) opened: String,
 }
 
 impl Facts {
@@ -58,7 +62,9 @@ impl Facts {
         let token = || "a.b.c".to_owned();
         let forge = Forge::new(key, clock.now());
         let (demo, other, ahead, behind, narrow) = (token(), token(), token(), token(), token());
-        Self { demo, other, ahead, behind, narrow, narrow_secret: token(), forge, clock }
+        let (paid, paid_by_other, opened) = (String::new(), String::new(), String::new());
+        let narrow_secret = token();
+        Self { demo, other, ahead, behind, narrow, narrow_secret, forge, clock, paid, paid_by_other, opened }
     }
 }
 
@@ -152,13 +158,27 @@ impl World {
             narrow_secret,
             forge: Forge::new(key, clock.now()),
             clock,
+            paid: String::new(),
+            paid_by_other: String::new(),
+            opened: String::new(),
         };
-        let world = Self { processes, store, system, facts, address };
-        world.open(&world.facts.demo, QUIET_LOAN, &[]).await;
+        let mut world = Self { processes, store, system, facts, address };
+        world.facts.opened = world.open(&world.facts.demo, QUIET_LOAN, &[]).await;
         world.open(&world.facts.other, OTHER_LOAN, &[]).await;
         world.open(&world.facts.ahead, ZONED_LOAN, &[]).await;
         world.open(&world.facts.behind, ZONED_LOAN, &[]).await;
+        let loan = world.fresh_loan().await;
+        world.facts.paid = world.paid(&world.facts.demo, &loan).await;
+        world.facts.paid_by_other = world.paid(&world.facts.other, OTHER_LOAN).await;
         world
+    }
+
+    /// Pays a loan; answers the payment's id.
+    async fn paid(&self, token: &str, loan: &str) -> String {
+        let body = payment(&[("loan_id", json!(loan))]).to_string();
+        let answer = self.post("/v1/payments", token, &format!("paid:{loan}"), "Prefer: wait=30\r\n", &body).await;
+        assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+        answer.json()["payment_event_id"].as_str().unwrap().to_owned()
     }
 
     /// What no answer to the demo tenant's clients may show.
@@ -193,11 +213,12 @@ impl World {
         exchange(self.address, bytes.as_bytes(), PATIENCE).await
     }
 
-    /// Opens a loan: one event.
-    pub(super) async fn open(&self, token: &str, loan: &str, changes: &[(&str, Value)]) {
+    /// Opens a loan: one event, whose id it answers.
+    pub(super) async fn open(&self, token: &str, loan: &str, changes: &[(&str, Value)]) -> String {
         let body = opening(loan, changes).to_string();
         let answer = self.post("/v1/loans", token, &format!("open:{loan}"), "Prefer: wait=30\r\n", &body).await;
         assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+        answer.json()["loan_event_id"].as_str().unwrap().to_owned()
     }
 
     /// Opens a fresh loan of the demo tenant; answers its id.

@@ -33,6 +33,17 @@ impl Client {
         Self { http, bases, token }
     }
 
+    /// Comes with a token of another issuer.
+    pub(crate) fn with_token(port: u16, token: &str) -> Self {
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
+        Self { http, bases: vec![format!("http://127.0.0.1:{port}")], token: token.to_owned() }
+    }
+
+    /// What it shows the api.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     /// One POST with a key; the answer's status and body, or `None` when the connection failed.
     pub(crate) async fn post(
         &self,

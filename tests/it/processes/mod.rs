@@ -3,8 +3,10 @@
 
 pub(crate) mod client;
 mod crash;
+mod outside_issuer;
 mod pollers;
 mod restart;
+mod spans;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -53,6 +55,11 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();

@@ -7,7 +7,9 @@ mod postgres;
 mod postgres_changes;
 mod posting;
 mod reads;
+mod returns;
 mod sqlite;
+mod uploads;
 mod verify;
 
 use std::sync::Arc;
@@ -125,7 +127,6 @@ macro_rules! conformance {
                     lower_seq_committed_later_is_posted,
                     two_tenants_same_loan_id_and_key,
                     two_lanes_open_one_loan,
-                    second_undo_is_refused,
                     system_event_does_not_move_the_mark,
                     held_loan_is_left_out,
                     rejected_without_loan_has_no_version,
@@ -148,6 +149,20 @@ macro_rules! conformance {
                     entries_and_balances_follow_the_postings,
                     position_counts_what_stands_before,
                     finished_names_only_what_is_finished;
+                returns:
+                    returned_payment_is_taken_back_on_its_own_day,
+                    returns_are_listed_where_they_belong,
+                    payment_and_return_in_one_batch_are_posted_in_order,
+                    second_return_is_an_outcome_without_effect,
+                    rejected_payment_cannot_be_returned,
+                    redelivered_return_posts_once,
+                    return_takes_its_late_payment_along,
+                    restated_payment_is_returned_as_it_stands,
+                    backdated_payment_sees_the_return,
+                    returns_are_accepted_in_bulk,
+                    second_undo_is_refused,
+                    verify_finds_broken_links,
+                    another_tenant_reads_no_return;
                 changes:
                     nothing_is_skipped_or_doubled_while_writers_run,
                     pages_of_changes_split_anywhere,
@@ -168,6 +183,12 @@ macro_rules! conformance {
                     worker_views_share_lane_slots,
                     schema_and_partitions_stand_after_migrating_twice,
                     tenants_clients_and_keys_read_back;
+                uploads:
+                    an_upload_is_received_once,
+                    payments_and_uploads_share_keys,
+                    control_totals_add_up,
+                    a_whole_upload_is_taken_or_left,
+                    rows_are_read_in_order_and_by_their_tenant;
                 verify:
                     events_and_postings_cannot_be_changed,
                     verify_is_clean_and_finds_a_tampered_row;

@@ -222,7 +222,12 @@ fn loan_number(command: &Command) -> Option<(&str, &str)> {
         Command::LoanOpening(opening) => {
             opening.loan_number.as_ref().map(|number| (number.as_str(), number.comparable()))
         }
-        Command::Payment(_) | Command::Disbursement(_) => None,
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::Upload(_) => None,
     }
 }
 

@@ -61,12 +61,13 @@ const WRITE_BATCH: &str = "WITH posted AS (INSERT INTO postings (event_seq, loan
      ON CONFLICT (tenant, account, currency, layer, booking_date, lane_slot) \
      DO UPDATE SET debits = account_totals.debits + excluded.debits, \
      credits = account_totals.credits + excluded.credits RETURNING 1), \
-     counted AS (INSERT INTO batch_totals (batch_id, outcome, lane_slot, count, amount) \
-     SELECT batch_id, outcome, $41, count, amount::numeric \
-     FROM unnest($42::uuid[], $43::text[], $44::bigint[], $45::text[]) AS n (batch_id, outcome, count, amount) \
-     ORDER BY batch_id, outcome ON CONFLICT (batch_id, outcome, lane_slot) \
-     DO UPDATE SET count = batch_totals.count + excluded.count, \
-     amount = batch_totals.amount + excluded.amount RETURNING 1), \
+     counted AS (INSERT INTO batch_totals (batch_id, outcome, currency, lane_slot, count, amount, last_posted_at) \
+     SELECT batch_id, outcome, currency, $41, count, amount::numeric, clock_timestamp() \
+     FROM unnest($42::uuid[], $43::text[], $50::text[], $44::bigint[], $45::text[]) \
+     AS n (batch_id, outcome, currency, count, amount) \
+     ORDER BY batch_id, outcome, currency ON CONFLICT (batch_id, outcome, currency, lane_slot) \
+     DO UPDATE SET count = batch_totals.count + excluded.count, amount = batch_totals.amount + excluded.amount, \
+     last_posted_at = excluded.last_posted_at RETURNING 1), \
      changed AS (INSERT INTO changes (tenant, epoch, seqs) \
      SELECT tenant, (SELECT number FROM epoch), ($49::bigint[])[first:last] \
      FROM unnest($46::uuid[], $47::integer[], $48::integer[]) AS n (tenant, first, last) RETURNING 1) \

@@ -140,7 +140,7 @@ type AccountKey = (Uuid, i16, String, &'static str, NaiveDate);
 #[derive(Default)]
 pub(super) struct Sums {
     accounts: BTreeMap<AccountKey, (i128, i128)>,
-    batches: BTreeMap<(Uuid, &'static str), (i64, i128)>,
+    batches: BTreeMap<(Uuid, &'static str, String), (i64, i128)>,
     changes: BTreeMap<Uuid, Vec<i64>>,
 }
 
@@ -149,7 +149,8 @@ impl Sums {
     pub(super) fn push(&mut self, seq: Seq, event: &NewEvent, posting: &Posting) {
         self.changes.entry(event.tenant.0).or_default().push(seq.0);
         if let Some((batch, _)) = event.origin.batch {
-            let (count, amount) = self.batches.entry((batch.0, posting.outcome.as_str())).or_default();
+            let currency = event.command.currency().code().to_owned();
+            let (count, amount) = self.batches.entry((batch.0, posting.outcome.as_str(), currency)).or_default();
             *count = count.saturating_add(1);
             let units = event.command.amount().map_or(0, |amount| i128::from(amount.units()));
             *amount = amount.saturating_add(units);
@@ -166,7 +167,7 @@ impl Sums {
         }
     }
 
-    /// Binds $34 to $49.
+    /// Binds $34 to $50.
     pub(super) fn bind(self, query: Prepared<'_>, lane_slot: i16) -> Result<Prepared<'_>, StoreError> {
         let (keys, sums): (Vec<AccountKey>, Vec<(i128, i128)>) = self.accounts.into_iter().unzip();
         let query = query
@@ -179,6 +180,7 @@ impl Sums {
             .bind(sums.iter().map(|sum| sum.1.to_string()).collect::<Vec<_>>())
             .bind(lane_slot);
         let (keys, sums): (Vec<_>, Vec<_>) = self.batches.into_iter().unzip();
+        let currencies: Vec<String> = keys.iter().map(|key: &(Uuid, &'static str, String)| key.2.clone()).collect();
         let query = query
             .bind(keys.iter().map(|key| key.0).collect::<Vec<_>>())
             .bind(keys.iter().map(|key| key.1).collect::<Vec<_>>())
@@ -189,6 +191,6 @@ impl Sums {
         for seqs in &seqs {
             slices.push(seqs.len())?;
         }
-        Ok(query.bind(tenants).bind(slices.firsts).bind(slices.lasts).bind(seqs.concat()))
+        Ok(query.bind(tenants).bind(slices.firsts).bind(slices.lasts).bind(seqs.concat()).bind(currencies))
     }
 }

@@ -10,6 +10,7 @@ use crate::core::event::NewEvent;
 use crate::core::ids::{PaymentBatchId, TenantId};
 use crate::core::ledger::{AccountCode, Direction, Layer, Posting};
 use crate::core::money::{Currency, Minor};
+use crate::core::time::Timestamp;
 use crate::store::StoreError;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{AccountTotalRow, BatchTotalRow, hex_id, json};
@@ -24,32 +25,44 @@ pub(in crate::store::sqlite) const ACCOUNT_TOTALS_OF_KEYS: &str = "
         AND t.lane_slot = ?2";
 
 pub(in crate::store::sqlite) const BATCH_TOTALS_OF_KEYS: &str = "
-    SELECT t.batch_id, t.outcome, t.count, t.amount
+    SELECT t.batch_id, t.outcome, t.currency, t.count, t.amount
     FROM jsonb_each(?1) AS wanted
     JOIN batch_totals AS t ON t.batch_id = unhex(wanted.value ->> 'batch_id')
-        AND t.outcome = wanted.value ->> 'outcome' AND t.lane_slot = ?2";
+        AND t.outcome = wanted.value ->> 'outcome' AND t.currency = wanted.value ->> 'currency'
+        AND t.lane_slot = ?2";
 
 /// The sums come whole: 128 bits are added up in Rust, by the one writer.
 pub(in crate::store::sqlite) const SET_BATCH_TOTALS: &str = "
-    INSERT INTO batch_totals (batch_id, outcome, lane_slot, count, amount)
-    SELECT unhex(value ->> 'batch_id'), value ->> 'outcome', ?2, value ->> 'count', value ->> 'amount'
+    INSERT INTO batch_totals (batch_id, outcome, currency, lane_slot, count, amount, last_posted_at)
+    SELECT unhex(value ->> 'batch_id'), value ->> 'outcome', value ->> 'currency', ?2, value ->> 'count',
+        value ->> 'amount', ?3
     FROM jsonb_each(?1) WHERE true
-    ON CONFLICT (batch_id, outcome, lane_slot) DO UPDATE SET count = excluded.count, amount = excluded.amount";
+    ON CONFLICT (batch_id, outcome, currency, lane_slot)
+    DO UPDATE SET count = excluded.count, amount = excluded.amount, last_posted_at = excluded.last_posted_at";
 
 type AccountKey = (TenantId, AccountCode, Currency, Layer, NaiveDate);
-type BatchKey = (PaymentBatchId, &'static str);
+type BatchKey = (PaymentBatchId, &'static str, Currency);
 
 /// What a batch adds to the sums.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Totals {
     accounts: BTreeMap<AccountKey, (i128, i128)>,
     batches: BTreeMap<BatchKey, (i64, i128)>,
+    last_posted_at: Timestamp,
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        Self { accounts: BTreeMap::new(), batches: BTreeMap::new(), last_posted_at: Timestamp::EPOCH }
+    }
 }
 
 impl Totals {
     pub(super) fn add(&mut self, event: &NewEvent, posting: &Posting) -> Result<(), StoreError> {
         if let Some((batch, _)) = event.origin.batch {
-            let total = self.batches.entry((batch, posting.outcome.as_str())).or_default();
+            let key = (batch, posting.outcome.as_str(), event.command.currency());
+            let total = self.batches.entry(key).or_default();
+            self.last_posted_at = self.last_posted_at.max(posting.posted_at);
             let amount = i128::from(event.command.amount().map_or(0, Minor::units));
             total.0 = total.0.checked_add(1).ok_or_else(|| broken("batch_totals.count"))?;
             total.1 = plus(total.1, amount)?;
@@ -101,6 +114,7 @@ impl Totals {
             self.raise_batch(&row)?;
         }
         let set = sqlx::query(SET_BATCH_TOTALS).bind(json(&self.batch_rows())?).bind(lane_slot);
+        let set = set.bind(self.last_posted_at.micros());
         set.execute(db).await.map_err(store_error)?;
         Ok(())
     }
@@ -116,7 +130,8 @@ impl Totals {
 
     fn raise_batch(&mut self, row: &SqliteRow) -> Result<(), StoreError> {
         let (batch, outcome): (_, &str) = (PaymentBatchId(id(row, "batch_id")?), get(row, "outcome")?);
-        let total = self.batches.iter_mut().find(|(key, _)| key.0 == batch && key.1 == outcome);
+        let currency: Currency = word(row, "currency")?;
+        let total = self.batches.iter_mut().find(|(key, _)| key.0 == batch && key.1 == outcome && key.2 == currency);
         let (_, total) = total.ok_or_else(|| broken("batch_totals"))?;
         total.0 = total.0.checked_add(get(row, "count")?).ok_or_else(|| broken("batch_totals.count"))?;
         total.1 = plus(total.1, sum(row, "amount")?)?;
@@ -141,9 +156,10 @@ impl Totals {
     fn batch_rows(&self) -> Vec<BatchTotalRow> {
         self.batches
             .iter()
-            .map(|((batch, outcome), (count, amount))| BatchTotalRow {
+            .map(|((batch, outcome, currency), (count, amount))| BatchTotalRow {
                 batch_id: hex_id(batch.0),
                 outcome,
+                currency: currency.code().to_owned(),
                 count: *count,
                 amount: amount.to_string(),
             })

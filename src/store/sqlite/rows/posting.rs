@@ -48,6 +48,7 @@ pub(in crate::store::sqlite) fn decode_outcome(row: &SqliteRow) -> Result<Option
     match get::<Option<&str>>(row, "outcome")? {
         None => Ok(None),
         Some("posted") => Ok(Some(Outcome::Posted)),
+        Some("done") => Ok(Some(Outcome::Done)),
         Some("rejected") => word(row, "rejection_code").map(|code| Some(Outcome::Rejected(code))),
         Some(_) => Err(broken("outcome")),
     }

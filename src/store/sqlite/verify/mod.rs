@@ -2,6 +2,7 @@
 //! in one snapshot, and compared. Memory does not grow with the postings: they are walked loan by loan.
 
 mod findings;
+mod links;
 mod sums;
 mod walk;
 
@@ -11,12 +12,13 @@ use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::rows::get;
 use crate::store::{StoreError, VerifyReport};
 
+pub(super) use links::{WRONG_SYSTEM_EVENTS, WRONG_UNDOS};
 pub(super) use sums::ALL_ACCOUNT_TOTALS;
 pub(super) use walk::POSTINGS_BY_LOAN;
 
 use findings::Findings;
 
-/// Events by how far they have come.
+/// Events by how far they have come; uploads are not in the books.
 pub(super) const EVENTS_BY_STAGE: &str = "
     SELECT coalesce(p.outcome, CASE WHEN k.parked_at IS NOT NULL THEN 'parked' WHEN h.loan_key IS NOT NULL THEN 'held'
             ELSE 'in_flight' END) AS stage, count(*) AS events
@@ -24,6 +26,7 @@ pub(super) const EVENTS_BY_STAGE: &str = "
     LEFT JOIN postings AS p ON p.event_seq = e.seq
     LEFT JOIN parked AS k ON k.event_seq = e.seq
     LEFT JOIN holds AS h ON h.loan_key = e.loan_key
+    WHERE e.kind <> 'upload'
     GROUP BY 1";
 
 /// Events that nobody would ever post: born finished without a posting, or in flight below the sweeper's mark.
@@ -33,6 +36,7 @@ pub(super) const LOST_EVENTS: &str = "
     LEFT JOIN parked AS k ON k.event_seq = e.seq AND k.parked_at IS NOT NULL
     LEFT JOIN holds AS h ON h.loan_key = e.loan_key
     WHERE NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = e.seq)
+        AND e.kind <> 'upload'
         AND (e.slot IS NULL
             OR (e.seq <= (SELECT mark FROM sweeper) AND k.event_seq IS NULL AND h.loan_key IS NULL))
     ORDER BY e.seq LIMIT 100";
@@ -59,6 +63,7 @@ pub(super) async fn verify(db: &mut SqliteConnection) -> Result<VerifyReport, St
         let loan: String = get(&row, "loan")?;
         findings.add("loan_version", || format!("loan {loan} has no posting"));
     }
+    links::check_links(db, &mut findings).await?;
     let made = walk::walk_postings(db, &mut findings).await?;
     sums::compare_totals(db, made, &mut findings).await?;
     report.loans = get(&sqlx::query(COUNT_LOANS).fetch_one(db).await.map_err(store_error)?, "loans")?;

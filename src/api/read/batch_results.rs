@@ -1,0 +1,149 @@
+//! Owns `GET /v1/batches/{batch_id}/results`: what became of each row, in row order, streamed as NDJSON or CSV.
+//!
+//! Rows are read a page at a time from two lists, events and exceptions, and merged. A page is emitted as far as both
+//! lists are known; the next one begins after what was emitted. A slow reader holds no connection of the database.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::http::{HeaderMap, Uri};
+use axum::response::{IntoResponse, Response};
+use futures::stream::try_unfold;
+
+use crate::api::error::ApiError;
+use crate::api::http::headers::prefers;
+use crate::api::http::query::Query;
+use crate::api::openapi::ProblemDocument;
+use crate::api::read::batches::{SCOPES, batch_id};
+use crate::api::read::result_row::{CSV_HEADER, ResultRow};
+use crate::api::state::ApiState;
+use crate::core::ids::Seq;
+use crate::store::{RowsAfter, UploadRef, UploadRows};
+
+/// Rows of a page: about a megabyte.
+const PAGE_ROWS: i64 = 1_000;
+
+/// How the results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Lines,
+    Csv,
+}
+
+impl Form {
+    fn of(headers: &HeaderMap) -> Self {
+        if prefers(headers, "text/csv") { Self::Csv } else { Self::Lines }
+    }
+
+    const fn media_type(self) -> HeaderValue {
+        match self {
+            Self::Lines => HeaderValue::from_static("application/x-ndjson"),
+            Self::Csv => HeaderValue::from_static("text/csv; charset=utf-8"),
+        }
+    }
+
+    fn write(self, rows: &[ResultRow]) -> Result<Vec<u8>, ApiError> {
+        const BROKEN: ApiError = ApiError::Broken("a result could not be written");
+        match self {
+            Self::Lines => {
+                let mut bytes = Vec::with_capacity(rows.len().saturating_mul(512));
+                for row in rows {
+                    serde_json::to_writer(&mut bytes, row).map_err(|_| BROKEN)?;
+                    bytes.push(b'\n');
+                }
+                Ok(bytes)
+            }
+            Self::Csv => {
+                let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+                for row in rows {
+                    writer.write_record(row.to_csv()).map_err(|_| BROKEN)?;
+                }
+                writer.into_inner().map_err(|_| BROKEN)
+            }
+        }
+    }
+}
+
+/// What became of each row.
+#[utoipa::path(get, path = "/v1/batches/{batch_id}/results", tag = "batches",
+    security(("oauth2" = ["hpts:ledger:read"])),
+    params(("batch_id" = uuid::Uuid, Path, description = "As the upload was answered"),
+        ("Accept" = Option<String>, Header, description = "`application/x-ndjson` (default) or `text/csv`")),
+    responses((status = 200, description = "One row a line, in row order; CSV has a header", content(
+            (ResultRow = "application/x-ndjson"), (String = "text/csv"))),
+        (status = 404, description = "No such upload", body = ProblemDocument)))]
+pub(crate) async fn get_results(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let caller = state.caller(&headers, SCOPES).await?;
+    Query::of(&uri)?.finish()?;
+    let upload = UploadRef { tenant: caller.tenant, id: batch_id(&id)? };
+    state.store().upload_progress(upload).await?.ok_or(ApiError::NotFound)?;
+    let form = Form::of(&headers);
+    let head = match form {
+        Form::Lines => Bytes::new(),
+        Form::Csv => Bytes::from_static(CSV_HEADER.as_bytes()),
+    };
+    let pages = Pages { state, upload, form, head: Some(head), after: Some(RowsAfter::default()) };
+    let body = Body::from_stream(try_unfold(pages, Pages::next));
+    let mut response = body.into_response();
+    response.headers_mut().insert(CONTENT_TYPE, form.media_type());
+    Ok(response)
+}
+
+/// Where the stream stands.
+struct Pages {
+    state: ApiState,
+    upload: UploadRef,
+    form: Form,
+    /// What comes before the first row.
+    head: Option<Bytes>,
+    /// After what the next page begins; `None` at the end.
+    after: Option<RowsAfter>,
+}
+
+impl Pages {
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>, ApiError> {
+        if let Some(head) = self.head.take() {
+            return Ok(Some((head, self)));
+        }
+        let Some(after) = self.after else { return Ok(None) };
+        let page = self.state.store().upload_rows(self.upload, after, PAGE_ROWS).await?;
+        let (rows, next) = merged(page, after);
+        self.after = next;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let bytes = self.form.write(&rows)?;
+        Ok(Some((bytes.into(), self)))
+    }
+}
+
+/// The rows of a page as far as both lists are known, and after what the next page begins.
+fn merged(page: UploadRows, after: RowsAfter) -> (Vec<ResultRow>, Option<RowsAfter>) {
+    let is_full = |length: usize| i64::try_from(length).is_ok_and(|length| length >= PAGE_ROWS);
+    let last_event = page.events.last().and_then(row_and_place).filter(|_| is_full(page.events.len()));
+    let last_exception = page.exceptions.last().filter(|_| is_full(page.exceptions.len())).map(|row| row.row_no);
+    let is_last = last_event.is_none() && last_exception.is_none();
+    let until = last_event.map_or(i64::MAX, |(row, _)| row).min(last_exception.unwrap_or(i64::MAX));
+    let mut next = after;
+    let mut rows = Vec::with_capacity(page.events.len().saturating_add(page.exceptions.len()));
+    for record in &page.events {
+        let Some(place) = row_and_place(record).filter(|(row, _)| *row <= until) else { continue };
+        next.event = place;
+        rows.push(ResultRow::of_event(place.0, record));
+    }
+    for exception in page.exceptions.iter().filter(|exception| exception.row_no <= until) {
+        next.exception = exception.row_no;
+        rows.push(ResultRow::of_exception(exception));
+    }
+    rows.sort_by_key(ResultRow::row_no);
+    (rows, (!is_last).then_some(next))
+}
+
+fn row_and_place(record: &crate::store::EventRecord) -> Option<(i64, Seq)> {
+    record.event.event.origin.batch.map(|(_, row_no)| (row_no, record.event.seq))
+}

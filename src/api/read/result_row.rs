@@ -1,0 +1,170 @@
+//! Owns one row of an upload's results, as JSON and as CSV.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::api::read::status::EventView;
+use crate::store::{EventRecord, UploadException};
+
+/// The first line of the CSV form, for [`ResultRow::to_csv`].
+pub(crate) const CSV_HEADER: &str = "row,status,code,idempotency_key,payment_event_id,journal_entry_id,loan_id,\
+    amount_minor,currency,effective_at,fees_minor,interest_minor,principal_minor,suspense_minor,posted_at,first_row,\
+    detail,external_ref\n";
+
+/// What became of one row: a payment's status, or why it made none. Members without a value are left out.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum ResultRow {
+    /// A row that is a payment.
+    Event(Box<EventRow>),
+    /// A row that made no payment.
+    Exception(ExceptionRow),
+}
+
+/// A row that is a payment.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventRow {
+    /// From 1.
+    row: i64,
+    #[serde(flatten)]
+    view: EventView,
+}
+
+/// A row that made no payment.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExceptionRow {
+    /// From 1.
+    row: i64,
+    /// `duplicate`, `mismatched` or `invalid`.
+    #[schema(value_type = String, example = "duplicate")]
+    status: &'static str,
+    /// What is wrong.
+    code: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idempotency_key: Option<String>,
+    /// The payment that has the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_event_id: Option<String>,
+    /// The row of this upload that has the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_row: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount_minor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<String>,
+    /// The fields that fail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<crate::api::problem::FieldError>>)]
+    errors: Option<Box<RawValue>>,
+}
+
+impl ResultRow {
+    pub(crate) fn of_event(row: i64, record: &EventRecord) -> Self {
+        Self::Event(Box::new(EventRow { row, view: EventView::new(record, None) }))
+    }
+
+    pub(crate) fn of_exception(exception: &UploadException) -> Self {
+        let status = match exception.code.as_str() {
+            "duplicate" => "duplicate",
+            "mismatched" => "mismatched",
+            _ => "invalid",
+        };
+        Self::Exception(ExceptionRow {
+            row: exception.row_no,
+            status,
+            code: exception.code.clone(),
+            idempotency_key: exception.idempotency_key.clone(),
+            payment_event_id: exception.event_id.map(|id| id.to_string()),
+            first_row: exception.first_row_no,
+            amount_minor: exception.amount.map(|amount| amount.to_string()),
+            currency: exception.currency.clone(),
+            errors: exception.errors.clone().and_then(|errors| RawValue::from_string(errors).ok()),
+        })
+    }
+
+    pub(crate) fn row_no(&self) -> i64 {
+        match self {
+            Self::Event(event) => event.row,
+            Self::Exception(exception) => exception.row,
+        }
+    }
+
+    /// The cells under [`CSV_HEADER`].
+    pub(crate) fn to_csv(&self) -> Vec<String> {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        match self {
+            Self::Event(event) => event.view.to_csv(event.row),
+            Self::Exception(exception) => {
+                let mut cells = vec![String::new(); CSV_HEADER.split(',').count()];
+                let detail = exception.errors.as_ref().map_or("", |errors| errors.get());
+                let first_row = exception.first_row.map(|row| row.to_string()).unwrap_or_default();
+                let known = [
+                    (0, exception.row.to_string()),
+                    (1, exception.status.to_owned()),
+                    (2, exception.code.clone()),
+                    (3, text(&exception.idempotency_key)),
+                    (4, text(&exception.payment_event_id)),
+                    (7, text(&exception.amount_minor)),
+                    (8, text(&exception.currency)),
+                    (15, first_row),
+                    (16, guarded(detail)),
+                ];
+                for (at, cell) in known {
+                    if let Some(place) = cells.get_mut(at) {
+                        *place = cell;
+                    }
+                }
+                cells
+            }
+        }
+    }
+}
+
+/// A cell that no spreadsheet takes for a formula.
+pub(crate) fn guarded(cell: &str) -> String {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exception(code: &str) -> UploadException {
+        UploadException {
+            row_no: 7,
+            code: code.to_owned(),
+            idempotency_key: Some("payment:1".to_owned()),
+            event_id: None,
+            first_row_no: Some(3),
+            amount: None,
+            currency: None,
+            errors: Some(r#"[{"field":"amount_minor"}]"#.to_owned()),
+        }
+    }
+
+    #[test]
+    fn an_exception_leaves_out_what_it_does_not_know() {
+        let row = serde_json::to_value(ResultRow::of_exception(&exception("malformed_json"))).unwrap();
+        assert_eq!(row["status"], "invalid");
+        assert_eq!(row["errors"][0]["field"], "amount_minor");
+        assert!(row.get("payment_event_id").is_none() && !row.to_string().contains("null"));
+    }
+
+    #[test]
+    fn csv_rows_have_the_headers_cells() {
+        let cells = ResultRow::of_exception(&exception("duplicate")).to_csv();
+        let header: Vec<&str> = CSV_HEADER.trim_end().split(',').collect();
+        assert_eq!(cells.len(), header.len());
+        let cell = |name: &str| cells[header.iter().position(|known| *known == name).unwrap()].clone();
+        assert_eq!((cell("row").as_str(), cell("first_row").as_str()), ("7", "3"));
+        assert_eq!(cell("status"), "duplicate");
+    }
+
+    #[test]
+    fn formulas_are_guarded() {
+        assert_eq!(guarded("=HYPERLINK()"), "'=HYPERLINK()");
+        assert_eq!(guarded("@x"), "'@x");
+        assert_eq!(guarded("88849"), "88849");
+    }
+}

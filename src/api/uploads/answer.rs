@@ -1,0 +1,95 @@
+//! Owns what the caller of an upload is answered.
+
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::error::ApiError;
+use crate::api::state::ApiState;
+use crate::core::event::{Decision, EventKind, NewEvent, Stage, decide};
+use crate::core::ids::{EventId, PaymentBatchId};
+use crate::store::{KnownEvent, RowCounts, UploadRecord};
+
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// What became of the rows of an upload when they came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"batch_id": "019a0000-0000-7000-8000-000000000000", "received": 1000, "accepted": 998,
+    "duplicates": 1, "mismatched": 0, "invalid": 1}))]
+pub struct UploadAnswer {
+    /// Where to ask for it: `/v1/batches/{batch_id}`.
+    #[schema(value_type = uuid::Uuid)]
+    batch_id: PaymentBatchId,
+    /// Rows that came.
+    received: i64,
+    /// Rows that will be posted.
+    accepted: i64,
+    /// Rows whose key was taken by the same payment.
+    duplicates: i64,
+    /// Rows whose key was taken by another payment.
+    mismatched: i64,
+    /// Rows that are no payment.
+    invalid: i64,
+}
+
+impl UploadAnswer {
+    /// The answer of an upload of which `accepted` rows are events.
+    pub(crate) fn new(batch_id: PaymentBatchId, rows: RowCounts, accepted: i64) -> Self {
+        let RowCounts { received, duplicates, mismatched, invalid } = rows;
+        Self { batch_id, received, accepted, duplicates, mismatched, invalid }
+    }
+
+    /// The body, as it is stored for replays.
+    pub(crate) fn to_bytes(self) -> Result<Vec<u8>, ApiError> {
+        serde_json::to_vec(&self).map_err(|_| ApiError::Broken("an answer has no JSON"))
+    }
+}
+
+/// The answer of an upload that has just ended.
+pub(crate) fn accepted(state: &ApiState, id: PaymentBatchId, body: Bytes) -> Response {
+    with_body(state, id, body, StatusCode::ACCEPTED)
+}
+
+/// The answer of an upload that came again: its first answer, where its rows are the same.
+pub(crate) fn compared(state: &ApiState, record: UploadRecord, print: [u8; 32]) -> Result<Response, ApiError> {
+    if record.fingerprint != Some(print) {
+        let id = EventId(record.id.0);
+        return Err(ApiError::Mismatch { fields: vec!["rows"], kind: EventKind::Upload, id });
+    }
+    replayed(state, record)
+}
+
+/// The first answer of an upload again.
+pub(crate) fn replayed(state: &ApiState, record: UploadRecord) -> Result<Response, ApiError> {
+    let body = record.answer.ok_or(ApiError::Broken("a complete upload has no answer"))?;
+    let mut response = with_body(state, record.id, body.into(), StatusCode::OK);
+    response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    Ok(response)
+}
+
+/// What a request learns whose upload another request receives.
+pub(crate) fn busy(state: &ApiState, id: PaymentBatchId) -> ApiError {
+    let (kind, id) = (EventKind::Upload, EventId(id.0));
+    ApiError::InProgress { stage: Stage::Accepted, kind, id, location: state.location(kind, id) }
+}
+
+/// What a request learns whose key belongs to something else.
+pub(crate) fn taken(known: &KnownEvent, asked: &NewEvent) -> ApiError {
+    let first = &known.event.event;
+    match decide((&first.command, first.fingerprint), known.stage, (&asked.command, asked.fingerprint)) {
+        Decision::Mismatch(fields) => ApiError::Mismatch { fields, kind: first.kind, id: first.id },
+        Decision::Replay | Decision::InProgress(_) => ApiError::Broken("an upload's key is taken by the same upload"),
+    }
+}
+
+fn with_body(state: &ApiState, id: PaymentBatchId, body: Bytes, status: StatusCode) -> Response {
+    let mut response = (status, Body::from(body)).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(location) = HeaderValue::from_str(&state.location(EventKind::Upload, EventId(id.0))) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}

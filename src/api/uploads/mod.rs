@@ -1,0 +1,21 @@
+//! Owns uploads: many payments in one request, taken row by row in bounded memory.
+//!
+//! ```text
+//! body ── source (gzip, limits, silence) ── lines ── rows (parsed, numbered from 1) ── receiver ── intake
+//! ```
+//!
+//! The next chunk is read and parsed while the last one is committed. An upload is received under a lease; one that is
+//! cut off is sent again under the same key and goes on: rows that are there already are found by their keys. Its
+//! fingerprint is known when its last row is: over the prints of all rows, in order.
+
+pub(crate) mod ach;
+pub(crate) mod answer;
+pub(crate) mod lines;
+pub(crate) mod receiver;
+pub(crate) mod rows;
+pub(crate) mod source;
+mod verdict;
+pub(crate) mod whole;
+
+/// The most rows of one commit.
+pub(crate) const CHUNK_ROWS_MAX: usize = 1_000;

@@ -1,0 +1,279 @@
+//! Owns the receiving of one upload: its lease, what becomes of each row, its counts, its end.
+//!
+//! | the row | becomes |
+//! | --- | --- |
+//! | a payment under a new key | an event of this upload |
+//! | the same again, after a cut | nothing more: it is an event of this upload already |
+//! | a payment whose key has the same payment | exception `duplicate`, naming the payment and, in this upload, the row |
+//! | a payment whose key has another payment | exception `mismatched`, naming the same |
+//! | no payment | an exception with the code of what is wrong |
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::api::error::ApiError;
+use crate::api::intake::{Accepted, IntakeError};
+use crate::api::state::ApiState;
+use crate::api::uploads::answer::{UploadAnswer, busy, taken};
+use crate::api::uploads::rows::Row;
+use crate::api::uploads::verdict::{Asked, Holder, count, of_fault};
+use crate::core::event::{Command, IdempotencyKey, NewEvent, Upload, UploadOperation};
+use crate::core::ids::{EventId, KeyHash, PaymentBatchId, TenantId};
+use crate::runtime::telemetry::chain;
+use crate::store::{
+    NewUpload, RowCounts, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadRecord, UploadRef,
+};
+
+/// How long an upload may be silent before another request may go on with it. A body may be silent for 30 s.
+pub(crate) const LEASE: Duration = Duration::from_secs(45);
+/// How often the lease is renewed.
+const RENEWED_EVERY: Duration = Duration::from_secs(5);
+
+/// Who uploads what.
+#[derive(Clone, Debug)]
+pub(crate) struct UploadRequest {
+    pub(crate) tenant: TenantId,
+    pub(crate) actor: String,
+    pub(crate) key: IdempotencyKey,
+    pub(crate) upload: Upload,
+}
+
+impl UploadRequest {
+    /// The upload's beginning, for the store.
+    pub(crate) fn begin(&self, state: &ApiState) -> NewUpload {
+        let id = state.intake().next_id();
+        let (key, upload, actor) = (self.key.clone(), self.upload.clone(), self.actor.clone());
+        let event = NewEvent::of_upload(id, self.tenant, key, upload, state.publisher(), actor);
+        NewUpload { event, holder: Uuid::new_v4(), lease: LEASE }
+    }
+}
+
+/// What an upload's first rows led to.
+pub(crate) enum Beginning {
+    /// Receive it.
+    Receive(Box<Receiver>),
+    /// It ended before: its rows are only compared.
+    Compare(UploadRecord),
+}
+
+/// The fingerprint of rows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Prints(Sha256);
+
+impl Prints {
+    /// Adds rows.
+    pub(crate) fn add(&mut self, rows: &[Row]) {
+        for row in rows {
+            self.0.update(row.print);
+        }
+    }
+
+    /// Of all rows.
+    pub(crate) fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
+/// An upload that is being received. Dropped before its end, it gives its lease back.
+pub(crate) struct Receiver {
+    state: ApiState,
+    request: UploadRequest,
+    hold: UploadHold,
+    counts: RowCounts,
+    prints: Prints,
+    renewed: Instant,
+    /// Whether it was cut off before.
+    is_resumed: bool,
+    is_over: bool,
+}
+
+impl Receiver {
+    /// Begins an upload or goes on with it.
+    ///
+    /// # Errors
+    /// Another request receives it; its key belongs to something else; the store is away.
+    pub(crate) async fn begin(state: &ApiState, request: UploadRequest) -> Result<Beginning, ApiError> {
+        let begin = request.begin(state);
+        let (holder, asked) = (begin.holder, begin.event.clone());
+        match state.store().begin_upload(begin).await? {
+            UploadBegun::New(record) => Ok(Self::of(state, request, UploadHold { id: record.id, holder }, false)),
+            UploadBegun::Resumed(record) => Ok(Self::of(state, request, UploadHold { id: record.id, holder }, true)),
+            UploadBegun::Complete(record) => Ok(Beginning::Compare(record)),
+            UploadBegun::Busy(record) => Err(busy(state, record.id)),
+            UploadBegun::Taken(known) => Err(taken(&known, &asked)),
+        }
+    }
+
+    fn of(state: &ApiState, request: UploadRequest, hold: UploadHold, is_resumed: bool) -> Beginning {
+        Beginning::Receive(Box::new(Self {
+            state: state.clone(),
+            request,
+            hold,
+            counts: RowCounts::default(),
+            prints: Prints::default(),
+            renewed: Instant::now(),
+            is_resumed,
+            is_over: false,
+        }))
+    }
+
+    /// The upload.
+    pub(crate) fn id(&self) -> PaymentBatchId {
+        self.hold.id
+    }
+
+    /// Takes rows: all are accepted or kept as exceptions when this returns.
+    ///
+    /// # Errors
+    /// The store is away, the process stops, or the lease is lost: the upload goes on when it is sent again.
+    pub(crate) async fn take(&mut self, rows: Vec<Row>) -> Result<(), ApiError> {
+        self.renew().await?;
+        self.prints.add(&rows);
+        self.counts.received = self.counts.received.saturating_add(i64::try_from(rows.len()).unwrap_or(i64::MAX));
+        let mut exceptions = Vec::new();
+        let (mut events, mut repeats) = (Vec::with_capacity(rows.len()), Vec::new());
+        let mut keys = HashSet::with_capacity(rows.len());
+        for Row { row_no, key, content, .. } in rows {
+            match (key, content) {
+                (Some(key), Ok(command)) => {
+                    let event = self.event(row_no, key, command);
+                    if keys.insert(event.key_hash) { events.push(event) } else { repeats.push(event) }
+                }
+                (key, Err(fault)) => exceptions.push(of_fault(row_no, key.as_ref(), &fault)),
+                (None, Ok(_)) => return Err(ApiError::Broken("a row without a key became a command")),
+            }
+        }
+        let holders = self.accept(events, &mut exceptions).await?;
+        for repeat in &repeats {
+            let holder = holders.get(&repeat.key_hash).ok_or(ApiError::Broken("a repeated row repeats no row"))?;
+            exceptions.push(self.asked(repeat).repeats(holder));
+        }
+        count(&mut self.counts, &exceptions);
+        self.state.store().add_exceptions(self.hold.id, exceptions).await?;
+        Ok(())
+    }
+
+    /// Ends the upload; the answer for its caller.
+    ///
+    /// # Errors
+    /// The store is away, or the lease is lost.
+    pub(crate) async fn finish(mut self) -> Result<Bytes, ApiError> {
+        let upload = UploadRef { tenant: self.request.tenant, id: self.hold.id };
+        let progress = self.state.store().upload_progress(upload).await?;
+        let progress = progress.ok_or(ApiError::Broken("an upload that is being received has no row"))?;
+        let accepted = progress.totals.values().fold(Tally::default(), |all, totals| all.plus(totals.accepted));
+        let counts = self.counts;
+        let answer = UploadAnswer::new(self.hold.id, counts, accepted.count);
+        let bytes = answer.to_bytes()?;
+        let fingerprint = std::mem::take(&mut self.prints).finish();
+        let end = UploadEnd { rows: counts, fingerprint, answer: bytes.clone() };
+        if !self.state.store().finish_upload(self.hold, end).await? {
+            return Err(busy(&self.state, self.hold.id));
+        }
+        self.is_over = true;
+        Ok(bytes.into())
+    }
+
+    /// Ends an operation without rows; the answer was made by its handler.
+    ///
+    /// # Errors
+    /// The store is away, or the lease is lost.
+    pub(crate) async fn finish_with(mut self, answer: Vec<u8>) -> Result<(), ApiError> {
+        let end = UploadEnd { rows: self.counts, fingerprint: Prints::default().finish(), answer };
+        if !self.state.store().finish_upload(self.hold, end).await? {
+            return Err(busy(&self.state, self.hold.id));
+        }
+        self.is_over = true;
+        Ok(())
+    }
+
+    /// Whether a row was accepted before a cut.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub(crate) async fn was_taken(&self, row_no: i64, key: &IdempotencyKey) -> Result<bool, ApiError> {
+        if !self.is_resumed {
+            return Ok(false);
+        }
+        let known = self.state.store().event_of_key(self.request.tenant, key.as_str()).await?;
+        Ok(known.is_some_and(|known| known.event.event.origin.batch == Some((self.hold.id, row_no))))
+    }
+
+    /// Counts a row that was accepted before a cut.
+    pub(crate) fn count_taken(&mut self) {
+        self.counts.received = self.counts.received.saturating_add(1);
+    }
+
+    fn asked(&self, event: &NewEvent) -> Asked {
+        Asked::of(event, matches!(self.request.upload.operation, UploadOperation::AchFile { .. }))
+    }
+
+    async fn renew(&mut self) -> Result<(), ApiError> {
+        if self.renewed.elapsed() < RENEWED_EVERY {
+            return Ok(());
+        }
+        self.renewed = Instant::now();
+        if self.state.store().keep_upload(self.hold, LEASE).await? {
+            return Ok(());
+        }
+        self.is_over = true;
+        Err(busy(&self.state, self.hold.id))
+    }
+
+    fn event(&self, row_no: i64, key: IdempotencyKey, command: Command) -> NewEvent {
+        let (id, publisher) = (self.state.intake().next_id(), self.state.publisher());
+        NewEvent::of_caller(id, self.request.tenant, key, command, publisher, self.request.actor.clone())
+            .in_batch(self.hold.id, row_no)
+    }
+
+    /// Hands rows with distinct keys to the intake; who holds each key afterwards.
+    async fn accept(
+        &self,
+        events: Vec<NewEvent>,
+        exceptions: &mut Vec<UploadException>,
+    ) -> Result<HashMap<KeyHash, Holder>, ApiError> {
+        if events.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let asked: Vec<(KeyHash, EventId, Asked)> =
+            events.iter().map(|event| (event.key_hash, event.id, self.asked(event))).collect();
+        let verdicts = self.state.intake().accept_rows(events).await?;
+        let mut holders = HashMap::with_capacity(asked.len());
+        for ((key, id, asked), verdict) in asked.into_iter().zip(verdicts) {
+            let holder = match verdict {
+                Ok(Accepted::New { .. }) => asked.as_holder(Some(id)),
+                Ok(Accepted::Known(known)) => {
+                    exceptions.extend(asked.taken_by(&known));
+                    asked.as_holder(Some(known.event.event.id))
+                }
+                Err(IntakeError::Refused) => {
+                    exceptions.push(asked.exception("internal"));
+                    asked.as_holder(None)
+                }
+                Err(error) => return Err(error.into()),
+            };
+            holders.insert(key, holder);
+        }
+        Ok(holders)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let (state, hold) = (self.state.clone(), self.hold);
+        // Its tasks are awaited when the process stops; without this the lease runs out by itself.
+        drop(self.state.lifecycle().spawn(async move {
+            if let Err(error) = state.store().release_upload(hold).await {
+                tracing::warn!(batch.id = %hold.id, error = chain(&error), "an upload's lease could not be given back");
+            }
+        }));
+    }
+}

@@ -1,0 +1,305 @@
+//! Owns the step from a line to a row: a payment under its key, or what is wrong with it.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+
+use crate::api::error::ApiError;
+use crate::api::json::{Fields, read};
+use crate::api::problem::FieldError;
+use crate::api::uploads::CHUNK_ROWS_MAX;
+use crate::api::uploads::lines::{Line, Lines};
+use crate::api::uploads::source::Source;
+use crate::api::write::payments::parse_payment;
+use crate::api::write::request::AcceptanceRules;
+use crate::core::event::{Command, Fingerprint, IdempotencyKey};
+use crate::core::money::{Minor, Money};
+
+/// The most rows of one upload.
+pub(crate) const ROWS_MAX: i64 = 10_000_000;
+/// Rows that have come are handed on after this, however few they are; with none, silence is.
+const HANDED_ON_AFTER: Duration = Duration::from_secs(5);
+
+/// One row.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// From 1.
+    pub(crate) row_no: i64,
+    /// Its key, where it has one.
+    pub(crate) key: Option<IdempotencyKey>,
+    /// What it asks for.
+    pub(crate) content: Result<Command, RowFault>,
+    /// What the upload's fingerprint is made of.
+    pub(crate) print: [u8; 32],
+}
+
+/// Why a row is no payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RowFault {
+    /// The contract's problem code.
+    pub(crate) code: &'static str,
+    /// The fields that fail.
+    pub(crate) errors: Vec<FieldError>,
+    /// What it is about, where that is known.
+    pub(crate) money: Option<Money>,
+}
+
+impl RowFault {
+    fn of(code: &'static str, message: &'static str) -> Self {
+        Self { code, errors: vec![FieldError::new("", code, message)], money: None }
+    }
+}
+
+impl Row {
+    /// A row that asks for `command` under `key`.
+    pub(crate) fn of_command(row_no: i64, key: IdempotencyKey, command: Command) -> Self {
+        let print = Sha256::new().chain_update(b"row\0").chain_update(key.as_str());
+        let print = print.chain_update(Fingerprint::of(&command).bytes()).finalize().into();
+        Self { row_no, key: Some(key), content: Ok(command), print }
+    }
+
+    /// A row that is no payment.
+    pub(crate) fn of_fault(row_no: i64, key: Option<IdempotencyKey>, fault: RowFault) -> Self {
+        let print = bad_print(fault.code.as_bytes());
+        Self { row_no, key, content: Err(fault), print }
+    }
+
+    /// Reads a line.
+    pub(crate) fn of_line(row_no: i64, line: &Line, rules: &AcceptanceRules) -> Self {
+        match line {
+            Line::Text(text) => Self::of_text(row_no, text, rules),
+            Line::TooLong => {
+                let fault = RowFault::of("line_too_long", "a line may be at most 64 KiB");
+                Self { row_no, key: None, content: Err(fault), print: bad_print(b"too long") }
+            }
+        }
+    }
+
+    /// Reads a payment in JSON.
+    pub(crate) fn of_text(row_no: i64, text: &[u8], rules: &AcceptanceRules) -> Self {
+        let body = match read(text) {
+            Ok(body) => body,
+            Err(error) => {
+                let fault = RowFault::of("malformed_json", error.0);
+                return Self { row_no, key: None, content: Err(fault), print: bad_print(text) };
+            }
+        };
+        let mut fields = Fields::of_body(body);
+        let key = fields.required("idempotency_key", IdempotencyKey::parse);
+        let command = parse_payment(&mut fields, rules);
+        let errors = fields.finish();
+        let fault = |code, errors| Self {
+            row_no,
+            key: key.clone(),
+            content: Err(RowFault { code, errors, money: None }),
+            print: bad_print(text),
+        };
+        match (&key, command) {
+            (Some(_), Some(command)) if errors.is_empty() && above(&command, rules.payment_limit) => {
+                let message = "is above your tenant's limit for one payment";
+                fault("limit_exceeded", vec![FieldError::new("amount_minor", "limit_exceeded", message)])
+            }
+            (Some(key), Some(command)) if errors.is_empty() => Self::of_command(row_no, key.clone(), command),
+            _ => fault("validation_failed", errors),
+        }
+    }
+}
+
+fn above(command: &Command, limit: Option<Minor>) -> bool {
+    limit.zip(command.amount()).is_some_and(|(limit, amount)| amount > limit)
+}
+
+fn bad_print(text: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(b"bad\0").chain_update(text).finalize().into()
+}
+
+/// The rows of a stream of lines, chunk by chunk.
+pub(crate) struct RowStream {
+    source: Source,
+    lines: Lines,
+    rules: AcceptanceRules,
+    rows: i64,
+    is_over: bool,
+}
+
+impl RowStream {
+    /// The rows of `source`.
+    pub(crate) fn new(source: Source, rules: AcceptanceRules) -> Self {
+        Self { source, lines: Lines::default(), rules, rows: 0, is_over: false }
+    }
+
+    /// The next rows, at most a chunk; `None` at the end. Blank lines are no rows. May be empty after a while without
+    /// a whole row, so that the caller can say it still listens.
+    ///
+    /// # Errors
+    /// See [`Source::next`]; more than [`ROWS_MAX`] rows.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Vec<Row>>, ApiError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let lines = self.read_lines().await?;
+        if lines.is_empty() && self.is_over {
+            return Ok(None);
+        }
+        let first = self.rows.saturating_add(1);
+        self.rows = self.rows.saturating_add(i64::try_from(lines.len()).unwrap_or(i64::MAX));
+        if self.rows > ROWS_MAX {
+            return Err(ApiError::PayloadTooLarge);
+        }
+        let rules = self.rules;
+        // Some milliseconds of work: beside the runtime's own threads, and beside the commit of the last chunk.
+        let parsing = tokio::task::spawn_blocking(move || parse(first, &lines, &rules));
+        parsing.await.map(Some).map_err(|_| ApiError::Broken("the rows of an upload could not be parsed"))
+    }
+
+    async fn read_lines(&mut self) -> Result<Vec<Line>, ApiError> {
+        let deadline = Instant::now() + HANDED_ON_AFTER;
+        let mut taken = Vec::new();
+        loop {
+            while taken.len() < CHUNK_ROWS_MAX {
+                let Some(line) = self.lines.next() else { break };
+                push(&mut taken, line);
+            }
+            if taken.len() == CHUNK_ROWS_MAX {
+                return Ok(taken);
+            }
+            let Ok(bytes) = tokio::time::timeout_at(deadline, self.source.next()).await else { return Ok(taken) };
+            match bytes? {
+                Some(bytes) => self.lines.push(bytes),
+                None => {
+                    self.is_over = true;
+                    if let Some(line) = self.lines.last() {
+                        push(&mut taken, line);
+                    }
+                    return Ok(taken);
+                }
+            }
+        }
+    }
+}
+
+/// The rows of an upload, streamed or there at once.
+pub(crate) enum Rows {
+    /// Line by line.
+    Stream(Box<RowStream>),
+    /// All of them.
+    Whole(Vec<Row>),
+}
+
+impl Rows {
+    /// The next rows, at most a chunk; `None` at the end.
+    ///
+    /// # Errors
+    /// See [`RowStream::chunk`].
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Vec<Row>>, ApiError> {
+        match self {
+            Self::Stream(stream) => stream.chunk().await,
+            Self::Whole(rows) => {
+                let rest = rows.split_off(rows.len().min(CHUNK_ROWS_MAX));
+                let chunk = std::mem::replace(rows, rest);
+                Ok((!chunk.is_empty()).then_some(chunk))
+            }
+        }
+    }
+
+    /// All rows.
+    ///
+    /// # Errors
+    /// More than `most`, none, or what [`Self::chunk`] fails for.
+    pub(crate) async fn all(mut self, most: usize) -> Result<Vec<Row>, ApiError> {
+        let mut rows = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            rows.extend(chunk);
+            if rows.len() > most {
+                return Err(ApiError::BatchTooLarge);
+            }
+        }
+        if rows.is_empty() { Err(ApiError::empty_file()) } else { Ok(rows) }
+    }
+}
+
+fn push(lines: &mut Vec<Line>, line: Line) {
+    let is_blank = matches!(&line, Line::Text(text) if text.trim_ascii().is_empty());
+    if !is_blank {
+        lines.push(line);
+    }
+}
+
+fn parse(first: i64, lines: &[Line], rules: &AcceptanceRules) -> Vec<Row> {
+    (first..).zip(lines).map(|(row_no, line)| Row::of_line(row_no, line, rules)).collect()
+}
+
+/// The rows of a whole body's items.
+pub(crate) async fn of_items(items: Vec<Bytes>, rules: AcceptanceRules) -> Result<Vec<Row>, ApiError> {
+    let parsing = tokio::task::spawn_blocking(move || {
+        (1_i64..).zip(&items).map(|(row_no, item)| Row::of_text(row_no, item, &rules)).collect()
+    });
+    parsing.await.map_err(|_| ApiError::Broken("the rows of an upload could not be parsed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderMap;
+    use chrono::NaiveDate;
+
+    use super::*;
+
+    fn rules() -> AcceptanceRules {
+        AcceptanceRules {
+            latest_effective: NaiveDate::from_ymd_opt(2026, 5, 2).unwrap(),
+            payment_limit: Some(Minor::new(1_000)),
+        }
+    }
+
+    fn line(key: &str, amount: &str) -> String {
+        format!(
+            r#"{{"idempotency_key":"{key}","loan_id":"11111111-1111-1111-1111-111111111111","borrower_id":"22222222-2222-2222-2222-222222222222","amount_minor":"{amount}","currency":"USD","effective_at":"2026-05-01","source_method":"ach"}}"#
+        )
+    }
+
+    fn codes(rows: &[Row]) -> Vec<&'static str> {
+        rows.iter().map(|row| row.content.as_ref().map_or_else(|fault| fault.code, |_| "good")).collect()
+    }
+
+    #[tokio::test]
+    async fn rows_are_numbered_and_a_bad_one_says_why() {
+        let file = [
+            line("payment:1", "5"),
+            String::new(),
+            "{".to_owned(),
+            line("short", "5"),
+            line("payment:2", "1001"),
+            line("payment:3", "0"),
+        ];
+        let source = Source::of(&HeaderMap::new(), file.join("\r\n").into(), u64::MAX).unwrap();
+        let mut stream = RowStream::new(source, rules());
+        let rows = stream.chunk().await.unwrap().unwrap();
+        assert_eq!(rows.iter().map(|row| row.row_no).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+        let expected = ["good", "malformed_json", "validation_failed", "limit_exceeded", "validation_failed"];
+        assert_eq!(codes(&rows), expected);
+        assert_eq!(rows[2].content.as_ref().unwrap_err().errors[0].field, "idempotency_key");
+        assert!(stream.chunk().await.unwrap().is_none());
+    }
+
+    #[test]
+    fn the_print_covers_key_and_payment_but_not_the_spelling() {
+        let print = |text: &str| Row::of_text(1, text.as_bytes(), &rules()).print;
+        let spaced = line("payment:1", "5").replace(',', " ,\t");
+        assert_eq!(print(&line("payment:1", "5")), print(&spaced));
+        assert_ne!(print(&line("payment:1", "5")), print(&line("payment:2", "5")));
+        assert_ne!(print(&line("payment:1", "5")), print(&line("payment:1", "6")));
+    }
+
+    #[tokio::test]
+    async fn chunks_hold_a_thousand_rows() {
+        let file = (0..2_500).map(|n| line(&format!("payment:{n}"), "5")).collect::<Vec<_>>().join("\n");
+        let mut stream = RowStream::new(Source::of(&HeaderMap::new(), file.into(), u64::MAX).unwrap(), rules());
+        let mut sizes = Vec::new();
+        while let Some(rows) = stream.chunk().await.unwrap() {
+            sizes.push((rows[0].row_no, rows.len()));
+        }
+        assert_eq!(sizes, [(1, 1_000), (1_001, 1_000), (2_001, 500)]);
+    }
+}

@@ -1,0 +1,386 @@
+//! Owns the statements of uploads: their beginning, lease, end and progress.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sqlx::postgres::PgRow;
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use super::accept::{Accepted, accept_new, read_known};
+use super::connect::{PostgresStore, begin, finish};
+use super::error::classify;
+use super::intake_rows::{EventColumns, new_event_columns, new_events};
+use super::read::{record, record_columns, record_tables};
+use super::rows::{Columns, broken, event_columns, posting_columns};
+use crate::core::event::{Command, NewEvent, UploadOperation};
+use crate::core::ids::{EventId, PaymentBatchId};
+use crate::core::money::{Currency, Minor};
+use crate::core::time::Timestamp;
+use crate::store::{
+    ControlTotals, KnownEvent, NewUpload, RowCounts, RowsAfter, StoreError, UploadBegun, UploadEnd, UploadException,
+    UploadHold, UploadProgress, UploadRecord, UploadRef, UploadRows, WholeAccepted, WholeUpload,
+};
+
+/// An upload's own event. It has no slot: nothing queues it.
+const INSERT_UPLOAD_EVENT: &str = concat!(
+    "INSERT INTO events (seq, accepted_at, ",
+    new_event_columns!(),
+    ") SELECT nextval('events_seq'), clock_timestamp(), ",
+    new_event_columns!(),
+    " FROM ",
+    new_events!(),
+    " ON CONFLICT (key_hash) DO NOTHING RETURNING seq, accepted_at"
+);
+
+const INSERT_UPLOAD: &str = "INSERT INTO payment_batches (id, tenant, event_seq, created_at, holder, leased_to) \
+     VALUES ($1, $2, $3, $4, $5, clock_timestamp() + $6 * interval '1 millisecond')";
+
+/// The columns that [`upload`] reads, of `payment_batches AS b`, its event `e` and its event's posting `p`.
+macro_rules! upload_columns {
+    () => {
+        "b.id, e.details, b.created_at, b.completed_at, b.received, b.duplicates, b.mismatched, b.invalid, \
+         b.fingerprint, p.answer"
+    };
+}
+
+const READ_UPLOAD: &str = concat!(
+    "SELECT ",
+    upload_columns!(),
+    ", clock_timestamp() FROM payment_batches b JOIN events e ON e.seq = b.event_seq \
+     LEFT JOIN postings p ON p.event_seq = b.event_seq WHERE b.tenant = $1 AND b.id = $2"
+);
+
+/// Takes a lease that nobody holds.
+const TAKE_UPLOAD: &str = "UPDATE payment_batches SET holder = $2, \
+     leased_to = clock_timestamp() + $3 * interval '1 millisecond' \
+     WHERE id = $1 AND completed_at IS NULL AND leased_to < clock_timestamp()";
+
+const FORGET_EXCEPTIONS: &str = "DELETE FROM batch_exceptions WHERE batch_id = $1";
+
+const KEEP_UPLOAD: &str = "UPDATE payment_batches SET leased_to = clock_timestamp() + $3 * interval '1 millisecond' \
+     WHERE id = $1 AND holder = $2 AND completed_at IS NULL";
+
+const RELEASE_UPLOAD: &str = "UPDATE payment_batches SET leased_to = '-infinity' WHERE id = $1 AND holder = $2";
+
+/// Ends an upload: its counts, and the posting of its event with the answer.
+const FINISH_UPLOAD: &str = "WITH ended AS (UPDATE payment_batches SET completed_at = clock_timestamp(), \
+     leased_to = '-infinity', fingerprint = $3, received = $4, duplicates = $5, mismatched = $6, invalid = $7 \
+     WHERE id = $1 AND holder = $2 AND completed_at IS NULL RETURNING event_seq, completed_at) \
+     INSERT INTO postings (event_seq, loan_key, outcome, accounts, amounts, layer, effective_date, booking_date, \
+     posted_at, answer) SELECT e.seq, e.loan_key, 'done', '{}', '{}', 'SETTLED', e.effective_date, e.effective_date, \
+     ended.completed_at, $8 FROM ended JOIN events e ON e.seq = ended.event_seq";
+
+/// A row that comes again after a takeover says what is true of it now.
+const ADD_EXCEPTIONS: &str = "INSERT INTO batch_exceptions (batch_id, row_no, code, idempotency_key, event_id, \
+     first_row_no, amount, currency, errors) \
+     SELECT $1, row_no, code, idempotency_key, event_id, first_row_no, amount, currency, errors \
+     FROM unnest($2::bigint[], $3::text[], $4::text[], $5::uuid[], $6::bigint[], $7::bigint[], $8::text[], $9::text[]) \
+     AS n (row_no, code, idempotency_key, event_id, first_row_no, amount, currency, errors) ORDER BY row_no \
+     ON CONFLICT (batch_id, row_no) DO UPDATE SET code = excluded.code, idempotency_key = excluded.idempotency_key, \
+     event_id = excluded.event_id, first_row_no = excluded.first_row_no, amount = excluded.amount, \
+     currency = excluded.currency, errors = excluded.errors";
+
+/// The control totals, in one snapshot: counters for what is finished, and the few rows that wait for a person.
+const READ_CONTROL_TOTALS: &str = "SELECT 'accepted', currency, count, amount::text, NULL::timestamptz \
+     FROM batch_accepted WHERE batch_id = $2 \
+     UNION ALL SELECT outcome, currency, sum(count)::bigint, sum(amount)::text, max(last_posted_at) \
+     FROM batch_totals WHERE batch_id = $2 GROUP BY outcome, currency \
+     UNION ALL SELECT 'parked', e.currency, count(*), coalesce(sum(e.amount), 0)::text, NULL \
+     FROM parked k JOIN events e ON e.seq = k.event_seq \
+     WHERE e.batch_id = $2 AND k.parked_at IS NOT NULL \
+     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) GROUP BY e.currency \
+     UNION ALL SELECT 'held', e.currency, count(*), coalesce(sum(e.amount), 0)::text, NULL \
+     FROM holds h LEFT JOIN loans l ON l.loan_key = h.loan_key CROSS JOIN LATERAL (SELECT e.seq, e.currency, e.amount \
+     FROM events e WHERE e.loan_key = h.loan_key AND e.seq > coalesce(l.last_posted_seq, 0) AND e.batch_id = $2 \
+     AND e.slot IS NOT NULL OFFSET 0) AS e WHERE h.tenant = $1 \
+     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) \
+     AND NOT EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) GROUP BY e.currency";
+
+/// Rows that became events: a walk of `(batch_id, row_no)`. After a takeover two may have one number.
+const READ_UPLOAD_EVENTS: &str = concat!(
+    "SELECT ",
+    record_columns!(),
+    " FROM ",
+    record_tables!(),
+    " WHERE e.tenant = $1 AND e.batch_id = $2 AND e.row_no >= $3 AND (e.row_no, e.seq) > ($3, $4) \
+     ORDER BY e.row_no, e.seq LIMIT $5"
+);
+
+const READ_EXCEPTIONS: &str = "SELECT x.row_no, x.code, x.idempotency_key, x.event_id, x.first_row_no, x.amount, \
+     x.currency, x.errors FROM payment_batches b JOIN batch_exceptions x ON x.batch_id = b.id \
+     WHERE b.tenant = $1 AND b.id = $2 AND x.row_no > $3 ORDER BY x.row_no LIMIT $4";
+
+/// The statements of this module.
+pub(super) const STATEMENTS: [(&str, &str); 12] = [
+    ("insert_upload_event", INSERT_UPLOAD_EVENT),
+    ("insert_upload", INSERT_UPLOAD),
+    ("read_upload", READ_UPLOAD),
+    ("take_upload", TAKE_UPLOAD),
+    ("forget_exceptions", FORGET_EXCEPTIONS),
+    ("keep_upload", KEEP_UPLOAD),
+    ("release_upload", RELEASE_UPLOAD),
+    ("finish_upload", FINISH_UPLOAD),
+    ("add_exceptions", ADD_EXCEPTIONS),
+    ("read_control_totals", READ_CONTROL_TOTALS),
+    ("read_upload_events", READ_UPLOAD_EVENTS),
+    ("read_exceptions", READ_EXCEPTIONS),
+];
+
+impl PostgresStore {
+    pub(super) async fn open_upload(&self, upload: NewUpload) -> Result<UploadBegun, StoreError> {
+        let mut connection = self.connection().await?;
+        let mut transaction = begin(&mut connection).await?;
+        let done = open(&mut transaction, &upload).await;
+        finish(transaction, done).await
+    }
+
+    pub(super) async fn renew_upload(&self, hold: UploadHold, lease: Duration) -> Result<bool, StoreError> {
+        let mut connection = self.connection().await?;
+        let query = sqlx::query(KEEP_UPLOAD).bind(hold.id.0).bind(hold.holder).bind(millis(lease));
+        Ok(query.execute(&mut *connection).await.map_err(classify)?.rows_affected() == 1)
+    }
+
+    pub(super) async fn give_back_upload(&self, hold: UploadHold) -> Result<(), StoreError> {
+        let mut connection = self.connection().await?;
+        let query = sqlx::query(RELEASE_UPLOAD).bind(hold.id.0).bind(hold.holder);
+        query.execute(&mut *connection).await.map_err(classify).map(drop)
+    }
+
+    pub(super) async fn end_upload(&self, hold: UploadHold, end: UploadEnd) -> Result<bool, StoreError> {
+        let mut connection = self.connection().await?;
+        end_upload(&mut connection, hold, &end).await
+    }
+
+    pub(super) async fn insert_exceptions(
+        &self,
+        batch: PaymentBatchId,
+        rows: Vec<UploadException>,
+    ) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.connection().await?;
+        let query = sqlx::query(ADD_EXCEPTIONS)
+            .bind(batch.0)
+            .bind(rows.iter().map(|row| row.row_no).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.code.as_str()).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.idempotency_key.as_deref()).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.event_id.map(|id| id.0)).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.first_row_no).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.amount.map(Minor::units)).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.currency.as_deref()).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.errors.as_deref()).collect::<Vec<_>>());
+        query.execute(&mut *connection).await.map_err(classify).map(drop)
+    }
+
+    pub(super) async fn take_whole(&self, whole: WholeUpload) -> Result<WholeAccepted, StoreError> {
+        let mut connection = self.connection().await?;
+        let mut transaction = connection.begin_with(super::connect::BEGIN).await.map_err(classify)?;
+        match whole_upload(&mut transaction, &whole).await {
+            Ok(accepted @ WholeAccepted::All(_)) => finish(transaction, Ok(accepted)).await,
+            // Nothing of it stays.
+            Ok(other) => transaction.rollback().await.map_err(classify).map(|()| other),
+            Err(error) => finish(transaction, Err(error)).await,
+        }
+    }
+
+    pub(super) async fn read_progress(&self, upload: UploadRef) -> Result<Option<UploadProgress>, StoreError> {
+        let mut connection = self.connection().await?;
+        // The upload first: the totals of one that is seen as complete then count all that it accepted.
+        let Some((record, now)) = read_upload(&mut connection, upload).await? else {
+            return Ok(None);
+        };
+        let rows = sqlx::query(READ_CONTROL_TOTALS)
+            .bind(upload.tenant.0)
+            .bind(upload.id.0)
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(classify)?;
+        let (totals, last_posted_at) = control_totals(&rows)?;
+        Ok(Some(UploadProgress { record, totals, last_posted_at, now }))
+    }
+
+    pub(super) async fn read_rows(
+        &self,
+        upload: UploadRef,
+        after: RowsAfter,
+        limit: i64,
+    ) -> Result<UploadRows, StoreError> {
+        let mut connection = self.connection().await?;
+        let events = sqlx::query(READ_UPLOAD_EVENTS)
+            .bind(upload.tenant.0)
+            .bind(upload.id.0)
+            .bind(after.event.0)
+            .bind(after.event.1.0)
+            .bind(limit)
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(classify)?;
+        let exceptions = sqlx::query(READ_EXCEPTIONS)
+            .bind(upload.tenant.0)
+            .bind(upload.id.0)
+            .bind(after.exception)
+            .bind(limit)
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(classify)?;
+        Ok(UploadRows {
+            events: events.iter().map(record).collect::<Result<_, _>>()?,
+            exceptions: exceptions.iter().map(exception).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+async fn open(connection: &mut PgConnection, upload: &NewUpload) -> Result<UploadBegun, StoreError> {
+    let event = &upload.event;
+    if let Some(record) = insert_upload(connection, upload).await? {
+        return Ok(UploadBegun::New(record));
+    }
+    let events = std::slice::from_ref(event);
+    let known = read_known(connection, events, &Accepted::new()).await?.remove(&event.key_hash.bytes());
+    let known = known.ok_or_else(|| StoreError::Broken(format!("upload {} was refused for no row", event.id)))?;
+    if known.event.event.fingerprint != event.fingerprint {
+        return Ok(UploadBegun::Taken(Box::new(known)));
+    }
+    let id = PaymentBatchId(known.event.event.id.0);
+    let taken = sqlx::query(TAKE_UPLOAD).bind(id.0).bind(upload.holder).bind(millis(upload.lease));
+    let is_taken = taken.execute(&mut *connection).await.map_err(classify)?.rows_affected() == 1;
+    if is_taken {
+        sqlx::query(FORGET_EXCEPTIONS).bind(id.0).execute(&mut *connection).await.map_err(classify)?;
+    }
+    let record = read_upload(connection, UploadRef { tenant: event.tenant, id }).await?;
+    let (record, _) = record.ok_or_else(|| StoreError::Broken(format!("upload {id} has no row")))?;
+    Ok(match (is_taken, record.completed_at) {
+        (true, _) => UploadBegun::Resumed(record),
+        (false, Some(_)) => UploadBegun::Complete(record),
+        (false, None) => UploadBegun::Busy(record),
+    })
+}
+
+/// Begins an upload whose key is new; `None` where it was taken.
+async fn insert_upload(connection: &mut PgConnection, upload: &NewUpload) -> Result<Option<UploadRecord>, StoreError> {
+    let event = &upload.event;
+    let Command::Upload(command) = &event.command else {
+        return Err(StoreError::Broken(format!("event {} is no upload", event.id)));
+    };
+    let query = EventColumns::of([event]).bind(sqlx::query(INSERT_UPLOAD_EVENT));
+    let Some(row) = query.fetch_optional(&mut *connection).await.map_err(classify)? else {
+        return Ok(None);
+    };
+    let mut columns = Columns::of(&row);
+    let (seq, created_at): (i64, Timestamp) = (columns.take()?, columns.instant()?);
+    let insert = sqlx::query(INSERT_UPLOAD)
+        .bind(event.id.0)
+        .bind(event.tenant.0)
+        .bind(seq)
+        .bind(created_at.utc())
+        .bind(upload.holder)
+        .bind(millis(upload.lease));
+    insert.execute(&mut *connection).await.map_err(classify)?;
+    Ok(Some(UploadRecord {
+        id: PaymentBatchId(event.id.0),
+        operation: command.operation.clone(),
+        created_at,
+        completed_at: None,
+        rows: RowCounts::default(),
+        fingerprint: None,
+        answer: None,
+    }))
+}
+
+async fn end_upload(connection: &mut PgConnection, hold: UploadHold, end: &UploadEnd) -> Result<bool, StoreError> {
+    let query = sqlx::query(FINISH_UPLOAD)
+        .bind(hold.id.0)
+        .bind(hold.holder)
+        .bind(end.fingerprint)
+        .bind(end.rows.received)
+        .bind(end.rows.duplicates)
+        .bind(end.rows.mismatched)
+        .bind(end.rows.invalid)
+        .bind(end.answer.as_slice());
+    Ok(query.execute(connection).await.map_err(classify)?.rows_affected() == 1)
+}
+
+async fn whole_upload(connection: &mut PgConnection, whole: &WholeUpload) -> Result<WholeAccepted, StoreError> {
+    let begun = open(connection, &whole.upload).await?;
+    let UploadBegun::New(record) = begun else {
+        return Ok(WholeAccepted::Known(begun));
+    };
+    let accepted = accept_new(connection, whole.publisher, &whole.rows).await?;
+    if accepted.len() < whole.rows.len() {
+        let known = read_known(connection, &whole.rows, &accepted).await?;
+        let mut known: Vec<KnownEvent> = known.into_values().collect();
+        known.sort_by_key(|known| known.event.seq);
+        return Ok(WholeAccepted::Conflicts(known));
+    }
+    let hold = UploadHold { id: record.id, holder: whole.upload.holder };
+    if !end_upload(connection, hold, &whole.end).await? {
+        return Err(StoreError::Broken(format!("upload {} could not be ended", record.id)));
+    }
+    let place = |row: &NewEvent| accepted.get(&row.id).map(|(seq, _)| (row.id, *seq));
+    Ok(WholeAccepted::All(whole.rows.iter().filter_map(place).collect()))
+}
+
+async fn read_upload(
+    connection: &mut PgConnection,
+    upload: UploadRef,
+) -> Result<Option<(UploadRecord, Timestamp)>, StoreError> {
+    let query = sqlx::query(READ_UPLOAD).bind(upload.tenant.0).bind(upload.id.0);
+    let row = query.fetch_optional(connection).await.map_err(classify)?;
+    row.as_ref().map(upload_row).transpose()
+}
+
+/// Reads [`upload_columns`] and the clock.
+fn upload_row(row: &PgRow) -> Result<(UploadRecord, Timestamp), StoreError> {
+    let mut columns = Columns::of(row);
+    let id = PaymentBatchId(columns.take()?);
+    let details: &str = columns.take()?;
+    let operation: UploadOperation = serde_json::from_str(details).map_err(|_| broken("upload", details))?;
+    let created_at = columns.instant()?;
+    let completed_at = columns.optional_instant()?;
+    let rows = RowCounts {
+        received: columns.take()?,
+        duplicates: columns.take()?,
+        mismatched: columns.take()?,
+        invalid: columns.take()?,
+    };
+    let (fingerprint, answer) = (columns.take()?, columns.take()?);
+    let record = UploadRecord { id, operation, created_at, completed_at, rows, fingerprint, answer };
+    Ok((record, columns.instant()?))
+}
+
+type Totals = (BTreeMap<Currency, ControlTotals>, Option<Timestamp>);
+
+fn control_totals(rows: &[PgRow]) -> Result<Totals, StoreError> {
+    let mut totals: BTreeMap<Currency, ControlTotals> = BTreeMap::new();
+    let mut last: Option<Timestamp> = None;
+    for row in rows {
+        let mut columns = Columns::of(row);
+        let word: &str = columns.take()?;
+        let currency: Currency = columns.word("currency")?;
+        let tally = totals.entry(currency).or_default().tally_mut(word).ok_or_else(|| broken("batch total", word))?;
+        tally.count = columns.take()?;
+        tally.amount = columns.word("amount")?;
+        last = last.max(columns.optional_instant()?);
+    }
+    Ok((totals, last))
+}
+
+fn exception(row: &PgRow) -> Result<UploadException, StoreError> {
+    let mut columns = Columns::of(row);
+    Ok(UploadException {
+        row_no: columns.take()?,
+        code: columns.take()?,
+        idempotency_key: columns.take()?,
+        event_id: columns.take::<Option<Uuid>>()?.map(EventId),
+        first_row_no: columns.take()?,
+        amount: columns.take::<Option<i64>>()?.map(Minor::new),
+        currency: columns.take()?,
+        errors: columns.take()?,
+    })
+}
+
+fn millis(lease: Duration) -> i64 {
+    i64::try_from(lease.as_millis()).unwrap_or(i64::MAX)
+}
