@@ -42,7 +42,7 @@ impl From<Tally> for TallyView {
     }
 }
 
-/// The control totals of one currency: accepted = posted + rejected + parked + held + in_flight.
+/// The control totals of one currency: accepted = posted + rejected + parked + held + in flight.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TotalsView {
     #[schema(example = "USD")]
@@ -216,12 +216,13 @@ pub(crate) async fn watched(
 ) -> Result<(UploadRef, BatchView), ApiError> {
     let caller = state.caller(headers, SCOPES).await?;
     let mut query = Query::of(uri)?;
-    let deadline = Instant::now() + query.wait();
+    let began = Instant::now();
+    let wait = query.wait();
     query.finish()?;
     let upload = UploadRef { tenant: caller.tenant, id: batch_id(id)? };
     loop {
         let progress = state.store().upload_progress(upload).await?.ok_or(ApiError::NotFound)?;
-        let is_over = state_of(&progress) == "finished" || Instant::now() + LOOK_EVERY > deadline;
+        let is_over = state_of(&progress) == "finished" || began.elapsed().saturating_add(LOOK_EVERY) > wait;
         if is_over || state.lifecycle().token().is_cancelled() {
             return Ok((upload, BatchView::new(&progress)));
         }

@@ -24,6 +24,7 @@ const HANDED_ON_AFTER: Duration = Duration::from_secs(5);
 
 /// One row.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "a row's number is `row_no` everywhere, in SQL too")]
 pub(crate) struct Row {
     /// From 1.
     pub(crate) row_no: i64,
@@ -155,7 +156,7 @@ impl RowStream {
     }
 
     async fn read_lines(&mut self) -> Result<Vec<Line>, ApiError> {
-        let deadline = Instant::now() + HANDED_ON_AFTER;
+        let began = Instant::now();
         let mut taken = Vec::new();
         loop {
             while taken.len() < CHUNK_ROWS_MAX {
@@ -165,17 +166,17 @@ impl RowStream {
             if taken.len() == CHUNK_ROWS_MAX {
                 return Ok(taken);
             }
-            let Ok(bytes) = tokio::time::timeout_at(deadline, self.source.next()).await else { return Ok(taken) };
-            match bytes? {
-                Some(bytes) => self.lines.push(bytes),
-                None => {
-                    self.is_over = true;
-                    if let Some(line) = self.lines.last() {
-                        push(&mut taken, line);
-                    }
-                    return Ok(taken);
-                }
+            let left = HANDED_ON_AFTER.saturating_sub(began.elapsed());
+            let Ok(bytes) = tokio::time::timeout(left, self.source.next()).await else { return Ok(taken) };
+            if let Some(bytes) = bytes? {
+                self.lines.push(bytes);
+                continue;
             }
+            self.is_over = true;
+            if let Some(line) = self.lines.last() {
+                push(&mut taken, line);
+            }
+            return Ok(taken);
         }
     }
 }
