@@ -30,7 +30,7 @@ pub(super) struct TokenArgs {
 /// Prints a token.
 pub(super) async fn token(config: &Config, arguments: TokenArgs) -> Result<(), CliError> {
     commands_log(config)?;
-    let base = arguments.url.unwrap_or_else(|| format!("http://{}", config.listen));
+    let base = arguments.url.unwrap_or_else(|| format!("{}://{}", config.scheme(), config.listen));
     let scope = arguments.scope.as_deref().map(|scope| format!("&scope={}", form(scope))).unwrap_or_default();
     let body = format!(
         "grant_type=client_credentials&client_id={}&client_secret={}{scope}",

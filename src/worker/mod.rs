@@ -23,6 +23,7 @@ mod lane;
 mod posting;
 mod replies;
 mod sweeper;
+mod trace;
 mod verdict;
 
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use crate::api::uploads::source::Source;
 use crate::api::write::payments::parse_payment;
 use crate::api::write::request::AcceptanceRules;
 use crate::core::event::{Command, Fingerprint, IdempotencyKey};
-use crate::core::money::Minor;
+use crate::core::money::{Minor, Money};
 
 /// The most rows of one upload.
 pub(crate) const ROWS_MAX: i64 = 10_000_000;
@@ -42,11 +42,13 @@ pub(crate) struct RowFault {
     pub(crate) code: &'static str,
     /// The fields that fail.
     pub(crate) errors: Vec<FieldError>,
+    /// What it is about, where that is known.
+    pub(crate) money: Option<Money>,
 }
 
 impl RowFault {
     fn of(code: &'static str, message: &'static str) -> Self {
-        Self { code, errors: vec![FieldError::new("", code, message)] }
+        Self { code, errors: vec![FieldError::new("", code, message)], money: None }
     }
 }
 
@@ -56,6 +58,12 @@ impl Row {
         let print = Sha256::new().chain_update(b"row\0").chain_update(key.as_str());
         let print = print.chain_update(Fingerprint::of(&command).bytes()).finalize().into();
         Self { row_no, key: Some(key), content: Ok(command), print }
+    }
+
+    /// A row that is no payment.
+    pub(crate) fn of_fault(row_no: i64, key: Option<IdempotencyKey>, fault: RowFault) -> Self {
+        let print = bad_print(fault.code.as_bytes());
+        Self { row_no, key, content: Err(fault), print }
     }
 
     /// Reads a line.
@@ -85,7 +93,7 @@ impl Row {
         let fault = |code, errors| Self {
             row_no,
             key: key.clone(),
-            content: Err(RowFault { code, errors }),
+            content: Err(RowFault { code, errors, money: None }),
             print: bad_print(text),
         };
         match (&key, command) {

@@ -14,7 +14,7 @@ use crate::api::http::headers::{idempotency_key, require_json};
 use crate::api::http::prefer::Prefer;
 use crate::api::http::query::Query;
 use crate::api::json::{Fields, read};
-use crate::api::problem::FieldError;
+use crate::api::problem::first_of_each_field;
 use crate::api::state::ApiState;
 use crate::core::event::{Command, IdempotencyKey};
 use crate::core::money::Minor;
@@ -59,23 +59,17 @@ impl WriteRequest {
     where
         P: FnOnce(&mut Fields<'_>, &AcceptanceRules) -> Option<Command>,
     {
-        let mut fields = Fields::of_body(read(&self.body)?);
-        let command = parse(&mut fields, &self.rules);
-        let errors = fields.finish();
-        match command {
-            Some(command) if errors.is_empty() => Ok(command),
-            Some(_) | None => Err(ApiError::Validation(no_repeats(errors))),
-        }
+        self.parsed(|fields| parse(fields, &self.rules))
     }
-}
 
-/// One failure per field is enough: the first found.
-fn no_repeats(errors: Vec<FieldError>) -> Vec<FieldError> {
-    let mut kept: Vec<FieldError> = Vec::with_capacity(errors.len());
-    for error in errors {
-        if kept.iter().all(|known| known.field != error.field) {
-            kept.push(error);
+    /// The body, as `parse` takes it from the fields; `None` when one that it needs fails.
+    pub(crate) fn parsed<T>(&self, parse: impl FnOnce(&mut Fields<'_>) -> Option<T>) -> Result<T, ApiError> {
+        let mut fields = Fields::of_body(read(&self.body)?);
+        let parsed = parse(&mut fields);
+        let errors = fields.finish();
+        match parsed {
+            Some(parsed) if errors.is_empty() => Ok(parsed),
+            Some(_) | None => Err(ApiError::Validation(first_of_each_field(errors))),
         }
     }
-    kept
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::ach::code::SecCode;
 use crate::core::ach::loan_number::LoanNumberRule;
 use crate::core::ach::text::Text;
@@ -15,7 +17,7 @@ pub const COMPANY_IDS_MAX: usize = 100;
 const SEC_CODES_DEFAULT: [SecCode; 4] = [SecCode::Ccd, SecCode::Ppd, SecCode::Tel, SecCode::Web];
 
 /// The settings of a feed in plain texts. Absent lists and options stand for the defaults.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedSettings {
     /// Its name: 1 to 63 of `a-z`, `0-9`, `_`, `-`.
     pub name: String,

@@ -96,7 +96,13 @@ fn differing_upload(a: &Upload, b: &Upload) -> Vec<&'static str> {
             named([("mode", a != b)])
         }
         (UploadOperation::AchFile { feed: a }, UploadOperation::AchFile { feed: b }) => named([("feed", a != b)]),
-        (UploadOperation::PaymentBatch { .. } | UploadOperation::AchFile { .. }, _) => vec!["operation"],
+        (UploadOperation::AchFeed { settings: a }, UploadOperation::AchFeed { settings: b }) => {
+            named([("settings", a != b)])
+        }
+        (
+            UploadOperation::PaymentBatch { .. } | UploadOperation::AchFeed { .. } | UploadOperation::AchFile { .. },
+            _,
+        ) => vec!["operation"],
     }
 }
 

@@ -127,6 +127,7 @@ fn encode_receipt(encoder: &mut Encoder, receipt: &Receipt) {
 fn encode_upload(encoder: &mut Encoder, upload: &Upload) {
     let detail = match &upload.operation {
         UploadOperation::PaymentBatch { mode } => mode.as_str(),
+        UploadOperation::AchFeed { settings } => settings,
         UploadOperation::AchFile { feed } => feed,
     };
     encoder.field(upload.operation.as_str().as_bytes()).field(detail.as_bytes());

@@ -21,6 +21,7 @@ mod error;
 mod hold;
 mod intake_rows;
 mod migrate;
+mod poller_reads;
 mod post;
 mod processes;
 mod read;

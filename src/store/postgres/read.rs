@@ -200,6 +200,7 @@ fn kinds_of(event_type: &str) -> Vec<&'static str> {
     kinds.map(EventKind::as_str).collect()
 }
 
+/// Reads [`record_columns`].
 pub(super) fn record(row: &PgRow) -> Result<EventRecord, StoreError> {
     let mut columns = Columns::of(row);
     let event = rows::event(&mut columns)?;

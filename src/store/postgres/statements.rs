@@ -1,6 +1,8 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
-use super::{accept, ach, admin, bench, hold, migrate, post, processes, read, read_loans, sweep, uploads, verify};
+use super::{
+    accept, ach, admin, bench, hold, migrate, poller_reads, post, processes, read, read_loans, sweep, uploads, verify,
+};
 
 /// Every statement by the name of what it does.
 #[must_use]
@@ -20,6 +22,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &post::WRITE_STATEMENTS,
         &read::STATEMENTS,
         &read_loans::STATEMENTS,
+        &poller_reads::STATEMENTS,
         &admin::STATEMENTS,
         &hold::STATEMENTS,
         &processes::STATEMENTS,

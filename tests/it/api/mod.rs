@@ -3,7 +3,11 @@
 mod answers;
 mod bad_inputs;
 mod batches;
+mod changes;
+mod lookup;
+mod outside_issuer;
 mod returns;
+mod tls;
 mod tokens;
 mod wire;
 mod world;

@@ -1,6 +1,6 @@
 //! Owns the deployment under test, and the making of requests.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +86,10 @@ impl Answer {
 
 impl World {
     pub(super) async fn new(workers: Workers) -> Self {
+        Self::with_settings(workers, ApiSettings::default()).await
+    }
+
+    pub(super) async fn with_settings(workers: Workers, settings: ApiSettings) -> Self {
         let clock = Clock::manual(Timestamp::from_micros(NOW_MICROS).unwrap());
         let lifecycle = Lifecycle::new();
         let folder = std::env::temp_dir().join(format!("hpts-api-{}", Uuid::new_v4()));
@@ -129,7 +133,7 @@ impl World {
             lifecycle: lifecycle.clone(),
             publisher,
             broker,
-            settings: ApiSettings::default(),
+            settings,
             sealing_key: None,
         });
         let world = Self { router: router(state.unwrap()), store, clock, lifecycle, folder };
@@ -164,6 +168,11 @@ impl World {
             disabled_at: None,
         };
         assert!(self.store.create_client(client).await.unwrap());
+    }
+
+    /// A folder of the world's own, gone with it.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(super) async fn call(&self, request: Request<Body>) -> Answer {

@@ -13,6 +13,7 @@ mod rows_dates;
 mod rows_http;
 mod rows_http2;
 mod rows_json;
+mod rows_pollers;
 mod rows_returns;
 mod rows_tokens;
 mod stories;
@@ -32,8 +33,15 @@ use world::{Facts, World};
 const AT_ONCE: usize = 4;
 
 fn rows(facts: &Facts) -> Vec<Row> {
-    let tables =
-        [rows_http::rows, rows_json::rows, rows_amounts::rows, rows_dates::rows, rows_returns::rows, rows_tokens::rows];
+    let tables = [
+        rows_http::rows,
+        rows_json::rows,
+        rows_amounts::rows,
+        rows_dates::rows,
+        rows_returns::rows,
+        rows_tokens::rows,
+        rows_pollers::rows,
+    ];
     tables.into_iter().flat_map(|table| table(facts)).collect()
 }
 

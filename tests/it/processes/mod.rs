@@ -3,7 +3,10 @@
 
 pub(crate) mod client;
 mod crash;
+mod outside_issuer;
+mod pollers;
 mod restart;
+mod spans;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

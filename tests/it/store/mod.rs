@@ -1,8 +1,10 @@
 //! The store's laws, each run against every implementation, and what is special about one of them.
 
+mod changes;
 mod intake;
 mod operations;
 mod postgres;
+mod postgres_changes;
 mod posting;
 mod reads;
 mod returns;
@@ -161,6 +163,13 @@ macro_rules! conformance {
                     second_undo_is_refused,
                     verify_finds_broken_links,
                     another_tenant_reads_no_return;
+                changes:
+                    nothing_is_skipped_or_doubled_while_writers_run,
+                    pages_of_changes_split_anywhere,
+                    changes_tell_what_became_of_events,
+                    a_restore_begins_an_epoch,
+                    tenants_with_changes_are_told,
+                    payments_are_found_by_thousands;
                 operations:
                     parked_event_holds_its_loan_until_released,
                     only_the_first_unposted_event_is_parked,

@@ -3,7 +3,10 @@
 
 pub(crate) mod amqp;
 pub(crate) mod books;
+pub(crate) mod certificates;
+pub(crate) mod collector;
 pub(crate) mod fold;
+pub(crate) mod issuer;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod sqlite;

@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
 
-use super::connect::{PostgresStore, begin, finish};
+use super::connect::{HotPath, PostgresStore, begin, finish};
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::Seq;
 use crate::core::ledger::{FoldInput, FoldOutput, LoanWork};
@@ -32,7 +32,7 @@ pub(super) use write::STATEMENTS as WRITE_STATEMENTS;
 impl PostgresStore {
     pub(super) async fn post(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {
         let mut watch = Stopwatch::start();
-        let mut connection = self.hot_connection().await?;
+        let mut connection = self.hot_connection(HotPath::Post).await?;
         let batch =
             post_batch(&mut connection, &mut watch, &work, &fold).await.inspect_err(|error| self.doubt(error))?;
         self.rest(connection);

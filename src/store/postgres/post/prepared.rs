@@ -10,7 +10,7 @@ use crate::core::event::AcceptedEvent;
 use crate::core::ids::Seq;
 use crate::core::ledger::FoldOutput;
 use crate::runtime::clock::Stopwatch;
-use crate::store::postgres::connect::{PostgresStore, begin, finish};
+use crate::store::postgres::connect::{HotPath, PostgresStore, begin, finish};
 use crate::store::postgres::error::overtaken;
 use crate::store::{PhaseTimes, PostWork, PostedBatch, StoreError, Wanted};
 
@@ -44,7 +44,7 @@ impl PostgresStore {
     pub async fn post_prepared(&self, batch: PreparedBatch) -> Result<PhaseTimes, StoreError> {
         self.owned(move |store| async move {
             let mut watch = Stopwatch::start();
-            let mut connection = store.hot_connection().await?;
+            let mut connection = store.hot_connection(HotPath::Post).await?;
             let times = post(&mut connection, &mut watch, batch).await.inspect_err(|error| store.doubt(error))?;
             store.rest(connection);
             Ok(times)
