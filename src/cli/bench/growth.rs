@@ -13,10 +13,9 @@ use crate::cli::bench::batch::{LoadArguments, Runs, Spread};
 use crate::cli::bench::figures::{Case, rate};
 use crate::cli::bench::loans::Loans;
 use crate::cli::bench::pollers::told;
-use crate::cli::bench::raw::{Cut, RawWriter};
+use crate::cli::bench::raw::{Cut, LANE_POOL, RawWriter};
 use crate::cli::bench::session::{ServerArguments, Session};
 use crate::cli::bench::{BenchError, database_url};
-use crate::core::ids::TenantId;
 use crate::runtime::config::Config;
 use crate::store::Store;
 use crate::store::postgres::PostgresStore;
@@ -45,26 +44,22 @@ pub struct BenchGrowth {
 impl BenchGrowth {
     /// Stores the postings; answers the rate at which they were.
     async fn fill(&self, session: &Session, url: &str) -> Result<u64, BenchError> {
-        // Half of a pool rests in the hands of the hot paths: each connection keeps one.
-        let pool = u32::try_from(CONNECTIONS).unwrap_or(1).saturating_mul(2).saturating_add(2);
-        let store = PostgresStore::connect(url, pool).await?;
-        let client = store.client(&self.servers.client_id).await?;
-        let tenant = client.ok_or_else(|| BenchError::Rows("the database does not know the client".to_owned()))?.tenant;
-        let written = self.write(session, &store, tenant).await;
-        store.close().await;
-        written
-    }
-
-    async fn write(&self, session: &Session, store: &PostgresStore, tenant: TenantId) -> Result<u64, BenchError> {
+        let mut lanes = Vec::new();
+        for _ in 0..CONNECTIONS.min(self.stored_loans) {
+            lanes.push(PostgresStore::connect(url, LANE_POOL).await?);
+        }
+        let asked = lanes.first().ok_or(BenchError::NoDatabase)?.client(&self.servers.client_id).await?;
+        let client = asked.ok_or_else(|| BenchError::Rows("the database does not know the client".to_owned()))?;
         // Nobody else has loans of this seed, so that a database can be filled more than once.
         let seed = Uuid::new_v4().as_u64_pair().0;
         let loans = Arc::new(Loans::new(seed, self.stored_loans, session.loans.date()));
-        let mut writer = RawWriter::open(store.clone(), tenant, loans, CONNECTIONS).await?;
+        let mut writer = RawWriter::open(lanes, client.tenant, loans).await?;
         // Nothing waits long enough between acceptance and posting for a sweeper to take it up.
         let cut = Cut { payments: self.stored, rows: ROWS, batches: 1 };
         let mut meter = session.meter();
-        let written = writer.write(cut, &mut meter).await?;
-        Ok(rate(written.payments, meter.elapsed()))
+        let written = writer.write(cut, &mut meter).await;
+        writer.close().await;
+        Ok(rate(written?.payments, meter.elapsed()))
     }
 }
 

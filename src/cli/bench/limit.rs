@@ -11,7 +11,7 @@ use crate::cli::bench::figures::{Case, CaseRun};
 use crate::cli::bench::loans::Loans;
 use crate::cli::bench::meter::Meter;
 use crate::cli::bench::processes::Watch;
-use crate::cli::bench::raw::{Cut, RawWriter};
+use crate::cli::bench::raw::{Cut, LANE_POOL, RawWriter};
 use crate::cli::bench::{BenchError, database_url, usual_day};
 use crate::core::ids::TenantId;
 use crate::core::money::Currency;
@@ -23,6 +23,8 @@ use crate::store::{Store, TenantRecord};
 /// How many batches a connection accepts before it posts them: as many as leave the clock running for a good part of
 /// a second, and few enough to stay within some tens of megabytes.
 const BATCHES: u64 = 25;
+/// How many connections look at the database beside those that write.
+const STORE_POOL: u32 = 2;
 
 /// The raw limit of a database: the rows of payments written straight into it, in a database of its own beside the one
 /// that is named, with the statements of the servers and without HTTP, broker and fold.
@@ -92,14 +94,16 @@ impl Limit {
     }
 
     async fn fill(database: &BenchDatabase, shape: LimitShape) -> Result<(PostgresStore, RawWriter), BenchError> {
-        // Half of a pool rests in the hands of the hot paths: each connection keeps one.
-        let pool = u32::try_from(shape.connections).unwrap_or(u32::MAX).saturating_mul(2).saturating_add(2);
-        let store = database.store(pool).await?;
+        let store = database.store(STORE_POOL).await?;
         store.migrate(1).await?;
         let tenant = TenantId(Uuid::new_v4());
         store.create_tenant(tenant_record(tenant)).await?;
         let loans = Arc::new(Loans::new(1, shape.loans, usual_day()));
-        let writer = RawWriter::open(store.clone(), tenant, loans, shape.connections).await?;
+        let mut lanes = Vec::new();
+        for _ in 0..shape.connections.min(shape.loans) {
+            lanes.push(database.store(LANE_POOL).await?);
+        }
+        let writer = RawWriter::open(lanes, tenant, loans).await?;
         Ok((store, writer))
     }
 
@@ -132,6 +136,7 @@ impl Limit {
 
     /// Drops the database.
     pub(super) async fn close(self) -> Result<(), BenchError> {
+        self.writer.close().await;
         self.store.close().await;
         self.database.drop_database().await.map_err(BenchError::from)
     }

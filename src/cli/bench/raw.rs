@@ -53,10 +53,12 @@ pub(super) struct Written {
     pub(super) post: Latencies,
 }
 
+/// How many connections a store needs for one lane: one each rests in the hands of accepting and posting.
+pub(super) const LANE_POOL: u32 = 4;
+
 /// Several connections that write payments on loans of their own.
 #[derive(Debug)]
 pub(super) struct RawWriter {
-    store: PostgresStore,
     tenant: TenantId,
     loans: Arc<Loans>,
     lanes: Vec<RawLane>,
@@ -65,6 +67,7 @@ pub(super) struct RawWriter {
 /// One connection: its loans are those whose number leaves its own when divided by the number of connections.
 #[derive(Debug)]
 struct RawLane {
+    store: PostgresStore,
     number: u64,
     lanes: u64,
     publisher: PublisherId,
@@ -77,23 +80,29 @@ struct RawLane {
 }
 
 impl RawWriter {
-    /// Opens the loans, so that payments can begin. The tenant exists; of the loans none does.
+    /// Opens the loans, so that payments can begin: a lane for each store of [`LANE_POOL`] connections. The tenant
+    /// exists; of the loans none does.
     pub(super) async fn open(
-        store: PostgresStore,
+        stores: Vec<PostgresStore>,
         tenant: TenantId,
         loans: Arc<Loans>,
-        connections: u64,
     ) -> Result<Self, BenchError> {
-        let connections = connections.min(loans.count()).max(1);
+        let count = u64::try_from(stores.len()).unwrap_or(1).max(1);
         let lifecycle = Lifecycle::new();
-        let lanes = (0..connections).map(|number| RawLane::new(number, connections));
-        let tasks: Vec<_> =
-            lanes.map(|lane| lifecycle.spawn(lane.open_loans(store.clone(), tenant, Arc::clone(&loans)))).collect();
+        let lanes = (0..count).zip(stores).map(|(number, store)| RawLane::new(store, number, count));
+        let tasks: Vec<_> = lanes.map(|lane| lifecycle.spawn(lane.open_loans(tenant, Arc::clone(&loans)))).collect();
         let mut lanes = Vec::new();
         for task in tasks {
             lanes.push(task.await??);
         }
-        Ok(Self { store, tenant, loans, lanes })
+        Ok(Self { tenant, loans, lanes })
+    }
+
+    /// Closes the connections.
+    pub(super) async fn close(self) {
+        for lane in self.lanes {
+            lane.store.close().await;
+        }
     }
 
     /// Writes payments, and measures nothing but the writing.
@@ -132,7 +141,7 @@ impl RawWriter {
         }
         let lifecycle = Lifecycle::new();
         let lanes = self.lanes.iter().zip(made.clone());
-        let work = lanes.map(|(lane, batches)| accept(self.store.clone(), lane.publisher, batches)).collect::<Vec<_>>();
+        let work = lanes.map(|(lane, batches)| accept(lane.store.clone(), lane.publisher, batches)).collect::<Vec<_>>();
         let stretch = meter.start().await?;
         let tasks: Vec<_> = work.into_iter().map(|work| lifecycle.spawn(work)).collect();
         let mut accepted = Vec::new();
@@ -142,12 +151,12 @@ impl RawWriter {
             accepted.push(acceptances);
         }
         meter.stop(stretch).await?;
-        let now = self.store.now().await?;
         let mut work = Vec::new();
         for ((lane, events), acceptances) in self.lanes.iter_mut().zip(made).zip(accepted) {
+            let (store, now) = (lane.store.clone(), lane.store.now().await?);
             let batches = events.into_iter().zip(acceptances);
             let batches = batches.map(|(events, acceptances)| lane.fold(events, acceptances, now));
-            work.push(post(self.store.clone(), batches.collect::<Result<Vec<_>, _>>()?));
+            work.push(post(store, batches.collect::<Result<Vec<_>, _>>()?));
         }
         let stretch = meter.start().await?;
         let tasks: Vec<_> = work.into_iter().map(|work| lifecycle.spawn(work)).collect();
@@ -159,9 +168,10 @@ impl RawWriter {
 }
 
 impl RawLane {
-    fn new(number: u64, lanes: u64) -> Self {
+    fn new(store: PostgresStore, number: u64, lanes: u64) -> Self {
         let run = Uuid::new_v4();
         Self {
+            store,
             number,
             lanes,
             publisher: PublisherId(Uuid::new_v4()),
@@ -174,19 +184,14 @@ impl RawLane {
         }
     }
 
-    async fn open_loans(
-        mut self,
-        store: PostgresStore,
-        tenant: TenantId,
-        loans: Arc<Loans>,
-    ) -> Result<Self, BenchError> {
+    async fn open_loans(mut self, tenant: TenantId, loans: Arc<Loans>) -> Result<Self, BenchError> {
         let own = || (self.number..loans.count()).step_by(usize::try_from(self.lanes).unwrap_or(1));
         let own: Vec<u64> = own().collect();
         for indices in own.chunks(usize::try_from(OPENINGS).unwrap_or(1)) {
             let commands = indices.iter().filter_map(|index| loans.opening_command(*index));
             let events = commands.map(|command| self.event(tenant, command));
             let events = events.collect::<Result<Vec<_>, _>>()?;
-            let wanted = accepted_as(events.clone(), store.accept(self.publisher, events).await?)?;
+            let wanted = accepted_as(events.clone(), self.store.accept(self.publisher, events).await?)?;
             let work = PostWork {
                 wanted: wanted.iter().map(wanted_of).collect(),
                 events_max: wanted.len(),
@@ -195,7 +200,7 @@ impl RawLane {
                 skip_locked: false,
             };
             let states: Arc<Mutex<Vec<LoanState>>> = Arc::default();
-            let posted = store.post_batch(work, noting(&states)).await?;
+            let posted = self.store.post_batch(work, noting(&states)).await?;
             if posted.posted.len() != wanted.len() {
                 return Err(BenchError::Rows(format!("{} of {} loans opened", posted.posted.len(), wanted.len())));
             }
