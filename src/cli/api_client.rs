@@ -220,12 +220,11 @@ impl ApiClient {
     ) -> Result<Response, E> {
         let mut is_token_new = false;
         loop {
-            let bearer = match self.bearer() {
-                Some(bearer) => bearer,
-                None => {
-                    is_token_new = true;
-                    self.renew().await?
-                }
+            let bearer = if let Some(bearer) = self.bearer() {
+                bearer
+            } else {
+                is_token_new = true;
+                self.renew().await?
             };
             let request = make(&self.http, &self.base)?.header(AUTHORIZATION, bearer);
             let answer = request.send().await.map_err(|error| self.broken(error))?;

@@ -75,6 +75,7 @@ impl Counts {
 
 /// An upload.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
 pub(super) struct Batch {
     pub(super) batch_id: Uuid,
     pub(super) state: String,

@@ -303,13 +303,13 @@ impl Columns {
         for (field, source) in &self.sources {
             let text = match source {
                 Source::Fixed(text) => text,
-                Source::Cell(at) => match std::str::from_utf8(record.cell(*at).unwrap_or_default()) {
-                    Ok(text) => text,
-                    Err(_) => {
+                Source::Cell(at) => {
+                    let Ok(text) = std::str::from_utf8(record.cell(*at).unwrap_or_default()) else {
                         faults.push(format!("{} is not UTF-8", field.name()));
                         continue;
-                    }
-                },
+                    };
+                    text
+                }
             };
             if *field == Field::Amount {
                 match self.minor(text, record) {

@@ -1,6 +1,7 @@
 //! Owns the file: opened, recognised, read once for its fingerprint and its rows, and then, as often as it takes, read
 //! again to be sent. A file that changes in between is not sent to its end.
 
+use std::fmt::Write as _;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -247,7 +248,12 @@ impl RowCounter {
 
 /// Bytes in hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        // Writing to a text cannot fail.
+        let _written = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 #[cfg(test)]

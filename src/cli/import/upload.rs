@@ -73,7 +73,7 @@ impl Upload<'_> {
     pub(super) async fn run(&self) -> Result<(Batch, Answered), ImportError> {
         let send = self.retried(|| self.attempt());
         let (batch_id, answered) = tokio::select! {
-            sent = send => sent?,
+            taken = send => taken?,
             never = self.look_ahead() => match never {},
         };
         self.course.begin(Stage::Posting);
