@@ -27,11 +27,10 @@ async fn begin(books: &Books, key: &str) -> UploadRef {
     let upload = Upload { operation, currency: Currency::USD, received_on: day(5, 1) };
     let (id, key) = (EventId(Uuid::new_v4()), IdempotencyKey::parse(key).unwrap());
     let event = NewEvent::of_upload(id, books.tenant, key, upload, books.publisher, "test".to_owned());
-    let new = NewUpload { event, holder: Uuid::new_v4(), lease: Duration::from_secs(60) };
-    match books.store.begin_upload(new).await.unwrap() {
-        UploadBegun::New(record) => UploadRef { tenant: books.tenant, id: record.id },
-        other => panic!("{other:?}"),
-    }
+    let new = NewUpload { event, holder: Uuid::new_v4(), lease: Duration::from_mins(1) };
+    let begun = books.store.begin_upload(new).await.unwrap();
+    let UploadBegun::New(record) = begun else { panic!("{begun:?}") };
+    UploadRef { tenant: books.tenant, id: record.id }
 }
 
 fn mark(sequence: u32, amount: i64) -> EntryMark {

@@ -41,7 +41,7 @@ impl AchFile {
 
     /// Begins a batch of 1 May.
     pub(crate) fn batch(&mut self, sec: SecCode) -> &mut Self {
-        let spec = BatchSpec {
+        let batch = BatchSpec {
             company_name: "Lender",
             company_id: COMPANY,
             sec,
@@ -50,7 +50,7 @@ impl AchFile {
             settlement_day: Some(SETTLEMENT_DAY),
             odfi: RoutingNumber::new(ODFI).unwrap(),
         };
-        self.0.batch(&spec).unwrap();
+        self.0.batch(&batch).unwrap();
         self
     }
 

@@ -33,10 +33,10 @@ async fn a_feed_is_made_once_and_its_name_is_its_own() {
     let mismatch = world.post("/v1/ach/feeds", &token, "feed:lockbox", &other).await;
     assert_eq!(mismatch.problem(), (422, "idempotency_mismatch".to_owned()));
     for _ in 0..2 {
-        let taken = world.post("/v1/ach/feeds", &token, "feed:lockbox:2", &other).await;
-        assert_eq!(taken.problem(), (422, "validation_failed".to_owned()));
-        assert_eq!(taken.json()["errors"][0]["field"], "name", "{taken:?}");
-        assert_eq!(taken.json()["errors"][0]["code"], "taken", "{taken:?}");
+        let refused = world.post("/v1/ach/feeds", &token, "feed:lockbox:2", &other).await;
+        assert_eq!(refused.problem(), (422, "validation_failed".to_owned()));
+        assert_eq!(refused.json()["errors"][0]["field"], "name", "{refused:?}");
+        assert_eq!(refused.json()["errors"][0]["code"], "taken", "{refused:?}");
     }
     let listed = world.get("/v1/ach/feeds", &token).await.json();
     let names: Vec<&str> = listed["items"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
@@ -63,7 +63,7 @@ async fn a_feed_whose_answer_was_lost_is_made_by_its_key_alone() {
     };
     let (key, publisher) = (IdempotencyKey::parse("feed:lockbox").unwrap(), PublisherId(Uuid::new_v4()));
     let event = NewEvent::of_upload(EventId(Uuid::new_v4()), tenant, key, upload, publisher, "demo".to_owned());
-    let begun = NewUpload { event, holder: Uuid::new_v4(), lease: Duration::from_secs(60) };
+    let begun = NewUpload { event, holder: Uuid::new_v4(), lease: Duration::from_mins(1) };
     let hold = UploadHold { id: PaymentBatchId(begun.event.id.0), holder: begun.holder };
     world.store.begin_upload(begun).await.unwrap();
     world.store.release_upload(hold).await.unwrap();

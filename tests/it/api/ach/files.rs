@@ -166,13 +166,13 @@ async fn a_refused_file_is_kept_and_a_more_tolerant_feed_takes_it() {
     assert_eq!(kept[0].get::<Option<String>, _>("identity"), None);
     assert_eq!(kept[0].get::<Option<Vec<u8>>, _>("batch_id"), None);
 
-    let taken = send(&world, &token, "file:short", "tolerant", &bytes).await;
-    let file = finished(&world, &token, &taken).await;
+    let posted = send(&world, &token, "file:short", "tolerant", &bytes).await;
+    let file = finished(&world, &token, &posted).await;
     assert_eq!((&file["feed"], &file["summary"]["warnings"][0]["code"]), (&json!("tolerant"), &json!("padding")));
     let strict_again = send(&world, &token, "file:strict", "collections", &bytes).await;
     assert_eq!(strict_again.problem(), (422, "invalid_file".to_owned()), "a feed stays what it is");
     let again = send(&world, &token, "file:short", "tolerant", &bytes).await;
-    assert_eq!((again.status, &again.bytes), (200, &taken.bytes));
+    assert_eq!((again.status, &again.bytes), (200, &posted.bytes));
 }
 
 #[tokio::test]
@@ -183,11 +183,11 @@ async fn a_refused_file_does_not_slip_past_another_of_its_identity() {
     let whole = AchFile::of_debits('A', [("420", 100)]);
     let short = unpadded(&whole);
     assert_eq!(send(&world, &token, "file:short", "collections", &short).await.status, 422);
-    let taken = send(&world, &token, "file:whole", "collections", &whole).await;
-    finished(&world, &token, &taken).await;
+    let posted = send(&world, &token, "file:whole", "collections", &whole).await;
+    finished(&world, &token, &posted).await;
     let answer = send(&world, &token, "file:short", "tolerant", &short).await;
     assert_eq!(answer.problem(), (409, "duplicate_file".to_owned()), "it would be collected twice");
-    assert_eq!(answer.json()["batch_id"], taken.json()["batch_id"]);
+    assert_eq!(answer.json()["batch_id"], posted.json()["batch_id"]);
     assert_eq!(account(&world, &token, "2200").await, 100);
 }
 
