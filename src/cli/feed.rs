@@ -19,7 +19,7 @@ use crate::store::{FeedRecord, Store};
 #[derive(Debug, Subcommand)]
 pub(super) enum FeedCommand {
     /// Make a feed.
-    Create(FeedCreate),
+    Create(Box<FeedCreate>),
     /// List a tenant's feeds.
     List(FeedList),
 }
@@ -82,7 +82,7 @@ pub(super) struct FeedList {
 pub(super) async fn feed(config: &Config, command: FeedCommand) -> Result<(), CliError> {
     commands_log(config)?;
     match command {
-        FeedCommand::Create(new) => create(config, new).await,
+        FeedCommand::Create(new) => create(config, *new).await,
         FeedCommand::List(list) => show(config, list).await,
     }
 }
