@@ -132,6 +132,9 @@ pub enum ApiError {
         /// Seconds to wait.
         retry_after: u32,
     },
+    /// The process does as much of this at once as it may, or is stopping.
+    #[error("at the limit")]
+    Overloaded,
     /// A dependency fails the readiness check.
     #[error("not ready")]
     NotReady {
@@ -235,7 +238,9 @@ impl ApiError {
             Self::NotReady { code, checks } => {
                 (Problem::plain(*code).with_member("checks", checks.clone()), vec![(RETRY_AFTER, RETRY_OUTAGE)])
             }
-            Self::Intake(IntakeError::Overloaded | IntakeError::Stopping) => later(Code::Overloaded, RETRY_SOON),
+            Self::Overloaded | Self::Intake(IntakeError::Overloaded | IntakeError::Stopping) => {
+                later(Code::Overloaded, RETRY_SOON)
+            }
             Self::Intake(IntakeError::DatabaseUnavailable) => later(Code::DatabaseUnavailable, RETRY_OUTAGE),
             Self::Store(error) => (Problem::plain(store_code(error)), store_headers(error)),
             Self::Intake(IntakeError::Refused) | Self::Broken(_) | Self::Panicked => plain(Code::Internal),
@@ -296,6 +301,7 @@ fn mismatch(fields: &[&'static str]) -> Problem {
 fn auth_headers(error: &AuthError) -> Headers {
     let retry = match error {
         AuthError::Unavailable(error) => store_headers(error),
+        AuthError::KeysUnavailable => vec![(RETRY_AFTER, RETRY_OUTAGE)],
         AuthError::NoCredentials
         | AuthError::SeveralTokens
         | AuthError::InvalidToken(_)
@@ -394,6 +400,7 @@ mod tests {
             (AuthError::NoCredentials.into(), 401, "www-authenticate"),
             (AuthError::InsufficientScope(&[Scope::Ops]).into(), 403, "www-authenticate"),
             (ApiError::RateLimited { retry_after: 7 }, 429, "retry-after"),
+            (AuthError::KeysUnavailable.into(), 503, "retry-after"),
             (IntakeError::Overloaded.into(), 503, "retry-after"),
             (StoreError::Unavailable("gone".into()).into(), 503, "retry-after"),
         ];

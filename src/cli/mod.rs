@@ -2,16 +2,18 @@
 //! worker.
 //!
 //! Exit codes: 0 done, 1 failed (one line on stderr says why), 2 not understood. `verify` exits 1 when the books have
-//! a problem, `bench` exits 3 when a run is not good.
+//! a problem, `bench` exits 3 when a run is not good, `import` exits 3 when a row was not posted.
 
 #![expect(clippy::print_stdout, reason = "a command line answers on stdout")]
 
 mod admin;
+mod api_client;
 pub mod bench;
 mod connect;
 mod demo;
 mod error;
 mod feed;
+mod import;
 mod migrate;
 mod serve;
 mod token;
@@ -25,7 +27,9 @@ use crate::core::money::Minor;
 use crate::runtime::config::Config;
 use crate::runtime::telemetry::{GIT_SHA, VERSION};
 
+pub use api_client::ClientError;
 pub use error::CliError;
+pub use import::ImportError;
 
 /// HPTS: a high-performance ledger that posts loan payments.
 #[derive(Debug, Parser)]
@@ -69,6 +73,8 @@ enum Command {
     Feed(feed::FeedCommand),
     /// Get a token from a running API.
     Token(token::TokenArgs),
+    /// Send a file of payments to a running API, wait for its end, and tell what became of it.
+    Import(Box<import::ImportArgs>),
     /// Prove the books.
     Verify {
         /// Answer as JSON.
@@ -86,15 +92,9 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Measure a running system.
+    /// Measure a running system, and what to compare it with.
     #[command(subcommand)]
-    Bench(BenchCommand),
-}
-
-#[derive(Debug, Subcommand)]
-enum BenchCommand {
-    /// Single payments, each waiting for its result.
-    Single(bench::BenchSingle),
+    Bench(Box<bench::BenchCommand>),
 }
 
 impl Cli {
@@ -104,7 +104,10 @@ impl Cli {
     /// [`CliError`], whose display is the one line for the operator.
     pub async fn run(self) -> Result<(), CliError> {
         let Self { command, config } = self;
-        config.check()?;
+        // A measurement may name a database without a broker.
+        if !matches!(command, Command::Bench(_)) {
+            config.check()?;
+        }
         match command {
             Command::Serve { demo } => serve::serve(&config, demo).await,
             Command::Api => serve::api(&config).await,
@@ -115,13 +118,14 @@ impl Cli {
             Command::Client(command) => admin::client(&config, command).await,
             Command::Feed(command) => feed::feed(&config, command).await,
             Command::Token(arguments) => token::token(&config, arguments).await,
+            Command::Import(arguments) => import::import(&config, *arguments).await,
             Command::Verify { json } => verify::verify(&config, json).await,
             Command::Config { json } => show_config(&config, json),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "hpts", &mut std::io::stdout());
                 Ok(())
             }
-            Command::Bench(BenchCommand::Single(arguments)) => bench::run(arguments).await.map_err(CliError::from),
+            Command::Bench(command) => bench::run(*command, &config).await.map_err(CliError::from),
         }
     }
 }

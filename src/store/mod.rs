@@ -14,6 +14,7 @@ mod admin;
 mod error;
 mod intake;
 mod operations;
+mod poller_reads;
 mod post;
 mod read;
 mod uploads;
@@ -39,6 +40,7 @@ pub use intake::{Acceptance, KnownEvent};
 pub use operations::{
     Counts, HoldRequest, ParkRequest, PublisherBeat, SweepCandidate, SweepPlan, SweepRound, WorkerBeat, WorkerView,
 };
+pub use poller_reads::{Change, ChangePlace, PollerReads};
 pub use post::{Fold, PhaseTimes, PostWork, PostedBatch, Wanted};
 pub use read::{
     AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanRecord, PaymentsFilter, PaymentsPage, Progress, Undoing,
@@ -62,9 +64,10 @@ impl Turn {
     }
 }
 
-/// Where state lives. See the module for the rules; each method says what it holds and for how long.
+/// Where state lives. See the module for the rules; each method says what it holds and for how long. What pollers read
+/// stands in [`PollerReads`].
 #[async_trait]
-pub trait Store: Send + Sync + Debug + 'static {
+pub trait Store: PollerReads + Send + Sync + Debug + 'static {
     // --- schema ---
 
     /// Brings the schema to this release. Safe to call at any time, by several at once. Makes partition generation 1

@@ -33,6 +33,12 @@ impl Seen {
     }
 }
 
+/// The domain's fold as a lane runs it, for who posts without one.
+#[must_use]
+pub fn lane_fold() -> Fold {
+    guarded(&Seen::default())
+}
+
 /// The domain's fold, noting in `seen` what it judged.
 pub(super) fn guarded(seen: &Seen) -> Fold {
     guarded_with(seen, Arc::new(post_event))

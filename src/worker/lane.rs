@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::broker::{Broker, QueueClass, QueueId};
 use crate::core::event::{Envelope, WireError};
@@ -34,6 +35,7 @@ use crate::store::{PhaseTimes, Store, Turn, Wanted};
 use crate::worker::feed::{Delivered, Feed, Settle, Source};
 use crate::worker::hand::{Hand, Picked};
 use crate::worker::posting::{Done, Poster};
+use crate::worker::trace::{Requests, record_batch};
 use crate::worker::{Pulse, WorkerParts, replies};
 
 /// Lane slots in `account_totals`: two lanes on one number only wait for each other.
@@ -72,6 +74,7 @@ pub(super) struct Lane {
     feeds: HashMap<QueueId, (u64, Feed)>,
     feeds_opened: u64,
     hand: Hand,
+    requests: Requests,
     quarantine: Vec<(Instant, Source, u64)>,
 }
 
@@ -98,6 +101,7 @@ impl Lane {
             feeds: HashMap::new(),
             feeds_opened: 0,
             hand: Hand::default(),
+            requests: Requests::default(),
             quarantine: Vec::new(),
         }
     }
@@ -113,7 +117,10 @@ impl Lane {
             if !picked.wanted.is_empty() {
                 self.pulse.waits();
                 let ids: Vec<EventId> = picked.wanted.iter().map(|wanted| wanted.id).collect();
-                let done = self.post(&poster, picked, turn).await;
+                let span = self.requests.batch_span(self.number, ids.len());
+                let done = self.post(&poster, picked, turn).instrument(span.clone()).await;
+                record_batch(&span, &done);
+                drop(span);
                 let settled_any = self.settle(&ids, &done).await;
                 self.pulse.progressed();
                 if !settled_any {
@@ -217,6 +224,7 @@ impl Lane {
                     tracing::warn!(queue = ?delivered.source.queue, "a message names no event");
                 }
                 self.count_strays(delivered, envelope);
+                self.requests.note(envelope);
                 let wanted = envelope.events.iter().map(|event| Wanted {
                     seq: event.seq,
                     id: event.id,

@@ -4,6 +4,7 @@
 
 mod api;
 mod bad_inputs;
+mod bench;
 mod broker;
 mod nacha;
 mod oracles;

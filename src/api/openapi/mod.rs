@@ -5,13 +5,15 @@ mod schemas;
 
 pub use crate::api::auth::jwks::{Jwk, JwkSet};
 pub use crate::api::auth::token::{OauthError, TokenRequest, TokenResponse};
+pub use crate::api::changes::{ChangeSchema, ChangesPage};
 pub use crate::api::problem::page::Explanation;
 pub use crate::api::read::accounts::AccountBalance;
 pub use crate::api::read::ach_files::FileView;
-pub use crate::api::read::batches::{BatchView, CountsView, TallyView, TotalsView};
+pub use crate::api::read::batches::{BatchView, BatchesList, CountsView, TallyView, TotalsView};
 pub use crate::api::read::entries::{EntriesList, EntryView, LineView};
 pub use crate::api::read::health::{Checks, Live, Ready};
 pub use crate::api::read::loans::{LoanBalance, LoanView};
+pub use crate::api::read::lookup::{LookupAnswer, LookupRequest};
 pub use crate::api::read::payments::PaymentsList;
 pub use crate::api::read::result_row::{EventRow, ExceptionRow, ResultRow};
 pub use crate::api::read::status::EventView;

@@ -1,7 +1,7 @@
 //! Owns the form of a problem document.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -42,6 +42,12 @@ impl FieldError {
     pub fn at(self, line: usize, column: usize) -> Self {
         Self { line: Some(line), column: Some(column), ..self }
     }
+}
+
+/// One failure per field is enough: the first found.
+pub(crate) fn first_of_each_field(errors: Vec<FieldError>) -> Vec<FieldError> {
+    let mut seen = HashSet::with_capacity(errors.len());
+    errors.into_iter().filter(|error| seen.insert(error.field.clone())).collect()
 }
 
 /// A problem before it meets its request.

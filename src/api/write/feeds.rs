@@ -42,7 +42,8 @@ pub struct FeedView {
     /// The immediate origin that files must have.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<String>,
-    /// Entry classes whose payments are taken: CCD, PPD, TEL and WEB by default.
+    /// Entry classes whose payments are taken; by default CCD, PPD, TEL and WEB in the view `originator`, and CCD, CIE, CTX
+    /// and PPD in `receiver`.
     sec_codes: Vec<String>,
     /// Where the loan number stands, tried in order: `individual_id`, `account_number`, `addenda:PREFIX`.
     loan_number: Vec<String>,

@@ -14,7 +14,7 @@ use crate::api::http::headers::{idempotency_key, require_json};
 use crate::api::http::prefer::Prefer;
 use crate::api::http::query::Query;
 use crate::api::json::{Fields, read};
-use crate::api::problem::FieldError;
+use crate::api::problem::first_of_each_field;
 use crate::api::state::ApiState;
 use crate::core::event::{Command, IdempotencyKey};
 use crate::core::money::Minor;
@@ -69,18 +69,7 @@ impl WriteRequest {
         let errors = fields.finish();
         match parsed {
             Some(parsed) if errors.is_empty() => Ok(parsed),
-            Some(_) | None => Err(ApiError::Validation(no_repeats(errors))),
+            Some(_) | None => Err(ApiError::Validation(first_of_each_field(errors))),
         }
     }
-}
-
-/// One failure per field is enough: the first found.
-fn no_repeats(errors: Vec<FieldError>) -> Vec<FieldError> {
-    let mut kept: Vec<FieldError> = Vec::with_capacity(errors.len());
-    for error in errors {
-        if kept.iter().all(|known| known.field != error.field) {
-            kept.push(error);
-        }
-    }
-    kept
 }

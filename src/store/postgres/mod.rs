@@ -15,11 +15,13 @@
 mod accept;
 mod ach;
 mod admin;
+pub mod bench;
 mod connect;
 mod error;
 mod hold;
 mod intake_rows;
 mod migrate;
+mod poller_reads;
 mod post;
 mod processes;
 mod read;
@@ -32,4 +34,5 @@ mod uploads;
 mod verify;
 
 pub use connect::PostgresStore;
+pub use post::PreparedBatch;
 pub use statements::statements;

@@ -19,6 +19,7 @@ mod error;
 mod loans;
 mod params;
 mod parking;
+mod poller_reads;
 mod post;
 mod records;
 mod rows;

@@ -1,6 +1,8 @@
 //! Owns the list of every statement with a name, so that a test can prepare each of them.
 
-use super::{accept, ach, admin, beats, loans, parking, post, records, schema, sweep, uploads, verify, writer};
+use super::{
+    accept, ach, admin, beats, loans, parking, poller_reads, post, records, schema, sweep, uploads, verify, writer,
+};
 
 /// Every statement of this store.
 pub const STATEMENTS: &[(&str, &str)] = &[
@@ -76,6 +78,11 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("payments_of_time", records::PAYMENTS_OF_TIME),
     ("finished_of_ids", records::FINISHED_OF_IDS),
     ("position", records::POSITION),
+    ("payments_of_ids", poller_reads::PAYMENTS_OF_IDS),
+    ("payments_of_keys", poller_reads::PAYMENTS_OF_KEYS),
+    ("changes_of_epoch", poller_reads::CHANGES_OF_EPOCH),
+    ("epoch_after", poller_reads::EPOCH_AFTER),
+    ("changed", poller_reads::CHANGED),
     ("loan", loans::LOAN),
     ("last_activity", loans::LAST_ACTIVITY),
     ("loan_entries", loans::LOAN_ENTRIES),

@@ -1,9 +1,11 @@
 //! The store's laws, each run against every implementation, and what is special about one of them.
 
 mod ach;
+mod changes;
 mod intake;
 mod operations;
 mod postgres;
+mod postgres_changes;
 mod posting;
 mod reads;
 mod returns;
@@ -36,61 +38,41 @@ pub(crate) trait Fixture: Sized {
     async fn count(&self, table: &str) -> i64;
 }
 
-impl Fixture for PostgresDatabase {
-    async fn open() -> Self {
-        Self::open().await
-    }
+/// A macro, because the databases have the same methods and share no type; only their words for a span of time differ.
+macro_rules! fixture {
+    ($database:ty, |$seconds:ident| $older:literal) => {
+        impl Fixture for $database {
+            async fn open() -> Self {
+                Self::open().await
+            }
 
-    fn store(&self) -> Arc<dyn Store> {
-        self.store()
-    }
+            fn store(&self) -> Arc<dyn Store> {
+                self.store()
+            }
 
-    async fn execute(&self, sql: &str) -> Result<(), String> {
-        self.execute(sql).await
-    }
+            async fn execute(&self, sql: &str) -> Result<(), String> {
+                self.execute(sql).await
+            }
 
-    async fn tamper(&self, sql: &str) {
-        self.tamper(sql).await;
-    }
+            async fn tamper(&self, sql: &str) {
+                self.tamper(sql).await;
+            }
 
-    async fn age(&self, seq: Seq, seconds: i64) {
-        let by = format!("accepted_at = accepted_at - interval '{seconds} seconds'");
-        self.tamper(&format!("UPDATE events SET {by} WHERE seq = {seq}")).await;
-    }
+            async fn age(&self, seq: Seq, $seconds: i64) {
+                let older = format!($older);
+                self.tamper(&format!("UPDATE events SET accepted_at = {older} WHERE seq = {seq}")).await;
+            }
 
-    async fn count(&self, table: &str) -> i64 {
-        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
-        self.connection().await.fetch_one(sql).await.unwrap().get(0)
-    }
+            async fn count(&self, table: &str) -> i64 {
+                let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+                self.connection().await.fetch_one(sql).await.unwrap().get(0)
+            }
+        }
+    };
 }
 
-impl Fixture for SqliteDatabase {
-    async fn open() -> Self {
-        Self::open().await
-    }
-
-    fn store(&self) -> Arc<dyn Store> {
-        self.store()
-    }
-
-    async fn execute(&self, sql: &str) -> Result<(), String> {
-        self.execute(sql).await
-    }
-
-    async fn tamper(&self, sql: &str) {
-        self.tamper(sql).await;
-    }
-
-    async fn age(&self, seq: Seq, seconds: i64) {
-        let by = format!("accepted_at = accepted_at - 1000000 * {seconds}");
-        self.tamper(&format!("UPDATE events SET {by} WHERE seq = {seq}")).await;
-    }
-
-    async fn count(&self, table: &str) -> i64 {
-        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
-        self.connection().await.fetch_one(sql).await.unwrap().get(0)
-    }
-}
+fixture!(PostgresDatabase, |seconds| "accepted_at - interval '{seconds} seconds'");
+fixture!(SqliteDatabase, |seconds| "accepted_at - 1000000 * {seconds}");
 
 /// After every law the books must prove clean.
 async fn prove(store: &Arc<dyn Store>) {
@@ -162,6 +144,13 @@ macro_rules! conformance {
                     second_undo_is_refused,
                     verify_finds_broken_links,
                     another_tenant_reads_no_return;
+                changes:
+                    nothing_is_skipped_or_doubled_while_writers_run,
+                    pages_of_changes_split_anywhere,
+                    changes_tell_what_became_of_events,
+                    a_restore_begins_an_epoch,
+                    tenants_with_changes_are_told,
+                    payments_are_found_by_thousands;
                 operations:
                     parked_event_holds_its_loan_until_released,
                     only_the_first_unposted_event_is_parked,

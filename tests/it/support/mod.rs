@@ -4,7 +4,10 @@
 pub(crate) mod ach;
 pub(crate) mod amqp;
 pub(crate) mod books;
+pub(crate) mod certificates;
+pub(crate) mod collector;
 pub(crate) mod fold;
+pub(crate) mod issuer;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod sqlite;
