@@ -12,13 +12,13 @@ use crate::support::ach::{AchFile, trace};
 /// The feed that the demo brings.
 const DEMO_FEED: &str = "demo";
 
-/// The stories of both deployments. A file that is taken is an event beside its rows.
+/// The stories of both deployments. Exceptions are no events.
 pub(super) const STORIES: &[Story] = &[
-    Story { number: "96", name: "a file without filler", stores: 2, run: |world| Box::pin(unpadded(world)) },
-    Story { number: "101", name: "one trace number twice", stores: 3, run: |world| Box::pin(trace_twice(world)) },
-    Story { number: "103", name: "returns and changes", stores: 1, run: |world| Box::pin(returns(world)) },
-    Story { number: "104", name: "a date that is past", stores: 1, run: |world| Box::pin(past_date(world)) },
-    Story { number: "105", name: "other bytes of one identity", stores: 2, run: |world| Box::pin(identity(world)) },
+    Story { number: "96", name: "a file without filler", stores: 1, run: |world| Box::pin(unpadded(world)) },
+    Story { number: "101", name: "one trace number twice", stores: 2, run: |world| Box::pin(trace_twice(world)) },
+    Story { number: "103", name: "returns and changes", stores: 0, run: |world| Box::pin(returns(world)) },
+    Story { number: "104", name: "a date that is past", stores: 0, run: |world| Box::pin(past_date(world)) },
+    Story { number: "105", name: "other bytes of one identity", stores: 1, run: |world| Box::pin(identity(world)) },
 ];
 
 /// One payment, without a loan that is known.

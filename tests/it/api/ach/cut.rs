@@ -90,7 +90,8 @@ async fn a_file_that_is_cut_off_goes_on_with_every_row_once() {
     let sum = |rest: i64| (4..=ENTRIES).filter(|row| row % 3 == rest).sum::<i64>();
     let paid = async |loan: &str| 1_000_000_000 - principal(&world, &token, loan).await;
     assert_eq!(paid(&paying).await, sum(0));
-    assert_eq!(paid(&bouncing).await, sum(1) + 1);
+    // The first payment, and all but the fee for the return, which was paid before principal.
+    assert_eq!(paid(&bouncing).await, sum(1) + 1 - 2_500);
     let unidentified = account(&world, &token, "2200").await;
     assert!(unidentified > 0, "the loan was not known when the first rows came");
     assert!(paid(&late).await > 0, "it was known when the others came");

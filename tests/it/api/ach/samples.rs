@@ -1,6 +1,8 @@
 //! Every sample of `tests/data/nacha` through the endpoint: the valid ones taken, each entry accounted for, the others
 //! refused for what is wrong with them.
 
+use std::time::Duration;
+
 use hpts::core::ach::Tolerances;
 use hpts::store::Store;
 use serde_json::{Value, json};
@@ -78,6 +80,8 @@ async fn every_sample_behaves_as_its_index_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_large_sample_is_posted_to_the_cent() {
     let world = World::new(Workers::Running).await;
+    // Its payments are of 8 May.
+    world.clock.advance(Duration::from_hours(7 * 24));
     let token = world.token("demo", ALL).await;
     make_feed(&world, &token, &feed("receiver")).await;
     let samples = samples();
