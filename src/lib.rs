@@ -43,7 +43,7 @@
 //! - Inside a loan the order of acceptance is the order of posting; postings are numbered without a gap and chained by
 //!   hash.
 //! - Entries balance, by constructor and by CHECK. No balance is negative on any date.
-//! - `events` and `postings` are insert-only. A correction is a new row.
+//! - `events` and `postings` are insert-only. A correction is a new row, and an event is undone once.
 //! - One bad event stops its own loan only, and waits for a person.
 
 pub mod api;

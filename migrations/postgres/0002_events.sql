@@ -24,7 +24,8 @@ CREATE TABLE events (
     publisher      uuid NOT NULL,
     batch_id       uuid,
     kind           text NOT NULL
-        CHECK (kind IN ('payment_received', 'disbursement', 'loan_opened', 'payment_allocated', 'upload')),
+        CHECK (kind IN ('payment_received', 'disbursement', 'loan_opened', 'payment_allocated', 'payment_returned',
+            'fee_assessed', 'unidentified_receipt', 'upload')),
     currency       text NOT NULL CHECK (length(currency) = 3),
     source_method  text
         CHECK (source_method IN ('ach', 'card', 'check', 'wire', 'cash', 'rtp', 'fednow', 'lockbox', 'internal')),

@@ -26,7 +26,8 @@ CREATE TABLE postings (
     amounts          bigint[] NOT NULL,
     chain_hash       bytea CHECK (length(chain_hash) = 32),
     rejection_code   text CHECK (rejection_code IN ('loan_not_found', 'borrower_mismatch', 'currency_mismatch',
-        'loan_closed', 'loan_exists', 'effective_before_opening', 'amount_overflow', 'discarded')),
+        'loan_closed', 'loan_exists', 'effective_before_opening', 'already_undone', 'not_reversible', 'amount_overflow',
+        'discarded')),
     -- The body of an operation that the api finished itself.
     answer           bytea,
     CONSTRAINT postings_pkey PRIMARY KEY (event_seq),

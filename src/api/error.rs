@@ -14,7 +14,7 @@ use crate::api::intake::IntakeError;
 pub use crate::api::json::JsonError;
 use crate::api::problem::{FieldError, Problem, ProblemCode};
 use crate::core::event::{EventKind, Stage};
-use crate::core::ids::EventId;
+use crate::core::ids::{EventId, PaymentBatchId};
 use crate::core::ledger::RejectionCode;
 use crate::core::money::Minor;
 use crate::store::StoreError;
@@ -76,6 +76,12 @@ pub enum ApiError {
     /// An upload is refused as a whole.
     #[error("invalid file")]
     InvalidFile(Vec<FieldError>),
+    /// Another file has the identity of this one.
+    #[error("duplicate file")]
+    DuplicateFile {
+        /// The upload that file became, if it did.
+        batch: Option<PaymentBatchId>,
+    },
     /// More rows than the operation takes.
     #[error("the batch is too large")]
     BatchTooLarge,
@@ -126,6 +132,9 @@ pub enum ApiError {
         /// Seconds to wait.
         retry_after: u32,
     },
+    /// The process does as much of this at once as it may, or is stopping.
+    #[error("at the limit")]
+    Overloaded,
     /// A dependency fails the readiness check.
     #[error("not ready")]
     NotReady {
@@ -152,11 +161,13 @@ pub enum ApiError {
 #[must_use]
 pub(crate) const fn id_field(kind: EventKind) -> &'static str {
     match kind {
-        EventKind::PaymentReceived => "payment_event_id",
+        EventKind::PaymentReceived | EventKind::UnidentifiedReceipt => "payment_event_id",
         EventKind::Disbursement => "disbursement_event_id",
         EventKind::LoanOpened => "loan_event_id",
         EventKind::PaymentAllocated => "event_id",
         EventKind::Upload => "batch_id",
+        EventKind::PaymentReturned => "payment_returned_event_id",
+        EventKind::FeeAssessed => "fee_event_id",
     }
 }
 
@@ -197,6 +208,11 @@ impl ApiError {
             Self::InvalidParameters(errors) => (of_fields(Code::InvalidParameter, errors), Vec::new()),
             Self::Validation(errors) => (of_fields(Code::ValidationFailed, errors), Vec::new()),
             Self::InvalidFile(errors) => (of_fields(Code::InvalidFile, errors), Vec::new()),
+            Self::DuplicateFile { batch } => {
+                let problem = Problem::plain(Code::DuplicateFile);
+                let problem = batch.iter().fold(problem, |it, id| it.with_member("batch_id", id.to_string()));
+                (problem, Vec::new())
+            }
             Self::BatchTooLarge => plain(Code::BatchTooLarge),
             Self::LimitExceeded { limit } => {
                 let detail = format!("one payment may be at most {limit} minor units");
@@ -222,11 +238,18 @@ impl ApiError {
             Self::NotReady { code, checks } => {
                 (Problem::plain(*code).with_member("checks", checks.clone()), vec![(RETRY_AFTER, RETRY_OUTAGE)])
             }
-            Self::Intake(IntakeError::Overloaded | IntakeError::Stopping) => later(Code::Overloaded, RETRY_SOON),
+            Self::Overloaded | Self::Intake(IntakeError::Overloaded | IntakeError::Stopping) => {
+                later(Code::Overloaded, RETRY_SOON)
+            }
             Self::Intake(IntakeError::DatabaseUnavailable) => later(Code::DatabaseUnavailable, RETRY_OUTAGE),
             Self::Store(error) => (Problem::plain(store_code(error)), store_headers(error)),
             Self::Intake(IntakeError::Refused) | Self::Broken(_) | Self::Panicked => plain(Code::Internal),
         }
+    }
+
+    /// The error of a key that another file has.
+    pub(crate) fn file_mismatch(batch: PaymentBatchId) -> Self {
+        Self::Mismatch { fields: vec!["bytes"], kind: EventKind::Upload, id: EventId(batch.0) }
     }
 
     /// The error of an upload without rows.
@@ -278,6 +301,7 @@ fn mismatch(fields: &[&'static str]) -> Problem {
 fn auth_headers(error: &AuthError) -> Headers {
     let retry = match error {
         AuthError::Unavailable(error) => store_headers(error),
+        AuthError::KeysUnavailable => vec![(RETRY_AFTER, RETRY_OUTAGE)],
         AuthError::NoCredentials
         | AuthError::SeveralTokens
         | AuthError::InvalidToken(_)
@@ -376,6 +400,7 @@ mod tests {
             (AuthError::NoCredentials.into(), 401, "www-authenticate"),
             (AuthError::InsufficientScope(&[Scope::Ops]).into(), 403, "www-authenticate"),
             (ApiError::RateLimited { retry_after: 7 }, 429, "retry-after"),
+            (AuthError::KeysUnavailable.into(), 503, "retry-after"),
             (IntakeError::Overloaded.into(), 503, "retry-after"),
             (StoreError::Unavailable("gone".into()).into(), 503, "retry-after"),
         ];

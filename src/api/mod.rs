@@ -8,6 +8,7 @@
 //! tasks, and handlers only wait.
 
 pub mod auth;
+mod changes;
 pub mod error;
 mod http;
 pub mod intake;
@@ -23,6 +24,7 @@ mod state;
 mod tenants;
 mod tls;
 mod ttl_cache;
+mod unstalled;
 mod uploads;
 pub mod waiting_room;
 mod write;
@@ -30,3 +32,4 @@ mod write;
 pub use router::router;
 pub use state::{ApiParts, ApiSettings, ApiState, SetupError};
 pub use tls::{TlsError, TlsSettings};
+pub use write::feeds::FeedView;

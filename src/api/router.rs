@@ -11,24 +11,30 @@ use crate::api::http::edge::{edge, panicked};
 use crate::api::openapi::{docs, openapi_json};
 use crate::api::problem::page;
 use crate::api::read::{
-    accounts, batch_results, batches as batch_reads, entries, events, health, loans as loan_reads,
-    payments as payment_reads,
+    accounts, ach_files as ach_file_reads, batch_results, batches as batch_reads, changes, changes_stream, entries,
+    events, health, loans as loan_reads, lookup, payments as payment_reads,
 };
 use crate::api::state::ApiState;
-use crate::api::write::{batches, disbursements, loans, payments};
+use crate::api::write::{ach_files, batches, disbursements, feeds, loans, payments, returns};
 
 /// Every address of the API.
 pub fn router(state: ApiState) -> Router {
     let request_ids = state.request_ids();
+    let issuer = if state.auth().built_in().is_some() { built_in_issuer() } else { Router::new() };
     Router::new()
-        .route("/oauth2/token", post(token::token))
-        .route("/.well-known/jwks.json", get(jwks::jwks))
+        .merge(issuer)
         .route("/v1/payments", post(payments::post_payment).get(payment_reads::list_payments))
         .route("/v1/payments/batch", post(batches::post_batch))
+        .route("/v1/payments/lookup", post(lookup::lookup_payments))
         .route("/v1/payments/{payment_event_id}", get(payment_reads::get_payment))
+        .route("/v1/ach/feeds", post(feeds::post_feed).get(feeds::list_feeds))
+        .route("/v1/ach/files", post(ach_files::post_file))
+        .route("/v1/ach/files/{batch_id}", get(ach_file_reads::get_file))
+        .route("/v1/ach/files/{batch_id}/results", get(batch_results::get_results))
         .route("/v1/batches", get(batch_reads::list_batches))
         .route("/v1/batches/{batch_id}", get(batch_reads::get_batch))
         .route("/v1/batches/{batch_id}/results", get(batch_results::get_results))
+        .route("/v1/payments/{payment_event_id}/return", post(returns::post_return))
         .route("/v1/disbursements", post(disbursements::post_disbursement))
         .route("/v1/loans", post(loans::post_loan))
         .route("/v1/loans/{loan_id}", get(loan_reads::get_loan))
@@ -36,6 +42,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/loans/{loan_id}/journal-entries", get(entries::list_entries))
         .route("/v1/journal-entries/{id}", get(entries::get_entry))
         .route("/v1/events/{id}", get(events::get_event))
+        .route("/v1/changes", get(changes::list_changes))
+        .route("/v1/changes/stream", get(changes_stream::stream_changes))
         .route("/v1/accounts/{account_code}/balance", get(accounts::get_account_balance))
         .route("/v1/health/live", get(health::live))
         .route("/v1/health/ready", get(health::ready))
@@ -47,4 +55,9 @@ pub fn router(state: ApiState) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(request_ids, edge))
         .with_state(state)
+}
+
+/// What is there only where we issue the tokens.
+fn built_in_issuer() -> Router<ApiState> {
+    Router::new().route("/oauth2/token", post(token::token)).route("/.well-known/jwks.json", get(jwks::jwks))
 }

@@ -5,6 +5,7 @@
 //! | connections | 8192 | exhausted descriptors; further ones wait in the backlog |
 //! | first request, TLS handshake | 15 s | silent connections |
 //! | head of a request | 10 s, 256 headers, 96 KiB buffer | slow and giant heads; the edge refuses over 100 and 64 KiB with a document |
+//! | an answer that the caller does not take | 30 s | callers who stop reading, and keep what is meant for them in our memory |
 //! | HTTP/2 | 256 streams, 64 KiB header list, 64 resets pending, ping every 20 s | stream and reset floods, dead peers |
 //!
 //! When the process stops, no connection is accepted any more, each one finishes the requests it has and closes.
@@ -31,7 +32,9 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use crate::api::http::edge::ProtocolFault;
+use crate::api::http::peer::CertificateThumbprint;
 use crate::api::tls::{TlsError, TlsSettings};
+use crate::api::unstalled::Unstalled;
 use crate::runtime::lifecycle::Lifecycle;
 
 /// The most connections at once. Each costs about 20 KiB and a descriptor.
@@ -42,6 +45,8 @@ const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(15);
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// The read buffer; the edge refuses heads over 64 KiB itself, with a document.
 const BUFFER_BYTES_MAX: usize = 96 * 1024;
+/// How long the other side may take nothing of what is sent.
+const STALL_MAX: Duration = Duration::from_secs(30);
 const HEADERS_MAX: usize = 256;
 const STREAMS_MAX: u32 = 256;
 const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
@@ -107,20 +112,28 @@ impl Server {
             tracing::debug!(%error, "a connection keeps its delay");
         }
         match &self.acceptor {
-            None => self.serve(TokioIo::new(stream)).await,
+            None => self.serve(Unstalled::new(TokioIo::new(stream), STALL_MAX), None).await,
             Some(acceptor) => match tokio::time::timeout(FIRST_REQUEST_WITHIN, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => self.serve(TokioIo::new(stream)).await,
+                Ok(Ok(stream)) => {
+                    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                    let peer = certificate.map(|certificate| CertificateThumbprint::of_certificate(certificate));
+                    self.serve(Unstalled::new(TokioIo::new(stream), STALL_MAX), peer).await;
+                }
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
             },
         }
     }
 
-    async fn serve<I: Read + Write + Unpin + Send + 'static>(&self, io: I) {
+    /// Serves the requests of a connection; `peer` is the client certificate that TLS has verified.
+    async fn serve<I: Read + Write + Unpin + Send + 'static>(&self, io: I, peer: Option<CertificateThumbprint>) {
         let has_request = Arc::new(AtomicBool::new(false));
         let (router, seen) = (self.router.clone(), Arc::clone(&has_request));
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
             seen.store(true, Ordering::Relaxed);
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
             answer(router.clone(), request)
         });
         let builder = builder(self.lifecycle.clone());

@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 
-use crate::api::auth::{Authenticator, AuthenticatorSettings, Caller, KeySource, Scope, SealingKey};
+use crate::api::auth::{
+    Authenticator, AuthenticatorSettings, Caller, Keys, OutsideIssuer, OutsideIssuerError, OutsideKeys, Scope,
+    SealingKey, StoredKeys,
+};
+use crate::api::changes::Changes;
 use crate::api::error::ApiError;
 use crate::api::http::edge::RequestIds;
 use crate::api::intake::Intake;
 use crate::api::read::health::Readiness;
+use crate::api::read::lookup::Turns;
 use crate::api::tenants::Tenants;
 use crate::api::waiting_room::WaitingRoom;
 use crate::broker::Broker;
@@ -32,8 +37,8 @@ pub struct ApiSettings {
     pub issuer: String,
     /// The `aud` of tokens.
     pub audience: String,
-    /// An outside issuer's key set.
-    pub external_jwks_url: Option<String>,
+    /// Who makes the tokens, where we do not.
+    pub outside_issuer: Option<OutsideIssuer>,
     /// Requests a second and client.
     pub rate_limit_per_second: Option<u32>,
     /// This release.
@@ -49,7 +54,7 @@ impl Default for ApiSettings {
             public_url: None,
             issuer: "hpts".to_owned(),
             audience: "hpts-api".to_owned(),
-            external_jwks_url: None,
+            outside_issuer: None,
             rate_limit_per_second: None,
             version: VERSION.to_owned(),
             git_sha: GIT_SHA.to_owned(),
@@ -81,13 +86,11 @@ pub struct ApiParts {
 }
 
 /// Why an api cannot be set up.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// This release has no client to fetch an outside issuer's keys with.
-    #[error(
-        "an outside token issuer (HPTS_JWKS_URL) is not supported by this release: unset it to use the built-in one"
-    )]
-    ExternalIssuer,
+    /// The outside issuer's keys cannot be fetched from here, whatever it answers.
+    #[error("the outside token issuer cannot be used")]
+    OutsideIssuer(#[from] OutsideIssuerError),
     /// The public address is not one that `Location` can begin with.
     #[error("the public URL must begin with http:// or https:// and hold no blank, query or fragment")]
     PublicUrl,
@@ -104,31 +107,37 @@ struct Shared {
     tenants: Tenants,
     readiness: Readiness,
     request_ids: Arc<RequestIds>,
+    changes: Changes,
+    lookups: Turns,
 }
 
 impl ApiState {
-    /// Joins the parts.
+    /// Joins the parts, and starts the task that looks at the change feeds. Where an outside issuer makes the tokens, a
+    /// task of its own begins to fetch its keys.
     ///
     /// # Errors
     /// See [`SetupError`].
     pub fn new(mut parts: ApiParts) -> Result<Self, SetupError> {
         let settings = &parts.settings;
-        if settings.external_jwks_url.is_some() {
-            return Err(SetupError::ExternalIssuer);
-        }
         if settings.public_url.as_deref().is_some_and(|url| !is_base_url(url)) {
             return Err(SetupError::PublicUrl);
         }
+        let keys = match &settings.outside_issuer {
+            None => Keys::BuiltIn(StoredKeys::new(parts.sealing_key.take())),
+            Some(issuer) => Keys::Outside(OutsideKeys::start(issuer, &parts.lifecycle)?),
+        };
         let auth = Authenticator::new(AuthenticatorSettings {
             issuer: settings.issuer.clone(),
             audience: settings.audience.clone(),
-            source: KeySource::BuiltIn { sealing: parts.sealing_key.take() },
+            keys,
             rate_limit_per_second: settings.rate_limit_per_second,
         });
         let (process, _) = parts.publisher.0.as_u64_pair();
         let request_ids = Arc::new(RequestIds::new(process));
         let (tenants, readiness) = (Tenants::default(), Readiness::default());
-        Ok(Self(Arc::new(Shared { parts, auth, tenants, readiness, request_ids })))
+        let changes = Changes::start(Arc::clone(&parts.store), &parts.lifecycle);
+        let lookups = Turns::default();
+        Ok(Self(Arc::new(Shared { parts, auth, tenants, readiness, request_ids, changes, lookups })))
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -171,6 +180,14 @@ impl ApiState {
         &self.0.readiness
     }
 
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.0.changes
+    }
+
+    pub(crate) fn lookups(&self) -> &Turns {
+        &self.0.lookups
+    }
+
     pub(crate) fn request_ids(&self) -> Arc<RequestIds> {
         Arc::clone(&self.0.request_ids)
     }
@@ -188,9 +205,13 @@ impl ApiState {
     pub(crate) fn location(&self, kind: EventKind, id: EventId) -> String {
         let base = self.settings().public_url.as_deref().unwrap_or("").trim_end_matches('/');
         let resource = match kind {
-            EventKind::PaymentReceived => "payments",
+            EventKind::PaymentReceived | EventKind::UnidentifiedReceipt => "payments",
             EventKind::Upload => "batches",
-            EventKind::Disbursement | EventKind::LoanOpened | EventKind::PaymentAllocated => "events",
+            EventKind::Disbursement
+            | EventKind::LoanOpened
+            | EventKind::PaymentAllocated
+            | EventKind::PaymentReturned
+            | EventKind::FeeAssessed => "events",
         };
         format!("{base}/v1/{resource}/{id}")
     }

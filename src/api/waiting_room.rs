@@ -132,7 +132,8 @@ impl WaitingRoom {
             Ok(records) => {
                 for record in records {
                     if let Some(posting) = &record.posting {
-                        self.deliver(record.event.event.id, &posting.finished());
+                        let event = &record.event.event;
+                        self.deliver(event.id, &Finished::of(event, posting));
                     }
                 }
             }
@@ -186,7 +187,8 @@ mod tests {
     use crate::core::time::Timestamp;
 
     fn finished() -> Finished {
-        Finished { outcome: Outcome::Posted, has_entry: true, allocation: None, posted_at: Timestamp::EPOCH }
+        let (outcome, posted_at) = (Outcome::Posted, Timestamp::EPOCH);
+        Finished { outcome, has_entry: true, allocation: None, fee_event_id: None, posted_at }
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! Owns the way from a configuration to an open store and a connected broker.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::broker::Broker;
@@ -30,12 +30,17 @@ pub(super) enum Rights {
     Owner,
 }
 
+/// Where the embedded store lives in a data folder.
+pub(super) fn database_file(data_dir: &Path) -> PathBuf {
+    data_dir.join(DATABASE_FILE)
+}
+
 /// Opens the store that the configuration names. An embedded one is created, and brought to this release.
 pub(super) async fn store(config: &Config, rights: Rights, clock: &Clock) -> Result<Arc<dyn Store>, CliError> {
     match config.deployment()? {
         Deployment::Embedded { data_dir } => {
             std::fs::create_dir_all(&data_dir).map_err(CliError::io(format!("cannot make {}", data_dir.display())))?;
-            let store = SqliteStore::open(&data_dir.join(DATABASE_FILE), clock.clone()).await?;
+            let store = SqliteStore::open(&database_file(&data_dir), clock.clone()).await?;
             store.migrate(config.partitions).await?;
             Ok(Arc::new(store))
         }

@@ -12,6 +12,7 @@ pub mod bench;
 mod connect;
 mod demo;
 mod error;
+mod feed;
 mod import;
 mod migrate;
 mod serve;
@@ -21,6 +22,8 @@ mod verify;
 use clap::{CommandFactory, Parser, Subcommand};
 use uuid::Uuid;
 
+use crate::core::ids::TenantId;
+use crate::core::money::Minor;
 use crate::runtime::config::Config;
 use crate::runtime::telemetry::{GIT_SHA, VERSION};
 
@@ -43,7 +46,7 @@ pub struct Cli {
 enum Command {
     /// Run API and workers in one process; embedded unless a database and a broker are named.
     Serve {
-        /// Load the demo tenant, client and loan first, and print lines to try.
+        /// Load the demo tenant, client, loan and feed first, and print lines to try.
         #[arg(long)]
         demo: bool,
     },
@@ -57,7 +60,7 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Load the demo tenant, client `demo` / `demo-secret`, and loan.
+    /// Load the demo tenant, client `demo` / `demo-secret`, loan and feed.
     Demo,
     /// Tenants.
     #[command(subcommand)]
@@ -65,6 +68,9 @@ enum Command {
     /// API clients.
     #[command(subcommand)]
     Client(admin::ClientCommand),
+    /// Feeds, which ACH files come through.
+    #[command(subcommand)]
+    Feed(feed::FeedCommand),
     /// Get a token from a running API.
     Token(token::TokenArgs),
     /// Send a file of payments to a running API, wait for its end, and tell what became of it.
@@ -86,15 +92,9 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Measure a running system.
+    /// Measure a running system, and what to compare it with.
     #[command(subcommand)]
-    Bench(BenchCommand),
-}
-
-#[derive(Debug, Subcommand)]
-enum BenchCommand {
-    /// Single payments, each waiting for its result.
-    Single(bench::BenchSingle),
+    Bench(Box<bench::BenchCommand>),
 }
 
 impl Cli {
@@ -104,7 +104,10 @@ impl Cli {
     /// [`CliError`], whose display is the one line for the operator.
     pub async fn run(self) -> Result<(), CliError> {
         let Self { command, config } = self;
-        config.check()?;
+        // A measurement may name a database without a broker.
+        if !matches!(command, Command::Bench(_)) {
+            config.check()?;
+        }
         match command {
             Command::Serve { demo } => serve::serve(&config, demo).await,
             Command::Api => serve::api(&config).await,
@@ -113,6 +116,7 @@ impl Cli {
             Command::Demo => demo::demo(&config).await,
             Command::Tenant(command) => admin::tenant(&config, command).await,
             Command::Client(command) => admin::client(&config, command).await,
+            Command::Feed(command) => feed::feed(&config, command).await,
             Command::Token(arguments) => token::token(&config, arguments).await,
             Command::Import(arguments) => import::import(&config, *arguments).await,
             Command::Verify { json } => verify::verify(&config, json).await,
@@ -121,7 +125,7 @@ impl Cli {
                 clap_complete::generate(shell, &mut Self::command(), "hpts", &mut std::io::stdout());
                 Ok(())
             }
-            Command::Bench(BenchCommand::Single(arguments)) => bench::run(arguments).await.map_err(CliError::from),
+            Command::Bench(command) => bench::run(*command, &config).await.map_err(CliError::from),
         }
     }
 }
@@ -144,6 +148,16 @@ fn build() -> String {
 fn new_id(clock: &crate::runtime::clock::Clock) -> Uuid {
     let (random, _) = Uuid::new_v4().as_u64_pair();
     crate::core::ids::IdMaker::new(random).next(clock.now())
+}
+
+/// A tenant's id, as an argument.
+fn parse_tenant(text: &str) -> Result<TenantId, String> {
+    TenantId::parse(text).map_err(|error| error.to_string())
+}
+
+/// Minor units, as an argument.
+fn parse_minor(text: &str) -> Result<Minor, String> {
+    Minor::parse(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::api::auth::{KeyError, SealingKey, ensure_signing_key};
+use crate::api::auth::{KeyError, OutsideIssuer, SealingKey, ensure_signing_key};
 use crate::api::intake::{Intake, IntakeParts};
 use crate::api::monitoring::{self, Liveness, Monitored};
 use crate::api::waiting_room::WaitingRoom;
@@ -21,6 +21,7 @@ use crate::core::slot::PartitionMap;
 use crate::runtime::clock::Clock;
 use crate::runtime::config::{Config, Deployment, LogFormat, MetricsListen};
 use crate::runtime::lifecycle::Lifecycle;
+use crate::runtime::spans::SpanExport;
 use crate::runtime::telemetry::{self, Metrics};
 use crate::store::Store;
 use crate::worker::{Worker, WorkerParts};
@@ -28,7 +29,7 @@ use crate::worker::{Worker, WorkerParts};
 /// Commands log warnings only, for people, whatever servers do.
 pub(super) fn commands_log(config: &Config) -> Result<(), CliError> {
     let filter = if config.log == "info" { "warn" } else { &config.log };
-    telemetry::init_logs(filter, LogFormat::Pretty).map_err(CliError::from)
+    telemetry::init_logs(filter, LogFormat::Pretty, None).map_err(CliError::from)
 }
 
 /// The key that seals signing keys, where one is configured.
@@ -43,6 +44,7 @@ struct Process {
     requests: Lifecycle,
     work: Lifecycle,
     base: Lifecycle,
+    spans: Option<SpanExport>,
     clock: Clock,
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
@@ -57,12 +59,17 @@ pub(super) async fn serve(config: &Config, with_demo: bool) -> Result<(), CliErr
             "--demo has a secret that everybody knows: it only listens on loopback".to_owned(),
         ));
     }
+    if with_demo && config.jwks_url.is_some() {
+        return Err(CliError::Refused(
+            "--demo has a client of the built-in token issuer: it does not go with HPTS_JWKS_URL".to_owned(),
+        ));
+    }
     let process = Process::start(config, "hpts serve", with_demo).await?;
     let worker = process.worker(config);
     let api = process.api(config).await?;
     process.monitor(config, Some(worker)).await?;
     if with_demo {
-        println!("{}", demo::lines_to_try(&format!("http://{api}")));
+        println!("{}", demo::lines_to_try(&format!("{}://{api}", config.scheme())));
     }
     process.until_stopped(config).await
 }
@@ -96,9 +103,11 @@ fn needs_servers(config: &Config, what: &str) -> Result<(), CliError> {
 
 impl Process {
     async fn start(config: &Config, name: &str, with_demo: bool) -> Result<Self, CliError> {
-        telemetry::init_logs(&config.log, config.log_format)?;
-        tracing::info!(process = name, "{} starts", build());
         let (clock, base) = (Clock::system(), Lifecycle::new());
+        let spans = config.otlp_endpoint.as_ref().map(|endpoint| SpanExport::start(endpoint, name, &base));
+        let spans = spans.transpose().map_err(|error| CliError::Refused(telemetry::chain(&error)))?;
+        telemetry::init_logs(&config.log, config.log_format, spans.as_ref())?;
+        tracing::info!(process = name, "{} starts", build());
         let (lock, embedded) = match config.deployment()? {
             Deployment::Embedded { data_dir } => (Some(connect::lock(&data_dir)?), true),
             Deployment::Distributed { .. } => (None, false),
@@ -114,12 +123,14 @@ impl Process {
         if embedded || with_demo {
             broker.declare(&map).await?;
         }
-        ensure_signing_key(store.as_ref(), sealing_key(config)?.as_ref(), clock.now()).await?;
+        if config.jwks_url.is_none() {
+            ensure_signing_key(store.as_ref(), sealing_key(config)?.as_ref(), clock.now()).await?;
+        }
         if with_demo {
             demo::load(&store, &base, &clock).await?;
         }
         let (requests, work) = (Lifecycle::new(), Lifecycle::new());
-        Ok(Self { requests, work, base, clock, store, broker, map, _lock: lock })
+        Ok(Self { requests, work, base, spans, clock, store, broker, map, _lock: lock })
     }
 
     fn worker(&self, config: &Config) -> Worker {
@@ -153,7 +164,7 @@ impl Process {
             public_url: config.public_url.clone(),
             issuer: config.jwt_issuer.clone(),
             audience: config.jwt_audience.clone(),
-            external_jwks_url: config.jwks_url.clone(),
+            outside_issuer: config.jwks_url.clone().map(OutsideIssuer::at),
             rate_limit_per_second: config.rate_limit,
             version: telemetry::VERSION.to_owned(),
             git_sha: telemetry::GIT_SHA.to_owned(),
@@ -169,7 +180,7 @@ impl Process {
             settings,
             sealing_key: sealing_key(config)?,
         };
-        let state = ApiState::new(parts).map_err(|error| CliError::Refused(error.to_string()))?;
+        let state = ApiState::new(parts).map_err(|error| CliError::Refused(telemetry::chain(&error)))?;
         let listener = listen(config.listen, "HPTS_LISTEN").await?;
         let address = listener.local_addr().map_err(CliError::io("cannot tell where the API listens"))?;
         let tls = tls(config)?;
@@ -225,6 +236,10 @@ impl Process {
             stage.finished(share).await;
         }
         self.broker.close(half(share)).await;
+        share = half(share);
+        if let Some(spans) = self.spans.clone() {
+            spans.finish(half(share)).await;
+        }
         self.base.stop();
         self.base.finished(half(share)).await;
         self.store.close().await;

@@ -101,6 +101,16 @@ impl EventId {
     pub fn entry_id(self) -> EntryId {
         EntryId(Uuid::from_u128(self.0.as_u128() | 1))
     }
+
+    /// The id of a consequence of this event: its time and version, the rest a hash of cause, target and sort, last
+    /// bit clear. Whoever knows the cause knows it without looking, so an answer names it without a read.
+    #[must_use]
+    pub fn consequence(self, target: Self, sort: &str) -> Self {
+        const KEPT: u128 = 0xffff_ffff_ffff_f000_c000_0000_0000_0000;
+        let hash = Sha256::new().chain_update(b"hpts.consequence\0").chain_update(self.0).chain_update(target.0);
+        let hash = u128::from_be_bytes(first_16(hash.chain_update(sort)));
+        Self(Uuid::from_u128((self.0.as_u128() & KEPT) | (hash & !KEPT & !1)))
+    }
 }
 
 impl EntryId {
@@ -291,6 +301,19 @@ mod tests {
             assert_eq!(event.entry_id().event_id(), Some(event));
             assert!(first_id_at(now) <= id);
         }
+    }
+
+    #[test]
+    fn a_consequence_has_an_id_of_our_own_form_made_of_its_cause() {
+        let now = Timestamp::from_micros(1_777_636_800_000_000).unwrap();
+        let mut maker = IdMaker::new(7);
+        let (cause, target) = (EventId(maker.next(now)), EventId(maker.next(now)));
+        let fee = cause.consequence(target, "return_fee");
+        assert_eq!((fee, fee.entry_id().event_id()), (cause.consequence(target, "return_fee"), Some(fee)));
+        assert_eq!((fee.0.get_version_num(), fee.0.get_variant()), (7, uuid::Variant::RFC4122));
+        assert!(fee.0 >= first_id_at(now), "it has its cause's time");
+        let others = [target.consequence(cause, "return_fee"), cause.consequence(target, "other"), cause, target];
+        assert!(others.iter().all(|other| *other != fee), "{others:?}");
     }
 
     #[test]

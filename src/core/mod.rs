@@ -3,6 +3,7 @@
 //! Pure and synchronous: no I/O, no async, no clock, no logging. Time, ids and limits come in as arguments, so every
 //! rule can be tested as a table. Must not know stores, brokers, HTTP or the command line.
 
+pub mod ach;
 pub mod event;
 pub mod ids;
 pub mod ledger;

@@ -11,6 +11,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::runtime::jwks_url::JwksUrl;
+use crate::runtime::spans::OtlpEndpoint;
+
 /// Variables that other parts of the project read: tests and scripts.
 const OTHER_VARIABLES: [&str; 6] = [
     "HPTS_TEST_DATABASE_URL",
@@ -26,6 +29,9 @@ const SECRET_VARIABLES: [(&str, &str); 3] = [
     ("HPTS_MIGRATE_DATABASE_URL", "--migrate-database-url"),
     ("HPTS_AMQP_URL", "--amqp-url"),
 ];
+
+/// The name of the built-in issuer, in the tokens it signs.
+const BUILT_IN_ISSUER: &str = "hpts";
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -129,11 +135,11 @@ pub struct Config {
     /// How long a call waits for its result where it does not say, in milliseconds.
     #[arg(long, env = "HPTS_WAIT_MS", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(0..=60_000), global = true)]
     pub wait_ms: u64,
-    /// Key set of an outside token issuer; the built-in issuer where unset.
+    /// Key set of an outside token issuer, by https (http on loopback); the built-in issuer where unset.
     #[arg(long, env = "HPTS_JWKS_URL", global = true)]
-    pub jwks_url: Option<String>,
+    pub jwks_url: Option<JwksUrl>,
     /// The issuer that tokens must name.
-    #[arg(long, env = "HPTS_JWT_ISSUER", default_value = "hpts", global = true)]
+    #[arg(long, env = "HPTS_JWT_ISSUER", default_value = BUILT_IN_ISSUER, global = true)]
     pub jwt_issuer: String,
     /// The audience that tokens must name.
     #[arg(long, env = "HPTS_JWT_AUDIENCE", default_value = "hpts-api", global = true)]
@@ -159,6 +165,9 @@ pub struct Config {
     /// How log lines look.
     #[arg(long, env = "HPTS_LOG_FORMAT", value_enum, default_value = "json", global = true)]
     pub log_format: LogFormat,
+    /// OpenTelemetry collector that spans are sent to, by OTLP over HTTP; none are made where unset.
+    #[arg(long, env = "HPTS_OTLP_ENDPOINT", global = true)]
+    pub otlp_endpoint: Option<OtlpEndpoint>,
 }
 
 /// Where a process keeps its state and sends its work.
@@ -213,6 +222,12 @@ impl Config {
         if self.tls_client_ca.is_some() && self.tls_cert.is_none() {
             return Err(contradiction("HPTS_TLS_CLIENT_CA needs HPTS_TLS_CERT"));
         }
+        if self.jwks_url.is_some() && self.jwt_issuer == BUILT_IN_ISSUER {
+            return Err(contradiction("HPTS_JWKS_URL needs HPTS_JWT_ISSUER, the outside issuer's name in its tokens"));
+        }
+        if self.jwt_issuer.is_empty() || self.jwt_audience.is_empty() {
+            return Err(contradiction("HPTS_JWT_ISSUER and HPTS_JWT_AUDIENCE must not be empty"));
+        }
         if MetricsListen::On(self.listen) == self.metrics_listen && self.listen.port() != 0 {
             return Err(contradiction("HPTS_LISTEN and HPTS_METRICS_LISTEN name the same address"));
         }
@@ -221,6 +236,12 @@ impl Config {
             return Err(contradiction("HPTS_QUEUE_PREFIX must be 1 to 64 letters, digits, '.', '_' or '-'"));
         }
         Ok(())
+    }
+
+    /// What the URL of the API begins with.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls_cert.is_some() { "https" } else { "http" }
     }
 
     /// How long a stopping process finishes what it holds.
@@ -265,7 +286,7 @@ impl Config {
             ("HPTS_BATCH_MAX", self.batch_max.to_string()),
             ("HPTS_DRAIN_SECONDS", self.drain_seconds.to_string()),
             ("HPTS_WAIT_MS", self.wait_ms.to_string()),
-            ("HPTS_JWKS_URL", self.jwks_url.clone().unwrap_or_default()),
+            ("HPTS_JWKS_URL", self.jwks_url.as_ref().map(ToString::to_string).unwrap_or_default()),
             ("HPTS_JWT_ISSUER", self.jwt_issuer.clone()),
             ("HPTS_JWT_AUDIENCE", self.jwt_audience.clone()),
             ("HPTS_TLS_CERT", path(&self.tls_cert)),
@@ -275,6 +296,7 @@ impl Config {
             ("HPTS_KEY_FILE", path(&self.key_file)),
             ("HPTS_LOG", self.log.clone()),
             ("HPTS_LOG_FORMAT", word(&self.log_format)),
+            ("HPTS_OTLP_ENDPOINT", self.otlp_endpoint.as_ref().map(ToString::to_string).unwrap_or_default()),
         ])
     }
 }
@@ -365,9 +387,13 @@ mod tests {
             &["--listen", "127.0.0.1:9464"],
             &["--queue-prefix", "a b"],
             &["--migrate-database-url", "postgres://x/y"],
+            &["--jwks-url", "https://login.example.com/keys"],
+            &["--jwt-audience", ""],
         ] {
             assert!(config(bad).check().is_err(), "{bad:?}");
         }
+        let outside = ["--jwks-url", "https://login.example.com/keys", "--jwt-issuer", "https://login.example.com/"];
+        assert!(config(&outside).check().is_ok());
     }
 
     #[test]

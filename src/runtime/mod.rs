@@ -2,5 +2,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod jwks_url;
 pub mod lifecycle;
+pub mod spans;
 pub mod telemetry;

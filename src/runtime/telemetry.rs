@@ -6,12 +6,15 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use tracing::Subscriber;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::runtime::config::LogFormat;
 use crate::runtime::lifecycle::Lifecycle;
+use crate::runtime::spans::{self, SpanExport};
 
 /// Events taken by the intake, by `kind`.
 pub const EVENTS_ACCEPTED: &str = "hpts_events_accepted_total";
@@ -49,6 +52,8 @@ pub const BROKER_BLOCKED: &str = "hpts_broker_blocked";
 pub const SWEEPER_REPUBLISHED: &str = "hpts_sweeper_republished_total";
 /// Requests answered, by `route` and `status`.
 pub const HTTP_REQUESTS: &str = "hpts_http_requests_total";
+/// Age of the oldest change that is committed and not shown to pollers yet.
+pub const CHANGES_DELAY: &str = "hpts_changes_delay_seconds";
 /// Waiting for a database connection from the pool.
 pub const DB_POOL_WAIT: &str = "hpts_db_pool_wait_seconds";
 /// Always 1, with `version` and `git_sha`.
@@ -81,22 +86,34 @@ pub enum TelemetryError {
     Recorder(#[source] metrics_exporter_prometheus::BuildError),
 }
 
-/// Sends logs to stderr. Only the first call of a process has an effect.
+/// Sends logs to stderr, and spans on where they leave the process. Only the first call of a process has an effect.
 ///
 /// # Errors
 /// [`TelemetryError::Filter`] for an unreadable filter.
-pub fn init_logs(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
-    // lapin logs every message that comes back, payload and all; the broker says what matters itself.
-    let filter = format!("lapin=error,{filter}");
+pub fn init_logs(filter: &str, format: LogFormat, spans: Option<&SpanExport>) -> Result<(), TelemetryError> {
+    // lapin logs every message that comes back, payload and all; the broker says what matters itself. Logs do not show
+    // the spans that leave the process: without an export that switches them off altogether.
+    let filter = format!("lapin=error,{}=off,{filter}", spans::TARGET);
     let filter = EnvFilter::builder().parse(filter).map_err(TelemetryError::Filter)?;
-    let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry();
     // A subscriber that is set already (tests) stays.
-    let _already_set = match format {
-        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init().is_err(),
-        LogFormat::Pretty => registry.with(layer.with_target(false)).try_init().is_err(),
+    let _already_set = match spans {
+        None => registry.with(filter).with(lines(format)).try_init().is_err(),
+        Some(spans) => registry.with(spans.layer()).with(lines(format).with_filter(filter)).try_init().is_err(),
     };
     Ok(())
+}
+
+/// Log lines on stderr.
+fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    match format {
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        LogFormat::Pretty => layer.with_target(false).boxed(),
+    }
 }
 
 /// The process's metrics, readable as Prometheus text. Cheap to clone.

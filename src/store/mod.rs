@@ -9,10 +9,12 @@
 //! - Reads that serve a caller take the tenant first and never see another tenant's rows.
 //! - `events` and `postings` are insert-only.
 
+mod ach;
 mod admin;
 mod error;
 mod intake;
 mod operations;
+mod poller_reads;
 mod post;
 mod read;
 mod uploads;
@@ -26,20 +28,22 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::NaiveDate;
 
-use crate::core::event::NewEvent;
+use crate::core::event::{AcceptedEvent, NewEvent};
 use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 
+pub use ach::{EntryMark, FeedRecord, FileKept, FileLinked, FileRecord, MarkedRow, NewFile, NumberedLoan};
 pub use admin::{ClientRecord, SchemaState, SigningKeyRecord, TenantRecord, VerifyProblem, VerifyReport};
 pub use error::StoreError;
 pub use intake::{Acceptance, KnownEvent};
 pub use operations::{
     Counts, HoldRequest, ParkRequest, PublisherBeat, SweepCandidate, SweepPlan, SweepRound, WorkerBeat, WorkerView,
 };
+pub use poller_reads::{Change, ChangePlace, PollerReads};
 pub use post::{Fold, PhaseTimes, PostWork, PostedBatch, Wanted};
 pub use read::{
-    AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanRecord, PaymentsFilter, PaymentsPage, Progress,
+    AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanRecord, PaymentsFilter, PaymentsPage, Progress, Undoing,
 };
 
 pub use uploads::{
@@ -60,9 +64,10 @@ impl Turn {
     }
 }
 
-/// Where state lives. See the module for the rules; each method says what it holds and for how long.
+/// Where state lives. See the module for the rules; each method says what it holds and for how long. What pollers read
+/// stands in [`PollerReads`].
 #[async_trait]
-pub trait Store: Send + Sync + Debug + 'static {
+pub trait Store: PollerReads + Send + Sync + Debug + 'static {
     // --- schema ---
 
     /// Brings the schema to this release. Safe to call at any time, by several at once. Makes partition generation 1
@@ -120,6 +125,39 @@ pub trait Store: Send + Sync + Debug + 'static {
 
     /// A page of an upload's rows; `limit` bounds each of its two lists.
     async fn upload_rows(&self, upload: UploadRef, after: RowsAfter, limit: i64) -> Result<UploadRows, StoreError>;
+
+    // --- ACH ---
+
+    /// Makes a feed; false when its name is taken.
+    async fn create_feed(&self, feed: FeedRecord) -> Result<bool, StoreError>;
+
+    /// A feed by its name.
+    async fn feed(&self, tenant: TenantId, name: &str) -> Result<Option<FeedRecord>, StoreError>;
+
+    /// A tenant's feeds, by name.
+    async fn feeds(&self, tenant: TenantId) -> Result<Vec<FeedRecord>, StoreError>;
+
+    /// Keeps a file with its bytes, unless the same or another of its identity is there.
+    async fn keep_file(&self, file: NewFile) -> Result<FileKept, StoreError>;
+
+    /// Says which upload a file became, once and for all, and what was found in it so far.
+    async fn link_file(&self, upload: UploadRef, sha256: [u8; 32], summary: String) -> Result<FileLinked, StoreError>;
+
+    /// The file of an upload.
+    async fn file(&self, upload: UploadRef) -> Result<Option<FileRecord>, StoreError>;
+
+    /// Loans by their numbers without leading zeros; what is not found is left out.
+    async fn loans_of_numbers(&self, tenant: TenantId, numbers: Vec<String>) -> Result<Vec<NumberedLoan>, StoreError>;
+
+    /// Keeps what returns will name of an upload's payments.
+    async fn mark_entries(&self, upload: UploadRef, entries: Vec<MarkedRow>) -> Result<(), StoreError>;
+
+    /// The payments that returns name and that nothing has undone, newest first, for each mark in the order given.
+    async fn match_entries(
+        &self,
+        tenant: TenantId,
+        marks: Vec<EntryMark>,
+    ) -> Result<Vec<Vec<AcceptedEvent>>, StoreError>;
 
     // --- posting ---
 

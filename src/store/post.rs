@@ -10,6 +10,10 @@
 //!    first is refused, the next batch makes the row anew from the second.
 //!    Where an event is dated before its loan's greatest effective date (or an earlier one of this batch), the loan's
 //!    movements after that date are read as well. The fold judges no backdated event without them.
+//!    Where an event takes a payment back, what became of that payment is read as well, its current split included:
+//!    one statement for all of them, none where there is no such event. A payment that has no posting yet, though it was
+//!    numbered first, was committed late: it joins the batch in front of what takes it back. A return counts from its
+//!    payment's day, so it is backdated as its payment would be.
 //! 3. **fold** in memory.
 //! 4. **write** postings, system events, loans, totals, one `changes` row per tenant. Fewer posting rows written
 //!    than given means somebody else posted: roll back and answer [`StoreError::Retry`](super::StoreError).

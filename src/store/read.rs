@@ -2,17 +2,26 @@
 
 use chrono::NaiveDate;
 
-use crate::core::event::{AcceptedEvent, Stage};
+use crate::core::event::{AcceptedEvent, EventKind, Stage};
 use crate::core::ids::{EventId, LoanKey, PaymentBatchId, Seq};
 use crate::core::ledger::Posting;
 use crate::core::loan::{Allocation, Balances, LoanState};
 use crate::core::time::Timestamp;
 
+/// The event that undid another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undoing {
+    /// Which event.
+    pub id: EventId,
+    /// What sort of event.
+    pub kind: EventKind,
+}
+
 /// How far an event has come, and what happened to it later.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// The event that undid it.
-    pub undone_by: Option<EventId>,
+    /// What undid it.
+    pub undone_by: Option<Undoing>,
     /// Its newest split, where a later posting restates it.
     pub current_allocation: Option<Allocation>,
 }
@@ -40,7 +49,7 @@ pub struct PaymentsFilter {
     pub batch: Option<PaymentBatchId>,
     /// With this caller's reference.
     pub external_ref: Option<String>,
-    /// In this state: `accepted`, `held`, `parked`, `posted` or `rejected`.
+    /// In this state: `accepted`, `held`, `parked`, `posted`, `rejected`, `returned` or `reversed`.
     pub status: Option<&'static str>,
     /// Accepted at or after this id.
     pub accepted_from: Option<EventId>,

@@ -9,15 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{LoanKey, Seq};
-use crate::core::ledger::{EventFailure, FoldInput, FoldOutput, LoanWork, Step, post_event};
-use crate::core::loan::{LoanState, Timeline};
+use crate::core::ledger::{EventFailure, FoldInput, FoldOutput, LoanWork, Past, Step, post_event};
+use crate::core::loan::LoanState;
 use crate::core::time::Timestamp;
 use crate::store::Fold;
 
 /// How one event is judged: [`post_event`], or a stand-in that fails on purpose in a test.
-type Judge = dyn Fn(Option<LoanState>, bool, Option<&mut Timeline>, &AcceptedEvent, Timestamp) -> Result<Step, String>
-    + Send
-    + Sync;
+type Judge =
+    dyn Fn(Option<LoanState>, bool, &mut Past, &AcceptedEvent, Timestamp) -> Result<Step, String> + Send + Sync;
 
 /// Which events a fold was shown: tells a lane whom to blame when the transaction fails afterwards.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +31,12 @@ impl Seen {
     pub(super) fn events(&self) -> Vec<(Seq, LoanKey)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// The domain's fold as a lane runs it, for who posts without one.
+#[must_use]
+pub fn lane_fold() -> Fold {
+    guarded(&Seen::default())
 }
 
 /// The domain's fold, noting in `seen` what it judged.
@@ -51,15 +56,16 @@ fn guarded_with(seen: &Seen, judge: Arc<Judge>) -> Fold {
 }
 
 fn fold_loan(loan: LoanWork, now: Timestamp, seen: &Seen, judge: &Judge, output: &mut FoldOutput) {
-    let LoanWork { key, mut state, number_taken, mut timeline, events } = loan;
+    let LoanWork { key, mut state, number_taken, mut past, events } = loan;
     let version_before = state.map_or(0, |state| state.version);
     for event in &events {
         seen.note(event);
-        let step = catch_unwind(AssertUnwindSafe(|| judge(state, number_taken, timeline.as_mut(), event, now)));
+        let step = catch_unwind(AssertUnwindSafe(|| judge(state, number_taken, &mut past, event, now)));
         match step.unwrap_or_else(|panic| Err(panic_text(panic.as_ref()))) {
             Ok(step) => {
                 state = step.state;
                 output.postings.push(step.posting);
+                output.system.extend(step.system);
             }
             Err(reason) => {
                 output.failures.push(EventFailure { seq: event.seq, loan_key: key, reason });
@@ -132,13 +138,14 @@ mod tests {
             Currency::USD,
             first.command.effective_date(),
         );
-        let work = LoanWork { key: first.loan_key, state: Some(unopened), number_taken: false, timeline: None, events };
+        let (key, past) = (first.loan_key, Past::default());
+        let work = LoanWork { key, state: Some(unopened), number_taken: false, past, events };
         let seen = Seen::default();
         let fold = guarded_with(
             &seen,
-            Arc::new(|state, taken, timeline, event: &AcceptedEvent, now| {
+            Arc::new(|state, taken, past: &mut Past, event: &AcceptedEvent, now| {
                 assert!(event.event.command.amount() != Some(Minor::new(13)), "unlucky");
-                post_event(state, taken, timeline, event, now)
+                post_event(state, taken, past, event, now)
             }),
         );
         let output = fold(FoldInput { now: Timestamp::EPOCH, loans: vec![work] });

@@ -6,6 +6,7 @@
 //! | --- | --- | --- | --- |
 //! | begin, lock | 2 | m loans read and locked | 33 m sent, about 250 m back |
 //! | read | 1 | n events by `(loan_key, seq)`, n probes of `postings` | about 300 n back |
+//! | read the past | 0; 1 where events take payments back, 1 where events are backdated | those payments; the loans' later postings | about 100 each back |
 //! | fold | 0 | n allocations, entries and SHA-256 links | none |
 //! | write | 1 | n postings inserted, m loans updated in place, one `account_totals` row per account and day, one `changes` row per tenant | about 300 n + 200 m sent |
 //! | commit | 1 | one flush of the log | about 0.7 KB of log per event |
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::broker::{Broker, QueueClass, QueueId};
 use crate::core::event::{Envelope, WireError};
@@ -33,6 +35,7 @@ use crate::store::{PhaseTimes, Store, Turn, Wanted};
 use crate::worker::feed::{Delivered, Feed, Settle, Source};
 use crate::worker::hand::{Hand, Picked};
 use crate::worker::posting::{Done, Poster};
+use crate::worker::trace::{Requests, record_batch};
 use crate::worker::{Pulse, WorkerParts, replies};
 
 /// Lane slots in `account_totals`: two lanes on one number only wait for each other.
@@ -71,6 +74,7 @@ pub(super) struct Lane {
     feeds: HashMap<QueueId, (u64, Feed)>,
     feeds_opened: u64,
     hand: Hand,
+    requests: Requests,
     quarantine: Vec<(Instant, Source, u64)>,
 }
 
@@ -97,6 +101,7 @@ impl Lane {
             feeds: HashMap::new(),
             feeds_opened: 0,
             hand: Hand::default(),
+            requests: Requests::default(),
             quarantine: Vec::new(),
         }
     }
@@ -112,7 +117,10 @@ impl Lane {
             if !picked.wanted.is_empty() {
                 self.pulse.waits();
                 let ids: Vec<EventId> = picked.wanted.iter().map(|wanted| wanted.id).collect();
-                let done = self.post(&poster, picked, turn).await;
+                let span = self.requests.batch_span(self.number, ids.len());
+                let done = self.post(&poster, picked, turn).instrument(span.clone()).await;
+                record_batch(&span, &done);
+                drop(span);
                 let settled_any = self.settle(&ids, &done).await;
                 self.pulse.progressed();
                 if !settled_any {
@@ -216,6 +224,7 @@ impl Lane {
                     tracing::warn!(queue = ?delivered.source.queue, "a message names no event");
                 }
                 self.count_strays(delivered, envelope);
+                self.requests.note(envelope);
                 let wanted = envelope.events.iter().map(|event| Wanted {
                     seq: event.seq,
                     id: event.id,

@@ -23,6 +23,7 @@ mod lane;
 mod posting;
 mod replies;
 mod sweeper;
+mod trace;
 mod verdict;
 
 use std::sync::Arc;
@@ -39,6 +40,7 @@ use crate::runtime::lifecycle::Lifecycle;
 use crate::store::Store;
 
 pub use directly::post_directly;
+pub use fold::lane_fold;
 
 use dealing::Dealing;
 use lane::Lane;

@@ -13,7 +13,10 @@ use crate::runtime::telemetry::chain;
 pub(super) async fn send<'a>(broker: &Arc<dyn Broker>, posted: impl Iterator<Item = (&'a AcceptedEvent, &'a Posting)>) {
     let mut by_publisher: HashMap<PublisherId, Vec<(EventId, Finished)>> = HashMap::new();
     for (event, posting) in posted.filter(|(event, _)| !event.event.is_bulk()) {
-        by_publisher.entry(event.event.publisher).or_default().push((event.event.id, posting.finished()));
+        by_publisher
+            .entry(event.event.publisher)
+            .or_default()
+            .push((event.event.id, Finished::of(&event.event, posting)));
     }
     let mut replies = Vec::new();
     for (publisher, results) in by_publisher {

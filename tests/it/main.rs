@@ -4,7 +4,9 @@
 
 mod api;
 mod bad_inputs;
+mod bench;
 mod broker;
+mod nacha;
 mod oracles;
 mod processes;
 mod store;

@@ -2,6 +2,7 @@
 
 use crate::api::auth::error::AuthError;
 use crate::api::auth::scope::{Scope, ScopeSet};
+use crate::api::http::peer::CertificateThumbprint;
 use crate::core::ids::TenantId;
 use crate::core::time::Timestamp;
 
@@ -16,9 +17,23 @@ pub struct Caller {
     pub scopes: ScopeSet,
     /// When the token ends, with the leeway for clocks that differ.
     pub(crate) expires: Timestamp,
+    /// The client certificate without which the token is nothing (RFC 8705), where it is bound to one.
+    pub(crate) bound_to: Option<CertificateThumbprint>,
 }
 
 impl Caller {
+    /// Whether the connection is one that the token may come over.
+    ///
+    /// # Errors
+    /// [`AuthError::InvalidToken`] for a bound token without its certificate: it may be stolen.
+    pub(crate) fn require_binding(&self, peer: Option<CertificateThumbprint>) -> Result<(), AuthError> {
+        if self.bound_to.is_none() || self.bound_to == peer {
+            Ok(())
+        } else {
+            Err(AuthError::InvalidToken("it is bound to another client certificate"))
+        }
+    }
+
     /// Whether the caller holds one of the scopes that allow an operation.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use crate::api::auth::caller::Caller;
 use crate::api::auth::error::AuthError;
 use crate::api::auth::keys::{KeySet, Signer, VerifyingKey};
 use crate::api::auth::scope::ScopeSet;
+use crate::api::http::peer::CertificateThumbprint;
 use crate::core::ids::TenantId;
 use crate::core::time::Timestamp;
 
@@ -53,9 +54,11 @@ pub(crate) struct Claims {
     client_id: Option<Value>,
     tenant_id: Option<Value>,
     scope: Option<Value>,
+    scp: Option<Value>,
     iat: Option<Value>,
     nbf: Option<Value>,
     exp: Option<Value>,
+    cnf: Option<Value>,
 }
 
 /// Signs a token for a client.
@@ -174,8 +177,29 @@ fn caller(claims: &Claims, expires: Timestamp) -> Result<Caller, AuthError> {
     let client_id = text(&claims.client_id).or_else(|| text(&claims.sub));
     let client_id = client_id.ok_or(AuthError::InvalidToken("it names no client"))?;
     let tenant = text(&claims.tenant_id).and_then(|tenant| TenantId::parse(&tenant).ok());
-    let scopes = ScopeSet::of_words(text(&claims.scope).unwrap_or_default().split(' '));
-    Ok(Caller { tenant: tenant.ok_or(AuthError::TenantUnknown)?, client_id, scopes, expires })
+    let (tenant, bound_to) = (tenant.ok_or(AuthError::TenantUnknown)?, binding(claims)?);
+    Ok(Caller { tenant, client_id, scopes: scopes(claims), expires, bound_to })
+}
+
+/// The client certificate that the token is bound to. A binding of another sort, which we cannot check, is refused.
+fn binding(claims: &Claims) -> Result<Option<CertificateThumbprint>, AuthError> {
+    let Some(confirmation) = &claims.cnf else { return Ok(None) };
+    let thumbprint = confirmation.get("x5t#S256").and_then(Value::as_str).and_then(CertificateThumbprint::parse);
+    let is_all = confirmation.as_object().is_some_and(|members| members.len() == 1);
+    match thumbprint {
+        Some(thumbprint) if is_all => Ok(Some(thumbprint)),
+        Some(_) | None => Err(AuthError::InvalidToken("it is bound in a way that is not supported")),
+    }
+}
+
+/// What the token may be used for: `scope`, words with blanks between (RFC 9068), or where that is absent `scp`, a list
+/// or such words, as some issuers write it.
+fn scopes(claims: &Claims) -> ScopeSet {
+    match (&claims.scope, &claims.scp) {
+        (Some(Value::String(words)), _) | (None, Some(Value::String(words))) => ScopeSet::of_words(words.split(' ')),
+        (None, Some(Value::Array(words))) => ScopeSet::of_words(words.iter().filter_map(Value::as_str)),
+        (Some(_), _) | (None, Some(_) | None) => ScopeSet::default(),
+    }
 }
 
 #[cfg(test)]
@@ -184,9 +208,10 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use jsonwebtoken::{Algorithm, EncodingKey};
     use serde_json::json;
+    use sha2::Digest;
 
     use super::*;
-    use crate::api::auth::keys::new_signing_key;
+    use crate::api::auth::keys::{IssuerKeys, new_signing_key};
     use crate::api::auth::scope::Scope;
 
     const NOW: i64 = 1_777_636_800;
@@ -195,8 +220,8 @@ mod tests {
         Timestamp::from_micros(NOW * 1_000_000).unwrap()
     }
 
-    fn keys() -> KeySet {
-        KeySet::of_records(vec![new_signing_key(None, now()).unwrap()], None, now()).unwrap()
+    fn keys() -> IssuerKeys {
+        IssuerKeys::of_records(vec![new_signing_key(None, now()).unwrap()], None, now()).unwrap()
     }
 
     fn parties() -> Parties {
@@ -212,13 +237,13 @@ mod tests {
             "scope": "hpts:payments:write", "iat": NOW, "nbf": NOW, "exp": NOW + 3600})
     }
 
-    fn judge(keys: &KeySet, header: &Header, claims: &Value) -> Result<Caller, AuthError> {
+    fn judge(keys: &IssuerKeys, header: &Header, claims: &Value) -> Result<Caller, AuthError> {
         let token = jsonwebtoken::encode(header, claims, &keys.signer.as_ref().unwrap().key).unwrap();
         let kid = kid_of(&token)?;
-        verify(&token, &kid, keys, &parties(), now())
+        verify(&token, &kid, &keys.verifying, &parties(), now())
     }
 
-    fn header(keys: &KeySet) -> Header {
+    fn header(keys: &IssuerKeys) -> Header {
         let mut header = Header::new(Algorithm::ES256);
         header.typ = Some("at+jwt".to_owned());
         header.kid = Some(keys.signer.as_ref().unwrap().kid.clone());
@@ -230,7 +255,7 @@ mod tests {
         let keys = keys();
         let scopes = ScopeSet::default().with(Scope::PaymentsWrite);
         let token = sign(keys.signer.as_ref().unwrap(), &parties(), ("demo", tenant()), scopes, now()).unwrap();
-        let caller = verify(&token, &kid_of(&token).unwrap(), &keys, &parties(), now()).unwrap();
+        let caller = verify(&token, &kid_of(&token).unwrap(), &keys.verifying, &parties(), now()).unwrap();
         assert_eq!((caller.tenant, caller.client_id.as_str(), caller.scopes), (tenant(), "demo", scopes));
         assert_eq!(caller.expires.micros(), (NOW + 3630) * 1_000_000);
     }
@@ -269,6 +294,53 @@ mod tests {
     }
 
     #[test]
+    fn scopes_stand_in_scope_or_else_in_scp() {
+        let keys = keys();
+        let seen = |scope: Value, scp: Value| {
+            let mut changed = claims();
+            changed["scope"] = scope;
+            changed["scp"] = scp;
+            judge(&keys, &header(&keys), &changed).unwrap().scopes.to_string()
+        };
+        let (read, both) = ("hpts:balances:read", "hpts:balances:read hpts:ledger:read");
+        assert_eq!(seen(Value::Null, json!(["hpts:ledger:read", "openid", 5, read])), both);
+        assert_eq!(seen(Value::Null, json!("hpts:ledger:read hpts:balances:read")), both);
+        assert_eq!(seen(json!(read), json!(["hpts:ops"])), read, "scope is the standard's claim and goes first");
+        for nothing in [json!(""), json!(5), json!([read])] {
+            assert_eq!(seen(nothing.clone(), json!(["hpts:ops"])), "", "{nothing}");
+        }
+        assert_eq!(seen(Value::Null, Value::Null), "");
+    }
+
+    #[test]
+    fn a_bound_token_needs_its_certificate() {
+        let keys = keys();
+        let bound = |confirmation: Value| {
+            let mut changed = claims();
+            changed["cnf"] = confirmation;
+            judge(&keys, &header(&keys), &changed)
+        };
+        let ours = CertificateThumbprint::of_certificate(b"our certificate");
+        let other = CertificateThumbprint::of_certificate(b"another certificate");
+        let text = URL_SAFE_NO_PAD.encode(sha2::Sha256::digest(b"our certificate"));
+        let caller = bound(json!({"x5t#S256": text})).unwrap();
+        assert!(caller.require_binding(Some(ours)).is_ok());
+        for wrong in [None, Some(other)] {
+            assert!(matches!(caller.require_binding(wrong), Err(AuthError::InvalidToken(_))));
+        }
+        assert!(bound(Value::Null).unwrap().require_binding(None).is_ok(), "not bound");
+        for unknown in [
+            json!({}),
+            json!("x"),
+            json!({"jkt": text}),
+            json!({"x5t#S256": "AAAA"}),
+            json!({"x5t#S256": text, "jkt": text}),
+        ] {
+            assert!(matches!(bound(unknown.clone()), Err(AuthError::InvalidToken(_))), "{unknown}");
+        }
+    }
+
+    #[test]
     fn headers_that_do_not_hold_are_refused() {
         let keys = keys();
         let refused = |change: fn(&mut Header)| {
@@ -289,9 +361,9 @@ mod tests {
         let kid = keys.signer.as_ref().unwrap().kid.clone();
         let mut hmac = header(&keys);
         hmac.alg = Algorithm::HS256;
-        let point = &keys.verifying[0].point;
+        let point = &keys.points[0].point;
         let forged = jsonwebtoken::encode(&hmac, &claims(), &EncodingKey::from_secret(point)).unwrap();
-        assert!(matches!(verify(&forged, &kid, &keys, &parties(), now()), Err(AuthError::InvalidToken(_))));
+        assert!(matches!(verify(&forged, &kid, &keys.verifying, &parties(), now()), Err(AuthError::InvalidToken(_))));
 
         let none = format!(r#"{{"alg":"none","typ":"at+jwt","kid":"{kid}"}}"#);
         let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);

@@ -31,6 +31,9 @@ pub enum AuthError {
     /// Keys, client or tenant could not be read.
     #[error("the store failed")]
     Unavailable(#[source] StoreError),
+    /// The outside issuer's keys are not at hand, so nobody can be told from anybody else.
+    #[error("the token issuer's keys are not at hand")]
+    KeysUnavailable,
     /// A key of ours cannot be used: an operator must look.
     #[error("the signing keys cannot be used: {0}")]
     Broken(&'static str),
@@ -52,6 +55,10 @@ impl AuthError {
             ),
             Self::TenantUnknown => Problem::plain(ProblemCode::TenantUnknown),
             Self::Unavailable(error) => Problem::plain(store_code(error)),
+            Self::KeysUnavailable => Problem::new(
+                ProblemCode::Overloaded,
+                "the token issuer does not answer, and its keys are not known yet",
+            ),
             Self::Broken(_) => Problem::plain(ProblemCode::Internal),
         }
     }
@@ -71,7 +78,7 @@ impl AuthError {
                 let scope = words(scopes).first().copied().unwrap_or_default();
                 HeaderValue::from_str(&format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"")).ok()
             }
-            Self::TenantUnknown | Self::Unavailable(_) | Self::Broken(_) => None,
+            Self::TenantUnknown | Self::Unavailable(_) | Self::KeysUnavailable | Self::Broken(_) => None,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Owns `GET /.well-known/jwks.json`: the public keys, for whoever wants to check our tokens.
+//! Owns `GET /.well-known/jwks.json`: the public keys, for whoever wants to check our tokens. Absent where an outside
+//! issuer makes them.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::auth::keys::VerifyingKey;
+use crate::api::auth::keys::PublicPoint;
 use crate::api::error::ApiError;
 use crate::api::state::ApiState;
 
@@ -40,13 +41,14 @@ pub struct Jwk {
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "authentication",
     responses((status = 200, description = "The public keys", body = JwkSet)))]
 pub(crate) async fn jwks(State(state): State<ApiState>) -> Result<Response, ApiError> {
-    let keys = state.auth().keys.current(state.store(), state.now()).await?;
-    let set = JwkSet { keys: keys.verifying.iter().filter_map(jwk).collect() };
+    let stored = state.auth().built_in().ok_or(ApiError::NotFound)?;
+    let keys = stored.current(state.store(), state.now()).await?;
+    let set = JwkSet { keys: keys.points.iter().filter_map(jwk).collect() };
     Ok(([(CACHE_CONTROL, "public, max-age=60")], Json(set)).into_response())
 }
 
 /// The JWK of an uncompressed P-256 point: 0x04, then 32 bytes each of x and y.
-fn jwk(key: &VerifyingKey) -> Option<Jwk> {
+fn jwk(key: &PublicPoint) -> Option<Jwk> {
     let coordinates = key.point.strip_prefix(&[4])?;
     let (x, y) = coordinates.split_at_checked(32)?;
     Some(Jwk {

@@ -1,5 +1,7 @@
-//! Owns the signing keys: making them, and the set every process works with.
+//! Owns the keys that tokens are verified with, and those that the built-in issuer signs with: making them, and the
+//! set every process works with.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,11 +11,12 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use uuid::Uuid;
 
 use crate::api::auth::error::AuthError;
+use crate::api::auth::outside::OutsideKeys;
 use crate::api::auth::sealing::{SealingError, SealingKey, opened, sealed};
 use crate::core::time::Timestamp;
 use crate::store::{SigningKeyRecord, Store, StoreError};
 
-/// A set older than this is read again, so that a new key signs and a removed one stops verifying.
+/// A set of stored keys older than this is read again, so that a new key signs and a removed one stops verifying.
 const FRESH: Duration = Duration::from_mins(1);
 /// A key id we do not know makes us look in the store at most this often.
 const RELOAD_AT_MOST: Duration = Duration::from_secs(1);
@@ -67,24 +70,48 @@ pub async fn ensure_signing_key(
     Ok(())
 }
 
-/// Where keys come from.
-#[derive(Debug)]
-pub(crate) enum KeySource {
-    /// We issue the tokens; the keys stand in the store.
-    BuiltIn {
-        /// Opens them.
-        sealing: Option<SealingKey>,
-    },
-}
-
 /// A key that verifies.
 pub(crate) struct VerifyingKey {
     pub(crate) kid: String,
     /// The only algorithm the key is used with, whatever a token says.
     pub(crate) algorithm: Algorithm,
     pub(crate) key: DecodingKey,
-    /// The public point, for the JWKS.
-    pub(crate) point: Vec<u8>,
+}
+
+/// The keys that verify, at a moment. Key ids are unique in it.
+#[derive(Default)]
+pub(crate) struct KeySet(Vec<VerifyingKey>);
+
+impl KeySet {
+    /// The set of some keys; of those with one key id, the first.
+    pub(crate) fn of(keys: impl IntoIterator<Item = VerifyingKey>) -> Self {
+        let mut set = Self::default();
+        for key in keys {
+            if set.find(&key.kid).is_none() {
+                set.0.push(key);
+            }
+        }
+        set
+    }
+
+    pub(crate) fn find(&self, kid: &str) -> Option<&VerifyingKey> {
+        self.0.iter().find(|key| key.kid == kid)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The key ids, in the set's order.
+    pub(crate) fn kids(&self) -> Vec<&str> {
+        self.0.iter().map(|key| key.kid.as_str()).collect()
+    }
+}
+
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KeySet").field(&self.kids()).finish()
+    }
 }
 
 /// A key that signs.
@@ -93,25 +120,25 @@ pub(crate) struct Signer {
     pub(crate) key: EncodingKey,
 }
 
-/// The keys of a moment.
-pub(crate) struct KeySet {
-    pub(crate) verifying: Vec<VerifyingKey>,
+/// The public half of a stored key, for the JWKS.
+pub(crate) struct PublicPoint {
+    pub(crate) kid: String,
+    /// Uncompressed.
+    pub(crate) point: Vec<u8>,
+}
+
+/// The built-in issuer's keys of a moment.
+pub(crate) struct IssuerKeys {
+    pub(crate) verifying: Arc<KeySet>,
+    /// Newest first.
+    pub(crate) points: Vec<PublicPoint>,
     /// The newest key.
     pub(crate) signer: Option<Signer>,
     loaded_at: Timestamp,
 }
 
-impl KeySet {
-    pub(crate) fn find(&self, kid: &str) -> Option<&VerifyingKey> {
-        self.verifying.iter().find(|key| key.kid == kid)
-    }
-
-    fn older_than(&self, age: Duration, now: Timestamp) -> bool {
-        let micros = now.micros().saturating_sub(self.loaded_at.micros());
-        u64::try_from(micros).is_ok_and(|micros| Duration::from_micros(micros) >= age)
-    }
-
-    /// The set of some records, newest first.
+impl IssuerKeys {
+    /// The keys of some records, newest first.
     pub(crate) fn of_records(
         records: Vec<SigningKeyRecord>,
         sealing: Option<&SealingKey>,
@@ -124,35 +151,64 @@ impl KeySet {
             }
             None => None,
         };
-        let verifying = records.into_iter().map(|record| VerifyingKey {
-            kid: record.kid,
+        let verifying = KeySet::of(records.iter().map(|record| VerifyingKey {
+            kid: record.kid.clone(),
             algorithm: Algorithm::ES256,
             key: DecodingKey::from_ec_der(&record.public_key),
-            point: record.public_key,
-        });
-        Ok(Self { verifying: verifying.collect(), signer, loaded_at: now })
+        }));
+        let points = records.into_iter().map(|record| PublicPoint { kid: record.kid, point: record.public_key });
+        Ok(Self { verifying: Arc::new(verifying), points: points.collect(), signer, loaded_at: now })
+    }
+
+    fn older_than(&self, age: Duration, now: Timestamp) -> bool {
+        let micros = now.micros().saturating_sub(self.loaded_at.micros());
+        u64::try_from(micros).is_ok_and(|micros| Duration::from_micros(micros) >= age)
     }
 }
 
 /// The keys this process works with.
-pub(crate) struct Keys {
-    source: KeySource,
-    current: Mutex<Option<Arc<KeySet>>>,
-}
-
-impl std::fmt::Debug for Keys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keys").field("source", &self.source).finish_non_exhaustive()
-    }
+#[derive(Debug)]
+pub(crate) enum Keys {
+    /// We issue the tokens; the keys stand in the store.
+    BuiltIn(StoredKeys),
+    /// Another issues them; its keys are fetched.
+    Outside(OutsideKeys),
 }
 
 impl Keys {
-    pub(crate) fn new(source: KeySource) -> Self {
-        Self { source, current: Mutex::new(None) }
+    /// The keys to verify a token with, after a look at their source if `kid` is not among those at hand.
+    pub(crate) async fn with_kid(
+        &self,
+        kid: &str,
+        store: &dyn Store,
+        now: Timestamp,
+    ) -> Result<Arc<KeySet>, AuthError> {
+        match self {
+            Self::BuiltIn(keys) => keys.with_kid(kid, store, now).await,
+            Self::Outside(keys) => keys.with_kid(kid).await,
+        }
+    }
+}
+
+/// The built-in issuer's keys, as every process reads them from the store.
+pub(crate) struct StoredKeys {
+    sealing: Option<SealingKey>,
+    current: Mutex<Option<Arc<IssuerKeys>>>,
+}
+
+impl fmt::Debug for StoredKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredKeys").field("sealing", &self.sealing).finish_non_exhaustive()
+    }
+}
+
+impl StoredKeys {
+    pub(crate) fn new(sealing: Option<SealingKey>) -> Self {
+        Self { sealing, current: Mutex::new(None) }
     }
 
     /// The keys, at most [`FRESH`] old. While the store is away the last good ones serve.
-    pub(crate) async fn current(&self, store: &dyn Store, now: Timestamp) -> Result<Arc<KeySet>, AuthError> {
+    pub(crate) async fn current(&self, store: &dyn Store, now: Timestamp) -> Result<Arc<IssuerKeys>, AuthError> {
         match self.cached() {
             Some(keys) if !keys.older_than(FRESH, now) => Ok(keys),
             Some(last_good) => match self.load(store, now).await {
@@ -164,30 +220,24 @@ impl Keys {
     }
 
     /// The keys, with a look in the store if `kid` is not among those we have.
-    pub(crate) async fn with_kid(
-        &self,
-        kid: &str,
-        store: &dyn Store,
-        now: Timestamp,
-    ) -> Result<Arc<KeySet>, AuthError> {
-        let keys = self.current(store, now).await?;
-        if keys.find(kid).is_none() && keys.older_than(RELOAD_AT_MOST, now) {
-            return self.load(store, now).await;
+    async fn with_kid(&self, kid: &str, store: &dyn Store, now: Timestamp) -> Result<Arc<KeySet>, AuthError> {
+        let mut keys = self.current(store, now).await?;
+        if keys.verifying.find(kid).is_none() && keys.older_than(RELOAD_AT_MOST, now) {
+            keys = self.load(store, now).await?;
         }
-        Ok(keys)
+        Ok(Arc::clone(&keys.verifying))
     }
 
-    async fn load(&self, store: &dyn Store, now: Timestamp) -> Result<Arc<KeySet>, AuthError> {
-        let KeySource::BuiltIn { sealing } = &self.source;
+    async fn load(&self, store: &dyn Store, now: Timestamp) -> Result<Arc<IssuerKeys>, AuthError> {
         let records = store.signing_keys().await.map_err(AuthError::Unavailable)?;
-        let keys = KeySet::of_records(records, sealing.as_ref(), now)
+        let keys = IssuerKeys::of_records(records, self.sealing.as_ref(), now)
             .map_err(|_| AuthError::Broken("a signing key cannot be opened with the configured key file"))?;
         let keys = Arc::new(keys);
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&keys));
         Ok(keys)
     }
 
-    fn cached(&self) -> Option<Arc<KeySet>> {
+    fn cached(&self) -> Option<Arc<IssuerKeys>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

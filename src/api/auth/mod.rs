@@ -3,6 +3,9 @@
 //! The built-in issuer signs ES256 tokens with keys that every api process reads from the store, so a token of one
 //! process is good at all of them. A token is verified once and then known by its hash for at most
 //! a minute, so that a disabled client is out within that time.
+//!
+//! Where an outside issuer makes the tokens ([`OutsideIssuer`]), its keys verify, its claims name the tenant and the
+//! scopes, and it is the one who shuts clients out; the token endpoint and our own key set are absent.
 
 mod caller;
 mod claims;
@@ -11,6 +14,7 @@ mod error;
 pub(crate) mod jwks;
 mod keys;
 mod limits;
+mod outside;
 mod scope;
 mod sealing;
 mod secret;
@@ -20,9 +24,11 @@ mod verifier;
 pub use caller::Caller;
 pub use error::AuthError;
 pub use keys::{KeyError, ensure_signing_key, new_signing_key};
+pub use outside::{OutsideIssuer, OutsideIssuerError};
 pub use scope::{Scope, ScopeSet};
 pub use sealing::{SealingError, SealingKey};
 pub use secret::{SecretError, hash_secret, new_secret};
 
-pub(crate) use keys::KeySource;
+pub(crate) use keys::{Keys, StoredKeys};
+pub(crate) use outside::{IssuerCheck, OutsideKeys};
 pub(crate) use verifier::{Authenticator, AuthenticatorSettings};

@@ -1,4 +1,5 @@
-//! Owns `POST /oauth2/token`: the client credentials grant (RFC 6749, section 4.4), errors as in section 5.2.
+//! Owns `POST /oauth2/token`: the client credentials grant (RFC 6749, section 4.4), errors as in section 5.2. Absent
+//! where an outside issuer makes the tokens.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -111,6 +112,7 @@ pub(crate) async fn token(State(state): State<ApiState>, request: Request) -> Re
 }
 
 async fn grant(state: &ApiState, request: Request) -> Result<TokenResponse, Refusal> {
+    let stored = state.auth().built_in().ok_or(ApiError::NotFound)?;
     let (parts, body) = request.into_parts();
     let is_form = media_type_is(&parts.headers, "application/x-www-form-urlencoded");
     if !is_form || require_plain(&parts.headers).is_err() {
@@ -134,7 +136,7 @@ async fn grant(state: &ApiState, request: Request) -> Result<TokenResponse, Refu
     let allowed = ScopeSet::of_words(client.scopes.iter().map(String::as_str));
     let asked = form.get("scope").filter(|scope| !scope.trim().is_empty());
     let granted = asked.map_or(Ok(allowed), |words| granted(words, allowed))?;
-    let keys = state.auth().keys.current(state.store(), now).await?;
+    let keys = stored.current(state.store(), now).await?;
     let signer = keys.signer.as_ref().ok_or(AuthError::Broken("there is no signing key"))?;
     let access_token = sign(signer, &state.auth().parties, (&client.client_id, client.tenant), granted, now)?;
     let scope = asked.is_none().then(|| granted.to_string());

@@ -11,10 +11,12 @@ use crate::api::auth::caller::Caller;
 use crate::api::auth::claims::{Parties, kid_of, verify};
 use crate::api::auth::client_auth::ClientAuth;
 use crate::api::auth::error::AuthError;
-use crate::api::auth::keys::{KeySource, Keys};
+use crate::api::auth::keys::{Keys, StoredKeys};
 use crate::api::auth::limits::Limiter;
+use crate::api::auth::outside::IssuerCheck;
 use crate::api::auth::scope::Scope;
 use crate::api::error::ApiError;
+use crate::api::http::peer;
 use crate::api::ttl_cache::{TtlCache, TtlLimits};
 use crate::core::time::Timestamp;
 use crate::store::Store;
@@ -31,7 +33,7 @@ const TOKEN_CACHE: TtlLimits =
 pub(crate) struct AuthenticatorSettings {
     pub(crate) issuer: String,
     pub(crate) audience: String,
-    pub(crate) source: KeySource,
+    pub(crate) keys: Keys,
     pub(crate) rate_limit_per_second: Option<u32>,
 }
 
@@ -39,7 +41,7 @@ pub(crate) struct AuthenticatorSettings {
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     pub(crate) parties: Parties,
-    pub(crate) keys: Keys,
+    keys: Keys,
     pub(crate) clients: ClientAuth,
     tokens: TtlCache<[u8; 32], Arc<Caller>>,
     rate: Option<Limiter>,
@@ -49,10 +51,26 @@ impl Authenticator {
     pub(crate) fn new(settings: AuthenticatorSettings) -> Self {
         Self {
             parties: Parties { issuer: settings.issuer, audience: settings.audience },
-            keys: Keys::new(settings.source),
+            keys: settings.keys,
             clients: ClientAuth::new(),
             tokens: TtlCache::new(TOKEN_CACHE),
             rate: settings.rate_limit_per_second.map(|limit| Limiter::new(limit, 1)),
+        }
+    }
+
+    /// The keys of the built-in issuer, unless an outside one makes the tokens.
+    pub(crate) fn built_in(&self) -> Option<&StoredKeys> {
+        match &self.keys {
+            Keys::BuiltIn(stored) => Some(stored),
+            Keys::Outside(_) => None,
+        }
+    }
+
+    /// How the outside issuer is, where there is one.
+    pub(crate) fn outside(&self) -> Option<IssuerCheck> {
+        match &self.keys {
+            Keys::BuiltIn(_) => None,
+            Keys::Outside(keys) => Some(keys.check()),
         }
     }
 
@@ -78,6 +96,7 @@ impl Authenticator {
                 caller
             }
         };
+        caller.require_binding(peer::current())?;
         if let Some(rate) = &self.rate {
             rate.take(&caller.client_id, now).map_err(|retry_after| ApiError::RateLimited { retry_after })?;
         }
@@ -85,13 +104,20 @@ impl Authenticator {
         Ok(caller)
     }
 
-    /// Verifies a token in full: signature, claims, and that client and tenant are still there.
+    /// Verifies a token in full: signature, claims, that the tenant is there, and that the client is not shut out.
+    ///
+    /// The table of clients is the built-in issuer's. An outside issuer knows clients that are not in it, and shuts
+    /// them out itself, by giving them no more tokens: one it gave lives at most a day (`claims`). A name in our table
+    /// that happens to be the same decides nothing. The tenant must be ours in both cases.
     async fn look_at(&self, store: &dyn Store, token: &str, now: Timestamp) -> Result<Caller, AuthError> {
         let kid = kid_of(token)?;
         let keys = self.keys.with_kid(&kid, store, now).await?;
         let caller = verify(token, &kid, &keys, &self.parties, now)?;
         if store.tenant(caller.tenant).await.map_err(AuthError::Unavailable)?.is_none() {
             return Err(AuthError::TenantUnknown);
+        }
+        if self.built_in().is_none() {
+            return Ok(caller);
         }
         match store.client(&caller.client_id).await.map_err(AuthError::Unavailable)? {
             Some(client) if client.disabled_at.is_none() && client.tenant == caller.tenant => Ok(caller),

@@ -16,36 +16,71 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long a body may be silent.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
-/// Reads the body. One that announces more than [`BODY_BYTES_MAX`] is refused before it is read, so that a client
-/// that expects `100 Continue` never gets it.
+/// Reads the body of one event.
+///
+/// # Errors
+/// See [`read_body_of`].
+pub(crate) async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+    read_body_of(headers, body, BODY_BYTES_MAX).await
+}
+
+/// Reads a body. One that announces more than `bytes_max` is refused before it is read, so that a client that expects
+/// `100 Continue` never gets it.
 ///
 /// # Errors
 /// Too large, silent for [`IDLE_MAX`], or broken off.
-pub(crate) async fn read_body(headers: &HeaderMap, mut body: Body) -> Result<Bytes, ApiError> {
-    let most = u64::try_from(BODY_BYTES_MAX).unwrap_or(u64::MAX);
+pub(crate) async fn read_body_of(headers: &HeaderMap, mut body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+    let most = u64::try_from(bytes_max).unwrap_or(u64::MAX);
     if content_length(headers).is_some_and(|length| length > most) {
         return Err(ApiError::PayloadTooLarge);
     }
-    let mut whole: Option<Bytes> = None;
+    let mut whole = Gathered::Nothing;
     loop {
         let frame = tokio::time::timeout(IDLE_MAX, body.frame()).await.map_err(|_| ApiError::RequestTimeout)?;
-        let Some(frame) = frame else { return Ok(whole.unwrap_or_default()) };
+        let Some(frame) = frame else { return Ok(whole.into_bytes()) };
         let frame = frame.map_err(|_| ApiError::InvalidRequest("the body broke off or is not well framed"))?;
         let Ok(data) = frame.into_data() else { continue };
-        whole = Some(join(whole, data)?);
+        if whole.len().saturating_add(data.len()) > bytes_max {
+            return Err(ApiError::PayloadTooLarge);
+        }
+        whole = whole.with(data);
     }
 }
 
-/// The usual body comes in one frame and is not copied.
-fn join(so_far: Option<Bytes>, data: Bytes) -> Result<Bytes, ApiError> {
-    let before = so_far.as_ref().map_or(0, Bytes::len);
-    if before.saturating_add(data.len()) > BODY_BYTES_MAX {
-        return Err(ApiError::PayloadTooLarge);
+/// What has arrived. The usual body comes in one frame and is not copied.
+enum Gathered {
+    Nothing,
+    Frame(Bytes),
+    Frames(Vec<u8>),
+}
+
+impl Gathered {
+    fn len(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Frame(frame) => frame.len(),
+            Self::Frames(bytes) => bytes.len(),
+        }
     }
-    Ok(match so_far {
-        Some(first) if !first.is_empty() => [first, data].concat().into(),
-        Some(_) | None => data,
-    })
+
+    fn with(self, data: Bytes) -> Self {
+        match self {
+            Self::Nothing => Self::Frame(data),
+            Self::Frame(first) => Self::Frames([first, data].concat()),
+            Self::Frames(mut bytes) => {
+                bytes.extend_from_slice(&data);
+                Self::Frames(bytes)
+            }
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Nothing => Bytes::new(),
+            Self::Frame(frame) => frame,
+            Self::Frames(bytes) => bytes.into(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -59,6 +94,16 @@ mod tests {
         let over = [most, vec![b' ']].concat();
         let seen = read_body(&HeaderMap::new(), over.into()).await;
         assert!(matches!(seen, Err(ApiError::PayloadTooLarge)));
+    }
+
+    #[tokio::test]
+    async fn frames_are_joined_up_to_the_limit() {
+        let frames = || {
+            let frames = [&b"ab"[..], b"", b"c", b"defg"].map(Ok::<_, std::convert::Infallible>);
+            Body::from_stream(futures::stream::iter(frames))
+        };
+        assert_eq!(read_body_of(&HeaderMap::new(), frames(), 7).await.unwrap(), &b"abcdefg"[..]);
+        assert!(matches!(read_body_of(&HeaderMap::new(), frames(), 6).await, Err(ApiError::PayloadTooLarge)));
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
-//! Owns the outermost layer: every request gets an id and is counted, and every failure, also the router's own and a
-//! panic, leaves as a problem document.
+//! Owns the outermost layer: every request gets an id, is counted, and runs in the name of its connection's peer; every
+//! failure, also the router's own and a panic, leaves as a problem document.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -11,14 +11,19 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
 
 use crate::api::error::{ApiError, Failure};
-use crate::api::http::headers::{accepts_json, trace_id};
+use crate::api::http::headers::{accepts_events, accepts_json, trace_id};
+use crate::api::http::peer::{CertificateThumbprint, with_peer};
+use crate::api::http::trace::{record_answer, request_span};
 use crate::api::metrics;
 use crate::api::problem::PROBLEM_JSON;
 
 /// Names a request in answers and logs.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The one operation whose success is no JSON.
+const STREAM: &str = "/v1/changes/stream";
 /// The longest path and query.
 const URI_BYTES_MAX: usize = 8 * 1024;
 /// The most headers.
@@ -29,7 +34,7 @@ const HEADER_BYTES_MAX: usize = 64 * 1024;
 const INSTANCE_BYTES_MAX: usize = 512;
 
 /// Addresses under `/v1` that answer in other forms than JSON.
-const OTHER_FORMS: [&str; 1] = ["/v1/batches/{batch_id}/results"];
+const OTHER_FORMS: [&str; 2] = ["/v1/batches/{batch_id}/results", "/v1/ach/files/{batch_id}/results"];
 
 /// What the server found wrong with a request before it was routed.
 #[derive(Clone, Copy, Debug)]
@@ -58,16 +63,20 @@ pub(crate) async fn edge(State(ids): State<Arc<RequestIds>>, request: Request, n
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
     let trace = trace_id(request.headers()).map(str::to_owned);
+    let span = request_span(request.method(), route, request.headers(), &request_id);
     let uri = request.uri().clone();
+    let peer = request.extensions().get::<CertificateThumbprint>().copied();
     let response = match refusal(&request, matched.as_ref()) {
         Some(error) => error.into_response(),
-        None => next.run(request).await,
+        None if span.is_disabled() => with_peer(peer, next.run(request)).await,
+        None => with_peer(peer, next.run(request)).instrument(span.clone()).await,
     };
     let mut response = documented(response, &uri, &request_id, (route, trace.as_deref()));
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
     metrics::count_request(route, response.status());
+    record_answer(&span, response.status());
     response
 }
 
@@ -83,9 +92,13 @@ fn refusal(request: &Request, matched: Option<&MatchedPath>) -> Option<ApiError>
     if let Some(ProtocolFault(detail)) = request.extensions().get::<ProtocolFault>() {
         return Some(ApiError::InvalidRequest(detail));
     }
-    let serves_json_only =
-        matched.is_some_and(|path| path.as_str().starts_with("/v1/") && !OTHER_FORMS.contains(&path.as_str()));
-    (serves_json_only && !accepts_json(request.headers())).then_some(ApiError::NotAcceptable)
+    let is_acceptable = match matched.map(MatchedPath::as_str) {
+        Some(STREAM) => accepts_events(request.headers()),
+        Some(route) if OTHER_FORMS.contains(&route) => true,
+        Some(route) if route.starts_with("/v1/") => accepts_json(request.headers()),
+        Some(_) | None => true,
+    };
+    (!is_acceptable).then_some(ApiError::NotAcceptable)
 }
 
 fn header_bytes(headers: &HeaderMap) -> usize {

@@ -9,7 +9,7 @@ use crate::core::event::IdempotencyKey;
 /// The caller's key.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// W3C trace context.
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Deprecated, still read.
 const X_TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 
@@ -76,11 +76,21 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
 
 /// Whether the caller takes JSON: no Accept header, or one that allows it.
 pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
+    accepts(headers, &["application/json", "application/problem+json", "application/*", "*/*"])
+}
+
+/// Whether the caller takes server-sent events: no Accept header, or one that allows them.
+pub(crate) fn accepts_events(headers: &HeaderMap) -> bool {
+    accepts(headers, &["text/event-stream", "text/*", "*/*"])
+}
+
+fn accepts(headers: &HeaderMap, ranges: &[&str]) -> bool {
     let mut values = headers.get_all(ACCEPT).iter().peekable();
     if values.peek().is_none() {
         return true;
     }
-    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(range_takes_json)
+    let mut asked = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    asked.any(|range| takes(range, ranges))
 }
 
 /// Whether the caller asks for `media_type` by its name.
@@ -90,15 +100,15 @@ pub(crate) fn prefers(headers: &HeaderMap, media_type: &str) -> bool {
     media.any(|media| media.trim().eq_ignore_ascii_case(media_type))
 }
 
-fn range_takes_json(range: &str) -> bool {
+/// Whether a range of an Accept header is one of ours, and not refused.
+fn takes(range: &str, ranges: &[&str]) -> bool {
     let mut parts = range.split(';').map(str::trim);
     let media = parts.next().unwrap_or("");
     let is_refused = parts.any(|parameter| {
         let value = parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q="));
         value.is_some_and(|value| !value.is_empty() && value.bytes().all(|byte| matches!(byte, b'0' | b'.')))
     });
-    let takes = ["application/json", "application/problem+json", "application/*", "*/*"];
-    !is_refused && (media.is_empty() || takes.iter().any(|known| media.eq_ignore_ascii_case(known)))
+    !is_refused && (media.is_empty() || ranges.iter().any(|known| media.eq_ignore_ascii_case(known)))
 }
 
 /// The trace the request belongs to, as far as its headers say something readable.
@@ -172,8 +182,13 @@ mod tests {
             assert!(accepts_json(&with(&ACCEPT, &[good])), "{good}");
         }
         assert!(accepts_json(&HeaderMap::new()));
-        for bad in ["text/html", "application/json;q=0", "text/html, */*;q=0.0"] {
+        for bad in ["text/html", "application/json;q=0", "text/html, */*;q=0.0", "text/event-stream"] {
             assert!(!accepts_json(&with(&ACCEPT, &[bad])), "{bad}");
+        }
+        for (asked, takes) in
+            [("text/event-stream", true), ("text/*", true), ("*/*", true), ("application/json", false)]
+        {
+            assert_eq!(accepts_events(&with(&ACCEPT, &[asked])), takes, "{asked}");
         }
     }
 

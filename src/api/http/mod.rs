@@ -3,6 +3,9 @@
 pub(crate) mod body;
 pub(crate) mod edge;
 pub(crate) mod headers;
+pub(crate) mod heavy;
+pub(crate) mod peer;
 pub(crate) mod prefer;
 pub(crate) mod query;
+pub(crate) mod trace;
 pub(crate) mod urlencoded;

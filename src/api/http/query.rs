@@ -10,10 +10,17 @@ use crate::api::http::prefer::wait_seconds;
 use crate::api::http::urlencoded;
 use crate::api::problem::FieldError;
 
-/// Rows of a page where the caller names no number.
-const PAGE_SIZE_DEFAULT: i64 = 50;
-/// The most rows of a page.
-const PAGE_SIZE_MAX: i64 = 500;
+/// The pages of a list.
+const PAGE_SIZES: PageSizes = PageSizes { default: 50, most: 500 };
+
+/// How many rows a page has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageSizes {
+    /// Where the caller names no number.
+    pub(crate) default: i64,
+    /// At most.
+    pub(crate) most: i64,
+}
 
 /// The parameters of one request. Take each by name, then [`Query::finish`]: what was not taken is unknown.
 #[derive(Debug)]
@@ -61,13 +68,7 @@ impl Query {
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
         let text = self.text(name)?;
-        match parse(&text) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.fail(name, "invalid", error.to_string());
-                None
-            }
-        }
+        parse(&text).inspect_err(|error| self.fail(name, "invalid", error.to_string())).ok()
     }
 
     /// A parameter that must be there, as `parse` reads it.
@@ -91,12 +92,18 @@ impl Query {
 
     /// `page_size`: 1 to 500.
     pub(crate) fn page_size(&mut self) -> i64 {
+        self.page_size_of(PAGE_SIZES)
+    }
+
+    /// `page_size` where a page may have other sizes.
+    pub(crate) fn page_size_of(&mut self, sizes: PageSizes) -> i64 {
         let parse = |text: &str| {
             let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
             let size = is_number.then(|| text.parse::<i64>().ok()).flatten();
-            size.filter(|size| (1..=PAGE_SIZE_MAX).contains(size)).ok_or("must be a number from 1 to 500")
+            let size = size.filter(|size| (1..=sizes.most).contains(size));
+            size.ok_or_else(|| format!("must be a number from 1 to {}", sizes.most))
         };
-        self.optional("page_size", parse).unwrap_or(PAGE_SIZE_DEFAULT)
+        self.optional("page_size", parse).unwrap_or(sizes.default)
     }
 
     /// Ends the reading.

@@ -9,6 +9,7 @@ use crate::api::intake::{Accepted, IntakeError};
 use crate::core::event::NewEvent;
 use crate::core::ids::{PublisherId, Seq};
 use crate::runtime::clock::Stopwatch;
+use crate::runtime::spans::TracePlace;
 use crate::runtime::telemetry::{ACCEPT_SECONDS, EVENTS_ACCEPTED, chain};
 use crate::store::{Acceptance, Store, StoreError};
 
@@ -16,6 +17,13 @@ use crate::store::{Acceptance, Store, StoreError};
 const TRIES_MAX: u32 = 4;
 /// Pause before the first new try; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// An event, and the request that brings it, where spans leave the process.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) event: NewEvent,
+    pub(super) trace: Option<TracePlace>,
+}
 
 /// What a task of the intake commits with. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -28,10 +36,12 @@ pub(super) struct Committer {
 impl Committer {
     /// Commits events with distinct keys, publishes the hints of those that are new, and says of each what became of
     /// it, in the order given.
-    pub(super) async fn commit(&self, events: Vec<NewEvent>) -> Vec<Result<Acceptance, IntakeError>> {
+    pub(super) async fn commit(&self, incoming: Vec<Incoming>) -> Vec<Result<Acceptance, IntakeError>> {
         let watch = Stopwatch::start();
+        let hint = |Incoming { event, trace }: &Incoming| Hint::of(event, Seq(0), *trace);
+        let hints: Vec<Option<Hint>> = incoming.iter().map(hint).collect();
+        let events: Vec<NewEvent> = incoming.into_iter().map(|incoming| incoming.event).collect();
         let kinds: Vec<&'static str> = events.iter().map(|event| event.kind.as_str()).collect();
-        let hints: Vec<Option<Hint>> = events.iter().map(|event| Hint::of(event, Seq(0))).collect();
         let verdicts = self.accept(events).await;
         let mut published = Vec::with_capacity(hints.len());
         for (verdict, hint) in verdicts.iter().zip(hints) {

@@ -23,9 +23,10 @@ use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
 use crate::runtime::lifecycle::Lifecycle;
+use crate::runtime::spans::TracePlace;
 use crate::store::{KnownEvent, Store, StoreError, WholeAccepted, WholeUpload};
 
-use committer::Committer;
+use committer::{Committer, Incoming};
 use publishing::{Hint, Publishing};
 use rows::RowsRequest;
 
@@ -68,7 +69,7 @@ pub enum IntakeError {
 /// One caller's event on its way to the intake task.
 #[derive(Debug)]
 struct Request {
-    event: NewEvent,
+    incoming: Incoming,
     answer: oneshot::Sender<Result<Accepted, IntakeError>>,
 }
 
@@ -128,7 +129,8 @@ impl Intake {
     /// See [`IntakeError`].
     pub async fn accept(&self, event: NewEvent) -> Result<Accepted, IntakeError> {
         let (answer, answered) = oneshot::channel();
-        self.requests.try_send(Request { event, answer }).map_err(|refused| match refused {
+        let incoming = Incoming { event, trace: TracePlace::current() };
+        self.requests.try_send(Request { incoming, answer }).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => IntakeError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => IntakeError::Stopping,
         })?;
@@ -145,6 +147,8 @@ impl Intake {
         rows: Vec<NewEvent>,
     ) -> Result<Vec<Result<Accepted, IntakeError>>, IntakeError> {
         let (answer, answered) = oneshot::channel();
+        let trace = TracePlace::current();
+        let rows = rows.into_iter().map(|event| Incoming { event, trace }).collect();
         self.chunks.send(RowsRequest { rows, answer }).await.map_err(|_| IntakeError::Stopping)?;
         answered.await.map_err(|_| IntakeError::Stopping)
     }
@@ -154,8 +158,9 @@ impl Intake {
     /// # Errors
     /// See [`StoreError`].
     pub(crate) async fn accept_whole(&self, whole: WholeUpload) -> Result<WholeAccepted, StoreError> {
+        let trace = TracePlace::current();
         let hints: HashMap<EventId, Hint> =
-            whole.rows.iter().filter_map(|row| Some((row.id, Hint::of(row, Seq(0))?))).collect();
+            whole.rows.iter().filter_map(|row| Some((row.id, Hint::of(row, Seq(0), trace)?))).collect();
         let accepted = self.store.accept_whole(whole).await?;
         if let WholeAccepted::All(places) = &accepted {
             let placed = places.iter().filter_map(|(id, seq)| hints.get(id).map(|hint| hint.at(*seq)));
@@ -166,7 +171,7 @@ impl Intake {
 
     /// Publishes the hint of an unfinished event again; at most once a second per event.
     pub fn nudge(&self, known: &KnownEvent) {
-        if let Some(hint) = Hint::of(&known.event.event, known.event.seq) {
+        if let Some(hint) = Hint::of(&known.event.event, known.event.seq, TracePlace::current()) {
             self.publishing.nudge(hint);
         }
     }

@@ -18,6 +18,7 @@ use crate::core::event::{ENVELOPE_EVENTS_MAX, Envelope, EventRef, NewEvent};
 use crate::core::ids::{EventId, PublisherId, Seq};
 use crate::core::slot::{PartitionMap, Slot};
 use crate::runtime::lifecycle::Lifecycle;
+use crate::runtime::spans::TracePlace;
 use crate::runtime::telemetry::chain;
 use crate::store::{PublisherBeat, Store};
 
@@ -42,14 +43,15 @@ pub(super) struct Hint {
     event: EventRef,
     slot: Slot,
     class: QueueClass,
+    trace: Option<TracePlace>,
 }
 
 impl Hint {
-    /// The hint of an event; `None` for events that are never queued.
-    pub(super) fn of(event: &NewEvent, seq: Seq) -> Option<Self> {
+    /// The hint of an event, on behalf of a request; `None` for events that are never queued.
+    pub(super) fn of(event: &NewEvent, seq: Seq, trace: Option<TracePlace>) -> Option<Self> {
         let class = if event.is_bulk() { QueueClass::Bulk } else { QueueClass::Single };
         let reference = EventRef { seq, id: event.id, tenant: event.tenant, loan_key: event.loan_key };
-        event.slot.map(|slot| Self { event: reference, slot, class })
+        event.slot.map(|slot| Self { event: reference, slot, class, trace })
     }
 
     /// The same hint with the place the event got.
@@ -186,7 +188,8 @@ impl Press {
         for (queue, hints) in by_queue {
             for group in hints.chunks(ENVELOPE_EVENTS_MAX) {
                 let events = group.iter().map(|hint| hint.event).collect();
-                let envelope = Envelope::new(events, Some(self.publisher), None);
+                let trace = group.iter().find_map(|hint| hint.trace).map(|place| place.to_string());
+                let envelope = Envelope::new(events, Some(self.publisher), trace);
                 messages.push(Outgoing { queue, payload: envelope.to_bytes() });
                 groups.push(group.to_vec());
             }

@@ -7,9 +7,8 @@
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::intake::committer::Committer;
+use crate::api::intake::committer::{Committer, Incoming};
 use crate::api::intake::{Accepted, IntakeError};
-use crate::core::event::NewEvent;
 
 /// What became of the rows of a chunk, in their order.
 pub(super) type RowVerdicts = Vec<Result<Accepted, IntakeError>>;
@@ -17,7 +16,7 @@ pub(super) type RowVerdicts = Vec<Result<Accepted, IntakeError>>;
 /// A chunk on its way to the task.
 #[derive(Debug)]
 pub(super) struct RowsRequest {
-    pub(super) rows: Vec<NewEvent>,
+    pub(super) rows: Vec<Incoming>,
     pub(super) answer: oneshot::Sender<RowVerdicts>,
 }
 

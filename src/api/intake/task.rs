@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::intake::committer::Committer;
+use crate::api::intake::committer::{Committer, Incoming};
 use crate::api::intake::{Accepted, IntakeError, Request};
 use crate::core::event::{AcceptedEvent, NewEvent, Stage};
 use crate::core::ids::KeyHash;
@@ -33,7 +33,7 @@ impl Gathered {
         let mut first: HashMap<KeyHash, usize> = HashMap::new();
         for request in requests {
             let next = gathered.leaders.len();
-            let leader = *first.entry(request.event.key_hash).or_insert(next);
+            let leader = *first.entry(request.incoming.event.key_hash).or_insert(next);
             if leader == next {
                 gathered.leaders.push(request);
             } else {
@@ -77,9 +77,10 @@ impl IntakeTask {
 
     async fn commit(&self, gathered: Gathered) {
         let Gathered { leaders, followers } = gathered;
-        let (events, answers): (Vec<NewEvent>, Vec<_>) =
-            leaders.into_iter().map(|request| (request.event, request.answer)).unzip();
-        let led: Vec<NewEvent> = followers.iter().filter_map(|(leader, _)| events.get(*leader).cloned()).collect();
+        let leader_of = |(leader, _): &(usize, Request)| Some(leaders.get(*leader)?.incoming.event.clone());
+        let led: Vec<NewEvent> = followers.iter().filter_map(leader_of).collect();
+        let (events, answers): (Vec<Incoming>, Vec<_>) =
+            leaders.into_iter().map(|request| (request.incoming, request.answer)).unzip();
         let verdicts = self.committer.commit(events).await;
         for ((leader, request), event) in followers.into_iter().zip(led) {
             let answer = verdicts.get(leader).map_or(Err(IntakeError::Refused), |verdict| follow(verdict, event));

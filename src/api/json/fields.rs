@@ -88,13 +88,7 @@ impl<'a> Fields<'a> {
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
         let text = self.take_text(name)?;
-        match parse(&text) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.fail(name, "invalid", error.to_string());
-                None
-            }
-        }
+        parse(&text).inspect_err(|error| self.fail(name, "invalid", error.to_string())).ok()
     }
 
     /// An amount that is posted: more than nothing.
@@ -125,13 +119,44 @@ impl<'a> Fields<'a> {
     /// The free metadata.
     pub(crate) fn metadata(&mut self) -> Option<Metadata> {
         let value = self.take("metadata")?;
-        match Metadata::new(&value.to_metadata()) {
-            Ok(metadata) => Some(metadata),
-            Err(error) => {
-                self.fail("metadata", "invalid", error.to_string());
-                None
+        let metadata = Metadata::new(&value.to_metadata());
+        metadata.inspect_err(|error| self.fail("metadata", "invalid", error.to_string())).ok()
+    }
+
+    /// Whether a field is there; an explicit `null` counts as absent.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.members.iter().any(|(known, value)| known == name && !matches!(value, Some(Value::Null) | None))
+    }
+
+    /// A list of 1 to `most` texts, each as `parse` reads it; each that fails is named by its index, such as `ids.3`.
+    pub(crate) fn list<T, E: Display>(
+        &mut self,
+        name: &str,
+        most: usize,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<Vec<T>> {
+        let Value::Array(items) = self.take(name)? else {
+            self.fail(name, "wrong_type", "must be an array of strings");
+            return None;
+        };
+        if items.is_empty() || items.len() > most {
+            self.fail(name, "invalid", format!("must hold 1 to {most} values"));
+            return None;
+        }
+        let mut values = Vec::with_capacity(items.len());
+        let failed_before = self.errors.len();
+        for (index, item) in items.into_iter().enumerate() {
+            match item {
+                Value::String(text) => match parse(&text) {
+                    Ok(value) => values.push(value),
+                    Err(error) => self.fail(&format!("{name}.{index}"), "invalid", error.to_string()),
+                },
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                    self.fail(&format!("{name}.{index}"), "wrong_type", "must be a string");
+                }
             }
         }
+        (self.errors.len() == failed_before).then_some(values)
     }
 
     /// A list of texts.

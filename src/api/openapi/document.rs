@@ -4,9 +4,10 @@ use std::sync::LazyLock;
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use utoipa::openapi::security::{ClientCredentials, Flow, OAuth2, Scopes, SecurityScheme};
+use utoipa::openapi::security::{ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -22,14 +23,22 @@ use crate::api::state::ApiState;
         crate::api::auth::token::token,
         crate::api::auth::jwks::jwks,
         crate::api::write::payments::post_payment,
+        crate::api::write::feeds::post_feed,
+        crate::api::write::feeds::list_feeds,
+        crate::api::write::ach_files::post_file,
+        crate::api::read::ach_files::get_file,
         crate::api::write::batches::post_batch,
         crate::api::read::batches::get_batch,
         crate::api::read::batches::list_batches,
         crate::api::read::batch_results::get_results,
+        crate::api::write::returns::post_return,
         crate::api::write::disbursements::post_disbursement,
         crate::api::write::loans::post_loan,
         crate::api::read::payments::get_payment,
         crate::api::read::payments::list_payments,
+        crate::api::read::lookup::lookup_payments,
+        crate::api::read::changes::list_changes,
+        crate::api::read::changes_stream::stream_changes,
         crate::api::read::events::get_event,
         crate::api::read::loans::get_loan,
         crate::api::read::loans::get_balance,
@@ -56,12 +65,26 @@ impl Modify for TokenScheme {
     }
 }
 
-/// The document's bytes, made once: it is asked for without a token.
+/// The document where an outside issuer makes the tokens: without the addresses that are absent then.
+fn with_outside_issuer() -> utoipa::openapi::OpenApi {
+    let mut document = ApiDoc::openapi();
+    for absent in ["/oauth2/token", "/.well-known/jwks.json"] {
+        document.paths.paths.remove(absent);
+    }
+    let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("oauth2", SecurityScheme::Http(token));
+    document
+}
+
+/// The document's bytes, made once each: it is asked for without a token.
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| ApiDoc::openapi().to_json().unwrap_or_default().into());
+static DOCUMENT_OUTSIDE: LazyLock<Bytes> = LazyLock::new(|| with_outside_issuer().to_json().unwrap_or_default().into());
 
 /// `GET /openapi.json`.
-pub(crate) async fn openapi_json() -> Response {
-    ([(CONTENT_TYPE, "application/json")], DOCUMENT.clone()).into_response()
+pub(crate) async fn openapi_json(State(state): State<ApiState>) -> Response {
+    let document = if state.auth().built_in().is_some() { &DOCUMENT } else { &DOCUMENT_OUTSIDE };
+    ([(CONTENT_TYPE, "application/json")], Bytes::clone(document)).into_response()
 }
 
 /// The page at `/docs`.
@@ -74,12 +97,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_outside_issuers_api_has_no_token_endpoint() {
+        let document = serde_json::to_value(with_outside_issuer()).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        assert!(!paths.contains_key("/oauth2/token") && !paths.contains_key("/.well-known/jwks.json"));
+        assert_eq!(document["components"]["securitySchemes"]["oauth2"]["scheme"], "bearer");
+    }
+
+    #[test]
     fn every_operation_and_schema_is_described() {
         let document = serde_json::to_value(ApiDoc::openapi()).unwrap();
-        assert_eq!(document["paths"].as_object().unwrap().len(), 19);
+        assert_eq!(document["paths"].as_object().unwrap().len(), 26);
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let text = document.to_string();
-        for name in ["PaymentRequest", "PaymentAnswer", "Problem", "EventView", "LoanBalance", "FieldError"] {
+        for name in [
+            "PaymentRequest",
+            "PaymentAnswer",
+            "ReturnRequest",
+            "ReturnAnswer",
+            "Problem",
+            "EventView",
+            "LoanBalance",
+            "FieldError",
+        ] {
             assert!(schemas.contains_key(name), "{name} is missing among {:?}", schemas.keys());
         }
         for reference in text.split("\"#/components/schemas/").skip(1) {

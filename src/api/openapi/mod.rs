@@ -5,19 +5,26 @@ mod schemas;
 
 pub use crate::api::auth::jwks::{Jwk, JwkSet};
 pub use crate::api::auth::token::{OauthError, TokenRequest, TokenResponse};
+pub use crate::api::changes::{ChangeSchema, ChangesPage};
 pub use crate::api::problem::page::Explanation;
 pub use crate::api::read::accounts::AccountBalance;
+pub use crate::api::read::ach_files::FileView;
 pub use crate::api::read::batches::{BatchView, BatchesList, CountsView, TallyView, TotalsView};
 pub use crate::api::read::entries::{EntriesList, EntryView, LineView};
 pub use crate::api::read::health::{Checks, Live, Ready};
 pub use crate::api::read::loans::{LoanBalance, LoanView};
+pub use crate::api::read::lookup::{LookupAnswer, LookupRequest};
 pub use crate::api::read::payments::PaymentsList;
 pub use crate::api::read::result_row::{EventRow, ExceptionRow, ResultRow};
 pub use crate::api::read::status::EventView;
 pub use crate::api::uploads::answer::UploadAnswer;
 pub use crate::api::write::disbursements::DisbursementRequest;
+pub use crate::api::write::feeds::{FeedView, FeedsList};
 pub use crate::api::write::loans::{LoanRequest, OpeningBalancesRequest};
 pub use crate::api::write::payments::PaymentRequest;
+pub use crate::api::write::returns::ReturnRequest;
 pub use document::ApiDoc;
 pub(crate) use document::{docs, openapi_json};
-pub use schemas::{AcceptedView, AllocationSchema, DisbursementAnswer, LoanAnswer, PaymentAnswer, ProblemDocument};
+pub use schemas::{
+    AcceptedView, AllocationSchema, DisbursementAnswer, LoanAnswer, PaymentAnswer, ProblemDocument, ReturnAnswer,
+};

@@ -39,6 +39,22 @@ pub struct PaymentAnswer {
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }
 
+/// A posted return.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"payment_returned_event_id": "cccccccc-cccc-cccc-cccc-cccccccccccc",
+    "journal_entry_id": "dddddddd-dddd-dddd-dddd-dddddddddddd",
+    "fee_event_id": "eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee", "posted_at": "2026-05-04T12:00:00Z"}))]
+pub struct ReturnAnswer {
+    /// The return.
+    pub payment_returned_event_id: uuid::Uuid,
+    /// Its journal entry: the mirror of the payment's split as it stood.
+    pub journal_entry_id: uuid::Uuid,
+    /// The fee's event, if there is a fee.
+    pub fee_event_id: Option<uuid::Uuid>,
+    /// When it was posted.
+    pub posted_at: chrono::DateTime<chrono::Utc>,
+}
+
 /// A posted disbursement.
 #[derive(Debug, ToSchema)]
 pub struct DisbursementAnswer {
@@ -72,6 +88,8 @@ pub struct AcceptedView {
     pub disbursement_event_id: Option<uuid::Uuid>,
     /// The loan's registration, if it is one.
     pub loan_event_id: Option<uuid::Uuid>,
+    /// The return, if it is one.
+    pub payment_returned_event_id: Option<uuid::Uuid>,
     /// `accepted`.
     #[schema(example = "accepted")]
     pub status: String,

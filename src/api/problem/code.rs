@@ -151,6 +151,8 @@ impl From<RejectionCode> for ProblemCode {
             RejectionCode::LoanClosed => Self::LoanClosed,
             RejectionCode::LoanExists => Self::LoanExists,
             RejectionCode::EffectiveBeforeOpening => Self::EffectiveBeforeOpening,
+            RejectionCode::AlreadyUndone => Self::AlreadyUndone,
+            RejectionCode::NotReversible => Self::NotReversible,
             RejectionCode::AmountOverflow => Self::AmountOverflow,
             RejectionCode::Discarded => Self::Discarded,
         }
@@ -180,7 +182,9 @@ mod tests {
     fn every_rejection_of_a_posting_rule_has_its_code() {
         for rejection in RejectionCode::ALL {
             assert_eq!(ProblemCode::from(rejection).name(), rejection.as_str());
-            assert_eq!(ProblemCode::from(rejection).status(), 422);
+            // What was undone before is a conflict with another request, not a fault of this one.
+            let expected = if rejection == RejectionCode::AlreadyUndone { 409 } else { 422 };
+            assert_eq!(ProblemCode::from(rejection).status(), expected);
         }
     }
 }

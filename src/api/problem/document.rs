@@ -1,7 +1,7 @@
 //! Owns the form of a problem document.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -23,13 +23,31 @@ pub struct FieldError {
     /// What is wrong with it, for people.
     #[schema(value_type = String, example = "must be a string")]
     pub message: Cow<'static, str>,
+    /// The line of a file, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The column in the line, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
 }
 
 impl FieldError {
     /// Names a field, a code and a message.
     pub fn new(field: impl Into<String>, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { field: field.into(), code, message: message.into() }
+        Self { field: field.into(), code, message: message.into(), line: None, column: None }
     }
+
+    /// The same at a place of a file.
+    #[must_use]
+    pub fn at(self, line: usize, column: usize) -> Self {
+        Self { line: Some(line), column: Some(column), ..self }
+    }
+}
+
+/// One failure per field is enough: the first found.
+pub(crate) fn first_of_each_field(errors: Vec<FieldError>) -> Vec<FieldError> {
+    let mut seen = HashSet::with_capacity(errors.len());
+    errors.into_iter().filter(|error| seen.insert(error.field.clone())).collect()
 }
 
 /// A problem before it meets its request.

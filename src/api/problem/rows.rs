@@ -72,8 +72,9 @@ pub(super) const ROWS: [Row; 43] = [
         status: 401,
         title: "A valid access token is required",
         retryable: Retryable::No,
-        explanation: "Get a token at POST /oauth2/token and send it as 'Authorization: Bearer <token>'. The WWW- \
-            Authenticate header says what was wrong with the one you sent, if you sent one.",
+        explanation: "Get a token at POST /oauth2/token, or from the issuer that your operator names, and send it as \
+            'Authorization: Bearer <token>'. The WWW-Authenticate header says what was wrong with the one you sent, \
+            if you sent one.",
     },
     Row {
         code: ProblemCode::TokenExpired,
@@ -81,8 +82,8 @@ pub(super) const ROWS: [Row; 43] = [
         status: 401,
         title: "The access token has expired",
         retryable: Retryable::No,
-        explanation: "Get a new token at POST /oauth2/token and send the request again, with the same Idempotency- \
-            Key.",
+        explanation: "Get a new token where you got this one and send the request again, with the same \
+            Idempotency-Key.",
     },
     Row {
         code: ProblemCode::InsufficientScope,
@@ -288,7 +289,8 @@ pub(super) const ROWS: [Row; 43] = [
         status: 422,
         title: "The entry cannot be reversed",
         retryable: Retryable::No,
-        explanation: "Reversals are not reversed, and some entries are undone by an operation of their own.",
+        explanation: "Reversals are not reversed, some entries are undone by an operation of their own, and a payment \
+            that was rejected has nothing to return.",
     },
     Row {
         code: ProblemCode::AmountOverflow,

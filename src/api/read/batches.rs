@@ -42,7 +42,7 @@ impl From<Tally> for TallyView {
     }
 }
 
-/// The control totals of one currency: accepted = posted + rejected + parked + held + in_flight.
+/// The control totals of one currency: accepted = posted + rejected + parked + held + in flight.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TotalsView {
     #[schema(example = "USD")]
@@ -126,6 +126,7 @@ impl BatchView {
         let (mode, feed) = match &record.operation {
             UploadOperation::PaymentBatch { mode } => (Some(mode.as_str()), None),
             UploadOperation::AchFile { feed } => (None, Some(feed.clone())),
+            UploadOperation::AchFeed { .. } => (None, None),
         };
         let rows = record.completed_at.map(|_| record.rows);
         let rate = rate(progress, &counts);
@@ -203,16 +204,27 @@ pub(crate) async fn get_batch(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Json<BatchView>, ApiError> {
-    let caller = state.caller(&headers, SCOPES).await?;
-    let mut query = Query::of(&uri)?;
-    let deadline = Instant::now() + query.wait();
+    watched(&state, &id, &headers, &uri).await.map(|(_, view)| Json(view))
+}
+
+/// An upload of the caller; one that is not finished is waited for.
+pub(crate) async fn watched(
+    state: &ApiState,
+    id: &str,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Result<(UploadRef, BatchView), ApiError> {
+    let caller = state.caller(headers, SCOPES).await?;
+    let mut query = Query::of(uri)?;
+    let began = Instant::now();
+    let wait = query.wait();
     query.finish()?;
-    let upload = UploadRef { tenant: caller.tenant, id: batch_id(&id)? };
+    let upload = UploadRef { tenant: caller.tenant, id: batch_id(id)? };
     loop {
         let progress = state.store().upload_progress(upload).await?.ok_or(ApiError::NotFound)?;
-        let is_over = state_of(&progress) == "finished" || Instant::now() + LOOK_EVERY > deadline;
+        let is_over = state_of(&progress) == "finished" || began.elapsed().saturating_add(LOOK_EVERY) > wait;
         if is_over || state.lifecycle().token().is_cancelled() {
-            return Ok(Json(BatchView::new(&progress)));
+            return Ok((upload, BatchView::new(&progress)));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

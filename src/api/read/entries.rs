@@ -12,7 +12,8 @@ use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
 use crate::api::read::page_token::PagedQuery;
 use crate::api::state::ApiState;
-use crate::core::ids::{EntryId, LoanId, LoanKey};
+use crate::core::event::{Command, NewEvent};
+use crate::core::ids::{EntryId, EventId, LoanId, LoanKey};
 use crate::core::ledger::{JournalEntry, Posting};
 use crate::core::time::parse_date;
 use crate::store::{EntriesPage, EventRecord};
@@ -55,6 +56,9 @@ pub struct EntryView {
     /// The first event of the chain this one belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     correlation_id: Option<String>,
+    /// The entry that this one takes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reverses_entry_id: Option<String>,
     /// The client that brought it.
     actor: String,
 }
@@ -122,10 +126,37 @@ impl EntryView {
             booking_date: posting.booking_date.to_string(),
             posted_at: posting.posted_at.to_string(),
             lines: lines.collect(),
-            // A consequence belongs to its cause's chain, whose id the record does not hold.
-            correlation_id: event.origin.cause_seq.is_none().then(|| event.id.to_string()),
+            correlation_id: first_of_chain(event).map(|id| id.to_string()),
+            reverses_entry_id: payment_taken_back(command).map(|payment| payment.entry_id().to_string()),
             actor: event.actor.clone(),
         }
+    }
+}
+
+/// The first event of the chain that an event belongs to: what it corrects, what it is charged for, or itself. The
+/// chain of another consequence is its cause's, whose id the event does not hold.
+fn first_of_chain(event: &NewEvent) -> Option<EventId> {
+    let itself = event.origin.cause_seq.is_none().then_some(event.id);
+    match &event.command {
+        Command::PaymentReturn(returned) => Some(returned.payment.id),
+        Command::Fee(fee) => fee.charged_for.or(itself),
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::Receipt(_)
+        | Command::Upload(_) => itself,
+    }
+}
+
+fn payment_taken_back(command: &Command) -> Option<EventId> {
+    match command {
+        Command::PaymentReturn(returned) => Some(returned.payment.id),
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::Upload(_) => None,
     }
 }
 
@@ -204,7 +235,8 @@ mod tests {
 
     #[test]
     fn every_kind_has_an_event_type_of_the_contract() {
-        for kind in EventKind::ALL {
+        // An upload moves nothing and has no entry; its rows have theirs.
+        for kind in EventKind::ALL.into_iter().filter(|kind| *kind != EventKind::Upload) {
             assert!(parse_event_type(kind.event_type()).is_ok(), "{kind:?}");
         }
         assert!(parse_event_type("loan_opened").is_err());

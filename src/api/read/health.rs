@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
+use crate::api::auth::IssuerCheck;
 use crate::api::error::ApiError;
 use crate::api::openapi::ProblemDocument;
 use crate::api::problem::ProblemCode;
@@ -48,6 +49,10 @@ pub struct Checks {
     /// `ok` or `stopping`.
     #[schema(value_type = String, example = "ok")]
     process: &'static str,
+    /// `ok`, `stale` (its last good keys serve) or `unavailable`; absent where we issue the tokens.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_issuer: Option<&'static str>,
 }
 
 /// Everything the process needs is there.
@@ -77,7 +82,8 @@ pub(crate) async fn ready(State(state): State<ApiState>) -> Result<Json<Ready>, 
         None => look(&state, now).await,
     };
     let process = if state.lifecycle().is_stopping() { "stopping" } else { "ok" };
-    let checks = Checks { process, ..seen };
+    let token_issuer = state.auth().outside().map(IssuerCheck::as_str);
+    let checks = Checks { process, token_issuer, ..seen };
     match checks.failing() {
         None => Ok(Json(Ready { status: "ok", checks })),
         Some(code) => Err(ApiError::NotReady { code, checks: json!(checks) }),
@@ -95,7 +101,7 @@ async fn look(state: &ApiState, now: Timestamp) -> Checks {
     };
     let database = if counts.is_some() { "ok" } else { "unavailable" };
     let workers = state.readiness().judge(counts.as_ref(), now);
-    let checks = Checks { database, broker, workers, process: "ok" };
+    let checks = Checks { database, broker, workers, process: "ok", token_issuer: None };
     state.readiness().remember(checks, now);
     checks
 }
@@ -107,7 +113,7 @@ impl Checks {
             Some(ProblemCode::DatabaseUnavailable)
         } else if self.broker != "ok" {
             Some(ProblemCode::BrokerUnavailable)
-        } else if self.workers != "ok" || self.process != "ok" {
+        } else if self.workers != "ok" || self.process != "ok" || self.token_issuer == Some("unavailable") {
             Some(ProblemCode::Overloaded)
         } else {
             None

@@ -1,12 +1,16 @@
 //! Owns the reads: each asks the store one thing for the caller's tenant and shapes the answer.
 
 pub(crate) mod accounts;
+pub(crate) mod ach_files;
 pub(crate) mod batch_results;
 pub(crate) mod batches;
+pub(crate) mod changes;
+pub(crate) mod changes_stream;
 pub(crate) mod entries;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod loans;
+pub(crate) mod lookup;
 mod page_token;
 pub(crate) mod payments;
 pub(crate) mod result_row;

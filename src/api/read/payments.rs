@@ -11,7 +11,7 @@ use crate::api::auth::Scope;
 use crate::api::error::ApiError;
 use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
-use crate::api::read::events::{read_event, view};
+use crate::api::read::events::{Followed, view};
 use crate::api::read::page_token::PagedQuery;
 use crate::api::read::status::EventView;
 use crate::api::state::ApiState;
@@ -48,17 +48,16 @@ pub(crate) async fn get_payment(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Json<EventView>, ApiError> {
-    let caller = state.caller(&headers, SCOPES).await?;
-    let mut query = Query::of(&uri)?;
-    let wait = query.wait();
-    query.finish()?;
-    let id = EventId::parse(&id).map_err(|_| ApiError::NotFound)?;
-    let record = read_event(&state, caller.tenant, id, wait).await?;
+    let followed = Followed { id: &id, uri: &uri, headers: &headers };
+    let (tenant, record) = followed.read(&state, SCOPES).await?;
     match record.event.event.kind {
-        EventKind::PaymentReceived => view(&state, caller.tenant, &record).await.map(Json),
-        EventKind::Disbursement | EventKind::LoanOpened | EventKind::PaymentAllocated | EventKind::Upload => {
-            Err(ApiError::NotFound)
-        }
+        EventKind::PaymentReceived | EventKind::UnidentifiedReceipt => view(&state, tenant, &record).await.map(Json),
+        EventKind::Disbursement
+        | EventKind::LoanOpened
+        | EventKind::PaymentAllocated
+        | EventKind::PaymentReturned
+        | EventKind::FeeAssessed
+        | EventKind::Upload => Err(ApiError::NotFound),
     }
 }
 
@@ -90,10 +89,10 @@ pub(crate) async fn list_payments(
             let items = record.filter(is_payment).iter().map(|record| EventView::new(record, None)).collect();
             Ok(Json(PaymentsList { items, next_page_token: None }))
         }
-        Listing::Paged { filter, paged, is_empty } => {
+        Listing::Paged { filter, paged } => {
             query.finish()?;
             let limit = filter.limit;
-            let rows = if is_empty { Vec::new() } else { state.store().payments(caller.tenant, filter).await? };
+            let rows = state.store().payments(caller.tenant, filter).await?;
             Ok(Json(page(&rows, limit, &paged)))
         }
     }
@@ -112,12 +111,7 @@ fn page(rows: &[EventRecord], limit: i64, paged: &PagedQuery) -> PaymentsList {
 /// What is asked for.
 enum Listing {
     OfKey(String),
-    Paged {
-        filter: PaymentsFilter,
-        paged: PagedQuery,
-        /// Asks for a status that no payment can have today.
-        is_empty: bool,
-    },
+    Paged { filter: PaymentsFilter, paged: PagedQuery },
 }
 
 impl Listing {
@@ -142,7 +136,6 @@ impl Listing {
             check_range(query, from, to, now);
         }
         let text = |value: Option<String>| value.unwrap_or_default();
-        let status_word = status.map_or("", |(word, _)| word);
         let paged = PagedQuery::new(
             tenant,
             &[
@@ -150,7 +143,7 @@ impl Listing {
                 &text(loan.map(|loan| loan.to_string())),
                 &text(batch.map(|batch| batch.to_string())),
                 external_ref.as_deref().unwrap_or(""),
-                status_word,
+                status.unwrap_or(""),
                 &text(from.map(|date| date.to_string())),
                 &text(to.map(|date| date.to_string())),
             ],
@@ -160,13 +153,13 @@ impl Listing {
             loan: loan.map(|loan| LoanKey::of_loan(tenant, loan)),
             batch,
             external_ref,
-            status: status.and_then(|(_, stored)| stored),
+            status,
             accepted_from: from.map(first_id_of),
             accepted_before: to.and_then(|date| date.checked_add_days(Days::new(1))).map(first_id_of),
             after,
             limit,
         };
-        Self::Paged { filter, paged, is_empty: status.is_some_and(|(_, stored)| stored.is_none()) }
+        Self::Paged { filter, paged }
     }
 }
 
@@ -183,14 +176,10 @@ fn check_range(query: &mut Query, from: Option<NaiveDate>, to: Option<NaiveDate>
     }
 }
 
-/// The word, and the one the store knows it by: no event undoes a payment yet, so `returned` and `reversed` name none.
-fn parse_status(word: &str) -> Result<(&'static str, Option<&'static str>), &'static str> {
-    let words = ["accepted", "held", "parked", "posted", "rejected"];
-    if let Some(known) = words.into_iter().find(|known| *known == word) {
-        return Ok((known, Some(known)));
-    }
-    let undone = ["returned", "reversed"].into_iter().find(|known| *known == word);
-    undone.map(|known| (known, None)).ok_or("must be accepted, held, parked, posted, rejected, returned or reversed")
+fn parse_status(word: &str) -> Result<&'static str, &'static str> {
+    let words = ["accepted", "held", "parked", "posted", "rejected", "returned", "reversed"];
+    let known = words.into_iter().find(|known| *known == word);
+    known.ok_or("must be accepted, held, parked, posted, rejected, returned or reversed")
 }
 
 /// The smallest id made on a day, UTC.

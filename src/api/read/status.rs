@@ -8,7 +8,7 @@ use crate::api::error::ApiError;
 use crate::api::openapi::AllocationSchema;
 use crate::api::read::result_row::guarded;
 use crate::core::event::{AcceptedEvent, Command, EventKind, SourceMethod, Stage};
-use crate::core::ledger::{AllocationView, answer};
+use crate::core::ledger::{AllocationView, Finished, answer};
 use crate::store::EventRecord;
 
 /// How far an event has come, and what came of it. Members without a value are left out.
@@ -23,9 +23,15 @@ pub struct EventView {
     /// Its id, if it is a loan's registration.
     #[serde(skip_serializing_if = "Option::is_none")]
     loan_event_id: Option<String>,
-    /// Its id, if it is a consequence.
+    /// Its id, if it is a payment's return.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_returned_event_id: Option<String>,
+    /// Its id, if it is a consequence without a name of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     event_id: Option<String>,
+    /// Its id, if it is a fee; that of the fee it brought with it, if it is a return.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fee_event_id: Option<String>,
     /// `accepted`, `held`, `parked`, `posted`, `rejected`, `returned` or `reversed`.
     #[schema(value_type = String, example = "posted")]
     status: &'static str,
@@ -48,6 +54,20 @@ pub struct EventView {
     external_ref: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     destination_ref: Option<String>,
+    /// The payment that a return takes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undoes: Option<String>,
+    /// Why the bank took a payment back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "R01")]
+    return_code: Option<String>,
+    /// What a return charges.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fee_minor: Option<String>,
+    /// What sort of fee it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "returned_payment")]
+    fee_code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     metadata: Option<Box<RawValue>>,
@@ -88,17 +108,17 @@ impl EventView {
         let mut view = Self::of_event(&record.event);
         view.position = position;
         view.status = record.stage.unfinished_status().unwrap_or("posted");
-        view.undone_by = record.progress.undone_by.map(|id| id.to_string());
+        view.undone_by = record.progress.undone_by.map(|undoing| undoing.id.to_string());
         view.current_allocation = record.progress.current_allocation.as_ref().map(AllocationView::from);
         if let (Stage::Finished, Some(posting)) = (record.stage, &record.posting) {
             let (kind, id) = (record.event.event.kind, record.event.event.id);
-            match answer(kind, id, &posting.finished()) {
+            match answer(kind, id, &Finished::of(&record.event.event, posting)) {
                 Ok(answer) => {
                     view.journal_entry_id = answer.journal_entry_id.map(|id| id.to_string());
                     view.allocation = answer.allocation;
+                    view.fee_event_id = answer.fee_event_id.map(|id| id.to_string());
                     view.posted_at = Some(answer.posted_at);
-                    // What undoes a payment today is a reversal; a return has a kind of its own when it comes.
-                    view.status = if view.undone_by.is_some() { "reversed" } else { "posted" };
+                    view.status = record.progress.undone_by.map_or("posted", |undoing| undoing.kind.undone_status());
                 }
                 Err(code) => {
                     view.status = "rejected";
@@ -143,13 +163,17 @@ impl EventView {
         let command = &event.command;
         let id_if = |kind: EventKind| (event.kind == kind).then(|| event.id.to_string());
         let is_outgoing = matches!(command, Command::Disbursement(_));
+        let returned = if let Command::PaymentReturn(returned) = command { Some(returned) } else { None };
+        let fee = if let Command::Fee(fee) = command { Some(fee) } else { None };
         let (method, reference) = (command.source_method().map(SourceMethod::as_str), command.external_ref());
         let (incoming_ref, outgoing_ref) = if is_outgoing { (None, reference) } else { (reference, None) };
         Self {
-            payment_event_id: id_if(EventKind::PaymentReceived),
+            payment_event_id: id_if(EventKind::PaymentReceived).or_else(|| id_if(EventKind::UnidentifiedReceipt)),
             disbursement_event_id: id_if(EventKind::Disbursement),
             loan_event_id: id_if(EventKind::LoanOpened),
             event_id: id_if(EventKind::PaymentAllocated).or_else(|| id_if(EventKind::Upload)),
+            payment_returned_event_id: id_if(EventKind::PaymentReturned),
+            fee_event_id: id_if(EventKind::FeeAssessed),
             status: "accepted",
             event_type: event.kind.event_type(),
             loan_id: command.loan_id().to_string(),
@@ -161,6 +185,10 @@ impl EventView {
             method: method.filter(|_| is_outgoing),
             external_ref: incoming_ref.map(str::to_owned),
             destination_ref: outgoing_ref.map(str::to_owned),
+            undoes: returned.map(|returned| returned.payment.id.to_string()),
+            return_code: returned.map(|returned| returned.return_code.to_string()),
+            fee_minor: returned.and_then(|returned| returned.fee).map(|fee| fee.to_string()),
+            fee_code: fee.map(|fee| fee.fee_code.as_str().to_owned()),
             metadata: command.metadata().and_then(|metadata| RawValue::from_string(metadata.as_json().to_owned()).ok()),
             idempotency_key: event.key.as_ref().map(|key| key.as_str().to_owned()),
             batch_id: event.origin.batch.map(|(batch, _)| batch.to_string()),

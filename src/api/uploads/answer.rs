@@ -59,6 +59,11 @@ pub(crate) fn compared(state: &ApiState, record: UploadRecord, print: [u8; 32]) 
         let id = EventId(record.id.0);
         return Err(ApiError::Mismatch { fields: vec!["rows"], kind: EventKind::Upload, id });
     }
+    replayed(state, record)
+}
+
+/// The first answer of an upload again.
+pub(crate) fn replayed(state: &ApiState, record: UploadRecord) -> Result<Response, ApiError> {
     let body = record.answer.ok_or(ApiError::Broken("a complete upload has no answer"))?;
     let mut response = with_body(state, record.id, body.into(), StatusCode::OK);
     response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));

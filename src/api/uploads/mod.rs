@@ -8,6 +8,7 @@
 //! cut off is sent again under the same key and goes on: rows that are there already are found by their keys. Its
 //! fingerprint is known when its last row is: over the prints of all rows, in order.
 
+pub(crate) mod ach;
 pub(crate) mod answer;
 pub(crate) mod lines;
 pub(crate) mod receiver;

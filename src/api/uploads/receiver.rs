@@ -22,7 +22,7 @@ use crate::api::state::ApiState;
 use crate::api::uploads::answer::{UploadAnswer, busy, taken};
 use crate::api::uploads::rows::Row;
 use crate::api::uploads::verdict::{Asked, Holder, count, of_fault};
-use crate::core::event::{Command, IdempotencyKey, NewEvent, Upload};
+use crate::core::event::{Command, IdempotencyKey, NewEvent, Upload, UploadOperation};
 use crate::core::ids::{EventId, KeyHash, PaymentBatchId, TenantId};
 use crate::runtime::telemetry::chain;
 use crate::store::{
@@ -87,6 +87,8 @@ pub(crate) struct Receiver {
     counts: RowCounts,
     prints: Prints,
     renewed: Instant,
+    /// Whether it was cut off before.
+    is_resumed: bool,
     is_over: bool,
 }
 
@@ -99,19 +101,25 @@ impl Receiver {
         let begin = request.begin(state);
         let (holder, asked) = (begin.holder, begin.event.clone());
         match state.store().begin_upload(begin).await? {
-            UploadBegun::New(record) | UploadBegun::Resumed(record) => Ok(Beginning::Receive(Box::new(Self {
-                state: state.clone(),
-                request,
-                hold: UploadHold { id: record.id, holder },
-                counts: RowCounts::default(),
-                prints: Prints::default(),
-                renewed: Instant::now(),
-                is_over: false,
-            }))),
+            UploadBegun::New(record) => Ok(Self::of(state, request, UploadHold { id: record.id, holder }, false)),
+            UploadBegun::Resumed(record) => Ok(Self::of(state, request, UploadHold { id: record.id, holder }, true)),
             UploadBegun::Complete(record) => Ok(Beginning::Compare(record)),
             UploadBegun::Busy(record) => Err(busy(state, record.id)),
             UploadBegun::Taken(known) => Err(taken(&known, &asked)),
         }
+    }
+
+    fn of(state: &ApiState, request: UploadRequest, hold: UploadHold, is_resumed: bool) -> Beginning {
+        Beginning::Receive(Box::new(Self {
+            state: state.clone(),
+            request,
+            hold,
+            counts: RowCounts::default(),
+            prints: Prints::default(),
+            renewed: Instant::now(),
+            is_resumed,
+            is_over: false,
+        }))
     }
 
     /// The upload.
@@ -143,7 +151,7 @@ impl Receiver {
         let holders = self.accept(events, &mut exceptions).await?;
         for repeat in &repeats {
             let holder = holders.get(&repeat.key_hash).ok_or(ApiError::Broken("a repeated row repeats no row"))?;
-            exceptions.push(Asked::of(repeat).repeats(holder));
+            exceptions.push(self.asked(repeat).repeats(holder));
         }
         count(&mut self.counts, &exceptions);
         self.state.store().add_exceptions(self.hold.id, exceptions).await?;
@@ -169,6 +177,40 @@ impl Receiver {
         }
         self.is_over = true;
         Ok(bytes.into())
+    }
+
+    /// Ends an operation without rows; the answer was made by its handler.
+    ///
+    /// # Errors
+    /// The store is away, or the lease is lost.
+    pub(crate) async fn finish_with(mut self, answer: Vec<u8>) -> Result<(), ApiError> {
+        let end = UploadEnd { rows: self.counts, fingerprint: Prints::default().finish(), answer };
+        if !self.state.store().finish_upload(self.hold, end).await? {
+            return Err(busy(&self.state, self.hold.id));
+        }
+        self.is_over = true;
+        Ok(())
+    }
+
+    /// Whether a row was accepted before a cut.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub(crate) async fn was_taken(&self, row_no: i64, key: &IdempotencyKey) -> Result<bool, ApiError> {
+        if !self.is_resumed {
+            return Ok(false);
+        }
+        let known = self.state.store().event_of_key(self.request.tenant, key.as_str()).await?;
+        Ok(known.is_some_and(|known| known.event.event.origin.batch == Some((self.hold.id, row_no))))
+    }
+
+    /// Counts a row that was accepted before a cut.
+    pub(crate) fn count_taken(&mut self) {
+        self.counts.received = self.counts.received.saturating_add(1);
+    }
+
+    fn asked(&self, event: &NewEvent) -> Asked {
+        Asked::of(event, matches!(self.request.upload.operation, UploadOperation::AchFile { .. }))
     }
 
     async fn renew(&mut self) -> Result<(), ApiError> {
@@ -199,7 +241,7 @@ impl Receiver {
             return Ok(HashMap::new());
         }
         let asked: Vec<(KeyHash, EventId, Asked)> =
-            events.iter().map(|event| (event.key_hash, event.id, Asked::of(event))).collect();
+            events.iter().map(|event| (event.key_hash, event.id, self.asked(event))).collect();
         let verdicts = self.state.intake().accept_rows(events).await?;
         let mut holders = HashMap::with_capacity(asked.len());
         for ((key, id, asked), verdict) in asked.into_iter().zip(verdicts) {

@@ -15,7 +15,7 @@ use crate::api::uploads::source::Source;
 use crate::api::write::payments::parse_payment;
 use crate::api::write::request::AcceptanceRules;
 use crate::core::event::{Command, Fingerprint, IdempotencyKey};
-use crate::core::money::Minor;
+use crate::core::money::{Minor, Money};
 
 /// The most rows of one upload.
 pub(crate) const ROWS_MAX: i64 = 10_000_000;
@@ -24,6 +24,7 @@ const HANDED_ON_AFTER: Duration = Duration::from_secs(5);
 
 /// One row.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "a row's number is `row_no` everywhere, in SQL too")]
 pub(crate) struct Row {
     /// From 1.
     pub(crate) row_no: i64,
@@ -42,11 +43,13 @@ pub(crate) struct RowFault {
     pub(crate) code: &'static str,
     /// The fields that fail.
     pub(crate) errors: Vec<FieldError>,
+    /// What it is about, where that is known.
+    pub(crate) money: Option<Money>,
 }
 
 impl RowFault {
     fn of(code: &'static str, message: &'static str) -> Self {
-        Self { code, errors: vec![FieldError::new("", code, message)] }
+        Self { code, errors: vec![FieldError::new("", code, message)], money: None }
     }
 }
 
@@ -56,6 +59,12 @@ impl Row {
         let print = Sha256::new().chain_update(b"row\0").chain_update(key.as_str());
         let print = print.chain_update(Fingerprint::of(&command).bytes()).finalize().into();
         Self { row_no, key: Some(key), content: Ok(command), print }
+    }
+
+    /// A row that is no payment.
+    pub(crate) fn of_fault(row_no: i64, key: Option<IdempotencyKey>, fault: RowFault) -> Self {
+        let print = bad_print(fault.code.as_bytes());
+        Self { row_no, key, content: Err(fault), print }
     }
 
     /// Reads a line.
@@ -85,7 +94,7 @@ impl Row {
         let fault = |code, errors| Self {
             row_no,
             key: key.clone(),
-            content: Err(RowFault { code, errors }),
+            content: Err(RowFault { code, errors, money: None }),
             print: bad_print(text),
         };
         match (&key, command) {
@@ -147,7 +156,7 @@ impl RowStream {
     }
 
     async fn read_lines(&mut self) -> Result<Vec<Line>, ApiError> {
-        let deadline = Instant::now() + HANDED_ON_AFTER;
+        let began = Instant::now();
         let mut taken = Vec::new();
         loop {
             while taken.len() < CHUNK_ROWS_MAX {
@@ -157,17 +166,17 @@ impl RowStream {
             if taken.len() == CHUNK_ROWS_MAX {
                 return Ok(taken);
             }
-            let Ok(bytes) = tokio::time::timeout_at(deadline, self.source.next()).await else { return Ok(taken) };
-            match bytes? {
-                Some(bytes) => self.lines.push(bytes),
-                None => {
-                    self.is_over = true;
-                    if let Some(line) = self.lines.last() {
-                        push(&mut taken, line);
-                    }
-                    return Ok(taken);
-                }
+            let left = HANDED_ON_AFTER.saturating_sub(began.elapsed());
+            let Ok(bytes) = tokio::time::timeout(left, self.source.next()).await else { return Ok(taken) };
+            if let Some(bytes) = bytes? {
+                self.lines.push(bytes);
+                continue;
             }
+            self.is_over = true;
+            if let Some(line) = self.lines.last() {
+                push(&mut taken, line);
+            }
+            return Ok(taken);
         }
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Asked {
     fingerprint: Fingerprint,
     amount: Option<Minor>,
     currency: String,
+    /// Whether the same place is the same row, whatever it became before a cut: a loan may have become known since.
+    stands_by_place: bool,
 }
 
 /// What holds a row's key.
@@ -32,7 +34,7 @@ pub(super) struct Holder {
 }
 
 impl Asked {
-    pub(super) fn of(event: &NewEvent) -> Self {
+    pub(super) fn of(event: &NewEvent, stands_by_place: bool) -> Self {
         Self {
             row_no: event.origin.batch.map_or(0, |(_, row_no)| row_no),
             batch: event.origin.batch.map(|(batch, _)| batch),
@@ -40,6 +42,7 @@ impl Asked {
             fingerprint: event.fingerprint,
             amount: event.command.amount(),
             currency: event.command.currency().code().to_owned(),
+            stands_by_place,
         }
     }
 
@@ -52,7 +55,8 @@ impl Asked {
     pub(super) fn taken_by(&self, known: &KnownEvent) -> Option<UploadException> {
         let first = &known.event.event;
         let row_no = first.origin.batch.filter(|(batch, _)| Some(*batch) == self.batch).map(|(_, row_no)| row_no);
-        let is_this_row = row_no == Some(self.row_no) && first.fingerprint == self.fingerprint;
+        let is_this_row =
+            row_no == Some(self.row_no) && (self.stands_by_place || first.fingerprint == self.fingerprint);
         let holder = Holder { fingerprint: first.fingerprint, event_id: Some(first.id), row_no };
         (!is_this_row).then(|| self.repeats(&holder))
     }
@@ -86,8 +90,8 @@ pub(super) fn of_fault(row_no: i64, key: Option<&IdempotencyKey>, fault: &RowFau
         idempotency_key: key.map(|key| key.as_str().to_owned()),
         event_id: None,
         first_row_no: None,
-        amount: None,
-        currency: None,
+        amount: fault.money.map(|money| money.minor),
+        currency: fault.money.map(|money| money.currency.code().to_owned()),
         errors: serde_json::to_string(&fault.errors).ok(),
     }
 }

@@ -128,7 +128,7 @@ fn known_answer(
     match decide((&first.command, first.fingerprint), known.stage, (command, *fingerprint)) {
         Decision::Replay => {
             let posting = known.posting.as_ref().ok_or(ApiError::Broken("a finished event has no posting"))?;
-            let answered = finished_answer(state, Brought { id, kind }, &posting.finished(), StatusCode::OK);
+            let answered = finished_answer(state, Brought { id, kind }, &Finished::of(first, posting), StatusCode::OK);
             let mut response = answered.unwrap_or_else(IntoResponse::into_response);
             response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
             Ok(response)

@@ -1,8 +1,11 @@
 //! Owns the writes: how a POST becomes an event, and the event's result an answer.
 
 mod accept;
+pub(crate) mod ach_files;
 pub(crate) mod batches;
 pub(crate) mod disbursements;
+pub(crate) mod feeds;
 pub(crate) mod loans;
 pub(crate) mod payments;
 pub(crate) mod request;
+pub(crate) mod returns;

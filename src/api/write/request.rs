@@ -14,7 +14,7 @@ use crate::api::http::headers::{idempotency_key, require_json};
 use crate::api::http::prefer::Prefer;
 use crate::api::http::query::Query;
 use crate::api::json::{Fields, read};
-use crate::api::problem::FieldError;
+use crate::api::problem::first_of_each_field;
 use crate::api::state::ApiState;
 use crate::core::event::{Command, IdempotencyKey};
 use crate::core::money::Minor;
@@ -54,28 +54,22 @@ impl WriteRequest {
         Ok(Self { caller, key, prefer: Prefer::of(&parts.headers), rules, body })
     }
 
-    /// The command of the body, as `parse` takes it from the fields.
-    pub(crate) fn command(&self, parse: CommandParser) -> Result<Command, ApiError> {
+    /// The command of the body, as `parse` takes it from the fields; `None` when one that it needs fails.
+    pub(crate) fn command<P>(&self, parse: P) -> Result<Command, ApiError>
+    where
+        P: FnOnce(&mut Fields<'_>, &AcceptanceRules) -> Option<Command>,
+    {
+        self.parsed(|fields| parse(fields, &self.rules))
+    }
+
+    /// The body, as `parse` takes it from the fields; `None` when one that it needs fails.
+    pub(crate) fn parsed<T>(&self, parse: impl FnOnce(&mut Fields<'_>) -> Option<T>) -> Result<T, ApiError> {
         let mut fields = Fields::of_body(read(&self.body)?);
-        let command = parse(&mut fields, &self.rules);
+        let parsed = parse(&mut fields);
         let errors = fields.finish();
-        match command {
-            Some(command) if errors.is_empty() => Ok(command),
-            Some(_) | None => Err(ApiError::Validation(no_repeats(errors))),
+        match parsed {
+            Some(parsed) if errors.is_empty() => Ok(parsed),
+            Some(_) | None => Err(ApiError::Validation(first_of_each_field(errors))),
         }
     }
-}
-
-/// Takes a command's fields; `None` when one that it needs fails.
-pub(crate) type CommandParser = fn(&mut Fields<'_>, &AcceptanceRules) -> Option<Command>;
-
-/// One failure per field is enough: the first found.
-fn no_repeats(errors: Vec<FieldError>) -> Vec<FieldError> {
-    let mut kept: Vec<FieldError> = Vec::with_capacity(errors.len());
-    for error in errors {
-        if kept.iter().all(|known| known.field != error.field) {
-            kept.push(error);
-        }
-    }
-    kept
 }

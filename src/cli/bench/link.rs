@@ -1,13 +1,14 @@
 //! Owns one keep-alive connection with one request in flight. Connection and request are driven by the same task, so
 //! that an exchange wakes nobody else.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::http::response::Parts;
 use hyper::{Request, Response, StatusCode};
@@ -31,20 +32,25 @@ pub enum LinkError {
     Silent,
 }
 
-type Driver = Connection<TokioIo<TcpStream>, Full<Bytes>>;
-
-/// A connection. After an error, or when it is no longer open, make another.
+/// A connection for bodies of one sort: whole ones, or one that is made while it is sent. After an error, or when it is
+/// no longer open, make another.
 #[derive(Debug)]
-pub(super) struct Link {
-    sender: SendRequest<Full<Bytes>>,
-    driver: Pin<Box<Driver>>,
+pub(super) struct Link<B = Full<Bytes>>
+where
+    B: Body + 'static,
+{
+    sender: SendRequest<B>,
+    driver: Pin<Box<Connection<TokioIo<TcpStream>, B>>>,
     ended: bool,
 }
 
-impl Link {
+impl<B> Link<B>
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
     /// Connects, without delay for small packets.
     pub(super) async fn open(address: SocketAddr) -> Result<Self, LinkError> {
-        let stream = in_time(TcpStream::connect(address)).await?.map_err(LinkError::Connect)?;
+        let stream = in_time(ANSWER_SECONDS_MAX, TcpStream::connect(address)).await?.map_err(LinkError::Connect)?;
         stream.set_nodelay(true).map_err(LinkError::Connect)?;
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
         Ok(Self { sender, driver: Box::pin(driver), ended: false })
@@ -56,8 +62,8 @@ impl Link {
     }
 
     /// Sends a request and answers the status; the body is read and dropped.
-    pub(super) async fn status_of(&mut self, request: Request<Full<Bytes>>) -> Result<StatusCode, LinkError> {
-        self.drive(request, async |response| {
+    pub(super) async fn status_of(&mut self, request: Request<B>) -> Result<StatusCode, LinkError> {
+        self.drive(ANSWER_SECONDS_MAX, request, async |response| {
             let status = response.status();
             let mut body = response.into_body();
             while let Some(frame) = body.frame().await {
@@ -69,8 +75,17 @@ impl Link {
     }
 
     /// Sends a request and answers head and body.
-    pub(super) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<(Parts, Bytes), LinkError> {
-        self.drive(request, async |response| {
+    pub(super) async fn exchange(&mut self, request: Request<B>) -> Result<(Parts, Bytes), LinkError> {
+        self.exchange_within(ANSWER_SECONDS_MAX, request).await
+    }
+
+    /// The same with another limit, for a body that takes its time.
+    pub(super) async fn exchange_within(
+        &mut self,
+        limit: Duration,
+        request: Request<B>,
+    ) -> Result<(Parts, Bytes), LinkError> {
+        self.drive(limit, request, async |response| {
             let (head, body) = response.into_parts();
             Ok((head, body.collect().await?.to_bytes()))
         })
@@ -79,7 +94,8 @@ impl Link {
 
     async fn drive<T>(
         &mut self,
-        request: Request<Full<Bytes>>,
+        limit: Duration,
+        request: Request<B>,
         read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, hyper::Error>,
     ) -> Result<T, LinkError> {
         let Self { sender, driver, ended } = self;
@@ -100,10 +116,10 @@ impl Link {
                 }
             }
         };
-        Ok(in_time(answer).await??)
+        Ok(in_time(limit, answer).await??)
     }
 }
 
-async fn in_time<T>(work: impl Future<Output = T>) -> Result<T, LinkError> {
-    tokio::time::timeout(ANSWER_SECONDS_MAX, work).await.map_err(|_| LinkError::Silent)
+async fn in_time<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, LinkError> {
+    tokio::time::timeout(limit, work).await.map_err(|_| LinkError::Silent)
 }

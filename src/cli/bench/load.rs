@@ -7,11 +7,14 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Uri};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::bench::BenchError;
+use crate::cli::bench::caller::IDEMPOTENCY_KEY;
+use crate::cli::bench::figures::CaseRun;
 use crate::cli::bench::link::Link;
 use crate::cli::bench::loans::{Draws, Loans};
 use crate::cli::bench::processes::{Cost, Watch};
@@ -24,16 +27,16 @@ use crate::runtime::lifecycle::Lifecycle;
 const RETRIES_MAX: u32 = 5;
 /// The pause before that.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
-/// The header that makes a repeat harmless.
-pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// When a run ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Length {
     /// After so long.
     For(Duration),
     /// After so many payments.
     Payments(u64),
+    /// When it is told to.
+    Until(CancellationToken),
 }
 
 /// What a run does.
@@ -47,6 +50,8 @@ pub(super) struct Plan {
     pub(super) warm_up: Duration,
     /// When it ends.
     pub(super) length: Length,
+    /// How long each connection waits between two payments: nothing where it brings as much as it can.
+    pub(super) pause: Duration,
     /// Tells runs apart in idempotency keys.
     pub(super) run: String,
     /// Which loans are drawn when.
@@ -64,6 +69,14 @@ pub(super) struct Run {
     pub(super) costs: Vec<Cost>,
 }
 
+impl From<Run> for CaseRun {
+    fn from(run: Run) -> Self {
+        let Run { tally, elapsed, costs } = run;
+        let (payments, faults, post) = (tally.good(), tally.faults(), Some(tally.latencies().clone()));
+        Self { payments, elapsed, accept: None, post, wal_bytes: None, costs, faults }
+    }
+}
+
 /// What a payment that begins now is for.
 enum Turn {
     WarmUp,
@@ -79,6 +92,8 @@ struct Course {
     measured_from: Instant,
     until: Option<Instant>,
     payments_left: Option<AtomicU64>,
+    stopping: CancellationToken,
+    pause: Duration,
 }
 
 impl Course {
@@ -88,7 +103,7 @@ impl Course {
         }
         let less = |left: u64| left.checked_sub(1);
         let is_taken = |left: &AtomicU64| left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok();
-        let in_time = self.until.is_none_or(|until| now < until);
+        let in_time = self.until.is_none_or(|until| now < until) && !self.stopping.is_cancelled();
         if in_time && self.payments_left.as_ref().is_none_or(is_taken) { Turn::Measured } else { Turn::Over }
     }
 }
@@ -158,6 +173,11 @@ pub(super) async fn run(
     let (until, payments_left) = match plan.length {
         Length::For(time) => (measured_from.checked_add(time), None),
         Length::Payments(count) => (None, Some(AtomicU64::new(count))),
+        Length::Until(_) => (None, None),
+    };
+    let stopping = match &plan.length {
+        Length::Until(token) => token.clone(),
+        Length::For(_) | Length::Payments(_) => CancellationToken::new(),
     };
     let course = Arc::new(Course {
         loans: Arc::clone(loans),
@@ -166,6 +186,8 @@ pub(super) async fn run(
         measured_from,
         until,
         payments_left,
+        stopping,
+        pause: plan.pause,
     });
     let lifecycle = Lifecycle::new();
     let drives = (0_u64..).zip(lanes);
@@ -211,6 +233,9 @@ async fn drive(course: Arc<Course>, mut lane: Lane, number: u64) -> Result<(Tall
         if status != Some(GOOD) {
             // A server that refuses in no time would otherwise be asked as fast as it can refuse.
             tokio::time::sleep(RETRY_PAUSE).await;
+        }
+        if !course.pause.is_zero() {
+            tokio::time::sleep(course.pause).await;
         }
     }
     Ok((tally, last))

@@ -5,17 +5,23 @@ use hyper::body::Bytes;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::core::event::{Command, LoanOpening, OpeningBalances, Payment, SourceMethod};
+use crate::core::ids::{BorrowerId, LoanId};
+use crate::core::money::{Currency, Minor, Money};
+
 /// What each loan owes at first: enough for hundreds of millions of payments on one loan, and so little that the
 /// accounts of ten million loans stay within 64 bits.
-const PRINCIPAL_MINOR: u64 = 100_000_000_000;
+pub(super) const PRINCIPAL_MINOR: i64 = 100_000_000_000;
 /// The dearest payment.
 const AMOUNT_MAX: u64 = 500;
 
 /// A loan and its borrower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Loan {
-    loan_id: Uuid,
-    borrower_id: Uuid,
+    /// Its id.
+    pub(super) loan_id: Uuid,
+    /// Who owes.
+    pub(super) borrower_id: Uuid,
 }
 
 /// The loans of a seed.
@@ -56,15 +62,60 @@ impl Loans {
     /// The body of a payment of 1 to 500 cents on one of the loans, both picked by `draw`.
     pub(super) fn payment(&self, draw: u64) -> Option<Bytes> {
         let Loan { loan_id, borrower_id } = self.get(below(draw, self.count()))?;
-        let amount = below(draw.rotate_left(32), AMOUNT_MAX).saturating_add(1);
-        let date = self.date;
+        let (amount, date) = (amount_of(draw), self.date);
         let body = format!(
             r#"{{"loan_id":"{loan_id}","borrower_id":"{borrower_id}","amount_minor":"{amount}","currency":"USD","effective_at":"{date}","source_method":"ach"}}"#
         );
         Some(Bytes::from(body))
     }
 
-    fn get(&self, index: u64) -> Option<Loan> {
+    /// The same as a row of an upload.
+    pub(super) fn row(&self, draw: u64, key: &str) -> Option<String> {
+        let Loan { loan_id, borrower_id } = self.get(below(draw, self.count()))?;
+        let (amount, date) = (amount_of(draw), self.date);
+        Some(format!(
+            r#"{{"idempotency_key":"{key}","loan_id":"{loan_id}","borrower_id":"{borrower_id}","amount_minor":"{amount}","currency":"USD","effective_at":"{date}","source_method":"ach"}}"#
+        ))
+    }
+
+    /// The command that registers a loan, where no request is made of it.
+    pub(super) fn opening_command(&self, index: u64) -> Option<Command> {
+        let Loan { loan_id, borrower_id } = self.get(index)?;
+        let owed = OpeningBalances { principal: Minor::new(PRINCIPAL_MINOR), ..OpeningBalances::default() };
+        Some(Command::LoanOpening(LoanOpening {
+            loan_id: LoanId(loan_id),
+            borrower_id: BorrowerId(borrower_id),
+            currency: Currency::USD,
+            opened_on: self.date,
+            loan_number: None,
+            program_id: None,
+            waterfall: None,
+            opening_balances: owed,
+            metadata: None,
+        }))
+    }
+
+    /// The command of a payment on a loan, its amount picked by `draw`.
+    pub(super) fn payment_command(&self, index: u64, draw: u64) -> Option<Command> {
+        let Loan { loan_id, borrower_id } = self.get(index)?;
+        Some(Command::Payment(Payment {
+            loan_id: LoanId(loan_id),
+            borrower_id: BorrowerId(borrower_id),
+            amount: Money::new(amount_of(draw), Currency::USD),
+            effective_date: self.date,
+            source_method: SourceMethod::Ach,
+            external_ref: None,
+            metadata: None,
+        }))
+    }
+
+    /// The day every payment counts from.
+    pub(super) fn date(&self) -> NaiveDate {
+        self.date
+    }
+
+    /// A loan by its number.
+    pub(super) fn get(&self, index: u64) -> Option<Loan> {
         self.all.get(usize::try_from(index).ok()?).copied()
     }
 }
@@ -78,8 +129,14 @@ fn id_of(sort: &str, seed: u64, index: u64) -> Uuid {
     uuid::Builder::from_random_bytes(bytes).into_uuid()
 }
 
+/// 1 to 500 cents.
+pub(super) fn amount_of(draw: u64) -> Minor {
+    let cents = below(draw.rotate_left(32), AMOUNT_MAX).saturating_add(1);
+    Minor::new(i64::try_from(cents).unwrap_or(i64::MAX))
+}
+
 /// Maps a draw of 64 bits evenly to `0..limit`.
-fn below(draw: u64, limit: u64) -> u64 {
+pub(super) fn below(draw: u64, limit: u64) -> u64 {
     let wide = u128::from(draw).wrapping_mul(u128::from(limit)) >> 64;
     u64::try_from(wide).unwrap_or(0)
 }

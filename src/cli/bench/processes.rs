@@ -1,12 +1,16 @@
 //! Owns what processes cost: CPU time and resident memory, read from `/proc` before and after a run.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::cli::bench::BenchError;
+use crate::cli::bench::figures::middle_of;
+use crate::cli::bench::latency::short;
 use crate::cli::bench::machine::kib_of;
 
 /// Milliseconds in a tick of `/proc/PID/stat`: Linux reports 100 ticks a second to programs on every architecture.
@@ -95,20 +99,87 @@ impl Watch {
         used.collect::<Result<_, _>>().map(Sample)
     }
 
+    /// The memory of each now.
+    pub(super) fn resident_kib(&self) -> Result<Vec<(String, u64)>, BenchError> {
+        let sample = self.sample()?;
+        let named = self.0.iter().zip(sample.0);
+        Ok(named.map(|((named, _), used)| (named.name.clone(), used.resident_kib)).collect())
+    }
+
     /// What each cost between two looks, given how many payments were good.
     pub(super) fn costs(&self, start: &Sample, end: &Sample, payments: u64) -> Vec<Cost> {
-        let samples = start.0.iter().zip(&end.0);
-        let cost = |((named, _), (start, end)): (&(Named, Scope), (&Used, &Used))| {
+        let mut spent = Spent::default();
+        spent.add(start, end);
+        self.costs_of(&spent, payments)
+    }
+
+    /// What each cost in some stretches of time together.
+    pub(super) fn costs_of(&self, spent: &Spent, payments: u64) -> Vec<Cost> {
+        let cost = |((named, _), spent): (&(Named, Scope), &Spending)| Cost {
+            name: named.name.clone(),
+            cpu_ms: spent.cpu_ms,
+            cpu_ns_per_payment: spent.cpu_ms.saturating_mul(1_000_000).checked_div(payments).unwrap_or(0),
+            resident_kib_start: spent.resident_kib_start,
+            resident_kib_end: spent.resident_kib_end,
+        };
+        self.0.iter().zip(&spent.0).map(cost).collect()
+    }
+}
+
+/// What every process used in some stretches of time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Spent(Vec<Spending>);
+
+#[derive(Clone, Copy, Debug)]
+struct Spending {
+    cpu_ms: u64,
+    resident_kib_start: u64,
+    resident_kib_end: u64,
+}
+
+impl Spent {
+    /// One more stretch: from one look at the processes to another.
+    pub(super) fn add(&mut self, start: &Sample, end: &Sample) {
+        let before = std::mem::take(&mut self.0);
+        let spent = start.0.iter().zip(&end.0).enumerate().map(|(index, (start, end))| {
+            let before = before.get(index);
             let cpu_ms = end.cpu_ms.saturating_sub(start.cpu_ms);
-            Cost {
-                name: named.name.clone(),
-                cpu_ms,
-                cpu_ns_per_payment: cpu_ms.saturating_mul(1_000_000).checked_div(payments).unwrap_or(0),
-                resident_kib_start: start.resident_kib,
+            Spending {
+                cpu_ms: before.map_or(0, |before| before.cpu_ms).saturating_add(cpu_ms),
+                resident_kib_start: before.map_or(start.resident_kib, |before| before.resident_kib_start),
                 resident_kib_end: end.resident_kib,
             }
+        });
+        self.0 = spent.collect();
+    }
+}
+
+impl Cost {
+    /// The middle of each figure over the runs, process by process.
+    pub(super) fn medians(runs: &[&[Self]]) -> Vec<Self> {
+        let processes = runs.first().copied().unwrap_or_default();
+        let median = |(index, process): (usize, &Self)| {
+            let of = |figure: fn(&Self) -> u64| {
+                middle_of(runs.iter().filter_map(|run| run.get(index)).map(figure)).unwrap_or(0)
+            };
+            Self {
+                name: process.name.clone(),
+                cpu_ms: of(|cost| cost.cpu_ms),
+                cpu_ns_per_payment: of(|cost| cost.cpu_ns_per_payment),
+                resident_kib_start: of(|cost| cost.resident_kib_start),
+                resident_kib_end: of(|cost| cost.resident_kib_end),
+            }
         };
-        self.0.iter().zip(samples).map(cost).collect()
+        processes.iter().enumerate().map(median).collect()
+    }
+}
+
+impl Display for Cost {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let per_payment = short(Duration::from_nanos(self.cpu_ns_per_payment));
+        let cpu = short(Duration::from_millis(self.cpu_ms));
+        let [start, end] = [self.resident_kib_start, self.resident_kib_end].map(|kib| format!("{} MiB", kib >> 10));
+        write!(f, "{:<16}{per_payment:>14}{cpu:>12}{start:>14}{end:>14}", self.name)
     }
 }
 
@@ -213,5 +284,17 @@ mod tests {
             resident_kib_end: 7,
         };
         assert_eq!(costs, vec![expected]);
+    }
+
+    #[test]
+    fn stretches_add_up_without_what_lies_between() {
+        let watch = Watch(vec![("api=1".parse().unwrap(), Scope::Alone)]);
+        let at = |cpu_ms, resident_kib| Sample(vec![Used { cpu_ms, resident_kib }]);
+        let mut spent = Spent::default();
+        spent.add(&at(100, 5), &at(300, 6));
+        spent.add(&at(900, 7), &at(1000, 8));
+        let cost = watch.costs_of(&spent, 100).remove(0);
+        assert_eq!((cost.cpu_ms, cost.cpu_ns_per_payment), (300, 3_000_000));
+        assert_eq!((cost.resident_kib_start, cost.resident_kib_end), (5, 8));
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::cli::bench::figures::{middle_of, rate};
+use crate::cli::bench::latency::short;
 use crate::cli::bench::load::Run;
 use crate::cli::bench::machine::Machine;
 use crate::cli::bench::processes::Cost;
@@ -78,12 +80,11 @@ pub(super) struct Report {
 impl From<&Run> for RunReport {
     fn from(run: &Run) -> Self {
         let Run { tally, elapsed, costs } = run;
-        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         Self {
             figures: Figures {
                 payments: tally.good(),
                 elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-                rate_per_second: tally.good().saturating_mul(1_000_000).checked_div(micros).unwrap_or(0),
+                rate_per_second: rate(tally.good(), *elapsed),
                 p50_us: tally.latency_at(0.5),
                 p90_us: tally.latency_at(0.9),
                 p99_us: tally.latency_at(0.99),
@@ -109,19 +110,7 @@ impl Report {
 }
 
 fn median_of(runs: &[&Figures]) -> Figures {
-    let middle = |figure: fn(&Figures) -> u64| middle_of(runs.iter().map(|run| figure(run)));
-    let processes = runs.first().map_or([].as_slice(), |run| run.processes.as_slice());
-    let cost = |(index, process): (usize, &Cost)| {
-        let of =
-            |figure: fn(&Cost) -> u64| middle_of(runs.iter().filter_map(|run| run.processes.get(index)).map(figure));
-        Cost {
-            name: process.name.clone(),
-            cpu_ms: of(|cost| cost.cpu_ms),
-            cpu_ns_per_payment: of(|cost| cost.cpu_ns_per_payment),
-            resident_kib_start: of(|cost| cost.resident_kib_start),
-            resident_kib_end: of(|cost| cost.resident_kib_end),
-        }
-    };
+    let middle = |figure: fn(&Figures) -> u64| middle_of(runs.iter().map(|run| figure(run))).unwrap_or(0);
     Figures {
         payments: middle(|run| run.payments),
         elapsed_ms: middle(|run| run.elapsed_ms),
@@ -131,14 +120,8 @@ fn median_of(runs: &[&Figures]) -> Figures {
         p99_us: middle(|run| run.p99_us),
         max_us: middle(|run| run.max_us),
         retries: middle(|run| run.retries),
-        processes: processes.iter().enumerate().map(cost).collect(),
+        processes: Cost::medians(&runs.iter().map(|run| run.processes.as_slice()).collect::<Vec<_>>()),
     }
-}
-
-fn middle_of(values: impl Iterator<Item = u64>) -> u64 {
-    let mut values: Vec<u64> = values.collect();
-    values.sort_unstable();
-    values.get(values.len() >> 1).copied().unwrap_or(0)
 }
 
 impl Display for Report {
@@ -174,15 +157,6 @@ impl Display for Figures {
     }
 }
 
-impl Display for Cost {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let per_payment = short(Duration::from_nanos(self.cpu_ns_per_payment));
-        let cpu = short(Duration::from_millis(self.cpu_ms));
-        let [start, end] = [self.resident_kib_start, self.resident_kib_end].map(|kib| format!("{} MiB", kib >> 10));
-        write!(f, "{:<16}{per_payment:>14}{cpu:>12}{start:>14}{end:>14}", self.name)
-    }
-}
-
 impl Display for Settings {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { urls, connections, seconds, payments, warm_up_seconds, loans, seed } = self;
@@ -212,11 +186,6 @@ impl RunReport {
         }
         words.join(", ")
     }
-}
-
-/// A time with two decimals in its natural unit.
-fn short(time: Duration) -> String {
-    format!("{time:.2?}")
 }
 
 #[cfg(test)]

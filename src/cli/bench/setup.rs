@@ -8,15 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http_body_util::Full;
+use hyper::Uri;
 use hyper::body::Bytes;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION};
-use hyper::{Method, Request, Uri};
+use hyper::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use crate::cli::bench::BenchError;
-use crate::cli::bench::link::{Link, LinkError};
-use crate::cli::bench::load::IDEMPOTENCY_KEY;
+use crate::cli::bench::caller::{Answer, Caller, key_header, uri_of};
 use crate::cli::bench::loans::Loans;
 use crate::cli::bench::target::Target;
 use crate::cli::bench::token::Authorization;
@@ -24,21 +22,12 @@ use crate::runtime::lifecycle::Lifecycle;
 
 /// How many of its last loans a connection waits for.
 const LAST_LOANS: usize = 8;
-/// How often a request is tried: with the pause, an overloaded server has half a minute to recover.
-const ATTEMPTS_MAX: u32 = 60;
-/// The pause between tries.
+/// The pause between two questions for a loan that is not posted yet.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long one question waits for a loan to be posted.
 const WAIT: &str = "wait=30";
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
-
-/// An answer, as far as a set-up cares.
-struct Answer {
-    status: u16,
-    location: Option<String>,
-    body: Bytes,
-}
 
 /// The status of an event that was asked for.
 #[derive(Deserialize)]
@@ -48,9 +37,7 @@ struct EventStatus {
 
 /// One connection of the set-up.
 struct Clerk {
-    target: Target,
-    link: Option<Link>,
-    authorization: Authorization,
+    caller: Caller,
     loans: Arc<Loans>,
 }
 
@@ -64,9 +51,7 @@ pub(super) async fn register(
     let next = Arc::new(AtomicU64::new(0));
     let lifecycle = Lifecycle::new();
     let clerks = targets.iter().cycle().zip(0..connections.min(loans.count())).map(|(target, _)| Clerk {
-        target: target.clone(),
-        link: None,
-        authorization: authorization.clone(),
+        caller: Caller::new(target.clone(), authorization.clone()),
         loans: Arc::clone(loans),
     });
     let tasks: Vec<_> = clerks.map(|clerk| lifecycle.spawn(clerk.work(Arc::clone(&next)))).collect();
@@ -97,20 +82,9 @@ impl Clerk {
 
     /// Brings one loan. Answers where to ask for it while it is not posted yet.
     async fn open_loan(&mut self, index: u64, body: Bytes) -> Result<Option<String>, BenchError> {
-        let key = HeaderValue::try_from(self.loans.opening_key(index));
-        let key = key.map_err(|_| BenchError::Header("the idempotency key"))?;
-        let uri = uri_of("/v1/loans")?;
-        let answer = self.ask(index, |headers| {
-            let mut request = Request::new(Full::new(body.clone()));
-            *request.method_mut() = Method::POST;
-            *request.uri_mut() = uri.clone();
-            *request.headers_mut() = headers;
-            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            request.headers_mut().insert(IDEMPOTENCY_KEY, key.clone());
-            request.headers_mut().insert(PREFER, HeaderValue::from_static("respond-async"));
-            request
-        });
-        let answer = answer.await?;
+        let mut headers = key_header(&self.loans.opening_key(index))?;
+        headers.insert(PREFER, HeaderValue::from_static("respond-async"));
+        let answer = self.caller.post(&uri_of("/v1/loans")?, &headers, &body).await?;
         match answer.status {
             200 | 201 => Ok(None),
             // 409: the same request of an earlier set-up is not finished yet.
@@ -124,66 +98,14 @@ impl Clerk {
         let path = location.parse::<Uri>().map_err(|_| BenchError::Header("the location of a loan"))?;
         let uri = uri_of(&format!("{}?{WAIT}", path.path()))?;
         loop {
-            let answer = self.ask(index, |headers| {
-                let mut request = Request::new(Full::default());
-                *request.uri_mut() = uri.clone();
-                *request.headers_mut() = headers;
-                request
-            });
-            let answer = answer.await?;
-            match serde_json::from_slice::<EventStatus>(&answer.body) {
-                Ok(event) if answer.status == 200 && event.status == "posted" => return Ok(()),
-                Ok(event) if answer.status == 200 && event.status == "accepted" => tokio::time::sleep(PAUSE).await,
-                Ok(_) | Err(_) => return Err(refused(index, &answer)),
+            let answer = self.caller.get(&uri).await?;
+            match answer.json::<EventStatus>() {
+                Some(event) if answer.status == 200 && event.status == "posted" => return Ok(()),
+                Some(event) if answer.status == 200 && event.status == "accepted" => tokio::time::sleep(PAUSE).await,
+                Some(_) | None => return Err(refused(index, &answer)),
             }
         }
     }
-
-    /// Sends a request until there is an answer that is neither a broken connection nor "too busy".
-    async fn ask(
-        &mut self,
-        index: u64,
-        make: impl Fn(HeaderMap) -> Request<Full<Bytes>>,
-    ) -> Result<Answer, BenchError> {
-        let address = self.target.address;
-        let mut attempt = 1;
-        loop {
-            let answer = self.try_once(make(self.headers())).await;
-            let is_last = attempt >= ATTEMPTS_MAX;
-            match answer {
-                Ok(answer) if is_last && is_busy(answer.status) => return Err(refused(index, &answer)),
-                Ok(answer) if !is_busy(answer.status) => return Ok(answer),
-                Err(source) if is_last => return Err(BenchError::Link { address, source }),
-                Ok(_) | Err(_) => {}
-            }
-            attempt = attempt.saturating_add(1);
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-
-    async fn try_once(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, LinkError> {
-        let mut link = match self.link.take().filter(Link::is_open) {
-            Some(link) => link,
-            None => Link::open(self.target.address).await?,
-        };
-        let (head, body) = link.exchange(request).await?;
-        self.link = Some(link);
-        let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Ok(Answer { status: head.status.as_u16(), location, body })
-    }
-
-    fn headers(&self) -> HeaderMap {
-        let authorization = self.authorization.borrow().clone();
-        HeaderMap::from_iter([(HOST, self.target.host.clone()), (AUTHORIZATION, authorization)])
-    }
-}
-
-fn uri_of(path: &str) -> Result<Uri, BenchError> {
-    path.parse().map_err(|_| BenchError::Header("the path of a loan"))
-}
-
-fn is_busy(status: u16) -> bool {
-    matches!(status, 429 | 503)
 }
 
 fn refused(index: u64, answer: &Answer) -> BenchError {

@@ -75,10 +75,7 @@ pub struct BenchSingle {
 }
 
 /// Measures single payments and prints the report.
-///
-/// # Errors
-/// See [`BenchError`]; [`BenchError::NotGood`] after the report was printed.
-pub async fn run(arguments: BenchSingle) -> Result<(), BenchError> {
+pub(super) async fn run(arguments: BenchSingle) -> Result<(), BenchError> {
     let report = measure(&arguments).await?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
@@ -122,6 +119,7 @@ impl BenchSingle {
             connections: self.connections,
             warm_up: Duration::from_secs(self.warmup_seconds),
             length: self.payments.map_or(Length::For(Duration::from_secs(self.seconds)), Length::Payments),
+            pause: Duration::ZERO,
             run: format!("bench:{}", Uuid::new_v4().simple()),
             seed: self.seed,
         }

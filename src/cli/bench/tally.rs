@@ -3,14 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
 use crate::cli::bench::BenchError;
+use crate::cli::bench::latency::Latencies;
 
-/// The longest latency told apart: 2 minutes, in microseconds. Longer ones count as this.
-const LATENCY_MAX: u64 = 120_000_000;
-/// Digits of a latency that are kept.
-const LATENCY_DIGITS: u8 = 3;
 /// The answer a payment should get.
 pub(super) const GOOD: u16 = 201;
 
@@ -25,14 +20,13 @@ pub(super) struct Tally {
     pub(super) retries: u64,
     /// Payments given up after too many of those.
     pub(super) given_up: u64,
-    latencies: Histogram<u64>,
+    latencies: Latencies,
 }
 
 impl Tally {
     /// Nothing yet.
     pub(super) fn new() -> Result<Self, BenchError> {
-        let latencies =
-            Histogram::new_with_bounds(1, LATENCY_MAX, LATENCY_DIGITS).map_err(|_| BenchError::Histogram)?;
+        let latencies = Latencies::new()?;
         Ok(Self { answers: BTreeMap::new(), warm_up_bad: 0, retries: 0, given_up: 0, latencies })
     }
 
@@ -41,7 +35,7 @@ impl Tally {
         let count = self.answers.entry(status).or_default();
         *count = count.saturating_add(1);
         if status == GOOD {
-            self.latencies.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+            self.latencies.record(latency);
         }
     }
 
@@ -71,12 +65,30 @@ impl Tally {
         self.warm_up_bad = self.warm_up_bad.saturating_add(other.warm_up_bad);
         self.retries = self.retries.saturating_add(other.retries);
         self.given_up = self.given_up.saturating_add(other.given_up);
-        self.latencies.add(&other.latencies).map_err(|_| BenchError::Histogram)
+        self.latencies.add(&other.latencies)
     }
 
     /// Payments that were answered as they should be.
     pub(super) fn good(&self) -> u64 {
         self.answers.get(&GOOD).copied().unwrap_or(0)
+    }
+
+    /// How long the good answers took.
+    pub(super) const fn latencies(&self) -> &Latencies {
+        &self.latencies
+    }
+
+    /// What was not as it should be.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let bad = self.answers.iter().filter(|(status, _)| **status != GOOD);
+        let mut faults: Vec<String> = bad.map(|(status, count)| format!("{count} answers were {status}")).collect();
+        if self.warm_up_bad > 0 {
+            faults.push(format!("{} answers of the warm-up were not {GOOD}", self.warm_up_bad));
+        }
+        if self.given_up > 0 {
+            faults.push(format!("{} payments got no answer", self.given_up));
+        }
+        faults
     }
 
     /// Whether every single answer was as it should be, and there was one.
@@ -86,7 +98,7 @@ impl Tally {
 
     /// Microseconds that this share of the good answers took at most.
     pub(super) fn latency_at(&self, quantile: f64) -> u64 {
-        self.latencies.value_at_quantile(quantile)
+        self.latencies.at(quantile)
     }
 
     /// Microseconds of the slowest good answer.
@@ -128,5 +140,9 @@ mod tests {
         assert!(!given_up.is_good());
         tally.warm_up(202);
         assert!(!tally.is_good());
+        tally.answer(422, Duration::from_millis(1));
+        tally.give_up();
+        let faults = ["1 answers were 422", "1 answers of the warm-up were not 201", "1 payments got no answer"];
+        assert_eq!(tally.faults(), faults);
     }
 }

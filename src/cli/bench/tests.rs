@@ -16,9 +16,11 @@ use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use super::BenchError;
+use super::batch::BenchBatch;
 use super::report::Report;
 use super::single::{BenchSingle, measure, run};
+use super::{BenchError, answer};
+use crate::runtime::config::Config;
 use crate::runtime::lifecycle::Lifecycle;
 
 /// How the server misbehaves, by the number of the payment.
@@ -41,6 +43,8 @@ struct Seen {
     loans: BTreeMap<String, String>,
     asked_for: u64,
     keys: BTreeMap<String, String>,
+    requests: u64,
+    batches: BTreeMap<String, u64>,
 }
 
 struct Server {
@@ -53,6 +57,14 @@ struct Server {
 struct Line {
     #[command(flatten)]
     arguments: BenchSingle,
+}
+
+#[derive(Parser)]
+struct BatchLine {
+    #[command(flatten)]
+    arguments: BenchBatch,
+    #[command(flatten)]
+    config: Config,
 }
 
 impl Server {
@@ -76,6 +88,16 @@ impl Server {
         let url = format!("http://{}", self.address);
         let line = ["bench", "--url", &url, "--client-id", "c&d", "--client-secret", "s=t"];
         Line::parse_from(line.iter().chain(more)).arguments
+    }
+
+    /// Without a database, whose books are none of this server's.
+    async fn measure_batches(&self, more: &[&str]) -> answer::Report {
+        let url = format!("http://{}", self.address);
+        let line = ["bench", "--url", &url, "--client-id", "c&d", "--client-secret", "s=t", "--loans", "9"];
+        let line = BatchLine::parse_from(line.iter().chain(&["--data-dir", "/nowhere"]).chain(more));
+        let report = line.arguments.report(&line.config).await.unwrap();
+        self.lifecycle.stop();
+        report
     }
 
     async fn measure(&self, more: &[&str]) -> Report {
@@ -121,6 +143,17 @@ async fn answer(
             Ok(reply(200, &format!(r#"{{"status":"{status}"}}"#)))
         }
         (&Method::POST, "/v1/payments") => pay(manner, &mut seen, header("idempotency-key"), body),
+        (&Method::POST, "/v1/payments/batch") => take(manner, &mut seen, header("idempotency-key"), &body),
+        (&Method::GET, path) if path.starts_with("/v1/batches/") => {
+            assert_eq!(head.uri.query(), Some("wait=30"));
+            seen.asked_for += 1;
+            let state = if seen.asked_for == 1 { "posting" } else { "finished" };
+            let in_flight = u64::from(seen.asked_for == 1);
+            let accepted = seen.batches[path.rsplit('/').next().unwrap()];
+            let posted = accepted - in_flight;
+            let counts = format!(r#"{{"accepted":{accepted},"posted":{posted},"in_flight":{in_flight}}}"#);
+            Ok(reply(200, &format!(r#"{{"state":"{state}","counts":{counts}}}"#)))
+        }
         other => panic!("nobody asks for {other:?}"),
     }
 }
@@ -136,6 +169,25 @@ fn pay(manner: Manner, seen: &mut Seen, key: &str, body: String) -> Result<Respo
         posted.headers_mut().insert("connection", "close".parse().unwrap());
     }
     Ok(posted)
+}
+
+/// A batch: its rows by key. Rows that came before under the same key of a batch are accepted still.
+fn take(manner: Manner, seen: &mut Seen, key: &str, body: &str) -> Result<Response<Full<Bytes>>, io::Error> {
+    let rows: serde_json::Value = serde_json::from_str(body).unwrap();
+    let rows = rows["payments"].as_array().unwrap();
+    seen.requests += 1;
+    for row in rows {
+        seen.keys.insert(row["idempotency_key"].as_str().unwrap().to_owned(), row.to_string());
+    }
+    let refused = u64::from(manner == Manner::Refuses && seen.requests == 2);
+    let (received, accepted) = (rows.len(), u64::try_from(rows.len()).unwrap() - refused);
+    seen.batches.insert(key.to_owned(), accepted);
+    if manner == Manner::HangsUp && seen.requests == 2 {
+        return Err(io::Error::other("hung up on purpose"));
+    }
+    let mut taken = reply(202, &format!(r#"{{"batch_id":"b","received":{received},"accepted":{accepted}}}"#));
+    taken.headers_mut().insert("location", format!("/v1/batches/{key}").parse().unwrap());
+    Ok(taken)
 }
 
 fn fields<'a>(bodies: impl Iterator<Item = &'a String>, name: &str) -> BTreeSet<String> {
@@ -217,4 +269,34 @@ async fn another_machine_is_refused_before_anything_is_sent() {
     let error = measure(&Line::parse_from(line).arguments).await.unwrap_err();
     let expected = "http://192.0.2.1:8080: is not a loopback address; bench loads this machine only";
     assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test]
+async fn batches_are_sent_whole_and_waited_for() {
+    let server = Server::start(Manner::Good).await;
+    let report = server.measure_batches(&["--rows", "30", "--payments", "100", "--callers", "2"]).await;
+    assert!(report.good, "{report}");
+    assert!(report.to_string().contains("not proved: no database was named"), "{report}");
+    let seen = server.seen.lock().unwrap();
+    assert_eq!((seen.requests, seen.keys.len(), seen.batches.len()), (4, 100, 4));
+    assert!(seen.asked_for >= 5, "each batch once, and the first one again");
+}
+
+#[tokio::test]
+async fn one_row_that_is_refused_makes_the_run_not_good() {
+    let server = Server::start(Manner::Refuses).await;
+    let report = server.measure_batches(&["--rows", "30", "--payments", "90", "--callers", "1"]).await;
+    assert!(!report.good);
+    let told = report.to_string();
+    assert!(told.contains("batch 1: of 30 payments in a batch 29 were accepted"), "{told}");
+    assert!(matches!(answer::Told::verdict(&report), Err(BenchError::NotGood)));
+}
+
+#[tokio::test]
+async fn a_batch_whose_answer_was_lost_is_sent_again_under_its_key() {
+    let server = Server::start(Manner::HangsUp).await;
+    let report = server.measure_batches(&["--rows", "30", "--payments", "90", "--callers", "1"]).await;
+    assert!(server.seen.lock().unwrap().requests == 4, "one more than batches");
+    assert_eq!(server.seen.lock().unwrap().keys.len(), 90);
+    assert!(report.good, "{report}");
 }

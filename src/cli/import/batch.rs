@@ -75,9 +75,9 @@ impl Counts {
 
 /// An upload.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
 pub(super) struct Batch {
-    #[serde(rename = "batch_id")]
-    pub(super) id: Uuid,
+    pub(super) batch_id: Uuid,
     pub(super) state: String,
     /// These four are known when the last row has come.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -248,11 +248,12 @@ impl RowCounter {
 
 /// Bytes in hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
+    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        // Writing to a text cannot fail.
         let _written = write!(text, "{byte:02x}");
-        text
-    })
+    }
+    text
 }
 
 #[cfg(test)]

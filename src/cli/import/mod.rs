@@ -210,7 +210,7 @@ async fn run(
         Upload { client: &client, file: &file, feed: arguments.feed.as_deref(), key: &key, retries, course, screen };
     let (batch, answered) = upload.run().await?;
     let posted = begun.elapsed();
-    upload.results(&results, batch.id, arguments.results_format).await?;
+    upload.results(&results, batch.batch_id, arguments.results_format).await?;
     Ok(Report {
         file: file.name(),
         format: file.format,
@@ -256,7 +256,7 @@ fn made_key(file: &ImportFile, feed: Option<&str>) -> Result<IdempotencyKey, Imp
 /// What a printed report means for the exit code.
 fn judged(report: Report) -> Result<(), ImportError> {
     if !report.contradictions.is_empty() {
-        return Err(ImportError::Contradiction(report.batch.id));
+        return Err(ImportError::Contradiction(report.batch.batch_id));
     }
     match report.batch.not_posted() {
         None => Ok(()),

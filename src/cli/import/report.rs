@@ -49,7 +49,7 @@ impl Report {
         };
         let replayed = if self.replayed { ", complete before" } else { "" };
         row(format_args!("file       {file} ({}{replayed})", format.as_str()));
-        row(format_args!("batch      {}", batch.id));
+        row(format_args!("batch      {}", batch.batch_id));
         row(format_args!("took       {}", self.pace()));
         row(format_args!("results    {}", results.display()));
         row(format_args!("\n{:<12}{:>16}", "rows", "count"));

@@ -85,7 +85,7 @@ impl Screen {
     fn show(&self, stand: &Stand, rate: u64) {
         match self {
             Self::Bar(line) => {
-                line.set_message(format!("{:>7} {} {}", word(stand.stage), bar(stand), text(stand, rate)))
+                line.set_message(format!("{:>7} {} {}", word(stand.stage), bar(stand), text(stand, rate)));
             }
             Self::Lines => eprintln!("{}: {}", word(stand.stage), text(stand, rate)),
         }

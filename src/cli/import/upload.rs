@@ -71,9 +71,9 @@ impl Upload<'_> {
     /// # Errors
     /// The API refuses it, or stays away for longer than the retries last.
     pub(super) async fn run(&self) -> Result<(Batch, Answered), ImportError> {
-        let taken = self.retried(|| self.attempt());
+        let send = self.retried(|| self.attempt());
         let (batch_id, answered) = tokio::select! {
-            answer = taken => answer?,
+            taken = send => taken?,
             never = self.look_ahead() => match never {},
         };
         self.course.begin(Stage::Posting);

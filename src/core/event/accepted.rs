@@ -5,6 +5,7 @@ use std::str::FromStr;
 use crate::core::event::command::Command;
 use crate::core::event::fingerprint::Fingerprint;
 use crate::core::event::key::IdempotencyKey;
+use crate::core::event::payment_return::FEE_SORT;
 use crate::core::event::upload::Upload;
 use crate::core::ids::{EventId, KeyHash, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId};
 use crate::core::slot::Slot;
@@ -26,14 +27,28 @@ pub enum EventKind {
     LoanOpened,
     /// A consequence: a new split of money that was already received.
     PaymentAllocated,
+    /// Money received for no known loan.
+    UnidentifiedReceipt,
     /// Many payments brought at once: finished by the api, never queued, without an entry.
     Upload,
+    /// A payment taken back by the bank.
+    PaymentReturned,
+    /// A fee charged.
+    FeeAssessed,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::PaymentReceived, Self::Disbursement, Self::LoanOpened, Self::PaymentAllocated, Self::Upload];
+    pub const ALL: [Self; 8] = [
+        Self::PaymentReceived,
+        Self::Disbursement,
+        Self::LoanOpened,
+        Self::PaymentAllocated,
+        Self::PaymentReturned,
+        Self::FeeAssessed,
+        Self::UnidentifiedReceipt,
+        Self::Upload,
+    ];
 
     /// The stored word.
     #[must_use]
@@ -43,7 +58,10 @@ impl EventKind {
             Self::Disbursement => "disbursement",
             Self::LoanOpened => "loan_opened",
             Self::PaymentAllocated => "payment_allocated",
+            Self::UnidentifiedReceipt => "unidentified_receipt",
             Self::Upload => "upload",
+            Self::PaymentReturned => "payment_returned",
+            Self::FeeAssessed => "fee_assessed",
         }
     }
 
@@ -52,7 +70,28 @@ impl EventKind {
     pub const fn event_type(self) -> &'static str {
         match self {
             Self::LoanOpened => "manual_adjustment",
-            Self::PaymentReceived | Self::Disbursement | Self::PaymentAllocated | Self::Upload => self.as_str(),
+            Self::UnidentifiedReceipt => Self::PaymentReceived.as_str(),
+            Self::PaymentReceived
+            | Self::Disbursement
+            | Self::PaymentAllocated
+            | Self::PaymentReturned
+            | Self::FeeAssessed
+            | Self::Upload => self.as_str(),
+        }
+    }
+
+    /// The contract's status of a payment that an event of this kind has undone.
+    #[must_use]
+    pub const fn undone_status(self) -> &'static str {
+        match self {
+            Self::PaymentReturned => "returned",
+            Self::PaymentReceived
+            | Self::Disbursement
+            | Self::LoanOpened
+            | Self::PaymentAllocated
+            | Self::FeeAssessed
+            | Self::UnidentifiedReceipt
+            | Self::Upload => "reversed",
         }
     }
 }
@@ -73,7 +112,10 @@ impl Command {
             Self::Payment(_) => EventKind::PaymentReceived,
             Self::Disbursement(_) => EventKind::Disbursement,
             Self::LoanOpening(_) => EventKind::LoanOpened,
+            Self::Receipt(_) => EventKind::UnidentifiedReceipt,
             Self::Upload(_) => EventKind::Upload,
+            Self::PaymentReturn(_) => EventKind::PaymentReturned,
+            Self::Fee(_) => EventKind::FeeAssessed,
         }
     }
 }
@@ -173,6 +215,44 @@ impl NewEvent {
     ) -> Self {
         let event = Self::of_caller(id, tenant, key, Command::Upload(upload), publisher, actor);
         Self { loan_key: LoanKey::of_upload(id), slot: None, ..event }
+    }
+
+    /// A consequence of an accepted event: an event of our own, born finished. `target` is what it is about and `sort`
+    /// says which of the consequences it is; the two make its id and key, so that a cause has each once.
+    #[must_use]
+    pub fn of_consequence(cause: &AcceptedEvent, target: EventId, sort: &str, command: Command) -> Self {
+        Self {
+            id: cause.event.id.consequence(target, sort),
+            tenant: cause.event.tenant,
+            kind: command.kind(),
+            loan_key: cause.event.loan_key,
+            key: None,
+            key_hash: KeyHash::of_system_event(cause.event.id, target, sort),
+            fingerprint: Fingerprint::of(&command),
+            command,
+            // No row of the cause's upload: control totals count what the caller sent.
+            origin: Origin { cause_seq: Some(cause.seq), ..Origin::default() },
+            slot: None,
+            publisher: cause.event.publisher,
+            actor: cause.event.actor.clone(),
+        }
+    }
+
+    /// The fee that a return brings with it; `None` for every other event.
+    #[must_use]
+    pub fn fee_of_return(cause: &AcceptedEvent) -> Option<Self> {
+        match &cause.event.command {
+            Command::PaymentReturn(returned) => {
+                let fee = Command::Fee(returned.fee()?);
+                Some(Self::of_consequence(cause, returned.payment.id, FEE_SORT, fee))
+            }
+            Command::Payment(_)
+            | Command::Disbursement(_)
+            | Command::LoanOpening(_)
+            | Command::Fee(_)
+            | Command::Receipt(_)
+            | Command::Upload(_) => None,
+        }
     }
 
     /// Whether it rides the bulk queues.

@@ -4,15 +4,19 @@
 //! `details`.
 
 use chrono::NaiveDate;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::core::event::accepted::EventKind;
 use crate::core::event::command::{
     Command, Disbursement, LoanNumber, LoanOpening, OpeningBalances, Payment, SourceMethod,
 };
+use crate::core::event::fee::{Fee, FeeCode};
 use crate::core::event::metadata::Metadata;
+use crate::core::event::payment_return::{PaymentReturn, ReturnCode, ReturnedPayment};
+use crate::core::event::receipt::Receipt;
 use crate::core::event::upload::{Upload, UploadOperation};
-use crate::core::ids::{BorrowerId, LoanId, ProgramId};
+use crate::core::ids::{BorrowerId, EventId, LoanId, ProgramId, Seq};
 use crate::core::loan::Waterfall;
 use crate::core::money::{Currency, Minor, Money};
 
@@ -59,12 +63,29 @@ struct OpeningDetails {
     principal_minor: i64,
 }
 
+#[derive(Serialize, Deserialize)]
+struct ReturnDetails {
+    payment_event_id: EventId,
+    payment_seq: Seq,
+    payment_effective_at: NaiveDate,
+    return_code: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fee_minor: Option<i64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FeeDetails {
+    fee_code: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    charged_for: Option<EventId>,
+}
+
 impl Command {
     /// The `details` column.
     #[must_use]
     pub fn details(&self) -> Option<String> {
         match self {
-            Self::Payment(_) | Self::Disbursement(_) => None,
+            Self::Payment(_) | Self::Disbursement(_) | Self::Receipt(_) => None,
             Self::LoanOpening(opening) => {
                 let details = OpeningDetails {
                     loan_number: opening.loan_number.as_ref().map(|number| number.as_str().to_owned()),
@@ -77,6 +98,20 @@ impl Command {
                 serde_json::to_string(&details).ok()
             }
             Self::Upload(upload) => serde_json::to_string(&upload.operation).ok(),
+            Self::PaymentReturn(returned) => {
+                let details = ReturnDetails {
+                    payment_event_id: returned.payment.id,
+                    payment_seq: returned.payment.seq,
+                    payment_effective_at: returned.payment.effective_date,
+                    return_code: returned.return_code.to_string(),
+                    fee_minor: returned.fee.map(Minor::units),
+                };
+                serde_json::to_string(&details).ok()
+            }
+            Self::Fee(fee) => {
+                let details = FeeDetails { fee_code: fee.fee_code.as_str().to_owned(), charged_for: fee.charged_for };
+                serde_json::to_string(&details).ok()
+            }
         }
     }
 
@@ -89,9 +124,17 @@ impl Command {
             EventKind::PaymentReceived | EventKind::PaymentAllocated => payment(columns).map(Self::Payment),
             EventKind::Disbursement => disbursement(columns).map(Self::Disbursement),
             EventKind::LoanOpened => opening(columns).map(Self::LoanOpening),
+            EventKind::UnidentifiedReceipt => receipt(columns).map(Self::Receipt),
             EventKind::Upload => upload(&columns).map(Self::Upload),
+            EventKind::PaymentReturned => payment_return(columns).map(Self::PaymentReturn),
+            EventKind::FeeAssessed => fee(columns).map(Self::Fee),
         }
     }
+}
+
+fn details<T: DeserializeOwned>(columns: &CommandColumns) -> Result<T, ColumnsError> {
+    let text = columns.details.as_deref().ok_or(ColumnsError("details"))?;
+    serde_json::from_str(text).map_err(|_| ColumnsError("details"))
 }
 
 fn money(columns: &CommandColumns) -> Result<Money, ColumnsError> {
@@ -122,6 +165,17 @@ fn disbursement(columns: CommandColumns) -> Result<Disbursement, ColumnsError> {
     })
 }
 
+fn receipt(columns: CommandColumns) -> Result<Receipt, ColumnsError> {
+    Ok(Receipt {
+        amount: money(&columns)?,
+        loan_id: columns.loan_id,
+        effective_date: columns.effective_date,
+        source_method: columns.source_method.ok_or(ColumnsError("source_method"))?,
+        external_ref: columns.external_ref,
+        metadata: columns.metadata.map(Metadata::from_stored),
+    })
+}
+
 fn upload(columns: &CommandColumns) -> Result<Upload, ColumnsError> {
     let text = columns.details.as_deref().ok_or(ColumnsError("details"))?;
     let operation: UploadOperation = serde_json::from_str(text).map_err(|_| ColumnsError("details"))?;
@@ -129,8 +183,7 @@ fn upload(columns: &CommandColumns) -> Result<Upload, ColumnsError> {
 }
 
 fn opening(columns: CommandColumns) -> Result<LoanOpening, ColumnsError> {
-    let text = columns.details.ok_or(ColumnsError("details"))?;
-    let details: OpeningDetails = serde_json::from_str(&text).map_err(|_| ColumnsError("details"))?;
+    let details: OpeningDetails = details(&columns)?;
     let loan_number = details.loan_number.as_deref().map(LoanNumber::parse).transpose();
     let waterfall = details.waterfall.as_deref().map(str::parse::<Waterfall>).transpose();
     Ok(LoanOpening {
@@ -146,6 +199,37 @@ fn opening(columns: CommandColumns) -> Result<LoanOpening, ColumnsError> {
             interest: Minor::new(details.interest_minor),
             principal: Minor::new(details.principal_minor),
         },
+        metadata: columns.metadata.map(Metadata::from_stored),
+    })
+}
+
+fn payment_return(columns: CommandColumns) -> Result<PaymentReturn, ColumnsError> {
+    let details: ReturnDetails = details(&columns)?;
+    Ok(PaymentReturn {
+        payment: ReturnedPayment {
+            id: details.payment_event_id,
+            seq: details.payment_seq,
+            effective_date: details.payment_effective_at,
+        },
+        amount: money(&columns)?,
+        loan_id: columns.loan_id,
+        borrower_id: columns.borrower_id,
+        return_code: ReturnCode::parse(&details.return_code).map_err(|_| ColumnsError("return_code"))?,
+        effective_date: columns.effective_date,
+        fee: details.fee_minor.map(Minor::new),
+        metadata: columns.metadata.map(Metadata::from_stored),
+    })
+}
+
+fn fee(columns: CommandColumns) -> Result<Fee, ColumnsError> {
+    let details: FeeDetails = details(&columns)?;
+    Ok(Fee {
+        amount: money(&columns)?,
+        loan_id: columns.loan_id,
+        borrower_id: columns.borrower_id,
+        effective_date: columns.effective_date,
+        fee_code: FeeCode::parse(&details.fee_code).map_err(|_| ColumnsError("fee_code"))?,
+        charged_for: details.charged_for,
         metadata: columns.metadata.map(Metadata::from_stored),
     })
 }

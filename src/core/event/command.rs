@@ -2,7 +2,10 @@
 
 use chrono::NaiveDate;
 
+use crate::core::event::fee::Fee;
 use crate::core::event::metadata::Metadata;
+use crate::core::event::payment_return::PaymentReturn;
+use crate::core::event::receipt::Receipt;
 use crate::core::event::upload::{NO_BORROWER, NO_LOAN, Upload};
 use crate::core::ids::{BorrowerId, LoanId, ProgramId};
 use crate::core::loan::Waterfall;
@@ -183,8 +186,14 @@ pub enum Command {
     Disbursement(Disbursement),
     /// A loan registered.
     LoanOpening(LoanOpening),
+    /// Money received for no known loan.
+    Receipt(Receipt),
     /// Many payments brought at once.
     Upload(Upload),
+    /// A payment taken back.
+    PaymentReturn(PaymentReturn),
+    /// A fee charged.
+    Fee(Fee),
 }
 
 impl Command {
@@ -195,7 +204,10 @@ impl Command {
             Self::Payment(payment) => payment.loan_id,
             Self::Disbursement(disbursement) => disbursement.loan_id,
             Self::LoanOpening(opening) => opening.loan_id,
+            Self::Receipt(receipt) => receipt.loan_id,
             Self::Upload(_) => NO_LOAN,
+            Self::PaymentReturn(returned) => returned.loan_id,
+            Self::Fee(fee) => fee.loan_id,
         }
     }
 
@@ -206,7 +218,9 @@ impl Command {
             Self::Payment(payment) => payment.borrower_id,
             Self::Disbursement(disbursement) => disbursement.borrower_id,
             Self::LoanOpening(opening) => opening.borrower_id,
-            Self::Upload(_) => NO_BORROWER,
+            Self::Receipt(_) | Self::Upload(_) => NO_BORROWER,
+            Self::PaymentReturn(returned) => returned.borrower_id,
+            Self::Fee(fee) => fee.borrower_id,
         }
     }
 
@@ -217,7 +231,10 @@ impl Command {
             Self::Payment(payment) => payment.amount.currency,
             Self::Disbursement(disbursement) => disbursement.amount.currency,
             Self::LoanOpening(opening) => opening.currency,
+            Self::Receipt(receipt) => receipt.amount.currency,
             Self::Upload(upload) => upload.currency,
+            Self::PaymentReturn(returned) => returned.amount.currency,
+            Self::Fee(fee) => fee.amount.currency,
         }
     }
 
@@ -228,17 +245,42 @@ impl Command {
             Self::Payment(payment) => Some(payment.amount.minor),
             Self::Disbursement(disbursement) => Some(disbursement.amount.minor),
             Self::LoanOpening(_) | Self::Upload(_) => None,
+            Self::PaymentReturn(returned) => Some(returned.amount.minor),
+            Self::Fee(fee) => Some(fee.amount.minor),
+            Self::Receipt(receipt) => Some(receipt.amount.minor),
         }
     }
 
-    /// The day it counts from.
+    /// The day it is dated: for all but a return, the day that its posting counts from.
     #[must_use]
     pub fn effective_date(&self) -> NaiveDate {
         match self {
             Self::Payment(payment) => payment.effective_date,
             Self::Disbursement(disbursement) => disbursement.effective_date,
             Self::LoanOpening(opening) => opening.opened_on,
+            Self::Receipt(receipt) => receipt.effective_date,
             Self::Upload(upload) => upload.received_on,
+            Self::PaymentReturn(returned) => returned.effective_date,
+            Self::Fee(fee) => fee.effective_date,
+        }
+    }
+
+    /// The first and the last day that its postings count from: a return counts from its payment's day, its fee from
+    /// the return's own.
+    #[must_use]
+    pub fn days(&self) -> (NaiveDate, NaiveDate) {
+        match self {
+            Self::PaymentReturn(returned) => {
+                let last =
+                    if returned.fee.is_some() { returned.effective_date } else { returned.payment.effective_date };
+                (returned.payment.effective_date, last)
+            }
+            Self::Payment(_)
+            | Self::Disbursement(_)
+            | Self::LoanOpening(_)
+            | Self::Fee(_)
+            | Self::Receipt(_)
+            | Self::Upload(_) => (self.effective_date(), self.effective_date()),
         }
     }
 
@@ -248,7 +290,8 @@ impl Command {
         match self {
             Self::Payment(payment) => Some(payment.source_method),
             Self::Disbursement(disbursement) => Some(disbursement.method),
-            Self::LoanOpening(_) | Self::Upload(_) => None,
+            Self::Receipt(receipt) => Some(receipt.source_method),
+            Self::LoanOpening(_) | Self::PaymentReturn(_) | Self::Fee(_) | Self::Upload(_) => None,
         }
     }
 
@@ -258,7 +301,8 @@ impl Command {
         match self {
             Self::Payment(payment) => payment.external_ref.as_deref(),
             Self::Disbursement(disbursement) => disbursement.destination_ref.as_deref(),
-            Self::LoanOpening(_) | Self::Upload(_) => None,
+            Self::Receipt(receipt) => receipt.external_ref.as_deref(),
+            Self::LoanOpening(_) | Self::PaymentReturn(_) | Self::Fee(_) | Self::Upload(_) => None,
         }
     }
 
@@ -269,7 +313,10 @@ impl Command {
             Self::Payment(payment) => payment.metadata.as_ref(),
             Self::Disbursement(disbursement) => disbursement.metadata.as_ref(),
             Self::LoanOpening(opening) => opening.metadata.as_ref(),
+            Self::Receipt(receipt) => receipt.metadata.as_ref(),
             Self::Upload(_) => None,
+            Self::PaymentReturn(returned) => returned.metadata.as_ref(),
+            Self::Fee(fee) => fee.metadata.as_ref(),
         }
     }
 
@@ -277,8 +324,8 @@ impl Command {
     #[must_use]
     pub fn opens_loan(&self) -> bool {
         match self {
-            Self::Payment(_) | Self::Upload(_) => false,
-            Self::Disbursement(_) | Self::LoanOpening(_) => true,
+            Self::Payment(_) | Self::PaymentReturn(_) | Self::Fee(_) | Self::Upload(_) => false,
+            Self::Disbursement(_) | Self::LoanOpening(_) | Self::Receipt(_) => true,
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Owns the decision about a repeated key: new, replay, in progress or mismatch.
 
 use crate::core::event::command::{Command, Disbursement, LoanOpening, Payment};
+use crate::core::event::fee::Fee;
 use crate::core::event::fingerprint::Fingerprint;
+use crate::core::event::payment_return::PaymentReturn;
+use crate::core::event::receipt::Receipt;
 use crate::core::event::upload::{Upload, UploadOperation};
 
 /// How far the first request with a key has come.
@@ -58,11 +61,33 @@ fn differing_fields(first: &Command, incoming: &Command) -> Vec<&'static str> {
         (Command::Payment(a), Command::Payment(b)) => differing_payment(a, b),
         (Command::Disbursement(a), Command::Disbursement(b)) => differing_disbursement(a, b),
         (Command::LoanOpening(a), Command::LoanOpening(b)) => differing_opening(a, b),
+        (Command::Receipt(a), Command::Receipt(b)) => differing_receipt(a, b),
         (Command::Upload(a), Command::Upload(b)) => differing_upload(a, b),
-        (Command::Payment(_) | Command::Disbursement(_) | Command::LoanOpening(_) | Command::Upload(_), _) => {
-            vec!["operation"]
-        }
+        (Command::PaymentReturn(a), Command::PaymentReturn(b)) => differing_return(a, b),
+        (Command::Fee(a), Command::Fee(b)) => differing_fee(a, b),
+        (
+            Command::Payment(_)
+            | Command::Disbursement(_)
+            | Command::LoanOpening(_)
+            | Command::PaymentReturn(_)
+            | Command::Fee(_)
+            | Command::Receipt(_)
+            | Command::Upload(_),
+            _,
+        ) => vec!["operation"],
     }
+}
+
+fn differing_receipt(a: &Receipt, b: &Receipt) -> Vec<&'static str> {
+    named([
+        ("loan_id", a.loan_id != b.loan_id),
+        ("amount_minor", a.amount.minor != b.amount.minor),
+        ("currency", a.amount.currency != b.amount.currency),
+        ("effective_at", a.effective_date != b.effective_date),
+        ("source_method", a.source_method != b.source_method),
+        ("external_ref", a.external_ref != b.external_ref),
+        ("metadata", a.metadata != b.metadata),
+    ])
 }
 
 fn differing_upload(a: &Upload, b: &Upload) -> Vec<&'static str> {
@@ -71,7 +96,13 @@ fn differing_upload(a: &Upload, b: &Upload) -> Vec<&'static str> {
             named([("mode", a != b)])
         }
         (UploadOperation::AchFile { feed: a }, UploadOperation::AchFile { feed: b }) => named([("feed", a != b)]),
-        (UploadOperation::PaymentBatch { .. } | UploadOperation::AchFile { .. }, _) => vec!["operation"],
+        (UploadOperation::AchFeed { settings: a }, UploadOperation::AchFeed { settings: b }) => {
+            named([("settings", a != b)])
+        }
+        (
+            UploadOperation::PaymentBatch { .. } | UploadOperation::AchFeed { .. } | UploadOperation::AchFile { .. },
+            _,
+        ) => vec!["operation"],
     }
 }
 
@@ -115,6 +146,29 @@ fn differing_opening(a: &LoanOpening, b: &LoanOpening) -> Vec<&'static str> {
         ("program_id", a.program_id != b.program_id),
         ("waterfall", a.waterfall != b.waterfall),
         ("opening_balances", a.opening_balances != b.opening_balances),
+        ("metadata", a.metadata != b.metadata),
+    ])
+}
+
+/// Loan, borrower and amount are the payment's own.
+fn differing_return(a: &PaymentReturn, b: &PaymentReturn) -> Vec<&'static str> {
+    named([
+        ("payment_event_id", a.payment.id != b.payment.id),
+        ("return_code", a.return_code != b.return_code),
+        ("effective_at", a.effective_date != b.effective_date),
+        ("fee_minor", a.fee != b.fee),
+        ("metadata", a.metadata != b.metadata),
+    ])
+}
+
+fn differing_fee(a: &Fee, b: &Fee) -> Vec<&'static str> {
+    named([
+        ("loan_id", a.loan_id != b.loan_id),
+        ("borrower_id", a.borrower_id != b.borrower_id),
+        ("amount_minor", a.amount.minor != b.amount.minor),
+        ("currency", a.amount.currency != b.amount.currency),
+        ("effective_at", a.effective_date != b.effective_date),
+        ("fee_code", a.fee_code != b.fee_code),
         ("metadata", a.metadata != b.metadata),
     ])
 }

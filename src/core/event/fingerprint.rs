@@ -9,6 +9,9 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use crate::core::event::command::{Command, Disbursement, LoanOpening, Payment};
+use crate::core::event::fee::Fee;
+use crate::core::event::payment_return::PaymentReturn;
+use crate::core::event::receipt::Receipt;
 use crate::core::event::upload::{Upload, UploadOperation};
 use crate::core::money::Money;
 
@@ -27,7 +30,10 @@ impl Fingerprint {
             Command::Payment(payment) => encode_payment(&mut encoder, payment),
             Command::Disbursement(disbursement) => encode_disbursement(&mut encoder, disbursement),
             Command::LoanOpening(opening) => encode_opening(&mut encoder, opening),
+            Command::Receipt(receipt) => encode_receipt(&mut encoder, receipt),
             Command::Upload(upload) => encode_upload(&mut encoder, upload),
+            Command::PaymentReturn(returned) => encode_return(&mut encoder, returned),
+            Command::Fee(fee) => encode_fee(&mut encoder, fee),
         }
         Self(encoder.0.finalize().into())
     }
@@ -105,10 +111,23 @@ fn encode_disbursement(encoder: &mut Encoder, disbursement: &Disbursement) {
         .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
 }
 
+fn encode_receipt(encoder: &mut Encoder, receipt: &Receipt) {
+    let Receipt { loan_id, amount, effective_date, source_method, external_ref, metadata } = receipt;
+    encoder
+        .field(b"receipt")
+        .field(loan_id.0.as_bytes())
+        .money(*amount)
+        .field(effective_date.to_string().as_bytes())
+        .field(source_method.as_str().as_bytes())
+        .optional(external_ref.as_deref().map(str::as_bytes))
+        .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
+}
+
 /// Neither the tenant's currency nor the day of receipt: the same upload may come again tomorrow.
 fn encode_upload(encoder: &mut Encoder, upload: &Upload) {
     let detail = match &upload.operation {
         UploadOperation::PaymentBatch { mode } => mode.as_str(),
+        UploadOperation::AchFeed { settings } => settings,
         UploadOperation::AchFile { feed } => feed,
     };
     encoder.field(upload.operation.as_str().as_bytes()).field(detail.as_bytes());
@@ -141,6 +160,34 @@ fn encode_opening(encoder: &mut Encoder, opening: &LoanOpening) {
         .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
 }
 
+/// The payment's place in the order is left out: its id says the same.
+fn encode_return(encoder: &mut Encoder, returned: &PaymentReturn) {
+    let PaymentReturn { payment, loan_id, borrower_id, amount, return_code, effective_date, fee, metadata } = returned;
+    encoder
+        .field(b"payment_return")
+        .field(payment.id.0.as_bytes())
+        .field(loan_id.0.as_bytes())
+        .field(borrower_id.0.as_bytes())
+        .money(*amount)
+        .field(return_code.to_string().as_bytes())
+        .field(effective_date.to_string().as_bytes())
+        .optional(fee.map(|fee| fee.units().to_be_bytes()).as_ref().map(<[u8; 8]>::as_slice))
+        .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
+}
+
+fn encode_fee(encoder: &mut Encoder, fee: &Fee) {
+    let Fee { loan_id, borrower_id, amount, effective_date, fee_code, charged_for, metadata } = fee;
+    encoder
+        .field(b"fee")
+        .field(loan_id.0.as_bytes())
+        .field(borrower_id.0.as_bytes())
+        .money(*amount)
+        .field(effective_date.to_string().as_bytes())
+        .field(fee_code.as_str().as_bytes())
+        .optional(charged_for.as_ref().map(|event| event.0.as_bytes().as_slice()))
+        .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::NaiveDate;
@@ -148,7 +195,8 @@ mod tests {
 
     use super::*;
     use crate::core::event::command::SourceMethod;
-    use crate::core::ids::{BorrowerId, LoanId};
+    use crate::core::event::payment_return::{ReturnCode, ReturnedPayment};
+    use crate::core::ids::{BorrowerId, EventId, LoanId, Seq};
     use crate::core::money::{Currency, Minor};
 
     fn payment() -> Payment {
@@ -167,6 +215,44 @@ mod tests {
     fn the_encoding_is_golden() {
         let expected = "98021afb43b4443a3c0f2919eb2988daa85b2a0b2f014837ee9318a5f71f077a";
         assert_eq!(format!("{:?}", Fingerprint::of(&Command::Payment(payment()))), expected);
+    }
+
+    fn payment_return() -> PaymentReturn {
+        PaymentReturn {
+            payment: ReturnedPayment {
+                id: EventId(Uuid::from_u128(4)),
+                seq: Seq(1),
+                effective_date: payment().effective_date,
+            },
+            loan_id: payment().loan_id,
+            borrower_id: payment().borrower_id,
+            amount: payment().amount,
+            return_code: ReturnCode::parse("R01").unwrap(),
+            effective_date: payment().effective_date,
+            fee: Some(Minor::new(25)),
+            metadata: None,
+        }
+    }
+
+    #[test]
+    fn the_encoding_of_a_return_is_golden() {
+        let expected = "cedf793c9caf0f1e5600c551eed95589c3109898056386c4644f68dc0bfcd92e";
+        assert_eq!(format!("{:?}", Fingerprint::of(&Command::PaymentReturn(payment_return()))), expected);
+    }
+
+    #[test]
+    fn another_return_has_another_fingerprint() {
+        let of = |returned| Fingerprint::of(&Command::PaymentReturn(returned));
+        let other_payment = ReturnedPayment { id: EventId(Uuid::from_u128(6)), ..payment_return().payment };
+        for other in [
+            PaymentReturn { payment: other_payment, ..payment_return() },
+            PaymentReturn { return_code: ReturnCode::parse("R02").unwrap(), ..payment_return() },
+            PaymentReturn { fee: None, ..payment_return() },
+            PaymentReturn { fee: Some(Minor::new(26)), ..payment_return() },
+            PaymentReturn { effective_date: NaiveDate::MAX, ..payment_return() },
+        ] {
+            assert_ne!(of(other.clone()), of(payment_return()), "{other:?}");
+        }
     }
 
     #[test]

@@ -8,9 +8,12 @@ mod accepted;
 mod columns;
 mod command;
 mod decision;
+mod fee;
 mod fingerprint;
 mod key;
 mod metadata;
+mod payment_return;
+mod receipt;
 mod upload;
 mod wire;
 
@@ -20,8 +23,13 @@ pub use command::{
     Command, Disbursement, LoanNumber, LoanNumberError, LoanOpening, OpeningBalances, Payment, SourceMethod,
 };
 pub use decision::{Decision, Stage, decide};
+pub use fee::{Fee, FeeCode, FeeCodeError};
 pub use fingerprint::Fingerprint;
 pub use key::{IdempotencyKey, IdempotencyKeyError};
 pub use metadata::{METADATA_BYTES_MAX, METADATA_KEYS_MAX, Metadata, MetadataError, MetadataValue};
+pub use payment_return::{
+    PaymentReturn, PaymentReturnError, ReturnCode, ReturnCodeError, ReturnTerms, ReturnedPayment,
+};
+pub use receipt::Receipt;
 pub use upload::{Upload, UploadMode, UploadOperation};
 pub use wire::{ENVELOPE_BYTES_MAX, ENVELOPE_EVENTS_MAX, ENVELOPE_VERSION, Envelope, EventRef, WireError};

@@ -53,6 +53,11 @@ pub enum UploadOperation {
         /// What becomes of rows that cannot be taken.
         mode: UploadMode,
     },
+    /// `POST /v1/ach/feeds`: no rows, but finished by the api all the same.
+    AchFeed {
+        /// JSON of its settings.
+        settings: String,
+    },
     /// `POST /v1/ach/files`.
     AchFile {
         /// The feed it came through.
@@ -66,6 +71,7 @@ impl UploadOperation {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::PaymentBatch { .. } => "payment_batch",
+            Self::AchFeed { .. } => "ach_feed",
             Self::AchFile { .. } => "ach_file",
         }
     }

@@ -26,8 +26,12 @@ impl AccountCode {
     pub const FEES_RECEIVABLE: Self = Self(1300);
     /// Borrower Suspense.
     pub const BORROWER_SUSPENSE: Self = Self(2100);
+    /// Unidentified Receipts.
+    pub const UNIDENTIFIED_RECEIPTS: Self = Self(2200);
     /// Opening Balances.
     pub const OPENING_BALANCES: Self = Self(3000);
+    /// Fee Income.
+    pub const FEE_INCOME: Self = Self(4200);
 
     /// Reads `^[0-9]{4}$`.
     ///

@@ -44,7 +44,10 @@ pub struct Answer {
     /// Of a loan's registration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loan_event_id: Option<EventId>,
-    /// Of a consequence.
+    /// Of a payment's return.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment_returned_event_id: Option<EventId>,
+    /// Of a consequence that has no name of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_id: Option<EventId>,
     /// The entry; absent when the event moved nothing.
@@ -53,6 +56,9 @@ pub struct Answer {
     /// The split of a payment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allocation: Option<AllocationView>,
+    /// Of a fee; beside a return's own id, that of the fee it brought with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fee_event_id: Option<EventId>,
     /// When it was posted, RFC 3339 in UTC.
     pub posted_at: String,
 }
@@ -61,7 +67,8 @@ impl Answer {
     /// The event's id, under whichever name.
     #[must_use]
     pub fn id(&self) -> Option<EventId> {
-        self.payment_event_id.or(self.disbursement_event_id).or(self.loan_event_id).or(self.event_id)
+        let of_caller = self.payment_event_id.or(self.disbursement_event_id).or(self.loan_event_id);
+        of_caller.or(self.payment_returned_event_id).or(self.event_id).or(self.fee_event_id)
     }
 
     /// An answer that names the event and nothing else, for the kind's field name.
@@ -70,16 +77,20 @@ impl Answer {
             payment_event_id: None,
             disbursement_event_id: None,
             loan_event_id: None,
+            payment_returned_event_id: None,
             event_id: None,
             journal_entry_id: None,
             allocation: None,
+            fee_event_id: None,
             posted_at,
         };
         match kind {
-            EventKind::PaymentReceived => answer.payment_event_id = Some(id),
+            EventKind::PaymentReceived | EventKind::UnidentifiedReceipt => answer.payment_event_id = Some(id),
             EventKind::Disbursement => answer.disbursement_event_id = Some(id),
             EventKind::LoanOpened => answer.loan_event_id = Some(id),
             EventKind::PaymentAllocated | EventKind::Upload => answer.event_id = Some(id),
+            EventKind::PaymentReturned => answer.payment_returned_event_id = Some(id),
+            EventKind::FeeAssessed => answer.fee_event_id = Some(id),
         }
         answer
     }
@@ -96,6 +107,7 @@ pub fn answer(kind: EventKind, id: EventId, finished: &Finished) -> Result<Answe
             let mut answer = Answer::naming(kind, id, finished.posted_at.to_string());
             answer.journal_entry_id = finished.has_entry.then(|| id.entry_id());
             answer.allocation = finished.allocation.as_ref().map(AllocationView::from);
+            answer.fee_event_id = answer.fee_event_id.or(finished.fee_event_id);
             Ok(answer)
         }
     }

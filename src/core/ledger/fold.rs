@@ -3,12 +3,13 @@
 //! One event at a time, state by value: a panic in one event leaves the state before it untouched in the caller's
 //! hands. The store runs the fold inside its transaction, between its reads and its writes.
 
-use crate::core::event::{AcceptedEvent, Command};
+use crate::core::event::{AcceptedEvent, Command, NewEvent};
 use crate::core::ids::{LoanKey, Seq};
 use crate::core::ledger::chain::chain_hash;
+use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::{Outcome, PostedEvent, Posting, RejectionCode, SystemPosting};
 use crate::core::ledger::rules::{Refusal, Verdict, judge};
-use crate::core::loan::{DayMovement, LoanState, Timeline, Waterfall};
+use crate::core::loan::{DayMovement, LoanState, Waterfall};
 use crate::core::time::Timestamp;
 
 /// One loan's share of a batch.
@@ -20,8 +21,8 @@ pub struct LoanWork {
     pub state: Option<LoanState>,
     /// Whether opening it failed because its loan number belongs to another loan.
     pub number_taken: bool,
-    /// Its movements after the earliest backdated event; `None` when no event is backdated.
-    pub timeline: Option<Timeline>,
+    /// What its events need of its past.
+    pub past: Past,
     /// Its events, in order of acceptance.
     pub events: Vec<AcceptedEvent>,
 }
@@ -66,41 +67,94 @@ pub struct Step {
     pub state: Option<LoanState>,
     /// The record.
     pub posting: PostedEvent,
+    /// What follows from it, in order.
+    pub system: Vec<SystemPosting>,
 }
 
-/// Posts one event to its loan.
+/// Posts one event to its loan, with what follows from it.
 ///
-/// `timeline` is read for backdated events and gets this event's movement added, so that the next event of the
-/// batch sees it.
+/// `past` is read for backdated events and for returns, and gets this event added, so that the next event of the batch
+/// sees it.
 ///
 /// # Errors
 /// A text when our own rule is broken; the event then counts as not judged.
 pub fn post_event(
     state: Option<LoanState>,
     number_taken: bool,
-    timeline: Option<&mut Timeline>,
+    past: &mut Past,
     event: &AcceptedEvent,
     now: Timestamp,
 ) -> Result<Step, String> {
     let command = &event.event.command;
-    let Some(state) = state else {
-        let code =
-            if number_taken && command.opens_loan() { RejectionCode::LoanExists } else { RejectionCode::LoanNotFound };
-        return Ok(Step { state: None, posting: without_loan(event, code, now) });
+    let step = match state {
+        None if number_taken && command.opens_loan() => without_loan(None, event, RejectionCode::LoanExists, now),
+        None => without_loan(None, event, RejectionCode::LoanNotFound, now),
+        Some(state) => post_to_loan(state, past, event, now)?,
     };
-    let verdict = match judge(&state, command, timeline.as_deref()) {
-        Ok(verdict) => Ok(verdict),
-        Err(Refusal::Rule(code)) if state.version == 0 => {
-            return Ok(Step { state: Some(state), posting: without_loan(event, code, now) });
-        }
-        Err(Refusal::Rule(code)) => Err(code),
-        Err(ours @ (Refusal::Broken(_) | Refusal::NoTimeline | Refusal::OtherTerms)) => return Err(ours.to_string()),
-    };
-    let (state, posting) = book(state, event, verdict, timeline, now)?;
-    Ok(Step { state: Some(state), posting })
+    past.taken_back.note(event, &step.posting.posting);
+    Ok(step)
 }
 
-fn without_loan(event: &AcceptedEvent, code: RejectionCode, now: Timestamp) -> PostedEvent {
+fn post_to_loan(state: LoanState, past: &mut Past, event: &AcceptedEvent, now: Timestamp) -> Result<Step, String> {
+    let verdict = match ruled(judge(&state, &event.event.command, past))? {
+        Err(code) if state.version == 0 => return Ok(without_loan(Some(state), event, code, now)),
+        verdict => verdict,
+    };
+    match NewEvent::fee_of_return(event) {
+        Some(fee) if verdict.is_ok() => post_with_fee(state, past, (event, verdict), fee, now),
+        Some(_) | None => post_alone(state, past, (event, verdict), now),
+    }
+}
+
+/// A refusal by a rule is an outcome; any other is our own mistake.
+fn ruled(judged: Result<Verdict, Refusal>) -> Result<Result<Verdict, RejectionCode>, String> {
+    match judged {
+        Ok(verdict) => Ok(Ok(verdict)),
+        Err(Refusal::Rule(code)) => Ok(Err(code)),
+        Err(ours @ (Refusal::Broken(_) | Refusal::NoTimeline | Refusal::NoPayment | Refusal::OtherTerms)) => {
+            Err(ours.to_string())
+        }
+    }
+}
+
+type Judged<'e> = (&'e AcceptedEvent, Result<Verdict, RejectionCode>);
+
+fn post_alone(
+    mut state: LoanState,
+    past: &mut Past,
+    (event, verdict): Judged<'_>,
+    now: Timestamp,
+) -> Result<Step, String> {
+    let posting = book(&mut state, past, (&event.event, verdict), now)?;
+    state.last_posted_seq = state.last_posted_seq.max(event.seq);
+    let posting = PostedEvent { seq: event.seq, posting };
+    Ok(Step { state: Some(state), posting, system: Vec::new() })
+}
+
+/// Posts an event and its fee, or neither: a fee that a rule refuses refuses the event.
+fn post_with_fee(
+    state: LoanState,
+    past: &mut Past,
+    judged: Judged<'_>,
+    fee: NewEvent,
+    now: Timestamp,
+) -> Result<Step, String> {
+    let (event, before) = (judged.0, past.clone());
+    let step = post_alone(state, past, judged, now)?;
+    let mut after = step.state.ok_or("an event was posted without its loan")?;
+    match ruled(judge(&after, &fee.command, past))? {
+        Ok(verdict) => {
+            let posting = book(&mut after, past, (&fee, Ok(verdict)), now)?;
+            Ok(Step { state: Some(after), system: vec![SystemPosting { event: fee, posting }], ..step })
+        }
+        Err(code) => {
+            *past = before;
+            post_alone(state, past, (event, Err(code)), now)
+        }
+    }
+}
+
+fn without_loan(state: Option<LoanState>, event: &AcceptedEvent, code: RejectionCode, now: Timestamp) -> Step {
     let effective_date = event.event.command.effective_date();
     let posting = Posting {
         event_id: event.event.id,
@@ -116,55 +170,56 @@ fn without_loan(event: &AcceptedEvent, code: RejectionCode, now: Timestamp) -> P
         posted_at: now,
         chain_hash: None,
     };
-    PostedEvent { seq: event.seq, posting }
+    Step { state, posting: PostedEvent { seq: event.seq, posting }, system: Vec::new() }
 }
 
 /// Links the outcome into the loan's chain and moves its balances.
 fn book(
-    mut state: LoanState,
-    event: &AcceptedEvent,
-    verdict: Result<Verdict, RejectionCode>,
-    timeline: Option<&mut Timeline>,
+    state: &mut LoanState,
+    past: &mut Past,
+    (event, verdict): (&NewEvent, Result<Verdict, RejectionCode>),
     now: Timestamp,
-) -> Result<(LoanState, PostedEvent), String> {
-    let command = &event.event.command;
-    let effective_date = command.effective_date();
+) -> Result<Posting, String> {
     state.version = state.version.checked_add(1).ok_or("the loan has too many postings")?;
     state.last_posted_at = state.last_posted_at.max(now);
-    state.last_posted_seq = state.last_posted_seq.max(event.seq);
-    let (outcome, entry, allocation) = match verdict {
-        Err(code) => (Outcome::Rejected(code), None, None),
-        Ok(verdict) => {
-            state.balances = state.balances.plus(&verdict.movement).map_err(|overflow| overflow.to_string())?;
-            if state.balances.has_negative() {
-                return Err("a balance would fall below zero".to_owned());
-            }
-            state.greatest_effective_date = state.greatest_effective_date.max(effective_date);
-            if let Some(timeline) = timeline {
-                let day = DayMovement { date: effective_date, movement: verdict.movement };
-                timeline.add(day).map_err(|overflow| overflow.to_string())?;
-            }
-            take_terms(&mut state, command);
-            (Outcome::Posted, verdict.entry, verdict.allocation)
-        }
-    };
     let mut posting = Posting {
-        event_id: event.event.id,
+        event_id: event.id,
         loan_key: state.key,
         loan_version: Some(state.version),
-        outcome,
-        entry,
-        allocation,
+        outcome: Outcome::Posted,
+        entry: None,
+        allocation: None,
         undoes_seq: None,
         restates_seq: None,
-        effective_date,
-        booking_date: effective_date,
+        effective_date: event.command.effective_date(),
+        booking_date: event.command.effective_date(),
         posted_at: state.last_posted_at,
         chain_hash: None,
     };
-    state.chain_head = chain_hash(&state.chain_head, event.event.fingerprint, &posting);
+    match verdict {
+        Err(code) => posting.outcome = Outcome::Rejected(code),
+        Ok(verdict) => {
+            let date = verdict.effective_date;
+            move_balances(state, past, DayMovement { date, movement: verdict.movement })?;
+            take_terms(state, &event.command);
+            (posting.entry, posting.allocation) = (verdict.entry, verdict.allocation);
+            (posting.effective_date, posting.booking_date) = (date, date);
+            posting.undoes_seq = verdict.undoes_seq;
+        }
+    }
+    state.chain_head = chain_hash(&state.chain_head, event.fingerprint, &posting);
     posting.chain_hash = Some(state.chain_head);
-    Ok((state, PostedEvent { seq: event.seq, posting }))
+    Ok(posting)
+}
+
+fn move_balances(state: &mut LoanState, past: &mut Past, day: DayMovement) -> Result<(), String> {
+    state.balances = state.balances.plus(&day.movement).map_err(|overflow| overflow.to_string())?;
+    if state.balances.has_negative() {
+        return Err("a balance would fall below zero".to_owned());
+    }
+    state.greatest_effective_date = state.greatest_effective_date.max(day.date);
+    let timeline = past.timeline.as_mut();
+    timeline.map_or(Ok(()), |timeline| timeline.add(day)).map_err(|overflow| overflow.to_string())
 }
 
 /// An opening event sets the terms that later events only read.
@@ -174,6 +229,11 @@ fn take_terms(state: &mut LoanState, command: &Command) {
             state.program_id = opening.program_id;
             state.waterfall = opening.waterfall.unwrap_or_else(Waterfall::default);
         }
-        Command::Payment(_) | Command::Disbursement(_) | Command::Upload(_) => {}
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::Upload(_) => {}
     }
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use crate::core::event::NewEvent;
+use crate::core::event::{Command, NewEvent};
 use crate::core::ids::{EventId, LoanKey, Seq};
 use crate::core::ledger::entry::JournalEntry;
 use crate::core::loan::Allocation;
@@ -32,6 +32,10 @@ pub enum RejectionCode {
     LoanExists,
     /// The event counts from a day before the loan opened.
     EffectiveBeforeOpening,
+    /// The payment was taken back before.
+    AlreadyUndone,
+    /// There is nothing to take back: the payment was rejected.
+    NotReversible,
     /// A balance would leave 64 bits.
     AmountOverflow,
     /// An operator discarded the parked event.
@@ -40,13 +44,15 @@ pub enum RejectionCode {
 
 impl RejectionCode {
     /// Every code.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::LoanNotFound,
         Self::BorrowerMismatch,
         Self::CurrencyMismatch,
         Self::LoanClosed,
         Self::LoanExists,
         Self::EffectiveBeforeOpening,
+        Self::AlreadyUndone,
+        Self::NotReversible,
         Self::AmountOverflow,
         Self::Discarded,
     ];
@@ -61,6 +67,8 @@ impl RejectionCode {
             Self::LoanClosed => "loan_closed",
             Self::LoanExists => "loan_exists",
             Self::EffectiveBeforeOpening => "effective_before_opening",
+            Self::AlreadyUndone => "already_undone",
+            Self::NotReversible => "not_reversible",
             Self::AmountOverflow => "amount_overflow",
             Self::Discarded => "discarded",
         }
@@ -123,7 +131,7 @@ pub struct Posting {
     pub entry: Option<JournalEntry>,
     /// How the payment was divided.
     pub allocation: Option<Allocation>,
-    /// The posting it takes back.
+    /// The event whose posting it takes back.
     pub undoes_seq: Option<Seq>,
     /// The payment whose split it replaces.
     pub restates_seq: Option<Seq>,
@@ -146,19 +154,36 @@ pub struct Finished {
     pub has_entry: bool,
     /// How the payment was divided.
     pub allocation: Option<Allocation>,
+    /// The fee that a return brought with it. A reply of a worker from before there were returns has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fee_event_id: Option<EventId>,
     /// When it was posted.
     pub posted_at: Timestamp,
 }
 
-impl Posting {
-    /// What a caller is told.
+impl Finished {
+    /// What a caller is told of an event and its posting.
     #[must_use]
-    pub fn finished(&self) -> Finished {
-        Finished {
-            outcome: self.outcome,
-            has_entry: self.entry.is_some(),
-            allocation: self.allocation,
-            posted_at: self.posted_at,
+    pub fn of(event: &NewEvent, posting: &Posting) -> Self {
+        let fee_event_id = match (&event.command, posting.outcome) {
+            (Command::PaymentReturn(returned), Outcome::Posted) => returned.fee_event_id(event.id),
+            (
+                Command::PaymentReturn(_)
+                | Command::Payment(_)
+                | Command::Disbursement(_)
+                | Command::LoanOpening(_)
+                | Command::Fee(_)
+                | Command::Receipt(_)
+                | Command::Upload(_),
+                Outcome::Posted | Outcome::Rejected(_) | Outcome::Done,
+            ) => None,
+        };
+        Self {
+            outcome: posting.outcome,
+            has_entry: posting.entry.is_some(),
+            allocation: posting.allocation,
+            fee_event_id,
+            posted_at: posting.posted_at,
         }
     }
 }

@@ -53,9 +53,12 @@ mod tests {
             outcome: Outcome::Rejected(RejectionCode::LoanNotFound),
             has_entry: false,
             allocation: None,
+            fee_event_id: None,
             posted_at: Timestamp::from_micros(1_777_636_800_000_001).unwrap(),
         };
-        let message = Results::new(vec![(EventId(Uuid::from_u128(4)), finished)]);
+        let id = EventId(Uuid::from_u128(4));
+        let returned = Finished { outcome: Outcome::Posted, fee_event_id: Some(id), ..finished.clone() };
+        let message = Results::new(vec![(id, finished), (EventId(Uuid::from_u128(6)), returned)]);
         assert_eq!(Results::from_bytes(&message.to_bytes()), Some(message));
         assert_eq!(Results::from_bytes(br#"{"v":2,"results":[]}"#), None);
         assert_eq!(Results::from_bytes(b"\xff"), None);

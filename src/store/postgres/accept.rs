@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::connect::PostgresStore;
+use super::connect::{HotPath, PostgresStore};
 use super::error::classify;
 use super::intake_rows::{EventColumns, new_event_columns, new_events};
 use super::rows::{self, Columns, event_columns, posting_columns};
@@ -89,7 +89,7 @@ impl PostgresStore {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        let mut connection = self.hot_connection().await?;
+        let mut connection = self.hot_connection(HotPath::Accept).await?;
         let (accepted, known) =
             accept(&mut connection, publisher, &events).await.inspect_err(|error| self.doubt(error))?;
         self.rest(connection);

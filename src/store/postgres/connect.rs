@@ -49,8 +49,25 @@ const SETTINGS: [(&str, &str); 10] = [
     ("enable_mergejoin", "off"),
 ];
 
-/// What a connection on a hot path is set to: planning anew costs 0.5 to 1 ms a statement, half of a single payment.
-const PLAN_ONCE: &str = "SET plan_cache_mode = force_generic_plan";
+/// A path on which each round trip counts, with connections of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HotPath {
+    /// The intake's one statement.
+    Accept,
+    /// A lane's batch.
+    Post,
+}
+
+impl HotPath {
+    /// What its connections are set to. Planning anew costs 0.5 to 1 ms a statement, half of a single payment. A number
+    /// that the intake has drawn may stay invisible for 10 s at most: the sweeper moves its mark over older rows only.
+    const fn settings(self) -> &'static str {
+        match self {
+            Self::Accept => "SET plan_cache_mode = force_generic_plan; SET statement_timeout = '10s'",
+            Self::Post => "SET plan_cache_mode = force_generic_plan; SET statement_timeout = '30s'",
+        }
+    }
+}
 
 /// Plans are made from the tables' sizes of that moment; a fresh database outgrows them within seconds.
 const PLAN_ANEW: &str = "DISCARD PLANS";
@@ -97,11 +114,30 @@ impl Drop for CallConnection {
     }
 }
 
-/// A connection of a hot path, with the age of its plans.
+/// A connection of a hot path, with the age of its plans. The intake's is closed when it is not given back, because
+/// nobody else works within its time limit.
 #[derive(Debug)]
 pub(super) struct HotConnection {
     connection: CallConnection,
+    path: HotPath,
     planned: Stopwatch,
+}
+
+impl HotConnection {
+    async fn set(mut self, settings: &'static str) -> Result<Self, StoreError> {
+        sqlx::raw_sql(settings).execute(&mut *self).await.map_err(classify)?;
+        self.planned = Stopwatch::start();
+        Ok(self)
+    }
+}
+
+impl Drop for HotConnection {
+    fn drop(&mut self) {
+        match self.path {
+            HotPath::Accept => self.connection.connection.close_on_drop(),
+            HotPath::Post => {}
+        }
+    }
 }
 
 impl Deref for HotConnection {
@@ -124,9 +160,22 @@ struct Connections {
     options: PgConnectOptions,
     tasks: TaskTracker,
     /// Connections that the hot paths keep in hand: the pool pings a connection that comes back, which would cost
-    /// each batch a round trip. At most half of the pool rests here, so nobody waits for an idle connection.
+    /// each batch a round trip. At most half of the pool rests here for posting and two for the intake's tasks, and one
+    /// is always left, so nobody waits for an idle connection.
     resting: Mutex<Vec<HotConnection>>,
-    resting_max: usize,
+    pool_size: u32,
+}
+
+impl Connections {
+    /// How many connections of a path may rest.
+    fn resting_max(&self, path: HotPath) -> usize {
+        let half = self.pool_size >> 1;
+        let most = match path {
+            HotPath::Accept => self.pool_size.saturating_sub(half).saturating_sub(1).min(2),
+            HotPath::Post => half,
+        };
+        usize::try_from(most).unwrap_or(0)
+    }
 }
 
 impl PostgresStore {
@@ -135,7 +184,12 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::Broken`] when the URL is not one, [`StoreError::Unavailable`] when the database does not answer.
     pub async fn connect(url: &str, pool_size: u32) -> Result<Self, StoreError> {
-        let base = plain_on_loopback(url.parse().map_err(classify)?);
+        Self::connect_with(url.parse().map_err(classify)?, pool_size).await
+    }
+
+    /// The same with parsed options.
+    pub(super) async fn connect_with(options: PgConnectOptions, pool_size: u32) -> Result<Self, StoreError> {
+        let base = plain_on_loopback(options);
         let base = base.application_name("hpts").statement_cache_capacity(STATEMENT_CACHE).disable_statement_logging();
         let options = base.clone().options(SETTINGS);
         let pool = PgPoolOptions::new()
@@ -146,9 +200,9 @@ impl PostgresStore {
             .connect_with(options)
             .await
             .map_err(classify)?;
-        let resting_max = usize::try_from(pool_size.max(1) >> 1).unwrap_or(0);
+        let pool_size = pool_size.max(1);
         let connections =
-            Connections { pool, options: base, tasks: TaskTracker::new(), resting: Mutex::default(), resting_max };
+            Connections { pool, options: base, tasks: TaskTracker::new(), resting: Mutex::default(), pool_size };
         Ok(Self { connections: Arc::new(connections), call_max: CALL_MAX, spoiled: Arc::default() })
     }
 
@@ -212,16 +266,22 @@ impl PostgresStore {
 
     /// A connection for a hot path. Give it back with [`Self::rest`] when all went well; otherwise drop it, and the
     /// pool looks at it.
-    pub(super) async fn hot_connection(&self) -> Result<HotConnection, StoreError> {
-        let resting = self.connections.resting.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let Some(mut hot) = resting else {
-            return plan_as(self.connection().await?, PLAN_ONCE).await.inspect_err(|error| self.doubt(error));
+    pub(super) async fn hot_connection(&self, path: HotPath) -> Result<HotConnection, StoreError> {
+        let Some(mut hot) = self.resting(path) else {
+            let hot = HotConnection { connection: self.connection().await?, path, planned: Stopwatch::start() };
+            return hot.set(path.settings()).await.inspect_err(|error| self.doubt(error));
         };
         hot.connection.spoiled = Arc::clone(&self.spoiled);
         if hot.planned.elapsed() < PLAN_AGE_MAX {
             return Ok(hot);
         }
-        plan_as(hot.connection, PLAN_ANEW).await.inspect_err(|error| self.doubt(error))
+        hot.set(PLAN_ANEW).await.inspect_err(|error| self.doubt(error))
+    }
+
+    fn resting(&self, path: HotPath) -> Option<HotConnection> {
+        let mut resting = self.connections.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = resting.iter().rposition(|hot| hot.path == path)?;
+        Some(resting.remove(place))
     }
 
     /// What a hot path's error says of the connections: when the server is gone, those that lie idle are gone as well,
@@ -243,7 +303,8 @@ impl PostgresStore {
     /// Keeps a connection in hand.
     pub(super) fn rest(&self, connection: HotConnection) {
         let mut resting = self.connections.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        if resting.len() < self.connections.resting_max && !self.connections.tasks.is_closed() {
+        let others = resting.iter().filter(|hot| hot.path == connection.path).count();
+        if others < self.connections.resting_max(connection.path) && !self.connections.tasks.is_closed() {
             resting.push(connection);
         }
     }
@@ -272,11 +333,6 @@ fn plain_on_loopback(options: PgConnectOptions) -> PgConnectOptions {
     } else {
         options
     }
-}
-
-async fn plan_as(mut connection: CallConnection, statement: &'static str) -> Result<HotConnection, StoreError> {
-    sqlx::raw_sql(statement).execute(&mut *connection).await.map_err(classify)?;
-    Ok(HotConnection { connection, planned: Stopwatch::start() })
 }
 
 /// READ COMMITTED: only there does a statement after the locks see what was committed while they were waited for.

@@ -13,12 +13,15 @@
 //! | reads | one or two |
 
 mod accept;
+mod ach;
 mod admin;
+pub mod bench;
 mod connect;
 mod error;
 mod hold;
 mod intake_rows;
 mod migrate;
+mod poller_reads;
 mod post;
 mod processes;
 mod read;
@@ -31,4 +34,5 @@ mod uploads;
 mod verify;
 
 pub use connect::PostgresStore;
+pub use post::PreparedBatch;
 pub use statements::statements;

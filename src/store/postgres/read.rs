@@ -9,7 +9,7 @@ use super::intake_rows::Prepared;
 use super::rows::{self, Columns, event_columns, key_column, posting_columns};
 use crate::core::event::{EventKind, Stage};
 use crate::core::ids::{EventId, KeyHash, LoanKey, Seq, TenantId};
-use crate::store::{EntriesPage, EventRecord, PaymentsFilter, Progress, StoreError};
+use crate::store::{EntriesPage, EventRecord, PaymentsFilter, Progress, StoreError, Undoing};
 
 /// The most unposted events that [`COUNT_BEFORE`] counts.
 const POSITION_MAX: i64 = 10_000;
@@ -23,28 +23,38 @@ macro_rules! record_columns {
             posting_columns!(),
             ", EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL)",
             ", EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key)",
-            ", (SELECT ue.id FROM postings u JOIN events ue ON ue.seq = u.event_seq WHERE u.undoes_seq = e.seq)",
+            ", undo.id, undo.kind",
             ", r.alloc_fees, r.alloc_interest, r.alloc_principal, r.alloc_suspense"
         )
+    };
+}
+
+/// What came of the event `e` of [`record_columns`]. Ordered by an expression, because a planner without statistics
+/// would walk the whole primary key backward to spare a sort.
+macro_rules! record_joins {
+    () => {
+        " LEFT JOIN postings p ON p.event_seq = e.seq LEFT JOIN LATERAL (SELECT s.alloc_fees, s.alloc_interest, \
+         s.alloc_principal, s.alloc_suspense FROM postings s WHERE s.restates_seq = e.seq \
+         ORDER BY s.event_seq + 0 DESC LIMIT 1) AS r ON true LEFT JOIN LATERAL (SELECT ue.id, ue.kind FROM postings u \
+         JOIN events ue ON ue.seq = u.event_seq WHERE u.undoes_seq = e.seq LIMIT 1) AS undo ON true"
     };
 }
 
 /// The tables behind [`record_columns`].
 macro_rules! record_tables {
     () => {
-        "events e LEFT JOIN postings p ON p.event_seq = e.seq LEFT JOIN LATERAL (SELECT s.alloc_fees, \
-         s.alloc_interest, s.alloc_principal, s.alloc_suspense FROM postings s WHERE s.restates_seq = e.seq \
-         ORDER BY s.event_seq DESC LIMIT 1) AS r ON true"
+        concat!("events e", $crate::store::postgres::read::record_joins!())
     };
 }
 
-pub(super) use {record_columns, record_tables};
+pub(super) use {record_columns, record_joins, record_tables};
 
 /// What [`PaymentsFilter`] asks beside its path: $3 reference, $4 state, $5 after, $6 limit.
 macro_rules! payments_where {
     () => {
         " AND e.tenant = $1 AND e.kind = 'payment_received' AND ($3::text IS NULL OR e.external_ref = $3) \
-         AND e.seq > $5 AND ($4::text IS NULL OR $4 = coalesce(p.outcome, CASE \
+         AND e.seq > $5 AND ($4::text IS NULL OR $4 = coalesce(CASE WHEN undo.kind = 'payment_returned' \
+         THEN 'returned' WHEN undo.kind IS NOT NULL THEN 'reversed' END, p.outcome, CASE \
          WHEN EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) THEN 'parked' \
          WHEN EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key) THEN 'held' ELSE 'accepted' END)) \
          ORDER BY e.seq LIMIT $6"
@@ -198,12 +208,18 @@ fn kinds_of(event_type: &str) -> Vec<&'static str> {
     kinds.map(EventKind::as_str).collect()
 }
 
+/// Reads [`record_columns`].
 pub(super) fn record(row: &PgRow) -> Result<EventRecord, StoreError> {
     let mut columns = Columns::of(row);
     let event = rows::event(&mut columns)?;
     let posting = rows::posting(&mut columns, event.event.id)?;
     let stage: Stage = rows::stage(&mut columns, posting.as_ref())?;
-    let undone_by = columns.take::<Option<Uuid>>()?.map(EventId);
+    let undoing: (Option<Uuid>, Option<&str>) = (columns.take()?, columns.take()?);
+    let undone_by = undoing.0.zip(undoing.1).map(|(id, kind)| {
+        let kind = kind.parse().map_err(|_| rows::broken("kind", kind))?;
+        Ok(Undoing { id: EventId(id), kind })
+    });
+    let undone_by = undone_by.transpose()?;
     let current_allocation = rows::allocation(&mut columns)?;
     Ok(EventRecord { event, stage, posting, progress: Progress { undone_by, current_allocation } })
 }

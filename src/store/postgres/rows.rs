@@ -89,7 +89,8 @@ impl<'r> Columns<'r> {
         self.take().map(Minor::new)
     }
 
-    fn optional_amount(&mut self) -> Result<Option<Minor>, StoreError> {
+    /// An amount that may be NULL.
+    pub(super) fn optional_amount(&mut self) -> Result<Option<Minor>, StoreError> {
         Ok(self.take::<Option<i64>>()?.map(Minor::new))
     }
 
@@ -214,7 +215,8 @@ pub(super) fn posting(columns: &mut Columns<'_>, event_id: EventId) -> Result<Op
     }))
 }
 
-fn outcome(columns: &mut Columns<'_>) -> Result<Outcome, StoreError> {
+/// Reads outcome and rejection code.
+pub(super) fn outcome(columns: &mut Columns<'_>) -> Result<Outcome, StoreError> {
     let (word, code): (&str, Option<&str>) = (columns.take()?, columns.take()?);
     match (word, code) {
         ("posted", None) => Ok(Outcome::Posted),

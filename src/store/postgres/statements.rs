@@ -1,6 +1,8 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
-use super::{accept, admin, hold, migrate, post, processes, read, read_loans, sweep, uploads, verify};
+use super::{
+    accept, ach, admin, bench, hold, migrate, poller_reads, post, processes, read, read_loans, sweep, uploads, verify,
+};
 
 /// Every statement by the name of what it does.
 #[must_use]
@@ -11,20 +13,24 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         ("read_known", accept::READ_KNOWN),
         ("read_events", post::READ_EVENTS),
         ("read_named", post::READ_NAMED),
+        ("read_taken_back", post::READ_TAKEN_BACK),
         ("read_movements", post::READ_MOVEMENTS),
     ];
-    let lists: [&[(&'static str, &'static str)]; 11] = [
+    let lists: &[&[(&'static str, &'static str)]] = &[
         &single,
         &post::LOCK_STATEMENTS,
         &post::WRITE_STATEMENTS,
         &read::STATEMENTS,
         &read_loans::STATEMENTS,
+        &poller_reads::STATEMENTS,
         &admin::STATEMENTS,
         &hold::STATEMENTS,
         &processes::STATEMENTS,
         &sweep::STATEMENTS,
         &uploads::STATEMENTS,
+        &ach::STATEMENTS,
         &verify::STATEMENTS,
+        &bench::STATEMENTS,
     ];
     let mut all = lists.concat();
     all.extend(migrate::STATEMENTS);

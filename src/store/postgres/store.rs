@@ -6,18 +6,19 @@ use async_trait::async_trait;
 use chrono::NaiveDate;
 
 use super::connect::PostgresStore;
-use crate::core::event::NewEvent;
+use crate::core::event::{AcceptedEvent, NewEvent};
 use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, Layer};
 use crate::core::money::Currency;
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 use crate::store::{
-    Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EventRecord, Fold, HoldRequest, LoanBalances,
-    LoanRecord, NewUpload, ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter,
-    SchemaState, SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, UploadBegun,
-    UploadEnd, UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted,
-    WholeUpload, WorkerBeat, WorkerView,
+    Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord, FileKept,
+    FileLinked, FileRecord, Fold, HoldRequest, LoanBalances, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan,
+    ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState,
+    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd,
+    UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload,
+    WorkerBeat, WorkerView,
 };
 
 #[async_trait]
@@ -68,6 +69,47 @@ impl Store for PostgresStore {
 
     async fn upload_rows(&self, upload: UploadRef, after: RowsAfter, limit: i64) -> Result<UploadRows, StoreError> {
         self.owned(move |store| async move { store.read_rows(upload, after, limit).await }).await
+    }
+
+    async fn create_feed(&self, feed: FeedRecord) -> Result<bool, StoreError> {
+        self.owned(move |store| async move { store.insert_feed(feed).await }).await
+    }
+
+    async fn feed(&self, tenant: TenantId, name: &str) -> Result<Option<FeedRecord>, StoreError> {
+        let name = name.to_owned();
+        self.owned(move |store| async move { store.read_feed(tenant, name).await }).await
+    }
+
+    async fn feeds(&self, tenant: TenantId) -> Result<Vec<FeedRecord>, StoreError> {
+        self.owned(move |store| async move { store.read_feeds(tenant).await }).await
+    }
+
+    async fn keep_file(&self, file: NewFile) -> Result<FileKept, StoreError> {
+        self.owned(move |store| async move { store.insert_file(file).await }).await
+    }
+
+    async fn link_file(&self, upload: UploadRef, sha256: [u8; 32], summary: String) -> Result<FileLinked, StoreError> {
+        self.owned(move |store| async move { store.set_file_upload(upload, sha256, summary).await }).await
+    }
+
+    async fn file(&self, upload: UploadRef) -> Result<Option<FileRecord>, StoreError> {
+        self.owned(move |store| async move { store.read_file(upload).await }).await
+    }
+
+    async fn loans_of_numbers(&self, tenant: TenantId, numbers: Vec<String>) -> Result<Vec<NumberedLoan>, StoreError> {
+        self.owned(move |store| async move { store.read_numbered(tenant, numbers).await }).await
+    }
+
+    async fn mark_entries(&self, upload: UploadRef, entries: Vec<MarkedRow>) -> Result<(), StoreError> {
+        self.owned(move |store| async move { store.insert_entries(upload, entries).await }).await
+    }
+
+    async fn match_entries(
+        &self,
+        tenant: TenantId,
+        marks: Vec<EntryMark>,
+    ) -> Result<Vec<Vec<AcceptedEvent>>, StoreError> {
+        self.owned(move |store| async move { store.read_matches(tenant, marks).await }).await
     }
 
     async fn post_batch(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {

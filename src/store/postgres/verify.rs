@@ -88,6 +88,33 @@ const TRIAL_BALANCE: &str = "SELECT concat_ws(' ', 'tenant', tenant, currency, l
      'and credits', sum(credits)) FROM account_totals GROUP BY tenant, currency, layer \
      HAVING sum(debits) <> sum(credits) LIMIT $1";
 
+/// Undo links: what undoes a payment is a later posting of its loan, counts from its day, gives back all that came in,
+/// and is alone in it; and a posted return undoes the payment it names.
+const WRONG_UNDOS: &str = "SELECT 'posting ' || u.event_seq || ' does not undo event ' || u.undoes_seq \
+     || ' as a whole, on its day and in its loan' FROM postings u LEFT JOIN postings p ON p.event_seq = u.undoes_seq \
+     LEFT JOIN events e ON e.seq = u.undoes_seq WHERE u.undoes_seq IS NOT NULL AND NOT coalesce( \
+     e.kind = 'payment_received' AND p.outcome = 'posted' AND p.loan_key = u.loan_key \
+     AND p.loan_version < u.loan_version AND p.effective_date = u.effective_date \
+     AND (SELECT sum(line.amount) FROM (SELECT * FROM unnest(p.accounts, p.amounts) \
+     UNION ALL SELECT * FROM unnest(u.accounts, u.amounts)) AS line (account, amount) WHERE line.account = $2) = 0, \
+     false) UNION ALL SELECT 'event ' || undoes_seq || ' is undone ' || count(*) || ' times' FROM postings \
+     WHERE undoes_seq IS NOT NULL GROUP BY undoes_seq HAVING count(*) > 1 \
+     UNION ALL SELECT 'return ' || e.seq || ' does not undo its payment' FROM events e \
+     JOIN postings p ON p.event_seq = e.seq WHERE e.kind = 'payment_returned' AND p.outcome = 'posted' \
+     AND p.undoes_seq IS DISTINCT FROM (e.details::json ->> 'payment_seq')::bigint LIMIT $1";
+
+/// Consequences: each follows a posted event of its loan and was never queued; and a posted return has the fee it
+/// names, once, and no other.
+const WRONG_SYSTEM_EVENTS: &str = "SELECT 'event ' || e.seq || ' follows no posted event of its loan' FROM events e \
+     LEFT JOIN events c ON c.seq = e.cause_seq LEFT JOIN postings p ON p.event_seq = e.cause_seq \
+     WHERE e.cause_seq IS NOT NULL AND NOT coalesce(c.loan_key = e.loan_key AND c.tenant = e.tenant \
+     AND c.seq < e.seq AND e.slot IS NULL AND p.outcome = 'posted', false) \
+     UNION ALL SELECT 'return ' || e.seq || ' has not the fee it names' FROM events e \
+     JOIN postings p ON p.event_seq = e.seq LEFT JOIN (SELECT cause_seq, count(*) AS fees, sum(amount) AS amount \
+     FROM events WHERE cause_seq IS NOT NULL AND kind = 'fee_assessed' GROUP BY cause_seq) AS f \
+     ON f.cause_seq = e.seq WHERE e.kind = 'payment_returned' AND p.outcome = 'posted' \
+     AND ((e.details::json ->> 'fee_minor')::numeric IS DISTINCT FROM f.amount OR f.fees > 1) LIMIT $1";
+
 /// Every versioned posting in the order of its chain, with what its hash covers.
 const READ_CHAINS: &str = concat!(
     "SELECT p.loan_key, p.loan_version, p.chain_hash, e.id, e.fingerprint, l.version, l.chain_head, ",
@@ -97,7 +124,7 @@ const READ_CHAINS: &str = concat!(
 );
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 9] = [
+pub(super) const STATEMENTS: [(&str, &str); 11] = [
     ("count_events", COUNT_EVENTS),
     ("unbalanced_entries", UNBALANCED_ENTRIES),
     ("wrong_balances", WRONG_BALANCES),
@@ -106,17 +133,20 @@ pub(super) const STATEMENTS: [(&str, &str); 9] = [
     ("orphaned_postings", ORPHANED_POSTINGS),
     ("wrong_totals", WRONG_TOTALS),
     ("trial_balance", TRIAL_BALANCE),
+    ("wrong_undos", WRONG_UNDOS),
+    ("wrong_system_events", WRONG_SYSTEM_EVENTS),
     ("read_chains", READ_CHAINS),
 ];
 
 /// The checks that are one statement of the form "what is wrong, at most $1".
-const CHECKS: [(&str, &str); 6] = [
+const CHECKS: [(&str, &str); 7] = [
     ("entry_balance", UNBALANCED_ENTRIES),
     ("loan_version", WRONG_VERSIONS),
     ("event_without_posting", LOST_EVENTS),
     ("posting_without_event", ORPHANED_POSTINGS),
     ("account_totals", WRONG_TOTALS),
     ("trial_balance", TRIAL_BALANCE),
+    ("system_event", WRONG_SYSTEM_EVENTS),
 ];
 
 impl PostgresStore {
@@ -144,6 +174,9 @@ async fn prove(connection: &mut PgConnection) -> Result<VerifyReport, StoreError
         .bind(AccountCode::BORROWER_SUSPENSE.number());
     let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
     tell(&mut report, "loan_balance", &rows)?;
+    let query = sqlx::query(WRONG_UNDOS).bind(most).bind(AccountCode::PAYMENT_CLEARING.number());
+    let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
+    tell(&mut report, "undo_link", &rows)?;
     let chains = walk_chains(connection).await?;
     report.problems.extend(chains);
     Ok(report)

@@ -11,6 +11,7 @@
 //! - Instants come from [`Clock`], read when the writer gets to the job, so they rise with the order of commits.
 
 mod accept;
+mod ach;
 mod admin;
 mod beats;
 mod connect;
@@ -18,6 +19,7 @@ mod error;
 mod loans;
 mod params;
 mod parking;
+mod poller_reads;
 mod post;
 mod records;
 mod rows;
@@ -40,7 +42,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::core::event::NewEvent;
+use crate::core::event::{AcceptedEvent, NewEvent};
 use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, Layer};
 use crate::core::money::Currency;
@@ -48,11 +50,12 @@ use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
 use crate::store::{
-    Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EventRecord, Fold, HoldRequest, LoanBalances,
-    LoanRecord, NewUpload, ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter,
-    SchemaState, SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn,
-    UploadBegun, UploadEnd, UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport,
-    WholeAccepted, WholeUpload, WorkerBeat, WorkerView,
+    Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord, FileKept,
+    FileLinked, FileRecord, Fold, HoldRequest, LoanBalances, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan,
+    ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState,
+    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn, UploadBegun,
+    UploadEnd, UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted,
+    WholeUpload, WorkerBeat, WorkerView,
 };
 
 pub use statements::STATEMENTS;
@@ -171,6 +174,51 @@ impl Store for SqliteStore {
 
     async fn upload_rows(&self, upload: UploadRef, after: RowsAfter, limit: i64) -> Result<UploadRows, StoreError> {
         self.read(move |db| Box::pin(uploads::rows(db, upload, after, limit))).await
+    }
+
+    async fn create_feed(&self, feed: FeedRecord) -> Result<bool, StoreError> {
+        self.writer.run("create_feed", move |db| Box::pin(ach::insert_feed(db, feed))).await
+    }
+
+    async fn feed(&self, tenant: TenantId, name: &str) -> Result<Option<FeedRecord>, StoreError> {
+        let name = name.to_owned();
+        self.read(move |db| Box::pin(ach::feed(db, tenant, name))).await
+    }
+
+    async fn feeds(&self, tenant: TenantId) -> Result<Vec<FeedRecord>, StoreError> {
+        self.read(move |db| Box::pin(ach::feeds(db, tenant))).await
+    }
+
+    async fn keep_file(&self, file: NewFile) -> Result<FileKept, StoreError> {
+        let clock = self.clock.clone();
+        self.writer.run("keep_file", move |db| Box::pin(ach::keep_file(db, file, clock.now()))).await
+    }
+
+    async fn link_file(&self, upload: UploadRef, sha256: [u8; 32], summary: String) -> Result<FileLinked, StoreError> {
+        self.writer.run("link_file", move |db| Box::pin(ach::link_file(db, upload, sha256, summary))).await
+    }
+
+    async fn file(&self, upload: UploadRef) -> Result<Option<FileRecord>, StoreError> {
+        self.read(move |db| Box::pin(ach::file(db, upload))).await
+    }
+
+    async fn loans_of_numbers(&self, tenant: TenantId, numbers: Vec<String>) -> Result<Vec<NumberedLoan>, StoreError> {
+        self.read(move |db| Box::pin(ach::numbered(db, tenant, numbers))).await
+    }
+
+    async fn mark_entries(&self, upload: UploadRef, entries: Vec<MarkedRow>) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.writer.run("mark_entries", move |db| Box::pin(ach::insert_entries(db, upload, entries))).await
+    }
+
+    async fn match_entries(
+        &self,
+        tenant: TenantId,
+        marks: Vec<EntryMark>,
+    ) -> Result<Vec<Vec<AcceptedEvent>>, StoreError> {
+        self.read(move |db| Box::pin(ach::match_entries(db, tenant, marks))).await
     }
 
     async fn post_batch(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {

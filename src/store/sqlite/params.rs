@@ -241,7 +241,12 @@ impl<'a> OpeningRow<'a> {
     pub(super) fn new(opening: &'a AcceptedEvent, state: &LoanState) -> Self {
         let number = match &opening.event.command {
             Command::LoanOpening(opening) => opening.loan_number.as_ref(),
-            Command::Payment(_) | Command::Disbursement(_) | Command::Upload(_) => None,
+            Command::Payment(_)
+            | Command::Disbursement(_)
+            | Command::PaymentReturn(_)
+            | Command::Fee(_)
+            | Command::Receipt(_)
+            | Command::Upload(_) => None,
         };
         Self {
             loan_key: Hex(state.key.bytes()),

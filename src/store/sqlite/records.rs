@@ -28,9 +28,7 @@ macro_rules! select_records {
             posting_columns!(),
             ", ",
             stage!(),
-            " AS stage,
-            (SELECT undoing.id FROM postings AS undo JOIN events AS undoing ON undoing.seq = undo.event_seq
-             WHERE undo.undoes_seq = e.seq) AS undone_by,
+            " AS stage, undoing.id AS undone_by, undoing.kind AS undone_by_kind,
             r.alloc_fees AS current_fees, r.alloc_interest AS current_interest,
             r.alloc_principal AS current_principal, r.alloc_suspense AS current_suspense
             FROM ",
@@ -38,11 +36,25 @@ macro_rules! select_records {
             " LEFT JOIN parked AS k ON k.event_seq = e.seq
             LEFT JOIN holds AS h ON h.loan_key = e.loan_key
             LEFT JOIN postings AS r ON r.event_seq = (
-                SELECT max(later.event_seq) FROM postings AS later WHERE later.restates_seq = e.seq)"
+                SELECT max(later.event_seq) FROM postings AS later WHERE later.restates_seq = e.seq)
+            LEFT JOIN postings AS undo ON undo.undoes_seq = e.seq
+            LEFT JOIN events AS undoing ON undoing.seq = undo.event_seq"
         )
     };
 }
 pub(super) use {select_records, stage};
+
+/// A payment's status in the words of the contract: its stage, unless an event has undone it.
+macro_rules! payment_status {
+    () => {
+        concat!(
+            "coalesce(CASE WHEN undoing.kind = 'payment_returned' THEN 'returned'
+                WHEN undoing.kind IS NOT NULL THEN 'reversed' END, ",
+            stage!(),
+            ")"
+        )
+    };
+}
 
 /// What every list of payments filters by.
 macro_rules! payments_filter {
@@ -50,7 +62,7 @@ macro_rules! payments_filter {
         concat!(
             " AND e.tenant = ?1 AND e.kind = 'payment_received' AND e.seq > ?2 AND e.id >= ?3 AND e.id < ?4
             AND (?5 IS NULL OR e.external_ref = ?5) AND (?6 IS NULL OR ",
-            stage!(),
+            payment_status!(),
             " = ?6) ORDER BY e.seq LIMIT ?7"
         )
     };

@@ -18,7 +18,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration { version: 1, name: "books", sql: include_str!("../../../migrations/sqlite/0001_books.sql") },
     Migration { version: 2, name: "operations", sql: include_str!("../../../migrations/sqlite/0002_operations.sql") },
     Migration {
@@ -26,6 +26,7 @@ const MIGRATIONS: [Migration; 3] = [
         name: "administration",
         sql: include_str!("../../../migrations/sqlite/0003_administration.sql"),
     },
+    Migration { version: 4, name: "ach", sql: include_str!("../../../migrations/sqlite/0004_ach.sql") },
 ];
 
 pub(super) const CREATE_MIGRATIONS: &str = "

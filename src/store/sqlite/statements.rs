@@ -1,6 +1,8 @@
 //! Owns the list of every statement with a name, so that a test can prepare each of them.
 
-use super::{accept, admin, beats, loans, parking, post, records, schema, sweep, uploads, verify, writer};
+use super::{
+    accept, ach, admin, beats, loans, parking, poller_reads, post, records, schema, sweep, uploads, verify, writer,
+};
 
 /// Every statement of this store.
 pub const STATEMENTS: &[(&str, &str)] = &[
@@ -35,6 +37,16 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("waiting_rows", uploads::WAITING_ROWS),
     ("upload_events", uploads::UPLOAD_EVENTS),
     ("upload_exceptions", uploads::UPLOAD_EXCEPTIONS),
+    ("insert_feed", ach::INSERT_FEED),
+    ("feed", ach::FEED),
+    ("feeds", ach::FEEDS),
+    ("file_kept", ach::FILE_KEPT),
+    ("keep_file", ach::KEEP_FILE),
+    ("link_file", ach::LINK_FILE),
+    ("file", ach::FILE),
+    ("numbered", ach::NUMBERED),
+    ("insert_entries", ach::INSERT_ENTRIES),
+    ("match_entries", ach::MATCH_ENTRIES),
     ("sort_wanted", post::SORT_WANTED),
     ("held_loans", post::HELD_LOANS),
     ("loans_to_post", post::LOANS_TO_POST),
@@ -43,6 +55,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("delete_unopened", post::DELETE_UNOPENED),
     ("unposted_events", post::UNPOSTED_EVENTS),
     ("events_of_seqs", post::EVENTS_OF_SEQS),
+    ("taken_back", post::TAKEN_BACK),
     ("movements_after", post::MOVEMENTS_AFTER),
     ("append_system_events", post::APPEND_SYSTEM_EVENTS),
     ("write_batch", post::WRITE_BATCH),
@@ -65,6 +78,11 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("payments_of_time", records::PAYMENTS_OF_TIME),
     ("finished_of_ids", records::FINISHED_OF_IDS),
     ("position", records::POSITION),
+    ("payments_of_ids", poller_reads::PAYMENTS_OF_IDS),
+    ("payments_of_keys", poller_reads::PAYMENTS_OF_KEYS),
+    ("changes_of_epoch", poller_reads::CHANGES_OF_EPOCH),
+    ("epoch_after", poller_reads::EPOCH_AFTER),
+    ("changed", poller_reads::CHANGED),
     ("loan", loans::LOAN),
     ("last_activity", loans::LAST_ACTIVITY),
     ("loan_entries", loans::LOAN_ENTRIES),
@@ -96,6 +114,8 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("lost_events", verify::LOST_EVENTS),
     ("empty_loans", verify::EMPTY_LOANS),
     ("count_loans", verify::COUNT_LOANS),
+    ("wrong_undos", verify::WRONG_UNDOS),
+    ("wrong_system_events", verify::WRONG_SYSTEM_EVENTS),
     ("all_account_totals", verify::ALL_ACCOUNT_TOTALS),
     ("postings_by_loan", verify::POSTINGS_BY_LOAN),
 ];

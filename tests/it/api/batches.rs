@@ -18,7 +18,8 @@ fn row(key: &str, loan: &str, amount: &str) -> Value {
 }
 
 fn lines(rows: &[Value]) -> String {
-    rows.iter().map(|row| format!("{row}\n")).collect()
+    let lines: Vec<String> = rows.iter().map(|row| format!("{row}\n")).collect();
+    lines.concat()
 }
 
 fn upload(token: &str, key: &str, media_type: &str, body: Body) -> Request<Body> {
@@ -170,8 +171,8 @@ async fn all_or_nothing_names_every_fault_and_takes_nothing() {
     let twice = [row("payment:1", LOAN, "1"), row("payment:1", LOAN, "2")];
     let refused = world.call(whole("upload:whole", &twice)).await;
     assert_eq!(named(&refused), ["rows.2.idempotency_key mismatched"]);
-    let taken = [row("payment:1", LOAN, "1"), row("payment:0", LOAN, "1")];
-    let refused = world.call(whole("upload:whole", &taken)).await;
+    let known = [row("payment:1", LOAN, "1"), row("payment:0", LOAN, "1")];
+    let refused = world.call(whole("upload:whole", &known)).await;
     assert_eq!(named(&refused), ["rows.2.idempotency_key duplicate"]);
     assert_eq!(
         world.store.event_of_key(hpts::core::ids::TenantId(Uuid::from_u128(1)), "payment:1").await.unwrap(),

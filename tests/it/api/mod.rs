@@ -1,8 +1,14 @@
 //! The API in front of a real embedded deployment: `SQLite`, in-process broker, worker.
 
+mod ach;
 mod answers;
 mod bad_inputs;
 mod batches;
+mod changes;
+mod lookup;
+mod outside_issuer;
+mod returns;
+mod tls;
 mod tokens;
 mod wire;
 mod world;

@@ -1,6 +1,6 @@
 //! Owns the deployment under test, and the making of requests.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ use hpts::store::{ClientRecord, Store, TenantRecord};
 use hpts::worker::{Worker, WorkerParts};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tower::ServiceExt;
 use uuid::Uuid;
 
@@ -86,6 +88,10 @@ impl Answer {
 
 impl World {
     pub(super) async fn new(workers: Workers) -> Self {
+        Self::with_settings(workers, ApiSettings::default()).await
+    }
+
+    pub(super) async fn with_settings(workers: Workers, settings: ApiSettings) -> Self {
         let clock = Clock::manual(Timestamp::from_micros(NOW_MICROS).unwrap());
         let lifecycle = Lifecycle::new();
         let folder = std::env::temp_dir().join(format!("hpts-api-{}", Uuid::new_v4()));
@@ -129,12 +135,17 @@ impl World {
             lifecycle: lifecycle.clone(),
             publisher,
             broker,
-            settings: ApiSettings::default(),
+            settings,
             sealing_key: None,
         });
         let world = Self { router: router(state.unwrap()), store, clock, lifecycle, folder };
         world.tenant(1, "demo").await;
         world
+    }
+
+    /// A connection beside the store's.
+    pub(super) async fn connection(&self) -> SqliteConnection {
+        SqliteConnectOptions::new().filename(self.folder.join("hpts.db")).connect().await.unwrap()
     }
 
     /// Makes a tenant with one client that may do everything.
@@ -166,6 +177,11 @@ impl World {
         assert!(self.store.create_client(client).await.unwrap());
     }
 
+    /// A folder of the world's own, gone with it.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub(super) async fn call(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -194,6 +210,15 @@ impl World {
     pub(super) async fn get(&self, path: &str, token: &str) -> Answer {
         let request = Request::get(path).header("authorization", format!("Bearer {token}"));
         self.call(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// Shuts a client out, as an operator would.
+    pub(super) async fn disable(&self, client_id: &str) {
+        let url = format!("sqlite://{}", self.folder.join("hpts.db").display());
+        let mut database = SqliteConnection::connect(&url).await.unwrap();
+        let update = "UPDATE clients SET disabled_at = 1 WHERE client_id = ?";
+        let done = sqlx::query(update).bind(client_id).execute(&mut database).await.unwrap();
+        assert_eq!(done.rows_affected(), 1);
     }
 
     /// Registers the loan of the quickstart.

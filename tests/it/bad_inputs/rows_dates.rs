@@ -10,7 +10,7 @@ use crate::processes::client::LOAN;
 const PAYMENTS: &str = "/v1/payments";
 
 /// Texts that are no date of the calendar, with their numbers in the list.
-const TEXTS: &[(&str, &[&str])] = &[
+pub(super) const TEXTS: &[(&str, &[&str])] = &[
     ("57", &["2026-02-30", "2027-02-29", "2026-13-01", "2026-00-10", "2026-01-00", "2026-04-31", "1900-02-29"]),
     (
         "58",

@@ -31,6 +31,9 @@ pub(super) const ZONED_LOAN: &str = "20000000-0000-4000-8000-000000000001";
 pub(super) const QUIET_LOAN: &str = "30000000-0000-4000-8000-000000000001";
 /// The most one payment may be in the tenant that is ahead of UTC.
 pub(super) const PAYMENT_LIMIT: &str = "100000";
+/// Feeds of the demo tenant beside the demo's own.
+pub(super) const STRICT_FEED: &str = "strict";
+pub(super) const LENIENT_FEED: &str = "lenient";
 /// Time zones that, between them, differ from UTC's date at every hour.
 pub(super) const ZONE_AHEAD: chrono_tz::Tz = chrono_tz::Pacific::Kiritimati;
 pub(super) const ZONE_BEHIND: chrono_tz::Tz = chrono_tz::Etc::GMTPlus12;
@@ -48,6 +51,10 @@ pub(super) struct Facts {
     /// Makes tokens, with the system's own key and with others.
     pub(super) forge: Forge,
     pub(super) clock: Clock,
+    /// A payment of the demo tenant of 1 May that nobody returns, one of the other tenant, and a loan's opening.
+    pub(super) paid: String,
+    pub(super) paid_by_other: String,
+    pub(super) opened: String,
 }
 
 impl Facts {
@@ -58,7 +65,9 @@ impl Facts {
         let token = || "a.b.c".to_owned();
         let forge = Forge::new(key, clock.now());
         let (demo, other, ahead, behind, narrow) = (token(), token(), token(), token(), token());
-        Self { demo, other, ahead, behind, narrow, narrow_secret: token(), forge, clock }
+        let (paid, paid_by_other, opened) = (String::new(), String::new(), String::new());
+        let narrow_secret = token();
+        Self { demo, other, ahead, behind, narrow, narrow_secret, forge, clock, paid, paid_by_other, opened }
     }
 }
 
@@ -133,6 +142,9 @@ impl World {
             let arguments = ["tenant", "create", "--name", "Other", "--id", id, "--time-zone", zone];
             system.run(&[&arguments[..], &limit].concat());
         }
+        let feed = ["feed", "create", "--tenant", DEMO_TENANT, "--view", "originator", "--name"];
+        system.run(&[&feed[..], &[STRICT_FEED, "--destination", "231380104"]].concat());
+        system.run(&[&feed[..], &[LENIENT_FEED, "--tolerance", "trace_order"]].concat());
         let address: SocketAddr = ([127, 0, 0, 1], processes[0].port).into();
         let client = |id: &'static str, tenant: &'static str, scope: Option<&'static str>| {
             let scope = scope.map_or_else(Vec::new, |scope| vec!["--scope", scope]);
@@ -152,13 +164,27 @@ impl World {
             narrow_secret,
             forge: Forge::new(key, clock.now()),
             clock,
+            paid: String::new(),
+            paid_by_other: String::new(),
+            opened: String::new(),
         };
-        let world = Self { processes, store, system, facts, address };
-        world.open(&world.facts.demo, QUIET_LOAN, &[]).await;
+        let mut world = Self { processes, store, system, facts, address };
+        world.facts.opened = world.open(&world.facts.demo, QUIET_LOAN, &[]).await;
         world.open(&world.facts.other, OTHER_LOAN, &[]).await;
         world.open(&world.facts.ahead, ZONED_LOAN, &[]).await;
         world.open(&world.facts.behind, ZONED_LOAN, &[]).await;
+        let loan = world.fresh_loan().await;
+        world.facts.paid = world.paid(&world.facts.demo, &loan).await;
+        world.facts.paid_by_other = world.paid(&world.facts.other, OTHER_LOAN).await;
         world
+    }
+
+    /// Pays a loan; answers the payment's id.
+    async fn paid(&self, token: &str, loan: &str) -> String {
+        let body = payment(&[("loan_id", json!(loan))]).to_string();
+        let answer = self.post("/v1/payments", token, &format!("paid:{loan}"), "Prefer: wait=30\r\n", &body).await;
+        assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+        answer.json()["payment_event_id"].as_str().unwrap().to_owned()
     }
 
     /// What no answer to the demo tenant's clients may show.
@@ -193,11 +219,12 @@ impl World {
         exchange(self.address, bytes.as_bytes(), PATIENCE).await
     }
 
-    /// Opens a loan: one event.
-    pub(super) async fn open(&self, token: &str, loan: &str, changes: &[(&str, Value)]) {
+    /// Opens a loan: one event, whose id it answers.
+    pub(super) async fn open(&self, token: &str, loan: &str, changes: &[(&str, Value)]) -> String {
         let body = opening(loan, changes).to_string();
         let answer = self.post("/v1/loans", token, &format!("open:{loan}"), "Prefer: wait=30\r\n", &body).await;
         assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+        answer.json()["loan_event_id"].as_str().unwrap().to_owned()
     }
 
     /// Opens a fresh loan of the demo tenant; answers its id.

@@ -33,6 +33,17 @@ impl Client {
         Self { http, bases, token }
     }
 
+    /// Comes with a token of another issuer.
+    pub(crate) fn with_token(port: u16, token: &str) -> Self {
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
+        Self { http, bases: vec![format!("http://127.0.0.1:{port}")], token: token.to_owned() }
+    }
+
+    /// What it shows the api.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     /// One POST with a key; the answer's status and body, or `None` when the connection failed.
     pub(crate) async fn post(
         &self,
@@ -75,6 +86,23 @@ impl Client {
         let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
         (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap_or(Value::Null))
+    }
+
+    /// Looks payments up; status and body.
+    pub(crate) async fn lookup(&self, body: &Value) -> (u16, Value) {
+        let request = self.http.post(format!("{}/v1/payments/lookup", self.bases[0])).bearer_auth(&self.token);
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap_or(Value::Null))
+    }
+
+    /// Opens a stream of events, which has no time limit.
+    pub(crate) async fn stream(&self, path: &str, last_id: Option<&str>) -> reqwest::Response {
+        let request = self.http.get(format!("{}{path}", self.bases[0])).bearer_auth(&self.token);
+        let request = request.header("accept", "text/event-stream").timeout(Duration::from_mins(5));
+        let request = last_id.into_iter().fold(request, |request, id| request.header("last-event-id", id));
+        request.send().await.unwrap()
     }
 
     /// Posts until the answer is final: retries lost connections, 409 and 503 with the same key.

@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use hpts::broker::rabbitmq::{DeclareMode, RabbitBroker, RabbitOptions};
 use hpts::broker::{Broker, Outgoing, QueueClass, QueueId};
-use hpts::core::event::{Command, Envelope, EventRef, IdempotencyKey, NewEvent, Payment, SourceMethod};
+use hpts::core::event::{
+    Command, Envelope, EventRef, IdempotencyKey, NewEvent, Payment, PaymentReturn, ReturnCode, ReturnTerms,
+    SourceMethod,
+};
 use hpts::core::ids::{BorrowerId, EventId, LoanId, PublisherId, TenantId};
 use hpts::core::money::{Currency, Minor, Money};
+use hpts::core::slot::PartitionMap;
 use hpts::core::time::parse_date;
 use hpts::runtime::clock::Clock;
 use hpts::runtime::lifecycle::Lifecycle;
@@ -80,42 +84,75 @@ impl Parts {
         record.is_some_and(|record| record.posting.is_some())
     }
 
-    async fn end(self) {
+    /// Accepts an event and publishes its hint.
+    async fn bring(&self, event: &NewEvent, map: &PartitionMap) -> QueueId {
+        let accepted = self.store.accept(event.publisher, vec![event.clone()]).await.unwrap();
+        let [Acceptance::New { seq, .. }] = accepted[..] else { panic!("{accepted:?}") };
+        let queue = QueueId { partition: map.partition(event.loan_key.slot()), class: QueueClass::Single };
+        let reference = EventRef { seq, id: event.id, tenant: event.tenant, loan_key: event.loan_key };
+        let payload = Envelope::new(vec![reference], None, None).to_bytes();
+        let published = self.broker.publish(map.generation, vec![Outgoing { queue, payload }]).await;
+        assert!(published[0].is_ok(), "{published:?}");
+        queue
+    }
+
+    /// Takes the hint, commits, and dies before the acknowledgement; another worker gets the hint again.
+    async fn die_after_commit(&self, event: &NewEvent) {
+        let map = self.store.partition_map().await.unwrap();
+        let queue = self.bring(event, &map).await;
+        let mut subscription = self.broker.subscribe(map.generation, queue).await.unwrap();
+        subscription.next().await.unwrap();
+        post_directly(&self.store, &self.lifecycle, event.clone()).await.unwrap();
+        assert!(self.is_posted(event).await, "committed");
+        drop(subscription);
+
+        let _worker = self.start_worker().await;
+        wait_until("the message that came again is settled", || async {
+            self.broker.depth(map.generation, queue).await.is_ok_and(|depth| depth == 0)
+        })
+        .await;
+    }
+
+    async fn end(self, posted: u64) {
         self.lifecycle.stop();
         assert!(self.lifecycle.finished(Duration::from_secs(20)).await);
         self.broker.close(Duration::from_secs(5)).await;
         assert!(self.base.finished(Duration::from_secs(20)).await);
         self.store.close().await;
         let report = self.system.verified().await;
-        assert_eq!(report["posted"], 2, "the demo loan and one payment");
+        assert_eq!(report["posted"], posted, "{report}");
     }
 }
 
 #[tokio::test]
 async fn dying_between_commit_and_acknowledgement_posts_once() {
     let parts = Parts::new().await;
-    let map = parts.store.partition_map().await.unwrap();
     let event = parts.payment("crash:commit-ack").await;
-    let accepted = parts.store.accept(event.publisher, vec![event.clone()]).await.unwrap();
-    let [Acceptance::New { seq, .. }] = accepted[..] else { panic!("{accepted:?}") };
-    let queue = QueueId { partition: map.partition(event.loan_key.slot()), class: QueueClass::Single };
-    let reference = EventRef { seq, id: event.id, tenant: event.tenant, loan_key: event.loan_key };
-    let payload = Envelope::new(vec![reference], None, None).to_bytes();
-    let published = parts.broker.publish(map.generation, vec![Outgoing { queue, payload }]).await;
-    assert!(published[0].is_ok(), "{published:?}");
+    parts.die_after_commit(&event).await;
+    // The demo loan and one payment.
+    parts.end(2).await;
+}
 
-    let mut subscription = parts.broker.subscribe(map.generation, queue).await.unwrap();
-    subscription.next().await.unwrap();
-    post_directly(&parts.store, &parts.lifecycle, event.clone()).await.unwrap();
-    assert!(parts.is_posted(&event).await, "committed");
-    drop(subscription);
-
-    let _worker = parts.start_worker().await;
-    wait_until("the message that came again is settled", || async {
-        parts.broker.depth(map.generation, queue).await.is_ok_and(|depth| depth == 0)
-    })
-    .await;
-    parts.end().await;
+#[tokio::test]
+async fn dying_between_commit_and_acknowledgement_returns_once() {
+    let parts = Parts::new().await;
+    let payment = parts.payment("crash:returned").await;
+    post_directly(&parts.store, &parts.lifecycle, payment.clone()).await.unwrap();
+    let paid = parts.store.event(payment.tenant, payment.id).await.unwrap().unwrap().event;
+    let terms = ReturnTerms {
+        code: ReturnCode::parse("R01").unwrap(),
+        effective_date: parse_date("2026-05-04").unwrap(),
+        fee: Some(Minor::new(25)),
+        metadata: None,
+    };
+    let command = Command::PaymentReturn(PaymentReturn::of(&paid, terms).unwrap());
+    let id = EventId(Uuid::from_u128(Uuid::new_v4().as_u128() & !1));
+    let key = IdempotencyKey::parse("crash:return-ack").unwrap();
+    let publisher = PublisherId(Uuid::new_v4());
+    let returned = NewEvent::of_caller(id, payment.tenant, key, command, publisher, "test".to_owned());
+    parts.die_after_commit(&returned).await;
+    // The demo loan, the payment, its return and one fee.
+    parts.end(4).await;
 }
 
 #[tokio::test]
@@ -127,5 +164,5 @@ async fn dying_between_commit_and_publish_is_swept_up_within_five_seconds() {
     let _worker = parts.start_worker().await;
     wait_until("the event is posted", || parts.is_posted(&event)).await;
     assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
-    parts.end().await;
+    parts.end(2).await;
 }

@@ -77,7 +77,8 @@ fn row(key: &str, cents: usize) -> Value {
 }
 
 fn lines(rows: &[Value]) -> String {
-    rows.iter().map(|row| format!("{row}\n")).collect()
+    let lines: Vec<String> = rows.iter().map(|row| format!("{row}\n")).collect();
+    lines.concat()
 }
 
 fn results(path: &Path) -> Vec<Value> {
@@ -92,7 +93,7 @@ async fn good_and_bad_rows_are_told_apart_and_told_again() {
     let mut nobody = row("payment:0003", 7);
     nobody["loan_id"] = json!("99999999-9999-4999-8999-999999999999");
     let file = [
-        lines(&[first.clone()]),
+        lines(std::slice::from_ref(&first)),
         "{\"idempotency_key\":\"payment:0002\"}\nnot JSON\n".to_owned(),
         lines(&[nobody, first, row("payment:0001", 101), row("payment:0004", 50)]),
     ];

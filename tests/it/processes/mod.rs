@@ -3,8 +3,12 @@
 
 pub(crate) mod client;
 mod crash;
+mod feeds;
 mod imports;
+mod outside_issuer;
+mod pollers;
 mod restart;
+mod spans;
 mod uploads;
 
 use std::net::TcpListener;
@@ -54,6 +58,11 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();

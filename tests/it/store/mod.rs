@@ -1,10 +1,14 @@
 //! The store's laws, each run against every implementation, and what is special about one of them.
 
+mod ach;
+mod changes;
 mod intake;
 mod operations;
 mod postgres;
+mod postgres_changes;
 mod posting;
 mod reads;
+mod returns;
 mod sqlite;
 mod uploads;
 mod verify;
@@ -34,61 +38,41 @@ pub(crate) trait Fixture: Sized {
     async fn count(&self, table: &str) -> i64;
 }
 
-impl Fixture for PostgresDatabase {
-    async fn open() -> Self {
-        Self::open().await
-    }
+/// A macro, because the databases have the same methods and share no type; only their words for a span of time differ.
+macro_rules! fixture {
+    ($database:ty, |$seconds:ident| $older:literal) => {
+        impl Fixture for $database {
+            async fn open() -> Self {
+                Self::open().await
+            }
 
-    fn store(&self) -> Arc<dyn Store> {
-        self.store()
-    }
+            fn store(&self) -> Arc<dyn Store> {
+                self.store()
+            }
 
-    async fn execute(&self, sql: &str) -> Result<(), String> {
-        self.execute(sql).await
-    }
+            async fn execute(&self, sql: &str) -> Result<(), String> {
+                self.execute(sql).await
+            }
 
-    async fn tamper(&self, sql: &str) {
-        self.tamper(sql).await;
-    }
+            async fn tamper(&self, sql: &str) {
+                self.tamper(sql).await;
+            }
 
-    async fn age(&self, seq: Seq, seconds: i64) {
-        let by = format!("accepted_at = accepted_at - interval '{seconds} seconds'");
-        self.tamper(&format!("UPDATE events SET {by} WHERE seq = {seq}")).await;
-    }
+            async fn age(&self, seq: Seq, $seconds: i64) {
+                let older = format!($older);
+                self.tamper(&format!("UPDATE events SET accepted_at = {older} WHERE seq = {seq}")).await;
+            }
 
-    async fn count(&self, table: &str) -> i64 {
-        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
-        self.connection().await.fetch_one(sql).await.unwrap().get(0)
-    }
+            async fn count(&self, table: &str) -> i64 {
+                let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+                self.connection().await.fetch_one(sql).await.unwrap().get(0)
+            }
+        }
+    };
 }
 
-impl Fixture for SqliteDatabase {
-    async fn open() -> Self {
-        Self::open().await
-    }
-
-    fn store(&self) -> Arc<dyn Store> {
-        self.store()
-    }
-
-    async fn execute(&self, sql: &str) -> Result<(), String> {
-        self.execute(sql).await
-    }
-
-    async fn tamper(&self, sql: &str) {
-        self.tamper(sql).await;
-    }
-
-    async fn age(&self, seq: Seq, seconds: i64) {
-        let by = format!("accepted_at = accepted_at - 1000000 * {seconds}");
-        self.tamper(&format!("UPDATE events SET {by} WHERE seq = {seq}")).await;
-    }
-
-    async fn count(&self, table: &str) -> i64 {
-        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
-        self.connection().await.fetch_one(sql).await.unwrap().get(0)
-    }
-}
+fixture!(PostgresDatabase, |seconds| "accepted_at - interval '{seconds} seconds'");
+fixture!(SqliteDatabase, |seconds| "accepted_at - 1000000 * {seconds}");
 
 /// After every law the books must prove clean.
 async fn prove(store: &Arc<dyn Store>) {
@@ -124,7 +108,6 @@ macro_rules! conformance {
                     lower_seq_committed_later_is_posted,
                     two_tenants_same_loan_id_and_key,
                     two_lanes_open_one_loan,
-                    second_undo_is_refused,
                     system_event_does_not_move_the_mark,
                     held_loan_is_left_out,
                     rejected_without_loan_has_no_version,
@@ -147,6 +130,27 @@ macro_rules! conformance {
                     entries_and_balances_follow_the_postings,
                     position_counts_what_stands_before,
                     finished_names_only_what_is_finished;
+                returns:
+                    returned_payment_is_taken_back_on_its_own_day,
+                    returns_are_listed_where_they_belong,
+                    payment_and_return_in_one_batch_are_posted_in_order,
+                    second_return_is_an_outcome_without_effect,
+                    rejected_payment_cannot_be_returned,
+                    redelivered_return_posts_once,
+                    return_takes_its_late_payment_along,
+                    restated_payment_is_returned_as_it_stands,
+                    backdated_payment_sees_the_return,
+                    returns_are_accepted_in_bulk,
+                    second_undo_is_refused,
+                    verify_finds_broken_links,
+                    another_tenant_reads_no_return;
+                changes:
+                    nothing_is_skipped_or_doubled_while_writers_run,
+                    pages_of_changes_split_anywhere,
+                    changes_tell_what_became_of_events,
+                    a_restore_begins_an_epoch,
+                    tenants_with_changes_are_told,
+                    payments_are_found_by_thousands;
                 operations:
                     parked_event_holds_its_loan_until_released,
                     only_the_first_unposted_event_is_parked,
@@ -166,6 +170,13 @@ macro_rules! conformance {
                     control_totals_add_up,
                     a_whole_upload_is_taken_or_left,
                     rows_are_read_in_order_and_by_their_tenant;
+                ach:
+                    feeds_read_back_and_names_are_unique_in_a_tenant,
+                    a_file_is_kept_once_and_its_identity_is_its_own,
+                    a_refused_file_gives_way_but_not_past_another,
+                    loans_are_found_by_number_without_leading_zeros,
+                    receipts_without_a_loan_are_booked,
+                    returns_find_the_newest_payment_that_stands;
                 verify:
                     events_and_postings_cannot_be_changed,
                     verify_is_clean_and_finds_a_tampered_row;

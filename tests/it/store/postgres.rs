@@ -100,6 +100,31 @@ async fn the_mark_waits_for_a_slow_transaction() {
     prove(&books.store).await;
 }
 
+/// Nobody sees a number before its commit: the sweeper's mark waits longer than the intake's statement may take.
+#[tokio::test]
+async fn the_intake_and_the_lanes_have_their_own_time_limits() {
+    let database = PostgresDatabase::open().await;
+    database
+        .execute(
+            "CREATE TABLE limits (at_table text, statement_timeout text); \
+             CREATE FUNCTION note_limit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             INSERT INTO limits VALUES (TG_TABLE_NAME, current_setting('statement_timeout')); RETURN NULL; END $$; \
+             CREATE TRIGGER note AFTER INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION note_limit(); \
+             CREATE TRIGGER note AFTER INSERT ON postings FOR EACH STATEMENT EXECUTE FUNCTION note_limit()",
+        )
+        .await
+        .unwrap();
+    let books = Books::open(database.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 500])]).await;
+    books.book(vec![books.payment(1, 1)]).await;
+
+    let seen = "SELECT array_agg(DISTINCT at_table || ' ' || statement_timeout ORDER BY at_table || ' ' || \
+                statement_timeout) FROM limits";
+    let seen: Vec<String> = database.connection().await.fetch_one(seen).await.unwrap().get(0);
+    assert_eq!(seen, ["events 10s", "postings 30s"]);
+    prove(&books.store).await;
+}
+
 #[tokio::test]
 async fn skip_locked_leaves_the_others() {
     let database = PostgresDatabase::open().await;

@@ -71,24 +71,6 @@ pub(crate) async fn two_lanes_open_one_loan(fixture: &impl Fixture) {
     prove(&books.store).await;
 }
 
-pub(crate) async fn second_undo_is_refused(fixture: &impl Fixture) {
-    let books = Books::open(fixture.store(), 1).await;
-    let first = books.book(vec![books.opening(1, [0, 0, 500]), books.payment(1, 100)]).await;
-    let target = first[1];
-    let undo = move |_: &_, posted: &mut hpts::core::ledger::PostedEvent| posted.posting.undoes_seq = Some(target.seq);
-    let undoing = books.accept(vec![books.payment(1, 10)]).await;
-    books.try_post(&undoing, fold::changing(undo)).await.unwrap();
-    assert_eq!(books.record(&target).await.progress.undone_by, Some(undoing[0].id));
-
-    let again = books.accept(vec![books.payment(1, 10)]).await;
-    let refused = books.try_post(&again, fold::changing(undo)).await;
-
-    assert!(matches!(refused, Err(StoreError::Data { .. })), "{refused:?}");
-    assert_eq!(books.record(&again[0]).await.stage, Stage::Accepted);
-    assert_eq!(books.loan(1).await.unwrap().state.version, 3);
-    prove(&books.store).await;
-}
-
 pub(crate) async fn system_event_does_not_move_the_mark(fixture: &impl Fixture) {
     let books = Books::open(fixture.store(), 1).await;
     books.book(vec![books.opening(1, [0, 0, 500])]).await;

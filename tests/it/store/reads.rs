@@ -1,12 +1,13 @@
 //! Laws of the reads.
 
-use hpts::core::event::{NewEvent, Origin};
+use hpts::core::event::{IdempotencyKey, NewEvent, Origin};
 use hpts::core::ids::PaymentBatchId;
 use hpts::core::ledger::{AccountCode, Layer};
 use hpts::core::money::Currency;
-use hpts::store::{AccountTotals, EntriesPage, EventRecord, PaymentsFilter};
+use hpts::store::{AccountTotals, ChangePlace, EntriesPage, EventRecord, PaymentsFilter};
 use uuid::Uuid;
 
+use super::changes::shown;
 use super::{Fixture, prove};
 use crate::support::books::{Books, day};
 
@@ -50,6 +51,15 @@ pub(crate) async fn another_tenant_reads_nothing(fixture: &impl Fixture) {
     assert_eq!(total(books.tenant).await.unwrap(), AccountTotals { debits: 107, credits: 0 });
     assert_eq!(store.position(thief, loan, waiting[1].seq).await.unwrap(), 0);
     assert_eq!(store.position(books.tenant, loan, waiting[1].seq).await.unwrap(), 1);
+    let (ids, key) = (vec![wanted[1].id, wanted[2].id, waiting[0].id], IdempotencyKey::parse("payment:1").unwrap());
+    assert_eq!(store.payments_of_ids(books.tenant, ids.clone()).await.unwrap().len(), 3);
+    assert_eq!(store.payments_of_ids(thief, ids).await.unwrap(), []);
+    assert_eq!(store.payments_of_keys(books.tenant, vec![key.clone()]).await.unwrap().len(), 1);
+    assert_eq!(store.payments_of_keys(thief, vec![key]).await.unwrap(), []);
+    shown(store).await;
+    assert_eq!(store.changes(books.tenant, ChangePlace::START, 10).await.unwrap().len(), 3);
+    assert_eq!(store.changes(thief, ChangePlace::START, 10).await.unwrap(), []);
+    assert_eq!(store.changed(vec![(thief, ChangePlace::START)]).await.unwrap(), []);
     let hold = hpts::store::HoldRequest { tenant: thief, loan_key: loan, reason: None };
     assert_eq!(store.hold(hold).await.unwrap(), [], "a release tells a thief nothing");
     prove(store).await;

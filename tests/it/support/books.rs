@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::NaiveDate;
 use hpts::core::event::{
-    Command, Disbursement, IdempotencyKey, LoanNumber, LoanOpening, NewEvent, OpeningBalances, Payment, SourceMethod,
+    Command, Disbursement, IdempotencyKey, LoanNumber, LoanOpening, NewEvent, OpeningBalances, Payment, PaymentReturn,
+    ReturnCode, ReturnTerms, SourceMethod,
 };
 use hpts::core::ids::{BorrowerId, EventId, LoanId, LoanKey, PublisherId, TenantId};
 use hpts::core::money::{Currency, Minor, Money};
@@ -120,6 +121,14 @@ impl Books {
     pub(crate) fn opening_numbered(&self, loan: u128, number: &str) -> NewEvent {
         let numbered = LoanOpening { loan_number: LoanNumber::parse(number).ok(), ..opening(loan, [0, 0, 100]) };
         self.event(Command::LoanOpening(numbered))
+    }
+
+    /// The return of an accepted payment, with a fee where that is more than nothing.
+    pub(crate) async fn return_of(&self, payment: &Wanted, date: NaiveDate, fee: i64) -> NewEvent {
+        let code = ReturnCode::parse("R01").unwrap();
+        let terms = ReturnTerms { code, effective_date: date, fee: Some(Minor::new(fee)), metadata: None };
+        let payment = self.record(payment).await.event;
+        self.event(Command::PaymentReturn(PaymentReturn::of(&payment, terms).unwrap()))
     }
 
     /// Accepts events, all of them new, and answers what their messages would say.

@@ -20,10 +20,10 @@ where
     Arc::new(move |input| {
         let mut output = FoldOutput::default();
         for loan in input.loans {
-            let mut state = loan.state;
+            let (mut state, mut past) = (loan.state, loan.past);
             for event in &loan.events {
                 let head = state.map_or([0; 32], |state| state.chain_head);
-                let mut step = post_event(state, loan.number_taken, None, event, input.now).unwrap();
+                let mut step = post_event(state, loan.number_taken, &mut past, event, input.now).unwrap();
                 change(event, &mut step.posting);
                 step.state = step.state.map(|after| rechain(&head, event, &mut step.posting, after));
                 state = step.state;
@@ -74,13 +74,14 @@ pub(crate) fn fold(input: FoldInput) -> FoldOutput {
 
 fn fold_loan(loan: LoanWork, now: hpts::core::time::Timestamp, output: &mut FoldOutput) {
     let mut state = loan.state;
-    let mut timeline = loan.timeline;
+    let mut past = loan.past;
     let before = state.map_or(0, |state| state.version);
     for event in &loan.events {
-        match post_event(state, loan.number_taken, timeline.as_mut(), event, now) {
+        match post_event(state, loan.number_taken, &mut past, event, now) {
             Ok(step) => {
                 state = step.state;
                 output.postings.push(step.posting);
+                output.system.extend(step.system);
             }
             Err(reason) => {
                 output.failures.push(EventFailure { seq: event.seq, loan_key: loan.key, reason });

@@ -47,6 +47,16 @@ impl PostgresDatabase {
         Arc::new(self.store.clone())
     }
 
+    /// Where it is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The same database through another address.
     pub(crate) async fn store_at(&self, address: SocketAddr) -> PostgresStore {
         let (login, place) = self.url.rsplit_once('@').unwrap();

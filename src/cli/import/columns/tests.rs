@@ -24,10 +24,12 @@ fn lines(file: &[u8], arguments: &CsvArgs) -> Vec<Value> {
     let columns = Columns::of(records.next().unwrap(), arguments).unwrap();
     let mut lines = Vec::new();
     let mut written = Vec::new();
+    let mut row_no = 0_u32;
     while let Some(record) = records.next().unwrap() {
         written.clear();
-        columns.write_line(record, &format!("csv:made:{}", lines.len() + 1), &mut written);
-        assert_eq!(written.iter().filter(|byte| **byte == b'\n').count(), 1);
+        row_no = row_no.checked_add(1).unwrap();
+        columns.write_line(record, &format!("csv:made:{row_no}"), &mut written);
+        assert_eq!(written.split(|byte| *byte == b'\n').count(), 2);
         lines.push(serde_json::from_slice(&written).unwrap());
     }
     lines

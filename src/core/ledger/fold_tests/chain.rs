@@ -3,7 +3,7 @@
 use super::*;
 use crate::core::event::Fingerprint;
 use crate::core::ids::LoanKey;
-use crate::core::ledger::{JournalEntry, Layer, Line, Outcome, RejectionCode, chain_hash};
+use crate::core::ledger::{JournalEntry, Layer, Line, RejectionCode, chain_hash};
 
 fn entry(account: &str, units: i64, layer: Layer) -> JournalEntry {
     let line = |account: &str, units| Line { account: AccountCode::parse(account).unwrap(), signed: Minor::new(units) };

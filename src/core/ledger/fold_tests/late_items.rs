@@ -1,7 +1,7 @@
 //! Owns the cases of late items that architecture.md ("Late items") asks to keep, and their neighbours.
 
 use super::*;
-use crate::core::ledger::{Outcome, RejectionCode};
+use crate::core::ledger::RejectionCode;
 
 /// Fee of 500 on 1 January; the payment of 1 April is posted first, that of 1 March second. The fee was paid by the
 /// April payment: the March one must not pay it again, though on 1 March it was still owed.

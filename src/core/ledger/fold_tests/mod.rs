@@ -1,8 +1,9 @@
 //! Owns the tests of the posting fold: its makers, and one loan's books as a store keeps them.
 //!
 //! [`Books`] is the store contract (`store/post.rs`) in memory and for one loan: the row is made from the first opening
-//! event, a second one waits for the next batch, and a timeline is given only when an event of the batch is backdated,
-//! holding only what moved after the earliest backdated date.
+//! event, a second one waits for the next batch, a timeline is given only when an event of the batch is backdated,
+//! holding only what moved after the earliest backdated date, and of payments only those are told that an event of the
+//! batch takes back.
 
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows panics, which is a failed test")]
 
@@ -12,15 +13,19 @@ mod late_items;
 mod model;
 mod properties;
 mod refusals;
+mod returns;
 
 use chrono::{Days, NaiveDate};
 use uuid::Uuid;
 
 use crate::core::event::{
-    AcceptedEvent, Command, Disbursement, IdempotencyKey, LoanOpening, NewEvent, OpeningBalances, Payment, SourceMethod,
+    AcceptedEvent, Command, Disbursement, Fee, IdempotencyKey, LoanOpening, NewEvent, OpeningBalances, Payment,
+    PaymentReturn, ReturnCode, ReturnTerms, SourceMethod,
 };
 use crate::core::ids::{BorrowerId, EventId, LoanId, PublisherId, Seq, TenantId};
-use crate::core::ledger::{AccountCode, Posting, post_event};
+use crate::core::ledger::{
+    AccountCode, Outcome, Past, PaymentState, Posting, TakenBack, earliest_backdated, post_event,
+};
 use crate::core::loan::{Allocation, Balances, DayMovement, LoanState, Timeline, Waterfall};
 use crate::core::money::{Currency, Minor, Money};
 use crate::core::time::Timestamp;
@@ -98,7 +103,12 @@ fn opening([fees, interest, principal]: [i64; 3], opened_on: NaiveDate) -> Comma
 fn ordered(command: Command, waterfall: Waterfall) -> Command {
     match command {
         Command::LoanOpening(opening) => Command::LoanOpening(LoanOpening { waterfall: Some(waterfall), ..opening }),
-        other @ (Command::Payment(_) | Command::Disbursement(_) | Command::Upload(_)) => other,
+        other @ (Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::Upload(_)) => other,
     }
 }
 
@@ -112,8 +122,19 @@ fn named(command: Command, borrower_id: BorrowerId, currency: Currency) -> Comma
             Command::Disbursement(Disbursement { borrower_id, amount: Money::new(it.amount.minor, currency), ..it })
         }
         Command::LoanOpening(it) => Command::LoanOpening(LoanOpening { borrower_id, currency, ..it }),
-        Command::Upload(it) => Command::Upload(it),
+        it @ (Command::Receipt(_) | Command::Upload(_)) => it,
+        Command::PaymentReturn(it) => {
+            Command::PaymentReturn(PaymentReturn { borrower_id, amount: Money::new(it.amount.minor, currency), ..it })
+        }
+        Command::Fee(it) => Command::Fee(Fee { borrower_id, amount: Money::new(it.amount.minor, currency), ..it }),
     }
+}
+
+/// The return of an accepted payment, with a fee where that is more than nothing.
+fn returning(payment: &AcceptedEvent, effective_date: NaiveDate, fee: i64) -> Command {
+    let code = ReturnCode::parse("R01").unwrap();
+    let terms = ReturnTerms { code, effective_date, fee: Some(Minor::new(fee)), metadata: None };
+    Command::PaymentReturn(PaymentReturn::of(payment, terms).unwrap())
 }
 
 /// The event that `command` becomes at place `seq`.
@@ -136,7 +157,11 @@ fn movement_of(posting: &Posting) -> Balances {
     }
 }
 
-/// One event after it was posted: the loan before and after it, and its record.
+/// Places of consequences begin here: no caller's event comes near.
+const CONSEQUENCES: i64 = 1 << 40;
+
+/// One event after it was posted: the loan before and after it, and its record. A consequence stands behind its cause,
+/// with the loan as both have left it.
 #[derive(Clone, Debug, PartialEq)]
 struct Posted {
     before: Option<LoanState>,
@@ -181,31 +206,58 @@ impl Books {
 
     fn post_batch(&mut self, events: &[AcceptedEvent], now: Timestamp) -> Result<(), String> {
         let mut state = self.state.or_else(|| events.iter().find_map(unopened));
-        let mut timeline = state.and_then(|state| self.timeline(&state, events));
+        let timeline = state.and_then(|state| self.timeline(&state, events));
+        let mut past = Past { timeline, taken_back: self.taken_back(events) };
         for event in events {
-            let step = post_event(state, false, timeline.as_mut(), event, now)?;
+            let step = post_event(state, false, &mut past, event, now)?;
             let posting = step.posting.posting;
             self.posted.push(Posted { before: state, after: step.state, event: event.clone(), posting });
+            for system in step.system {
+                let number = i64::try_from(self.posted.len()).unwrap();
+                let event = AcceptedEvent { seq: Seq(CONSEQUENCES + number), accepted_at: now, event: system.event };
+                self.posted.push(Posted { before: step.state, after: step.state, event, posting: system.posting });
+            }
             state = step.state;
         }
         self.state = state.filter(|state| state.version > 0);
         Ok(())
     }
 
-    fn timeline(&self, state: &LoanState, events: &[AcceptedEvent]) -> Option<Timeline> {
-        let mut greatest = state.greatest_effective_date;
-        let mut earliest: Option<NaiveDate> = None;
-        for day in events.iter().map(|event| event.event.command.effective_date()) {
-            if day < greatest {
-                earliest = Some(earliest.map_or(day, |earliest| earliest.min(day)));
-            }
-            greatest = greatest.max(day);
+    /// What became of the payments that these events take back and that were posted before.
+    fn taken_back(&self, events: &[AcceptedEvent]) -> TakenBack {
+        let mut taken_back = TakenBack::of(events);
+        for seq in taken_back.unread(events) {
+            let is_undone = self.posted.iter().any(|posted| posted.posting.undoes_seq == Some(seq));
+            let payment = self.posted.iter().find(|posted| posted.event.seq == seq).unwrap();
+            let state = match (payment.posting.outcome, payment.posting.allocation) {
+                _ if is_undone => PaymentState::Undone,
+                (Outcome::Posted, Some(split)) => PaymentState::Posted(split),
+                _ => PaymentState::Rejected,
+            };
+            taken_back.learn(seq, state);
         }
-        let earliest = earliest?;
+        taken_back
+    }
+
+    fn timeline(&self, state: &LoanState, events: &[AcceptedEvent]) -> Option<Timeline> {
+        let earliest = earliest_backdated(state.greatest_effective_date, events)?;
         // Latest first: a store may read them in any order.
         let later = self.posted.iter().rev().map(|posted| &posted.posting).filter(|it| it.effective_date > earliest);
         let days = later.map(|it| DayMovement { date: it.effective_date, movement: movement_of(it) });
         Some(Timeline::new(days).unwrap())
+    }
+
+    /// The event at a place.
+    fn event(&self, seq: i64) -> &AcceptedEvent {
+        &self.posted.iter().find(|posted| posted.event.seq == Seq(seq)).unwrap().event
+    }
+
+    /// The balances at the end of a day, rebuilt from the lines alone.
+    fn balances_on(&self, day: NaiveDate) -> [i64; 4] {
+        let until = self.posted.iter().map(|posted| &posted.posting).filter(|posting| posting.effective_date <= day);
+        let Balances { fees, interest, principal, suspense } =
+            until.fold(Balances::default(), |sum, posting| sum.plus(&movement_of(posting)).unwrap());
+        [fees, interest, principal, suspense].map(Minor::units)
     }
 
     /// What became of the event posted last.

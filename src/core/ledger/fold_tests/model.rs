@@ -1,10 +1,12 @@
 //! Owns the naive model of a loan: no running balances, no shortcuts. Every question is answered by adding up all that
 //! ever moved, one day after the other, in 128 bits.
 
+use std::collections::BTreeMap;
+
 use chrono::NaiveDate;
 
-use crate::core::event::Command;
-use crate::core::ids::BorrowerId;
+use crate::core::event::{Command, PaymentReturn};
+use crate::core::ids::{BorrowerId, Seq};
 use crate::core::ledger::RejectionCode;
 use crate::core::loan::{Bucket, Waterfall};
 use crate::core::money::Currency;
@@ -35,17 +37,40 @@ pub(super) struct Effect {
 pub(super) struct Model {
     terms: Option<Terms>,
     history: Vec<(NaiveDate, Four)>,
+    /// The splits of payments that stand; `None` once taken back.
+    payments: BTreeMap<Seq, Option<Four>>,
 }
 
 impl Model {
-    /// Takes an event in, or says why not.
-    pub(super) fn take(&mut self, command: &Command) -> Result<Effect, RejectionCode> {
+    /// Takes the event at a place in, or says why not. A fee that a return brings with it comes as an event of its own
+    /// right behind it.
+    pub(super) fn take(&mut self, seq: Seq, command: &Command) -> Result<Effect, RejectionCode> {
         let effect = self.judge(command)?;
         if self.terms.is_none() {
             self.terms = Some(terms_of(command));
         }
-        self.history.push((command.effective_date(), effect.movement));
+        self.history.push((command.days().0, effect.movement));
+        match (command, effect.split) {
+            (Command::Payment(_), Some(split)) => {
+                self.payments.insert(seq, Some(split));
+            }
+            (Command::PaymentReturn(returned), _) => {
+                if let Some(fee) = returned.fee().map(Command::Fee)
+                    && let Err(code) = self.judge(&fee)
+                {
+                    self.history.pop();
+                    return Err(code);
+                }
+                self.payments.insert(returned.payment.seq, None);
+            }
+            _ => {}
+        }
         Ok(effect)
+    }
+
+    /// What the payments that stand brought in.
+    pub(super) fn cash(&self) -> i128 {
+        self.payments.values().flatten().flatten().sum()
     }
 
     /// The balances at the end of a day.
@@ -64,13 +89,13 @@ impl Model {
             None => judge_unopened(command)?,
             Some(terms) => judge_open(terms, command)?,
         }
-        let effect = self.effect(command);
-        let fits = self.days_from(command.effective_date()).all(|day| is_storable(plus(self.on(day), effect.movement)));
+        let effect = self.effect(command)?;
+        let fits = self.days_from(command.days().0).all(|day| is_storable(plus(self.on(day), effect.movement)));
         if fits { Ok(effect) } else { Err(RejectionCode::AmountOverflow) }
     }
 
-    fn effect(&self, command: &Command) -> Effect {
-        match command {
+    fn effect(&self, command: &Command) -> Result<Effect, RejectionCode> {
+        Ok(match command {
             Command::LoanOpening(opening) => {
                 let owed = &opening.opening_balances;
                 let [fees, interest, principal] =
@@ -80,9 +105,20 @@ impl Model {
             Command::Disbursement(lent) => {
                 Effect { movement: [0, 0, i128::from(lent.amount.minor.units()), 0], split: None }
             }
-            Command::Upload(_) => Effect { movement: [0; 4], split: None },
+            Command::Receipt(_) | Command::Upload(_) => Effect { movement: [0; 4], split: None },
             Command::Payment(paid) => self.pay(i128::from(paid.amount.minor.units()), paid.effective_date),
-        }
+            Command::PaymentReturn(returned) => self.give_back(returned)?,
+            Command::Fee(fee) => Effect { movement: [i128::from(fee.amount.minor.units()), 0, 0, 0], split: None },
+        })
+    }
+
+    /// The split backwards. What is not in suspense on some day since is owed as principal.
+    fn give_back(&self, returned: &PaymentReturn) -> Result<Effect, RejectionCode> {
+        let payment = self.payments.get(&returned.payment.seq).ok_or(RejectionCode::NotReversible)?;
+        let [fees, interest, principal, suspense] = payment.ok_or(RejectionCode::AlreadyUndone)?;
+        let days = self.days_from(returned.payment.effective_date);
+        let left = days.map(|day| self.on(day)[3]).min().unwrap().min(suspense);
+        Ok(Effect { movement: [fees, interest, principal + suspense - left, -left], split: None })
     }
 
     fn pay(&self, amount: i128, date: NaiveDate) -> Effect {
@@ -106,11 +142,13 @@ impl Model {
 }
 
 fn judge_unopened(command: &Command) -> Result<(), RejectionCode> {
-    if matches!(command, Command::Payment(_)) { Err(RejectionCode::LoanNotFound) } else { Ok(()) }
+    if command.opens_loan() { Ok(()) } else { Err(RejectionCode::LoanNotFound) }
 }
 
 fn judge_open(terms: &Terms, command: &Command) -> Result<(), RejectionCode> {
-    if matches!(command, Command::LoanOpening(_)) {
+    if matches!(command, Command::PaymentReturn(_)) {
+        Ok(())
+    } else if matches!(command, Command::LoanOpening(_)) {
         Err(RejectionCode::LoanExists)
     } else if command.borrower_id() != terms.borrower {
         Err(RejectionCode::BorrowerMismatch)
@@ -126,7 +164,12 @@ fn judge_open(terms: &Terms, command: &Command) -> Result<(), RejectionCode> {
 fn terms_of(command: &Command) -> Terms {
     let waterfall = match command {
         Command::LoanOpening(opening) => opening.waterfall,
-        Command::Payment(_) | Command::Disbursement(_) | Command::Upload(_) => None,
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::Upload(_) => None,
     };
     let order = waterfall.map_or([Bucket::Fees, Bucket::Interest, Bucket::Principal], Waterfall::order);
     Terms {

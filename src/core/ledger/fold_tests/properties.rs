@@ -3,19 +3,32 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 use super::model::{Effect, Four, Model, plus};
 use super::*;
-use crate::core::ledger::{JournalEntry, Outcome, chain_hash};
+use crate::core::ledger::{JournalEntry, chain_hash};
 use crate::core::loan::Bucket;
 
 /// Two of these reach the limit, three pass it.
 const HALF: i64 = i64::MAX >> 1;
 
+/// What an event of a random life asks for.
+#[derive(Clone, Debug)]
+enum Wish {
+    Command(Command),
+    /// The return of one of the payments so far, so many days later and for a fee.
+    Return {
+        of: Index,
+        days: u8,
+        fee: i64,
+    },
+}
+
 /// One event of a random life, and what goes on around it.
 #[derive(Clone, Debug)]
 struct Act {
-    command: Command,
+    wish: Wish,
     /// How far its number lies behind its turn: an event may become visible after later numbers were posted.
     lag: i64,
     /// Whether the batch ends after it.
@@ -60,10 +73,18 @@ fn command() -> impl Strategy<Value = Command> {
     (event, names()).prop_map(|(command, (borrower, currency))| named(command, borrower, currency))
 }
 
-fn act(command: impl Strategy<Value = Command>) -> impl Strategy<Value = Act> {
+fn wish() -> impl Strategy<Value = Wish> {
+    let fee = prop_oneof![3 => Just(0), 3 => 1..50_i64, 1 => Just(i64::MAX)];
+    prop_oneof![
+        3 => command().prop_map(Wish::Command),
+        1 => (any::<Index>(), 0..9_u8, fee).prop_map(|(of, days, fee)| Wish::Return { of, days, fee }),
+    ]
+}
+
+fn act(wish: impl Strategy<Value = Wish>) -> impl Strategy<Value = Act> {
     let lag = prop_oneof![4 => Just(0), 1 => 0..3_i64];
-    (command, lag, any::<bool>(), -3..20_i64).prop_map(|(command, lag, ends_batch, ticks)| Act {
-        command,
+    (wish, lag, any::<bool>(), -3..20_i64).prop_map(|(wish, lag, ends_batch, ticks)| Act {
+        wish,
         lag,
         ends_batch,
         ticks,
@@ -72,12 +93,32 @@ fn act(command: impl Strategy<Value = Command>) -> impl Strategy<Value = Act> {
 
 /// Mostly a loan that is opened first, sometimes anything.
 fn life() -> impl Strategy<Value = Vec<Act>> {
-    let first = prop_oneof![9 => opening_command().boxed(), 1 => command().boxed()];
-    (act(first), prop::collection::vec(act(command()), 0..24)).prop_map(|(first, rest)| {
+    let first = prop_oneof![9 => opening_command().boxed(), 1 => command().boxed()].prop_map(Wish::Command);
+    (act(first), prop::collection::vec(act(wish()), 0..24)).prop_map(|(first, rest)| {
         let mut acts = vec![first];
         acts.extend(rest);
         acts
     })
+}
+
+/// The event of each act, numbered by its turn and lag. A return is numbered after its payment, as it always is; where
+/// there is no payment to return yet, it is a payment itself.
+fn events(acts: &[Act], number: impl Fn(i64, i64) -> i64) -> Vec<AcceptedEvent> {
+    let mut events: Vec<AcceptedEvent> = Vec::new();
+    for (turn, act) in (1_i64..).zip(acts) {
+        let payments: Vec<&AcceptedEvent> = events.iter().filter(|event| PaymentReturn::is_of(event)).collect();
+        let (command, lag) = match &act.wish {
+            Wish::Command(command) => (command.clone(), act.lag),
+            Wish::Return { fee, .. } if payments.is_empty() => (payment((*fee).max(1), nth_day(9)), act.lag),
+            Wish::Return { of, days, fee } => {
+                let paid = payments[of.index(payments.len())];
+                let day = paid.event.command.effective_date() + Days::new(u64::from(*days));
+                (returning(paid, day, *fee), 0)
+            }
+        };
+        events.push(accepted(number(turn, lag), command));
+    }
+    events
 }
 
 /// The life in batches, each sorted by number, with the clock at each.
@@ -85,10 +126,10 @@ fn batches(acts: &[Act]) -> Vec<(Vec<AcceptedEvent>, Timestamp)> {
     let mut clock = 0;
     let mut batches = vec![];
     let mut batch = vec![];
-    for (turn, act) in (1_i64..).zip(acts) {
-        // Unique whatever the lag: the turn stands in the lower digits.
-        let seq = (turn - act.lag).max(1) * 1000 + turn;
-        batch.push(accepted(seq, act.command.clone()));
+    // Unique whatever the lag: the turn stands in the lower digits.
+    let events = events(acts, |turn, lag| (turn - lag).max(1) * 1000 + turn);
+    for (act, event) in acts.iter().zip(events) {
+        batch.push(event);
         clock += act.ticks;
         if act.ends_batch {
             batches.push((std::mem::take(&mut batch), at(clock)));
@@ -120,8 +161,7 @@ fn four_of_split(split: &Allocation) -> Four {
 /// The fold and the model agree on an event.
 fn check_event(posted: &Posted, model: &mut Model) -> Result<(), TestCaseError> {
     let posting = &posted.posting;
-    let after = posted.after.map_or([0; 4], |state| four(&state.balances));
-    match model.take(&posted.event.event.command) {
+    match model.take(posted.event.seq, &posted.event.event.command) {
         Err(code) => {
             prop_assert_eq!(posting.outcome, Outcome::Rejected(code));
             prop_assert_eq!((&posting.entry, posting.allocation), (&None, None));
@@ -136,8 +176,9 @@ fn check_event(posted: &Posted, model: &mut Model) -> Result<(), TestCaseError> 
             prop_assert_eq!(posting.entry.is_some(), movement != [0; 4]);
         }
     }
-    prop_assert_eq!(after, model.today());
-    prop_assert_eq!(posting.effective_date, posted.event.event.command.effective_date());
+    let command = &posted.event.event.command;
+    let is_posted = posting.outcome == Outcome::Posted;
+    prop_assert_eq!(posting.effective_date, if is_posted { command.days().0 } else { command.effective_date() });
     Ok(())
 }
 
@@ -166,8 +207,37 @@ fn check_books(books: &Books) -> Result<(), TestCaseError> {
         let commands = posted.map(|it| &it.event.event.command).filter(|command| is_kind(command));
         commands.filter_map(Command::amount).map(|amount| i128::from(amount.units())).sum()
     };
-    prop_assert_eq!(sum("1010"), posted_total(|command| matches!(command, Command::Payment(_))));
+    let returned = posted_total(|command| matches!(command, Command::PaymentReturn(_)));
+    prop_assert_eq!(sum("1010"), posted_total(|command| matches!(command, Command::Payment(_))) - returned);
+    prop_assert_eq!(sum("1010"), standing_splits(books), "what stands of the payments is the cash that stayed");
+    prop_assert_eq!(-sum("4200"), posted_total(|command| matches!(command, Command::Fee(_))));
     prop_assert_eq!(-sum("1020"), posted_total(|command| matches!(command, Command::Disbursement(_))));
+    Ok(())
+}
+
+/// The splits of all posted payments that no return has taken back.
+fn standing_splits(books: &Books) -> i128 {
+    let undone: Vec<Seq> = books.posted.iter().filter_map(|posted| posted.posting.undoes_seq).collect();
+    let standing = books.posted.iter().filter(|posted| !undone.contains(&posted.event.seq));
+    let splits = standing.filter_map(|posted| posted.posting.allocation);
+    splits.map(|split| four_of_split(&split).iter().sum::<i128>()).sum()
+}
+
+/// No payment is taken back twice, and each fee follows the return that brings it.
+fn check_undos(books: &Books) -> Result<(), TestCaseError> {
+    let mut undone: Vec<Seq> = books.posted.iter().filter_map(|posted| posted.posting.undoes_seq).collect();
+    let count = undone.len();
+    undone.sort_unstable();
+    undone.dedup();
+    prop_assert_eq!(undone.len(), count);
+    for (index, posted) in books.posted.iter().enumerate() {
+        let Command::PaymentReturn(returned) = &posted.event.event.command else { continue };
+        let brings_fee = returned.fee.is_some() && posted.posting.outcome == Outcome::Posted;
+        let next = books.posted.get(index + 1).map(|next| &next.event.event);
+        let follows = next.is_some_and(|next| next.origin.cause_seq == Some(posted.event.seq));
+        prop_assert_eq!(follows, brings_fee);
+        prop_assert_eq!(posted.posting.undoes_seq.is_some(), posted.posting.outcome == Outcome::Posted);
+    }
     Ok(())
 }
 
@@ -202,9 +272,12 @@ fn check_record(books: &Books) -> Result<(), TestCaseError> {
         prop_assert_eq!((posting.loan_version, posting.chain_hash), (Some(version), Some(expected)));
         prop_assert!(posting.posted_at >= posted_at);
         let after = posted.after.unwrap();
-        mark = mark.max(posted.event.seq);
+        if posted.event.event.slot.is_some() {
+            mark = mark.max(posted.event.seq);
+        }
         prop_assert_eq!((after.last_posted_seq, after.last_posted_at), (mark, posting.posted_at));
-        prop_assert_eq!((after.version, after.chain_head), (version, expected));
+        // The state beside a return is that behind its fee.
+        prop_assert!((after.version, after.chain_head) == (version, expected) || after.version == version + 1);
         (head, posted_at) = (expected, posting.posted_at);
     }
     prop_assert_eq!(books.state.map_or(0, |state| state.version), version);
@@ -218,10 +291,15 @@ proptest! {
     fn the_fold_agrees_with_the_naive_model(acts in life()) {
         let books = live(&acts);
         let mut model = Model::default();
-        for posted in &books.posted {
+        for (index, posted) in books.posted.iter().enumerate() {
             check_event(posted, &mut model)?;
+            // The state beside a return is that behind its fee.
+            let is_whole = books.posted.get(index + 1).is_none_or(|next| next.event.event.slot.is_some());
+            let after = posted.after.map_or([0; 4], |state| four(&state.balances));
+            prop_assert!(!is_whole || after == model.today(), "{:?} {:?}", after, model.today());
         }
-        prop_assert_eq!(books.posted.len(), acts.len());
+        prop_assert_eq!(books.posted.iter().filter(|posted| posted.event.event.slot.is_some()).count(), acts.len());
+        prop_assert_eq!(lines_by_account(&books).get("1010").copied().unwrap_or(0), model.cash());
     }
 
     #[test]
@@ -229,6 +307,29 @@ proptest! {
         let books = live(&acts);
         check_books(&books)?;
         check_days(&books)?;
+        check_undos(&books)?;
+    }
+
+    /// A payment that is posted and returned leaves every day as it was, but for the fee from the return's day on.
+    #[test]
+    fn a_returned_payment_leaves_nothing_but_its_fee(
+        acts in life(), units in amount(), day in 0..40_u8, days in 0..9_u8, fee in 0..50_i64,
+    ) {
+        let before = live(&acts);
+        let mut books = before.clone();
+        let paid = accepted(1_000_000, payment(units, nth_day(day)));
+        books.post(std::slice::from_ref(&paid), at(0));
+        prop_assume!(books.last().outcome == Outcome::Posted);
+        let back = nth_day(day) + Days::new(u64::from(days));
+        books.post(&[accepted(1_000_001, returning(&paid, back, fee))], at(0));
+        prop_assume!(books.last().outcome == Outcome::Posted);
+        for day in nth_day(0).iter_days().take(60) {
+            let [fees, interest, principal, suspense] = before.balances_on(day);
+            let fee = if day >= back { fee } else { 0 };
+            prop_assert_eq!(books.balances_on(day), [fees + fee, interest, principal, suspense], "on {}", day);
+        }
+        check_books(&books)?;
+        check_record(&books)?;
     }
 
     #[test]
@@ -244,7 +345,7 @@ proptest! {
     /// Where a batch is cut is chance: with the clock standing still, it leaves no trace.
     #[test]
     fn a_batch_equals_its_events_one_by_one(acts in life()) {
-        let events: Vec<_> = (1..).zip(&acts).map(|(seq, act)| accepted(seq, act.command.clone())).collect();
+        let events = events(&acts, |turn, _| turn);
         let (mut together, mut apart) = (Books::default(), Books::default());
         together.post(&events, at(0));
         for event in &events {

@@ -1,7 +1,7 @@
 //! Owns the tests of what the fold refuses: rules, one by one, and input that only a broken store can give.
 
 use super::*;
-use crate::core::ledger::{Outcome, RejectionCode};
+use crate::core::ledger::RejectionCode;
 use crate::core::loan::LoanStatus;
 
 fn judged_last(commands: impl IntoIterator<Item = Command>) -> (Outcome, Option<i64>) {
@@ -44,7 +44,9 @@ fn what_comes_before_the_loan_takes_no_version() {
 
 #[test]
 fn a_taken_loan_number_is_told_to_the_opening_only() {
-    let code = |command| post_event(None, true, None, &accepted(1, command), at(0)).unwrap().posting.posting.outcome;
+    let code = |command| {
+        post_event(None, true, &mut Past::default(), &accepted(1, command), at(0)).unwrap().posting.posting.outcome
+    };
     assert_eq!(code(open()), Outcome::Rejected(RejectionCode::LoanExists));
     assert_eq!(code(payment(1, date(2, 1))), Outcome::Rejected(RejectionCode::LoanNotFound));
 }
@@ -53,7 +55,7 @@ fn a_taken_loan_number_is_told_to_the_opening_only() {
 fn a_written_off_loan_takes_nothing_more() {
     let state = LoanState { status: LoanStatus::WrittenOff, ..Books::of([open()]).state.unwrap() };
     for command in [payment(1, date(2, 1)), disbursement(1, date(2, 1))] {
-        let step = post_event(Some(state), false, None, &accepted(2, command), at(2)).unwrap();
+        let step = post_event(Some(state), false, &mut Past::default(), &accepted(2, command), at(2)).unwrap();
         assert_eq!(step.posting.posting.outcome, Outcome::Rejected(RejectionCode::LoanClosed));
     }
 }
@@ -86,7 +88,7 @@ fn a_row_made_from_another_opening_is_not_posted_to() {
 fn a_backdated_event_without_a_timeline_is_not_judged() {
     let state = Books::of([open(), payment(5, date(4, 1))]).state;
     for command in [payment(5, date(3, 1)), disbursement(5, date(3, 1))] {
-        let error = post_event(state, false, None, &accepted(3, command), at(3)).unwrap_err();
+        let error = post_event(state, false, &mut Past::default(), &accepted(3, command), at(3)).unwrap_err();
         assert_eq!(error, "a backdated event came without the loan's later movements");
     }
 }

@@ -3,8 +3,10 @@
 
 mod lock;
 mod movements;
+mod prepared;
 mod read;
 mod settle;
+mod taken_back;
 mod write;
 mod write_columns;
 
@@ -12,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
 
-use super::connect::{PostgresStore, begin, finish};
+use super::connect::{HotPath, PostgresStore, begin, finish};
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::Seq;
 use crate::core::ledger::{FoldInput, FoldOutput, LoanWork};
@@ -21,14 +23,16 @@ use crate::store::{Fold, PostWork, PostedBatch, StoreError};
 
 pub(super) use lock::STATEMENTS as LOCK_STATEMENTS;
 pub(super) use movements::READ_MOVEMENTS;
+pub use prepared::PreparedBatch;
 pub(super) use read::READ_EVENTS;
 pub(super) use settle::READ_NAMED;
+pub(super) use taken_back::READ_TAKEN_BACK;
 pub(super) use write::STATEMENTS as WRITE_STATEMENTS;
 
 impl PostgresStore {
     pub(super) async fn post(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {
         let mut watch = Stopwatch::start();
-        let mut connection = self.hot_connection().await?;
+        let mut connection = self.hot_connection(HotPath::Post).await?;
         let batch =
             post_batch(&mut connection, &mut watch, &work, &fold).await.inspect_err(|error| self.doubt(error))?;
         self.rest(connection);

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::core::ids::LoanKey;
-use crate::core::ledger::{AccountCode, Layer, LoanWork};
+use crate::core::ledger::{AccountCode, Layer, LoanWork, earliest_backdated};
 use crate::core::loan::{Balances, DayMovement, Timeline};
 use crate::core::money::Minor;
 use crate::store::StoreError;
@@ -28,8 +28,9 @@ pub(in crate::store::postgres) const READ_MOVEMENTS: &str = "SELECT d.loan_key, 
 
 /// Gives a timeline to each loan that has a backdated event in the batch.
 pub(super) async fn add_timelines(connection: &mut PgConnection, loans: &mut [LoanWork]) -> Result<(), StoreError> {
+    let earliest = |loan: &LoanWork| earliest_backdated(loan.state.as_ref()?.greatest_effective_date, &loan.events);
     let since: HashMap<LoanKey, NaiveDate> =
-        loans.iter().filter_map(|loan| earliest_backdated(loan).map(|date| (loan.key, date))).collect();
+        loans.iter().filter_map(|loan| earliest(loan).map(|date| (loan.key, date))).collect();
     if since.is_empty() {
         return Ok(());
     }
@@ -37,23 +38,10 @@ pub(super) async fn add_timelines(connection: &mut PgConnection, loans: &mut [Lo
     for loan in loans.iter_mut().filter(|loan| since.contains_key(&loan.key)) {
         let days = days.remove(&loan.key).unwrap_or_default();
         let timeline = Timeline::new(days);
-        loan.timeline = Some(timeline.map_err(|_| StoreError::Broken(format!("loan {:?} left 64 bits", loan.key)))?);
+        loan.past.timeline =
+            Some(timeline.map_err(|_| StoreError::Broken(format!("loan {:?} left 64 bits", loan.key)))?);
     }
     Ok(())
-}
-
-/// The earliest effective date that lies before a day already reached, by the loan or by an event before it.
-fn earliest_backdated(loan: &LoanWork) -> Option<NaiveDate> {
-    let mut greatest = loan.state.as_ref()?.greatest_effective_date;
-    let mut earliest: Option<NaiveDate> = None;
-    for event in &loan.events {
-        let date = event.event.command.effective_date();
-        if date < greatest {
-            earliest = Some(earliest.map_or(date, |earliest| earliest.min(date)));
-        }
-        greatest = greatest.max(date);
-    }
-    earliest
 }
 
 async fn read_movements(

@@ -6,9 +6,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::lock::Locked;
+use super::taken_back;
 use crate::core::event::{AcceptedEvent, Command};
 use crate::core::ids::{LoanKey, Seq};
-use crate::core::ledger::LoanWork;
+use crate::core::ledger::{LoanWork, Past, TakenBack};
 use crate::core::money::Minor;
 use crate::core::time::Timestamp;
 use crate::store::postgres::error::classify;
@@ -66,7 +67,7 @@ pub(super) async fn read(
         .bind(marks.values().map(|mark| mark.0).collect::<Vec<_>>())
         .bind(i64::try_from(share).unwrap_or(i64::MAX))
         .bind(named.keys().map(|seq| seq.0).collect::<Vec<_>>());
-    let rows = query.fetch_all(connection).await.map_err(classify)?;
+    let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
     let mut now = None;
     let mut by_loan: BTreeMap<LoanKey, Vec<AcceptedEvent>> = BTreeMap::new();
     for row in &rows {
@@ -79,9 +80,13 @@ pub(super) async fn read(
             by_loan.entry(event.event.loan_key).or_default().push(event);
         }
     }
+    let mut taken_back = taken_back::read(connection, &mut by_loan).await?;
     let cut = limit(work, share, locked, &mut by_loan);
-    let loans = by_loan.into_iter().map(|(key, events)| loan_work(locked, key, events)).collect();
-    Ok(Chosen { now, loans, cut })
+    let loans = by_loan.into_iter().map(|(key, events)| {
+        let taken_back = taken_back.remove(&key).unwrap_or_default();
+        loan_work(locked, key, events, taken_back)
+    });
+    Ok(Chosen { now, loans: loans.collect(), cut })
 }
 
 fn is_named(wanted: &Wanted, event: &AcceptedEvent) -> bool {
@@ -157,7 +162,12 @@ fn cannot_open(command: &Command) -> bool {
             let owed = opening.opening_balances;
             Minor::sum([owed.fees, owed.interest, owed.principal]).is_err()
         }
-        Command::Disbursement(_) | Command::Payment(_) | Command::Upload(_) => false,
+        Command::Disbursement(_)
+        | Command::Payment(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::Upload(_) => false,
     }
 }
 
@@ -186,12 +196,12 @@ fn share_out(events_max: usize, by_loan: &mut BTreeMap<LoanKey, Vec<AcceptedEven
     by_loan.retain(|_, events| !events.is_empty());
 }
 
-fn loan_work(locked: &Locked, key: LoanKey, events: Vec<AcceptedEvent>) -> LoanWork {
+fn loan_work(locked: &Locked, key: LoanKey, events: Vec<AcceptedEvent>, taken_back: TakenBack) -> LoanWork {
     LoanWork {
         key,
         state: locked.loans.get(&key).map(|loan| loan.state),
         number_taken: locked.number_taken.contains(&key),
-        timeline: None,
+        past: Past { timeline: None, taken_back },
         events,
     }
 }

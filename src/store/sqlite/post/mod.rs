@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | sort | the wanted events, with what is known of them |
 //! | loans | the loans; openings of those that are missing, where an event opens them |
-//! | read | unposted events, one statement a round (one or two rounds); timelines where an event is backdated |
+//! | read | unposted events, one statement a round (one or two rounds); payments where an event takes one back; timelines where an event is backdated |
 //! | write | the account totals as they are; then postings, loans, `changes` and totals in one crossing |
 //!
 //! More only where it is needed: system events, totals of uploads, failures that healed.
@@ -12,6 +12,7 @@
 mod loans;
 mod read;
 mod sort;
+mod taken_back;
 mod totals;
 mod write;
 
@@ -30,6 +31,7 @@ use crate::store::{Fold, PhaseTimes, PostWork, PostedBatch, StoreError};
 pub(super) use loans::{DELETE_UNOPENED, INSERT_OPENING, LOANS_TO_POST, OPENING_EVENTS};
 pub(super) use read::{EVENTS_OF_SEQS, MOVEMENTS_AFTER, UNPOSTED_EVENTS, movements_after};
 pub(super) use sort::{HELD_LOANS, SORT_WANTED};
+pub(super) use taken_back::TAKEN_BACK;
 pub(super) use totals::{ACCOUNT_TOTALS_OF_KEYS, BATCH_TOTALS_OF_KEYS, SET_BATCH_TOTALS};
 pub(super) use write::{APPEND_SYSTEM_EVENTS, UNPARK_POSTED, WRITE_BATCH};
 
@@ -48,12 +50,12 @@ pub(super) async fn post_batch(
     let sorted = sort::sort_wanted(db, &work.wanted).await?;
     let loans = loans::lock_loans(db, &sorted).await?;
     times.lock = watch.lap();
-    let events = read::unposted_events(db, &work, &sorted, &loans).await?;
+    let (events, taken_back) = read::unposted_events(db, &work, &sorted, &loans).await?;
     let timelines = read::timelines(db, &events, &loans).await?;
     let tried: HashSet<EventId> = events.events.values().flatten().map(|event| event.event.id).collect();
     let by_seq: BTreeMap<Seq, AcceptedEvent> =
         events.events.values().flatten().map(|event| (event.seq, event.clone())).collect();
-    let input = FoldInput { now, loans: read::loan_works(events.events, timelines, &loans) };
+    let input = FoldInput { now, loans: read::loan_works(events.events, (timelines, taken_back), &loans) };
     times.read = watch.lap();
     let mut output = fold(input);
     times.fold = watch.lap();

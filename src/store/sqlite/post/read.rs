@@ -9,12 +9,13 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{LoanKey, Seq};
-use crate::core::ledger::LoanWork;
+use crate::core::ledger::{LoanWork, Past, TakenBack, earliest_backdated};
 use crate::core::loan::{DayMovement, Timeline};
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, json, seqs};
 use crate::store::sqlite::post::loans::LockedLoan;
 use crate::store::sqlite::post::sort::Sorted;
+use crate::store::sqlite::post::taken_back;
 use crate::store::sqlite::rows::{bytes, decode_event, decode_movement, event_columns, get};
 use crate::store::{PostWork, StoreError};
 
@@ -68,7 +69,7 @@ pub(super) struct BatchEvents {
 }
 
 impl BatchEvents {
-    fn take(&mut self, row: &SqliteRow) -> Result<(LoanKey, Seq), StoreError> {
+    pub(super) fn take(&mut self, row: &SqliteRow) -> Result<(LoanKey, Seq), StoreError> {
         let event = decode_event(row)?;
         let place = (event.event.loan_key, event.seq);
         if get::<Option<i64>>(row, "attempts")?.is_some() {
@@ -97,7 +98,7 @@ pub(super) async fn unposted_events(
     work: &PostWork,
     sorted: &Sorted,
     loans: &BTreeMap<LoanKey, LockedLoan>,
-) -> Result<BatchEvents, StoreError> {
+) -> Result<(BatchEvents, BTreeMap<LoanKey, TakenBack>), StoreError> {
     let mut batch = BatchEvents::default();
     let mut budget = overtaken_events(db, work, sorted, loans, &mut batch).await?;
     // In the order of the messages, so that no loan is always the last.
@@ -117,11 +118,12 @@ pub(super) async fn unposted_events(
         let share = share.min(work.per_loan_max);
         budget = budget.saturating_sub(round(db, &mut queues, share, &mut batch).await?);
     }
+    let taken_back = taken_back::read(db, &mut batch).await?;
     for events in batch.events.values_mut() {
         events.sort_unstable_by_key(|event| event.seq);
         events.truncate(work.per_loan_max);
     }
-    Ok(batch)
+    Ok((batch, taken_back))
 }
 
 /// One round: every queue gives at most `share`; those that gave less are empty and leave. Answers what was given.
@@ -208,19 +210,6 @@ pub(super) async fn timelines(
     backdated.into_iter().map(|(key, _)| timeline(key, movements.remove(&key).unwrap_or_default())).collect()
 }
 
-/// The earliest date that lies before the loan's greatest one, or before that of an event in front of it.
-fn earliest_backdated(greatest: NaiveDate, events: &[AcceptedEvent]) -> Option<NaiveDate> {
-    let mut greatest = greatest;
-    let mut earliest = None;
-    for date in events.iter().map(|event| event.event.command.effective_date()) {
-        if date < greatest {
-            earliest = Some(earliest.map_or(date, |earliest: NaiveDate| earliest.min(date)));
-        }
-        greatest = greatest.max(date);
-    }
-    earliest
-}
-
 /// What moved on these loans after these days.
 pub(in crate::store::sqlite) async fn movements_after(
     db: &mut SqliteConnection,
@@ -244,7 +233,7 @@ pub(in crate::store::sqlite) async fn movements_after(
 /// The fold's input, in key order.
 pub(super) fn loan_works(
     events: BTreeMap<LoanKey, Vec<AcceptedEvent>>,
-    mut timelines: BTreeMap<LoanKey, Timeline>,
+    (mut timelines, mut taken_back): (BTreeMap<LoanKey, Timeline>, BTreeMap<LoanKey, TakenBack>),
     loans: &BTreeMap<LoanKey, LockedLoan>,
 ) -> Vec<LoanWork> {
     events
@@ -255,7 +244,10 @@ pub(super) fn loan_works(
                 key,
                 state: loan.and_then(|loan| loan.state),
                 number_taken: loan.is_some_and(|loan| loan.number_taken),
-                timeline: timelines.remove(&key),
+                past: Past {
+                    timeline: timelines.remove(&key),
+                    taken_back: taken_back.remove(&key).unwrap_or_default(),
+                },
                 events,
             }
         })

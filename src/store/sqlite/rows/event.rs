@@ -14,7 +14,7 @@ use crate::core::slot::Slot;
 use crate::store::sqlite::rows::{
     broken, bytes, date, decode_posting, get, id, instant, minor, optional_bytes, tenant, word,
 };
-use crate::store::{EventRecord, Progress, StoreError};
+use crate::store::{EventRecord, Progress, StoreError, Undoing};
 
 /// The columns of an event, from `events AS e`. A macro, because constants are only joined by `concat!`, which takes
 /// literals.
@@ -98,12 +98,13 @@ pub(in crate::store::sqlite) fn decode_stage(row: &SqliteRow) -> Result<Stage, S
 pub(in crate::store::sqlite) fn decode_record(row: &SqliteRow) -> Result<EventRecord, StoreError> {
     let event = decode_event(row)?;
     let posting = decode_posting(row, event.event.id)?;
-    let undone_by: Option<[u8; 16]> = optional_bytes(row, "undone_by")?;
-    let progress = Progress {
-        undone_by: undone_by.map(|bytes| EventId(Uuid::from_bytes(bytes))),
-        current_allocation: decode_current_allocation(row)?,
-    };
+    let progress = Progress { undone_by: decode_undoing(row)?, current_allocation: decode_current_allocation(row)? };
     Ok(EventRecord { event, stage: decode_stage(row)?, posting, progress })
+}
+
+fn decode_undoing(row: &SqliteRow) -> Result<Option<Undoing>, StoreError> {
+    let id: Option<[u8; 16]> = optional_bytes(row, "undone_by")?;
+    id.map(|id| Ok(Undoing { id: EventId(Uuid::from_bytes(id)), kind: word(row, "undone_by_kind")? })).transpose()
 }
 
 fn decode_current_allocation(row: &SqliteRow) -> Result<Option<Allocation>, StoreError> {

@@ -43,7 +43,8 @@ pub(in crate::store::sqlite) fn decode_posting(
     }))
 }
 
-fn decode_outcome(row: &SqliteRow) -> Result<Option<Outcome>, StoreError> {
+/// Reads outcome and rejection code; `None` where there is no posting.
+pub(in crate::store::sqlite) fn decode_outcome(row: &SqliteRow) -> Result<Option<Outcome>, StoreError> {
     match get::<Option<&str>>(row, "outcome")? {
         None => Ok(None),
         Some("posted") => Ok(Some(Outcome::Posted)),
@@ -53,7 +54,8 @@ fn decode_outcome(row: &SqliteRow) -> Result<Option<Outcome>, StoreError> {
     }
 }
 
-fn decode_allocation(row: &SqliteRow) -> Result<Option<Allocation>, StoreError> {
+/// Reads the four parts of an allocation.
+pub(in crate::store::sqlite) fn decode_allocation(row: &SqliteRow) -> Result<Option<Allocation>, StoreError> {
     if get::<Option<i64>>(row, "alloc_fees")?.is_none() {
         return Ok(None);
     }

@@ -2,6 +2,7 @@
 //! in one snapshot, and compared. Memory does not grow with the postings: they are walked loan by loan.
 
 mod findings;
+mod links;
 mod sums;
 mod walk;
 
@@ -11,6 +12,7 @@ use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::rows::get;
 use crate::store::{StoreError, VerifyReport};
 
+pub(super) use links::{WRONG_SYSTEM_EVENTS, WRONG_UNDOS};
 pub(super) use sums::ALL_ACCOUNT_TOTALS;
 pub(super) use walk::POSTINGS_BY_LOAN;
 
@@ -61,6 +63,7 @@ pub(super) async fn verify(db: &mut SqliteConnection) -> Result<VerifyReport, St
         let loan: String = get(&row, "loan")?;
         findings.add("loan_version", || format!("loan {loan} has no posting"));
     }
+    links::check_links(db, &mut findings).await?;
     let made = walk::walk_postings(db, &mut findings).await?;
     sums::compare_totals(db, made, &mut findings).await?;
     report.loans = get(&sqlx::query(COUNT_LOANS).fetch_one(db).await.map_err(store_error)?, "loans")?;

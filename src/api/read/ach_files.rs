@@ -1,0 +1,56 @@
+//! Owns `GET /v1/ach/files/{id}`: a file, what was found in it, and how far its rows have come.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::api::error::ApiError;
+use crate::api::openapi::ProblemDocument;
+use crate::api::read::batches::{BatchView, watched};
+use crate::api::state::ApiState;
+use crate::core::ach::FileHash;
+
+/// A file.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FileView {
+    /// SHA-256 of its bytes.
+    sha256: String,
+    /// What its header says it is: destination, origin, date, time and modifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
+    received_at: String,
+    /// Counts and totals of its controls, and of its entries by what they mean: every entry is exactly one of payment,
+    /// return, change and exception.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    summary: Option<Box<RawValue>>,
+    /// Its rows: entries that were neither posted nor are on their way are `invalid`, each with its reason in the results.
+    #[serde(flatten)]
+    batch: BatchView,
+}
+
+/// A file, and how far its rows have come.
+#[utoipa::path(get, path = "/v1/ach/files/{batch_id}", tag = "ach", security(("oauth2" = ["hpts:ledger:read"])),
+    params(("batch_id" = uuid::Uuid, Path, description = "As the upload was answered"),
+        ("wait" = Option<u64>, Query, description = "Seconds to wait, at most 60, until nothing is in flight")),
+    responses((status = 200, description = "The file", body = FileView),
+        (status = 404, description = "No such file", body = ProblemDocument)))]
+pub(crate) async fn get_file(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Json<FileView>, ApiError> {
+    let (upload, batch) = watched(&state, &id, &headers, &uri).await?;
+    let file = state.store().file(upload).await?.ok_or(ApiError::NotFound)?;
+    Ok(Json(FileView {
+        sha256: FileHash::from_bytes(file.sha256).to_string(),
+        identity: file.identity,
+        received_at: file.received_at.to_string(),
+        summary: file.summary.and_then(|summary| RawValue::from_string(summary).ok()),
+        batch,
+    }))
+}

@@ -1,0 +1,230 @@
+//! Owns the step from the entries of a file to rows of an upload: loans found by their numbers, returns matched with
+//! the payments they name, everything else an exception that says why.
+//!
+//! | the entry | the row |
+//! | --- | --- |
+//! | a payment of a known loan | a payment of that loan and its borrower |
+//! | a payment of no known loan | an unidentified receipt, assigned later |
+//! | a return that names one payment not yet undone | its return, with the feed's fee where the code has one |
+//! | a return that names none, or several | exception `return_unmatched`, `return_ambiguous` |
+//! | a notification of change | exception `notification_of_change`, with the corrected data |
+//! | anything else | an exception with the reason |
+//!
+//! A chunk costs three statements besides its acceptance: loans by number, marks for later returns, and the match of
+//! the returns in it. Its returns are taken after its payments, so a payment and its return may come in one file.
+
+use std::collections::{BTreeSet, HashMap};
+
+use chrono::NaiveDate;
+
+use crate::api::error::ApiError;
+use crate::api::problem::FieldError;
+use crate::api::state::ApiState;
+use crate::api::uploads::rows::{Row, RowFault};
+use crate::core::ach::{ChangeEntry, Feed, FileEntry, FileHash, Meaning, PaymentEntry, ReturnEntry};
+use crate::core::event::{
+    AcceptedEvent, Command, IdempotencyKey, LoanNumber, Metadata, MetadataValue, Payment, PaymentReturn,
+    PaymentReturnError, Receipt, ReturnCode, ReturnTerms, SourceMethod,
+};
+use crate::core::ids::TenantId;
+use crate::core::money::Money;
+use crate::store::{EntryMark, MarkedRow, NumberedLoan};
+
+/// What the rows of a file are made with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileRows<'f> {
+    pub(crate) feed: &'f Feed,
+    pub(crate) tenant: TenantId,
+    pub(crate) hash: FileHash,
+    /// For returns whose file does not say when they settled.
+    pub(crate) business_date: NaiveDate,
+}
+
+/// An entry on its way to a row.
+#[derive(Debug)]
+pub(crate) struct EntryRow {
+    row_no: i64,
+    key: IdempotencyKey,
+    amount: Money,
+    meaning: Meaning,
+}
+
+impl EntryRow {
+    pub(crate) fn is_return(&self) -> bool {
+        matches!(self.meaning, Meaning::Return(_))
+    }
+
+    pub(crate) const fn row_no(&self) -> i64 {
+        self.row_no
+    }
+
+    pub(crate) const fn key(&self) -> &IdempotencyKey {
+        &self.key
+    }
+
+    fn row(self, command: Command) -> Row {
+        Row::of_command(self.row_no, self.key, command)
+    }
+
+    fn exception(self, code: &'static str, message: String) -> Row {
+        let errors = vec![FieldError::new("", code, message)];
+        let fault = RowFault { code, errors, money: Some(self.amount) };
+        Row::of_fault(self.row_no, Some(self.key), fault)
+    }
+}
+
+impl FileRows<'_> {
+    /// An entry with what it means.
+    pub(crate) fn entry(&self, row_no: i64, at: &FileEntry<'_>, meaning: Meaning) -> EntryRow {
+        let amount = Money::new(at.entry.amount, self.feed.currency());
+        EntryRow { row_no, key: self.hash.row_key(at.position), amount, meaning }
+    }
+
+    /// What later returns will name of these payments.
+    pub(crate) fn marks(entries: &[EntryRow]) -> Vec<MarkedRow> {
+        let mark = |entry: &EntryRow| match &entry.meaning {
+            Meaning::Payment(payment) => Some(MarkedRow { row_no: entry.row_no, mark: mark_of_payment(payment) }),
+            Meaning::Return(_) | Meaning::Change(_) | Meaning::Exception(_) => None,
+        };
+        entries.iter().filter_map(mark).collect()
+    }
+
+    /// The rows of entries that are no returns.
+    pub(crate) async fn rows(&self, state: &ApiState, entries: Vec<EntryRow>) -> Result<Vec<Row>, ApiError> {
+        let numbers: BTreeSet<String> = entries.iter().filter_map(loan_number).map(comparable).collect();
+        let mut loans: HashMap<String, NumberedLoan> = HashMap::new();
+        if !numbers.is_empty() {
+            let found = state.store().loans_of_numbers(self.tenant, numbers.into_iter().collect()).await?;
+            loans.extend(found.into_iter().map(|loan| (loan.number.clone(), loan)));
+        }
+        Ok(entries.into_iter().map(|entry| self.row(entry, &loans)).collect())
+    }
+
+    /// The rows of entries that are returns.
+    pub(crate) async fn returns(&self, state: &ApiState, entries: Vec<EntryRow>) -> Result<Vec<Row>, ApiError> {
+        let marks: Vec<EntryMark> = entries
+            .iter()
+            .filter_map(|entry| match &entry.meaning {
+                Meaning::Return(returned) => Some(mark_of_return(returned)),
+                Meaning::Payment(_) | Meaning::Change(_) | Meaning::Exception(_) => None,
+            })
+            .collect();
+        let found = state.store().match_entries(self.tenant, marks).await?;
+        let mut rows = Vec::with_capacity(entries.len());
+        for (entry, found) in entries.into_iter().zip(found) {
+            rows.push(match entry.meaning.clone() {
+                Meaning::Return(returned) => self.return_row(entry, &returned, &found)?,
+                Meaning::Payment(_) | Meaning::Change(_) | Meaning::Exception(_) => {
+                    return Err(ApiError::Broken("an entry that is no return was matched as one"));
+                }
+            });
+        }
+        Ok(rows)
+    }
+
+    fn row(&self, entry: EntryRow, loans: &HashMap<String, NumberedLoan>) -> Row {
+        match entry.meaning.clone() {
+            Meaning::Payment(payment) => {
+                let number = payment.loan_number.as_ref();
+                let loan = number.and_then(|number| loans.get(number.comparable()));
+                let loan = loan.filter(|loan| loan.currency == payment.amount.currency);
+                let command = loan.map_or_else(|| self.receipt(&payment), |loan| command(loan, &payment));
+                entry.row(command)
+            }
+            Meaning::Change(change) => entry.exception("notification_of_change", change_text(&change)),
+            Meaning::Exception(reason) => entry.exception(reason.name(), reason.name().replace('_', " ")),
+            Meaning::Return(_) => entry.exception("return_unmatched", "the return was not matched".to_owned()),
+        }
+    }
+
+    fn receipt(&self, payment: &PaymentEntry) -> Command {
+        let mut known =
+            vec![("individual_id", payment.individual_id.trimmed()), ("account", payment.account.trimmed())];
+        known.push(("company_id", payment.company_id.trimmed()));
+        let number = payment.loan_number.as_ref().map(LoanNumber::as_str);
+        known.extend(number.map(|number| ("loan_number", number)));
+        let known = known.into_iter().filter(|(_, text)| !text.is_empty());
+        let known = known.map(|(name, text)| (name.to_owned(), MetadataValue::String(text.to_owned())));
+        Command::Receipt(Receipt {
+            loan_id: Receipt::loan_of(self.tenant, self.feed.name().as_str(), payment.amount.currency),
+            amount: payment.amount,
+            effective_date: payment.effective_date,
+            source_method: SourceMethod::Ach,
+            external_ref: Some(payment.trace.to_string()),
+            // Printable ASCII of 60 characters at most.
+            metadata: Metadata::new(&MetadataValue::Object(known.collect())).ok(),
+        })
+    }
+
+    fn return_row(&self, entry: EntryRow, returned: &ReturnEntry, found: &[AcceptedEvent]) -> Result<Row, ApiError> {
+        let payment = match found {
+            [payment] => payment,
+            [] => {
+                let message = format!("{} of trace {} names no payment", returned.code, returned.original_trace);
+                return Ok(entry.exception("return_unmatched", message));
+            }
+            several => {
+                let message =
+                    format!("{} of trace {} names {} payments", returned.code, returned.original_trace, several.len());
+                return Ok(entry.exception("return_ambiguous", message));
+            }
+        };
+        let code = ReturnCode::parse(&returned.code.to_string()).map_err(|_| ApiError::Broken("a return code"))?;
+        let effective_date = returned.booked_on.unwrap_or(self.business_date);
+        let terms = ReturnTerms { code, effective_date, fee: returned.fee, metadata: None };
+        Ok(match PaymentReturn::of(payment, terms) {
+            Ok(returned) => entry.row(Command::PaymentReturn(returned)),
+            Err(PaymentReturnError::NotAPayment) => {
+                entry.exception("return_of_unidentified_receipt", "the receipt has no loan yet".to_owned())
+            }
+            Err(error @ PaymentReturnError::BeforePayment(_)) => {
+                entry.exception("return_before_payment", error.to_string())
+            }
+        })
+    }
+}
+
+fn command(loan: &NumberedLoan, payment: &PaymentEntry) -> Command {
+    Command::Payment(Payment {
+        loan_id: loan.loan_id,
+        borrower_id: loan.borrower_id,
+        amount: payment.amount,
+        effective_date: payment.effective_date,
+        source_method: SourceMethod::Ach,
+        external_ref: Some(payment.trace.to_string()),
+        metadata: None,
+    })
+}
+
+fn loan_number(entry: &EntryRow) -> Option<&LoanNumber> {
+    match &entry.meaning {
+        Meaning::Payment(payment) => payment.loan_number.as_ref(),
+        Meaning::Return(_) | Meaning::Change(_) | Meaning::Exception(_) => None,
+    }
+}
+
+fn comparable(number: &LoanNumber) -> String {
+    number.comparable().to_owned()
+}
+
+fn mark_of_payment(payment: &PaymentEntry) -> EntryMark {
+    EntryMark {
+        trace: payment.trace.to_string(),
+        amount: payment.amount.minor,
+        account: payment.account.trimmed().to_owned(),
+        company_id: payment.company_id.trimmed().to_owned(),
+    }
+}
+
+fn mark_of_return(returned: &ReturnEntry) -> EntryMark {
+    EntryMark {
+        trace: returned.original_trace.to_string(),
+        amount: returned.amount.minor,
+        account: returned.account.trimmed().to_owned(),
+        company_id: returned.company_id.trimmed().to_owned(),
+    }
+}
+
+fn change_text(change: &ChangeEntry) -> String {
+    format!("{} of trace {}: {}", change.code, change.original_trace, change.corrected.trimmed())
+}

@@ -1,0 +1,258 @@
+//! Owns `POST /v1/ach/files`: a NACHA file in, its payments and returns posted, everything else an exception.
+//!
+//! The bytes are kept, those of a refused file too. The same bytes again answer the first result; other bytes under
+//! the same header identity are a conflict. A file that was cut off is sent again and goes on: a row is known by the
+//! hash of the bytes and its place.
+
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use serde::Serialize;
+
+use crate::api::auth::Scope;
+use crate::api::error::ApiError;
+use crate::api::http::headers::{idempotency_key, media_type_is};
+use crate::api::http::query::Query;
+use crate::api::openapi::ProblemDocument;
+use crate::api::problem::FieldError;
+use crate::api::state::ApiState;
+use crate::api::uploads::CHUNK_ROWS_MAX;
+use crate::api::uploads::ach::{EntryRow, FileRows};
+use crate::api::uploads::answer::{UploadAnswer, accepted, busy, replayed};
+use crate::api::uploads::receiver::{Beginning, Receiver, UploadRequest};
+use crate::api::uploads::source::Source;
+use crate::core::ach::{Faults, Feed, FeedSettings, File, FileHash, Tally, Total};
+use crate::core::event::{IdempotencyKey, Upload, UploadOperation};
+use crate::core::ids::{PaymentBatchId, TenantId};
+use crate::store::{FileKept, FileLinked, NewFile, UploadRef};
+
+/// The most bytes of a file: more than a million entries.
+const FILE_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// Posts an ACH file.
+#[utoipa::path(post, path = "/v1/ach/files", tag = "ach", security(("oauth2" = ["hpts:payments:write"])),
+    params(("Idempotency-Key" = String, Header, description = "The upload's own key; rows have theirs from the file"),
+        ("feed" = String, Query, description = "The feed it comes through")),
+    request_body(content = String, content_type = "text/plain",
+        description = "The bytes of a NACHA file, at most 128 MiB. May be compressed with gzip."),
+    responses((status = 202, description = "Taken; posting goes on", body = UploadAnswer),
+        (status = 200, description = "The first answer to these bytes again", body = UploadAnswer),
+        (status = 409, description = "Another file has its identity, or it is being received", body = ProblemDocument),
+        (status = 413, description = "Too large", body = ProblemDocument),
+        (status = 422, description = "Not a sound file; every fault by line, column and field",
+            body = ProblemDocument)))]
+pub(crate) async fn post_file(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let caller = state.caller(&parts.headers, &[Scope::PaymentsWrite]).await?;
+    if !media_type_is(&parts.headers, "text/plain") && !media_type_is(&parts.headers, "application/octet-stream") {
+        return Err(ApiError::UnsupportedMediaType);
+    }
+    let key = idempotency_key(&parts.headers)?;
+    let mut query = Query::of(&parts.uri)?;
+    let name = query.required("feed", |text| Ok::<_, &str>(text.to_owned()));
+    query.finish()?;
+    let feed = feed(&state, caller.tenant, name.as_deref().unwrap_or_default()).await?;
+    let bytes = Source::of(&parts.headers, body, FILE_BYTES_MAX)?.whole().await?;
+    if bytes.is_empty() {
+        return Err(ApiError::empty_file());
+    }
+    let now = state.now();
+    let tenant = state.tenants().get(state.store(), caller.tenant, now).await?;
+    let operation = UploadOperation::AchFile { feed: feed.name().as_str().to_owned() };
+    let business_date = tenant.business_date(now);
+    let upload = Upload { operation, currency: feed.currency(), received_on: business_date };
+    let request = UploadRequest { tenant: caller.tenant, actor: caller.client_id.clone(), key, upload };
+    let latest = tenant.latest_effective(now);
+    let hash = FileHash::of(&bytes);
+    let file = match feed.read(&bytes) {
+        Ok(file) => file,
+        Err(refusal) => {
+            keep(&state, &request, &feed, hash, None, &bytes).await?;
+            return Err(ApiError::InvalidFile(faults(&refusal.faults)));
+        }
+    };
+    let identity = file.contents().identity().map(|identity| identity.to_string());
+    match keep(&state, &request, &feed, hash, identity, &bytes).await? {
+        FileKept::New | FileKept::Same(None) => {}
+        FileKept::Same(Some(id)) => {
+            if let Some(answer) = first_result(&state, request.tenant, id, &request.key).await? {
+                return Ok(answer);
+            }
+        }
+        FileKept::Conflict(batch) => return Err(ApiError::DuplicateFile { batch }),
+    }
+    let rows = FileRows { feed: &feed, tenant: request.tenant, hash, business_date };
+    match Receiver::begin(&state, request).await? {
+        Beginning::Receive(receiver) => receive(&state, *receiver, &file, rows, latest).await,
+        // Its bytes were others: the same ones have been answered above.
+        Beginning::Compare(record) => Err(ApiError::file_mismatch(record.id)),
+    }
+}
+
+async fn feed(state: &ApiState, tenant: TenantId, name: &str) -> Result<Feed, ApiError> {
+    let unknown = || ApiError::InvalidParameters(vec![FieldError::new("feed", "unknown", "is not a feed of yours")]);
+    let record = state.store().feed(tenant, name).await?.ok_or_else(unknown)?;
+    let settings: FeedSettings =
+        serde_json::from_str(&record.settings).map_err(|_| ApiError::Broken("a feed's settings are unreadable"))?;
+    Feed::new(&settings).map_err(|_| ApiError::Broken("a feed's settings do not hold"))
+}
+
+async fn keep(
+    state: &ApiState,
+    request: &UploadRequest,
+    feed: &Feed,
+    hash: FileHash,
+    identity: Option<String>,
+    bytes: &Bytes,
+) -> Result<FileKept, ApiError> {
+    let file = NewFile {
+        tenant: request.tenant,
+        sha256: hash.bytes(),
+        feed: feed.name().as_str().to_owned(),
+        identity,
+        bytes: bytes.to_vec(),
+    };
+    Ok(state.store().keep_file(file).await?)
+}
+
+/// The first answer to the same bytes; `None` where this request is to go on with them.
+async fn first_result(
+    state: &ApiState,
+    tenant: TenantId,
+    id: PaymentBatchId,
+    key: &IdempotencyKey,
+) -> Result<Option<Response>, ApiError> {
+    let progress = state.store().upload_progress(UploadRef { tenant, id }).await?;
+    let record = progress.ok_or(ApiError::Broken("a file names an upload that is not there"))?.record;
+    if record.completed_at.is_some() {
+        return replayed(state, record).map(Some);
+    }
+    let began = state.store().event_of_key(tenant, key.as_str()).await?;
+    let is_its_own = began.is_some_and(|began| began.event.event.id.0 == id.0);
+    if is_its_own { Ok(None) } else { Err(busy(state, id)) }
+}
+
+async fn receive(
+    state: &ApiState,
+    mut receiver: Receiver,
+    file: &File<'_>,
+    rows: FileRows<'_>,
+    latest: chrono::NaiveDate,
+) -> Result<Response, ApiError> {
+    let upload = UploadRef { tenant: rows.tenant, id: receiver.id() };
+    link(state, upload, rows.hash, summary(file, &Tally::default())?).await?;
+    let classifier = rows.feed.classifier(file.header(), latest);
+    let mut tally = Tally::default();
+    let mut chunk: Vec<EntryRow> = Vec::with_capacity(CHUNK_ROWS_MAX);
+    for (row_no, entry) in (1_i64..).zip(file.entries()) {
+        let meaning = classifier.classify(&entry);
+        tally.add(&entry.entry, &meaning).map_err(|_| ApiError::Broken("a file's totals leave 64 bits"))?;
+        chunk.push(rows.entry(row_no, &entry, meaning));
+        if chunk.len() == CHUNK_ROWS_MAX {
+            take(state, &mut receiver, rows, std::mem::take(&mut chunk)).await?;
+        }
+    }
+    take(state, &mut receiver, rows, chunk).await?;
+    if !tally.accounts_for(file.summary()) {
+        return Err(ApiError::Broken("the entries of a file do not add up to its totals"));
+    }
+    link(state, upload, rows.hash, summary(file, &tally)?).await?;
+    let id = receiver.id();
+    Ok(accepted(state, id, receiver.finish().await?))
+}
+
+/// Says which upload the file became. A key that was cut off with other bytes does not go on with these, and bytes that
+/// come under two keys at once are taken under one of them.
+async fn link(state: &ApiState, upload: UploadRef, hash: FileHash, summary: String) -> Result<(), ApiError> {
+    match state.store().link_file(upload, hash.bytes(), summary).await? {
+        FileLinked::Linked => Ok(()),
+        FileLinked::OtherFile => Err(ApiError::file_mismatch(upload.id)),
+        FileLinked::OtherUpload => Err(busy(state, upload.id)),
+    }
+}
+
+/// Takes a chunk: its payments first, so that a return of the same file finds them.
+async fn take(
+    state: &ApiState,
+    receiver: &mut Receiver,
+    rows: FileRows<'_>,
+    chunk: Vec<EntryRow>,
+) -> Result<(), ApiError> {
+    if chunk.is_empty() {
+        return Ok(());
+    }
+    let upload = UploadRef { tenant: rows.tenant, id: receiver.id() };
+    state.store().mark_entries(upload, FileRows::marks(&chunk)).await?;
+    let (returns, others): (Vec<_>, Vec<_>) = chunk.into_iter().partition(EntryRow::is_return);
+    receiver.take(rows.rows(state, others).await?).await?;
+    if returns.is_empty() {
+        return Ok(());
+    }
+    let mut unknown = Vec::with_capacity(returns.len());
+    for entry in returns {
+        // A return that was taken before a cut has undone its payment, which would not be found again.
+        if receiver.was_taken(entry.row_no(), entry.key()).await? {
+            receiver.count_taken();
+        } else {
+            unknown.push(entry);
+        }
+    }
+    receiver.take(rows.returns(state, unknown).await?).await
+}
+
+/// Every fault, as far as they are listed.
+fn faults(faults: &Faults) -> Vec<FieldError> {
+    let listed = faults.list().iter();
+    listed
+        .map(|fault| {
+            FieldError::new(fault.field, fault.code.name(), fault.message.clone()).at(fault.line, fault.column)
+        })
+        .collect()
+}
+
+/// What was found in a file.
+#[derive(Serialize)]
+struct FileSummary<'a> {
+    batches: u64,
+    entries: u64,
+    addenda: u64,
+    debit_minor: String,
+    credit_minor: String,
+    payments: TotalView,
+    returns: TotalView,
+    changes: TotalView,
+    exceptions: TotalView,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: &'a [FieldError],
+}
+
+#[derive(Serialize)]
+struct TotalView {
+    count: u64,
+    debit_minor: String,
+    credit_minor: String,
+}
+
+impl From<Total> for TotalView {
+    fn from(total: Total) -> Self {
+        Self { count: total.count, debit_minor: total.debit.to_string(), credit_minor: total.credit.to_string() }
+    }
+}
+
+fn summary(file: &File<'_>, tally: &Tally) -> Result<String, ApiError> {
+    let found = file.summary();
+    let warnings = faults(file.warnings());
+    let summary = FileSummary {
+        batches: found.batches,
+        entries: found.entries,
+        addenda: found.addenda,
+        debit_minor: found.debit.to_string(),
+        credit_minor: found.credit.to_string(),
+        payments: tally.payments.into(),
+        returns: tally.returns.into(),
+        changes: tally.changes.into(),
+        exceptions: tally.exceptions.into(),
+        warnings: &warnings,
+    };
+    serde_json::to_string(&summary).map_err(|_| ApiError::Broken("a file's summary has no JSON"))
+}

@@ -1,0 +1,180 @@
+//! Owns `POST /v1/payments/{payment_event_id}/return`.
+
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use utoipa::ToSchema;
+
+use crate::api::auth::Scope;
+use crate::api::error::ApiError;
+use crate::api::json::Fields;
+use crate::api::openapi::{AcceptedView, ProblemDocument, ReturnAnswer};
+use crate::api::state::ApiState;
+use crate::api::write::accept::accept_and_answer;
+use crate::api::write::request::{AcceptanceRules, WriteRequest};
+use crate::core::event::{AcceptedEvent, Command, PaymentReturn, PaymentReturnError, ReturnCode, ReturnTerms};
+use crate::core::ids::{EventId, TenantId};
+use crate::core::money::Minor;
+
+/// A payment that the bank took back.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"return_code": "R01", "effective_at": "2026-05-04", "fee_minor": "2500"}))]
+pub struct ReturnRequest {
+    /// Why, as the bank says it: R and two digits.
+    #[schema(pattern = "^R[0-9]{2}$")]
+    pub return_code: String,
+    /// The day the money went back: not before the payment's own, not in the future. The fee counts from it; the
+    /// payment is taken back at its own date.
+    pub effective_at: chrono::NaiveDate,
+    /// What the borrower is charged for it, in whole minor units; nothing where absent or 0.
+    #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
+    pub fee_minor: Option<String>,
+    /// Free data, up to 4 KiB and 50 keys.
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<serde_json::Value>,
+}
+
+/// Returns a payment.
+///
+/// The payment is taken back as a whole at its own effective date, once: fees, interest and principal are owed again
+/// from that day, what it left in suspense goes. Payments posted after it keep their splits. A payment that is not
+/// posted yet is posted first; one that was rejected cannot be returned (`not_reversible`). The fee is an event and an
+/// entry of its own on the day of the return; both are posted, or neither.
+#[utoipa::path(post, path = "/v1/payments/{payment_event_id}/return", tag = "payments",
+    security(("oauth2" = ["hpts:payments:write"])),
+    params(("payment_event_id" = uuid::Uuid, Path, description = "The payment"),
+        ("Idempotency-Key" = String, Header, description = "One key per intended return, kept over retries"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`, `wait=N`")),
+    request_body = ReturnRequest,
+    responses((status = 201, description = "Posted", body = ReturnAnswer),
+        (status = 200, description = "The first answer to this key again", body = ReturnAnswer),
+        (status = 202, description = "Accepted, not finished in time", body = AcceptedView),
+        (status = 400, description = "No or a bad key, not JSON", body = ProblemDocument),
+        (status = 401, description = "No valid token", body = ProblemDocument),
+        (status = 403, description = "The token lacks the scope", body = ProblemDocument),
+        (status = 404, description = "No such payment", body = ProblemDocument),
+        (status = 409, description = "The payment was returned before, or the first request with this key is \
+            unfinished", body = ProblemDocument),
+        (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument),
+        (status = 503, description = "Try again", body = ProblemDocument)))]
+pub(crate) async fn post_return(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let request = WriteRequest::read(&state, request, &[Scope::PaymentsWrite]).await?;
+    let payment = payment(&state, request.caller.tenant, &id).await?;
+    let command = request.command(|fields, rules| parse(fields, rules, &payment))?;
+    accept_and_answer(&state, request, command).await
+}
+
+/// The payment of the path; whether it is posted shows when the return's turn comes.
+async fn payment(state: &ApiState, tenant: TenantId, id: &str) -> Result<AcceptedEvent, ApiError> {
+    let id = EventId::parse(id).map_err(|_| ApiError::NotFound)?;
+    let record = state.store().event(tenant, id).await?.ok_or(ApiError::NotFound)?;
+    if PaymentReturn::is_of(&record.event) { Ok(record.event) } else { Err(ApiError::NotFound) }
+}
+
+fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules, payment: &AcceptedEvent) -> Option<Command> {
+    let code = fields.required("return_code", ReturnCode::parse);
+    let effective_date = fields.date_until("effective_at", rules.latest_effective);
+    let fee = fields.optional("fee_minor", Minor::parse);
+    let metadata = fields.metadata();
+    let terms = ReturnTerms { code: code?, effective_date: effective_date?, fee, metadata };
+    match PaymentReturn::of(payment, terms) {
+        Ok(returned) => Some(Command::PaymentReturn(returned)),
+        Err(error @ PaymentReturnError::BeforePayment(_)) => {
+            fields.fail("effective_at", "before_payment", error.to_string());
+            None
+        }
+        Err(PaymentReturnError::NotAPayment) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::NaiveDate;
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::api::json::read;
+    use crate::core::event::{IdempotencyKey, NewEvent, Payment, SourceMethod};
+    use crate::core::ids::{BorrowerId, LoanId, PublisherId, Seq};
+    use crate::core::money::{Currency, Money};
+    use crate::core::time::Timestamp;
+
+    fn day(day: u32) -> NaiveDate {
+        NaiveDate::from_ymd_opt(2026, 5, day).unwrap()
+    }
+
+    fn paid() -> AcceptedEvent {
+        let command = Command::Payment(Payment {
+            loan_id: LoanId(Uuid::from_u128(1)),
+            borrower_id: BorrowerId(Uuid::from_u128(2)),
+            amount: Money::new(Minor::new(100), Currency::USD),
+            effective_date: day(1),
+            source_method: SourceMethod::Ach,
+            external_ref: None,
+            metadata: None,
+        });
+        let event = NewEvent::of_caller(
+            EventId(Uuid::from_u128(8)),
+            TenantId(Uuid::from_u128(9)),
+            IdempotencyKey::parse("payment:1").unwrap(),
+            command,
+            PublisherId(Uuid::nil()),
+            "demo".to_owned(),
+        );
+        AcceptedEvent { seq: Seq(1), accepted_at: Timestamp::EPOCH, event }
+    }
+
+    fn parsed(changes: &Value) -> Result<Command, Vec<String>> {
+        let mut body = json!({"return_code": "R01", "effective_at": "2026-05-04", "fee_minor": "2500"});
+        for (name, value) in changes.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        let bytes = serde_json::to_vec(&body).unwrap();
+        let mut fields = Fields::of_body(read(&bytes).unwrap());
+        let command = parse(&mut fields, &AcceptanceRules { latest_effective: day(5), payment_limit: None }, &paid());
+        let errors = fields.finish();
+        if errors.is_empty() {
+            Ok(command.unwrap())
+        } else {
+            Err(errors.into_iter().map(|error| error.field).collect())
+        }
+    }
+
+    #[test]
+    fn a_return_is_of_the_payments_loan_and_amount() {
+        let Command::PaymentReturn(returned) = parsed(&json!({})).unwrap() else { panic!("not a return") };
+        assert_eq!((returned.payment.seq, returned.amount.minor), (Seq(1), Minor::new(100)));
+        assert_eq!(returned.fee, Some(Minor::new(2500)));
+        for none in [json!({"fee_minor": "0"}), json!({"fee_minor": null})] {
+            let Command::PaymentReturn(returned) = parsed(&none).unwrap() else { panic!("not a return") };
+            assert_eq!(returned.fee, None, "{none}");
+        }
+    }
+
+    #[test]
+    fn each_bad_value_names_its_field() {
+        let cases = [
+            ("return_code", json!("01")),
+            ("return_code", json!("R1")),
+            ("return_code", json!("r01")),
+            ("return_code", json!(1)),
+            ("return_code", Value::Null),
+            ("effective_at", json!("2026-04-30")),
+            ("effective_at", json!("2026-05-06")),
+            ("effective_at", json!("2026-05-32")),
+            ("effective_at", Value::Null),
+            ("fee_minor", json!(2500)),
+            ("fee_minor", json!("-1")),
+            ("fee_minor", json!("25.00")),
+            ("metadata", json!([])),
+            ("amount_minor", json!("100")),
+        ];
+        for (field, value) in cases {
+            assert_eq!(parsed(&json!({ field: value })), Err(vec![field.to_owned()]), "{field} {value}");
+        }
+    }
+}

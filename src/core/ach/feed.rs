@@ -1,0 +1,230 @@
+//! Owns the settings of a feed: whose view its files have, what it takes, where the loan number stands, and what it
+//! forgives.
+//!
+//! Direction depends on the view and is never guessed from a sign: in an originator's file a borrower's payment is a
+//! debit, in a receiver's a credit.
+
+use std::fmt;
+
+use crate::core::ach::check::Expected;
+use crate::core::ach::code::{Direction, SecCode};
+use crate::core::ach::feed_settings::{FeedFault, FeedSettings, Findings};
+use crate::core::ach::loan_number::LoanNumberRule;
+use crate::core::ach::reading::{File, Refusal, read_expecting};
+use crate::core::ach::tolerance::Tolerances;
+use crate::core::money::{Currency, Minor};
+
+/// Whose file it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum View {
+    /// Our bank or processor reports what was collected: payments are debits, and returns come back.
+    Originator,
+    /// A bank, bill payer or lockbox sends us money: payments are credits.
+    Receiver,
+}
+
+impl View {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Originator, Self::Receiver];
+
+    /// Its name in settings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Originator => "originator",
+            Self::Receiver => "receiver",
+        }
+    }
+
+    /// The entry classes in which payments usually come: collected from borrowers' accounts, or sent by their banks.
+    #[must_use]
+    pub const fn usual_sec_codes(self) -> &'static [SecCode] {
+        match self {
+            Self::Originator => &[SecCode::Ccd, SecCode::Ppd, SecCode::Tel, SecCode::Web],
+            Self::Receiver => &[SecCode::Ccd, SecCode::Cie, SecCode::Ctx, SecCode::Ppd],
+        }
+    }
+
+    /// The direction of a borrower's payment.
+    #[must_use]
+    pub const fn payment_direction(self) -> Direction {
+        match self {
+            Self::Originator => Direction::Debit,
+            Self::Receiver => Direction::Credit,
+        }
+    }
+}
+
+/// The day a payment counts from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DateRule {
+    /// The settlement date if the operator has written one, else the effective entry date.
+    #[default]
+    Settlement,
+    /// The effective entry date, as some contracts of originators say.
+    EffectiveEntry,
+}
+
+impl DateRule {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Settlement, Self::EffectiveEntry];
+
+    /// Its name in settings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Settlement => "settlement",
+            Self::EffectiveEntry => "effective_entry",
+        }
+    }
+}
+
+/// The name of a feed: 1 to 63 of `a-z`, `0-9`, `_`, `-`, beginning with a letter or digit.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FeedName(String);
+
+/// A text is not the name of a feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to 63 of a-z, 0-9, '_' and '-', beginning with a letter or digit")]
+pub struct FeedNameError;
+
+impl FeedName {
+    /// Reads a name.
+    ///
+    /// # Errors
+    /// [`FeedNameError`] for any other text.
+    pub fn parse(text: &str) -> Result<Self, FeedNameError> {
+        let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let well_formed = text.len() <= 63
+            && text.bytes().next().is_some_and(letter)
+            && text.bytes().all(|byte| letter(byte) || byte == b'_' || byte == b'-');
+        well_formed.then(|| Self(text.to_owned())).ok_or(FeedNameError)
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for FeedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for FeedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where files come from and how they are read. Made from [`FeedSettings`] only, which it gives back unchanged in
+/// meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feed {
+    pub(super) name: FeedName,
+    pub(super) view: View,
+    pub(super) expected: Expected,
+    pub(super) sec_codes: Vec<SecCode>,
+    pub(super) loan_number: Vec<LoanNumberRule>,
+    pub(super) company_ids: Vec<String>,
+    pub(super) date_rule: DateRule,
+    pub(super) tolerances: Tolerances,
+    pub(super) currency: Currency,
+    pub(super) return_fee: Option<Minor>,
+}
+
+impl Feed {
+    /// Checks settings and makes the feed.
+    ///
+    /// # Errors
+    /// Every field that is wrong, by name.
+    pub fn new(settings: &FeedSettings) -> Result<Self, Vec<FeedFault>> {
+        let mut findings = Findings::default();
+        let name = findings.parsed("name", &settings.name, FeedName::parse);
+        let view = findings.one_of("view", &settings.view, View::ALL.map(|view| (view.name(), view)));
+        let destination = findings.address("destination", settings.destination.as_deref());
+        let origin = findings.address("origin", settings.origin.as_deref());
+        let sec_codes = findings.sec_codes(&settings.sec_codes, view);
+        let loan_number = findings.loan_number(&settings.loan_number);
+        let company_ids = findings.company_ids(&settings.company_ids);
+        let rules = DateRule::ALL.map(|rule| (rule.name(), rule));
+        let date_rule = settings
+            .date_rule
+            .as_deref()
+            .map_or_else(|| Some(DateRule::default()), |rule| findings.one_of("date_rule", rule, rules));
+        let tolerances = findings.tolerances(&settings.tolerances);
+        let currency = findings.currency(settings.currency.as_deref());
+        let return_fee = findings.return_fee(settings.return_fee);
+        if let (Some(name), Some(view), Some(date_rule), Some(currency), true) =
+            (name, view, date_rule, currency, findings.is_empty())
+        {
+            let expected = Expected { destination, origin };
+            return Ok(Self {
+                name,
+                view,
+                expected,
+                sec_codes,
+                loan_number,
+                company_ids,
+                date_rule,
+                tolerances,
+                currency,
+                return_fee,
+            });
+        }
+        Err(findings.into_list())
+    }
+
+    /// The settings it was made from, with defaults filled in: what is stored, and what a caller is shown.
+    #[must_use]
+    pub fn settings(&self) -> FeedSettings {
+        FeedSettings {
+            name: self.name.as_str().to_owned(),
+            view: self.view.name().to_owned(),
+            destination: self.expected.destination.clone(),
+            origin: self.expected.origin.clone(),
+            sec_codes: self.sec_codes.iter().map(|sec| sec.name().to_owned()).collect(),
+            loan_number: self.loan_number.iter().map(ToString::to_string).collect(),
+            company_ids: self.company_ids.clone(),
+            date_rule: Some(self.date_rule.name().to_owned()),
+            tolerances: self.tolerances.iter().map(|tolerance| tolerance.name().to_owned()).collect(),
+            currency: Some(self.currency.code().to_owned()),
+            return_fee: self.return_fee,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &FeedName {
+        &self.name
+    }
+
+    /// Whose view its files have.
+    #[must_use]
+    pub const fn view(&self) -> View {
+        self.view
+    }
+
+    /// What its amounts are in.
+    #[must_use]
+    pub const fn currency(&self) -> Currency {
+        self.currency
+    }
+
+    /// What it forgives.
+    #[must_use]
+    pub const fn tolerances(&self) -> Tolerances {
+        self.tolerances
+    }
+
+    /// Reads and checks a whole file of this feed.
+    ///
+    /// # Errors
+    /// [`Refusal`] with every fault that the feed does not forgive, a wrong address included.
+    pub fn read<'a>(&self, bytes: &'a [u8]) -> Result<File<'a>, Box<Refusal<'a>>> {
+        read_expecting(bytes, self.tolerances, &self.expected)
+    }
+}

@@ -1,0 +1,184 @@
+//! Owns the return of a payment: the bank has taken the money back.
+//!
+//! A return is made of the payment's own row and of what the bank says of it, so loan, borrower and amount cannot
+//! differ from the payment's. It needs no HTTP: a return file makes its returns with [`PaymentReturn::of`] as well.
+
+use std::fmt;
+
+use chrono::NaiveDate;
+
+use crate::core::event::accepted::{AcceptedEvent, EventKind};
+use crate::core::event::command::{Command, Payment};
+use crate::core::event::fee::{Fee, FeeCode};
+use crate::core::event::metadata::Metadata;
+use crate::core::ids::{BorrowerId, EventId, LoanId, Seq};
+use crate::core::money::{Minor, Money};
+
+/// Which consequence of a return its fee is: part of the fee's id and key.
+pub(super) const FEE_SORT: &str = "return_fee";
+
+/// A text is not a return code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be R and two digits, such as R01")]
+pub struct ReturnCodeError;
+
+/// Why the bank sent the money back: `^R[0-9]{2}$`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReturnCode(u8);
+
+impl ReturnCode {
+    /// Reads a code.
+    ///
+    /// # Errors
+    /// [`ReturnCodeError`] for any other text.
+    pub fn parse(text: &str) -> Result<Self, ReturnCodeError> {
+        let digits = text.strip_prefix('R').filter(|digits| digits.len() == 2);
+        let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        digits.and_then(|digits| digits.parse().ok()).map(Self).ok_or(ReturnCodeError)
+    }
+
+    /// The number behind the `R`.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Display for ReturnCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "R{:02}", self.0)
+    }
+}
+
+impl fmt::Debug for ReturnCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What is said of a return, by a caller or by a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReturnTerms {
+    /// Why.
+    pub code: ReturnCode,
+    /// The day the money went back.
+    pub effective_date: NaiveDate,
+    /// What the borrower is charged for it; `None` where nothing is.
+    pub fee: Option<Minor>,
+    /// Free data.
+    pub metadata: Option<Metadata>,
+}
+
+/// Why no return can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PaymentReturnError {
+    /// The event is of another kind.
+    #[error("only a payment can be returned")]
+    NotAPayment,
+    /// The money cannot go back before it came.
+    #[error("must not be before {0}, the day of the payment")]
+    BeforePayment(NaiveDate),
+}
+
+/// The payment that a return takes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReturnedPayment {
+    /// Its event.
+    pub id: EventId,
+    /// Its place in the order; the return's own is greater.
+    pub seq: Seq,
+    /// The day it counts from, and with it the return.
+    pub effective_date: NaiveDate,
+}
+
+/// `POST /v1/payments/{id}/return`: a payment taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentReturn {
+    /// What it takes back.
+    pub payment: ReturnedPayment,
+    /// The payment's loan.
+    pub loan_id: LoanId,
+    /// The payment's borrower.
+    pub borrower_id: BorrowerId,
+    /// The payment's amount.
+    pub amount: Money,
+    /// Why.
+    pub return_code: ReturnCode,
+    /// The day the money went back; the fee counts from it.
+    pub effective_date: NaiveDate,
+    /// What the borrower is charged for it; more than nothing.
+    pub fee: Option<Minor>,
+    /// Free data.
+    pub metadata: Option<Metadata>,
+}
+
+impl PaymentReturn {
+    /// Whether an event is a payment, which a return can be made of.
+    #[must_use]
+    pub fn is_of(event: &AcceptedEvent) -> bool {
+        paid(event).is_some()
+    }
+
+    /// The return of an accepted payment. A fee of nothing is no fee.
+    ///
+    /// # Errors
+    /// See [`PaymentReturnError`].
+    pub fn of(payment: &AcceptedEvent, terms: ReturnTerms) -> Result<Self, PaymentReturnError> {
+        let paid = paid(payment).ok_or(PaymentReturnError::NotAPayment)?;
+        if terms.effective_date < paid.effective_date {
+            return Err(PaymentReturnError::BeforePayment(paid.effective_date));
+        }
+        Ok(Self {
+            payment: ReturnedPayment { id: payment.event.id, seq: payment.seq, effective_date: paid.effective_date },
+            loan_id: paid.loan_id,
+            borrower_id: paid.borrower_id,
+            amount: paid.amount,
+            return_code: terms.code,
+            effective_date: terms.effective_date,
+            fee: terms.fee.filter(|fee| !fee.is_zero()),
+            metadata: terms.metadata,
+        })
+    }
+
+    /// The fee it brings with it: an event of its own, on the day of the return.
+    #[must_use]
+    pub fn fee(&self) -> Option<Fee> {
+        self.fee.map(|fee| Fee {
+            loan_id: self.loan_id,
+            borrower_id: self.borrower_id,
+            amount: Money::new(fee, self.amount.currency),
+            effective_date: self.effective_date,
+            fee_code: FeeCode::returned_payment(),
+            charged_for: Some(self.payment.id),
+            metadata: None,
+        })
+    }
+
+    /// The id of its fee's event, where the return is the event `id` and has a fee.
+    #[must_use]
+    pub fn fee_event_id(&self, id: EventId) -> Option<EventId> {
+        self.fee.map(|_| id.consequence(self.payment.id, FEE_SORT))
+    }
+}
+
+/// The payment that an event is. A consequence that divides a payment anew is none.
+fn paid(event: &AcceptedEvent) -> Option<&Payment> {
+    match (event.event.kind, &event.event.command) {
+        (EventKind::PaymentReceived, Command::Payment(payment)) => Some(payment),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn return_codes_are_r_and_two_digits() {
+        assert_eq!(ReturnCode::parse("R01").unwrap().to_string(), "R01");
+        assert_eq!(ReturnCode::parse("R99").unwrap().number(), 99);
+        for bad in ["", "R", "R1", "R001", "r01", "01", "R0a", "R+1", "R-1", " R01", "R01 ", "C01", "R\u{661}1"] {
+            assert_eq!(ReturnCode::parse(bad), Err(ReturnCodeError), "{bad:?}");
+        }
+    }
+}

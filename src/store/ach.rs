@@ -1,0 +1,104 @@
+//! Owns the shape of what ACH files need of the store: feeds, files with their bytes, loans by their numbers, and the
+//! payments that returns name.
+
+use crate::core::ids::{BorrowerId, LoanId, PaymentBatchId, TenantId};
+use crate::core::money::{Currency, Minor};
+use crate::core::time::Timestamp;
+
+/// A feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedRecord {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Its name.
+    pub name: String,
+    /// JSON of its settings.
+    pub settings: String,
+}
+
+/// A file that came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewFile {
+    /// Whose.
+    pub tenant: TenantId,
+    /// SHA-256 of the bytes.
+    pub sha256: [u8; 32],
+    /// The feed it came through.
+    pub feed: String,
+    /// What its header says it is; `None` for a file that is refused or has no header.
+    pub identity: Option<String>,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What a file met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKept {
+    /// Nothing: it is kept.
+    New,
+    /// The same bytes, with the upload they became, if they did.
+    Same(Option<PaymentBatchId>),
+    /// Other bytes under the same identity, with the upload they became, if they did.
+    Conflict(Option<PaymentBatchId>),
+}
+
+/// Whether a file and an upload belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileLinked {
+    /// They do, for good.
+    Linked,
+    /// The upload is another file's.
+    OtherFile,
+    /// The file became another upload.
+    OtherUpload,
+}
+
+/// A file as the store holds it, without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRecord {
+    /// SHA-256 of the bytes.
+    pub sha256: [u8; 32],
+    /// The feed it came through.
+    pub feed: String,
+    /// What its header says it is.
+    pub identity: Option<String>,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// JSON of what was found in it.
+    pub summary: Option<String>,
+}
+
+/// A loan found by its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumberedLoan {
+    /// The number, without leading zeros.
+    pub number: String,
+    /// The loan.
+    pub loan_id: LoanId,
+    /// Who owes.
+    pub borrower_id: BorrowerId,
+    /// Its currency.
+    pub currency: Currency,
+}
+
+/// What a return names, and a payment of a file is found by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EntryMark {
+    /// Trace number of the payment.
+    pub trace: String,
+    /// Its amount.
+    pub amount: Minor,
+    /// The account it was taken from.
+    pub account: String,
+    /// The company it was collected for.
+    pub company_id: String,
+}
+
+/// A payment of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkedRow {
+    /// Its row in the upload.
+    pub row_no: i64,
+    /// What a return will name.
+    pub mark: EntryMark,
+}

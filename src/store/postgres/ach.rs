@@ -1,0 +1,212 @@
+//! Owns the statements of ACH feeds and files.
+
+use std::collections::HashMap;
+
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use super::connect::PostgresStore;
+use super::error::classify;
+use super::rows::{self, Columns, event_columns};
+use crate::core::event::AcceptedEvent;
+use crate::core::ids::{BorrowerId, LoanId, PaymentBatchId, TenantId};
+use crate::store::{
+    EntryMark, FeedRecord, FileKept, FileLinked, FileRecord, MarkedRow, NewFile, NumberedLoan, StoreError, UploadRef,
+};
+
+const INSERT_FEED: &str =
+    "INSERT INTO ach_feeds (tenant, name, settings) VALUES ($1, $2, $3) ON CONFLICT (tenant, name) DO NOTHING";
+
+const READ_FEED: &str = "SELECT name, settings FROM ach_feeds WHERE tenant = $1 AND name = $2";
+
+const READ_FEEDS: &str = "SELECT name, settings FROM ach_feeds WHERE tenant = $1 ORDER BY name";
+
+/// A refused file gives way when it comes again under a feed that takes it.
+const KEEP_FILE: &str = "INSERT INTO ach_files (tenant, sha256, feed, identity, received_at, bytes) \
+     VALUES ($1, $2, $3, $4, clock_timestamp(), $5) ON CONFLICT (tenant, sha256) DO UPDATE \
+     SET feed = excluded.feed, identity = excluded.identity \
+     WHERE ach_files.identity IS NULL AND ach_files.batch_id IS NULL";
+
+/// What stands in the way of a file: its own bytes first, unless they were refused.
+const READ_FILE_KEPT: &str = "SELECT sha256 = $2, batch_id FROM ach_files \
+     WHERE tenant = $1 AND (sha256 = $2 AND (identity IS NOT NULL OR batch_id IS NOT NULL) OR identity = $3) \
+     ORDER BY 1 DESC LIMIT 1";
+
+const LINK_FILE: &str = "UPDATE ach_files AS f SET batch_id = $3, summary = $4 \
+     WHERE f.tenant = $1 AND f.sha256 = $2 AND (f.batch_id IS NULL OR f.batch_id = $3) \
+     AND NOT EXISTS (SELECT FROM ach_files o WHERE o.batch_id = $3 AND o.sha256 <> $2)";
+
+const READ_FILE: &str =
+    "SELECT sha256, feed, identity, received_at, summary FROM ach_files WHERE tenant = $1 AND batch_id = $2";
+
+const READ_NUMBERED: &str = "SELECT l.loan_number_comparable, l.loan_id, l.borrower_id, l.currency \
+     FROM unnest($2::text[]) AS n (number) CROSS JOIN LATERAL (SELECT l.loan_number_comparable, l.loan_id, \
+     l.borrower_id, l.currency FROM loans l WHERE l.tenant = $1 AND l.loan_number_comparable = n.number OFFSET 0) AS l";
+
+const INSERT_ENTRIES: &str = "INSERT INTO ach_entries (tenant, batch_id, row_no, trace, amount, account, company_id) \
+     SELECT $1, $2, row_no, trace, amount, account, company_id \
+     FROM unnest($3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[]) \
+     AS n (row_no, trace, amount, account, company_id) ON CONFLICT (batch_id, row_no) DO NOTHING";
+
+/// Payments that a return names and that nothing has undone, newest first.
+const MATCH_ENTRIES: &str = concat!(
+    "SELECT n.place, ",
+    event_columns!(),
+    " FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[]) \
+     WITH ORDINALITY AS n (trace, amount, account, company_id, place) \
+     JOIN ach_entries a ON a.tenant = $1 AND a.trace = n.trace AND a.amount = n.amount \
+     AND a.account = n.account AND a.company_id = n.company_id \
+     JOIN events e ON e.batch_id = a.batch_id AND e.row_no = a.row_no AND e.tenant = $1 \
+     WHERE NOT EXISTS (SELECT FROM postings u WHERE u.undoes_seq = e.seq) ORDER BY n.place, e.seq DESC"
+);
+
+/// The statements of this module.
+pub(super) const STATEMENTS: [(&str, &str); 10] = [
+    ("insert_feed", INSERT_FEED),
+    ("read_feed", READ_FEED),
+    ("read_feeds", READ_FEEDS),
+    ("keep_file", KEEP_FILE),
+    ("read_file_kept", READ_FILE_KEPT),
+    ("link_file", LINK_FILE),
+    ("read_file", READ_FILE),
+    ("read_numbered", READ_NUMBERED),
+    ("insert_entries", INSERT_ENTRIES),
+    ("match_entries", MATCH_ENTRIES),
+];
+
+impl PostgresStore {
+    pub(super) async fn insert_feed(&self, feed: FeedRecord) -> Result<bool, StoreError> {
+        let mut connection = self.connection().await?;
+        let query = sqlx::query(INSERT_FEED).bind(feed.tenant.0).bind(feed.name).bind(feed.settings);
+        Ok(query.execute(&mut *connection).await.map_err(classify)?.rows_affected() == 1)
+    }
+
+    pub(super) async fn read_feed(&self, tenant: TenantId, name: String) -> Result<Option<FeedRecord>, StoreError> {
+        let mut connection = self.connection().await?;
+        let query = sqlx::query(READ_FEED).bind(tenant.0).bind(name);
+        let row = query.fetch_optional(&mut *connection).await.map_err(classify)?;
+        row.as_ref().map(|row| feed(tenant, row)).transpose()
+    }
+
+    pub(super) async fn read_feeds(&self, tenant: TenantId) -> Result<Vec<FeedRecord>, StoreError> {
+        let mut connection = self.connection().await?;
+        let rows = sqlx::query(READ_FEEDS).bind(tenant.0).fetch_all(&mut *connection).await.map_err(classify)?;
+        rows.iter().map(|row| feed(tenant, row)).collect()
+    }
+
+    pub(super) async fn insert_file(&self, file: NewFile) -> Result<FileKept, StoreError> {
+        let mut connection = self.connection().await?;
+        let insert = sqlx::query(KEEP_FILE)
+            .bind(file.tenant.0)
+            .bind(file.sha256)
+            .bind(file.feed)
+            .bind(file.identity.as_deref())
+            .bind(file.bytes);
+        match insert.execute(&mut *connection).await.map_err(classify) {
+            Ok(done) if done.rows_affected() == 1 => return Ok(FileKept::New),
+            // Of the same bytes, or of the same identity.
+            Ok(_) | Err(StoreError::Data { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let query = sqlx::query(READ_FILE_KEPT).bind(file.tenant.0).bind(file.sha256).bind(file.identity);
+        let row = query.fetch_optional(&mut *connection).await.map_err(classify)?;
+        let row = row.ok_or_else(|| StoreError::Broken("a file was refused for no row".to_owned()))?;
+        let mut columns = Columns::of(&row);
+        let is_same: bool = columns.take()?;
+        let batch = columns.take::<Option<Uuid>>()?.map(PaymentBatchId);
+        Ok(if is_same { FileKept::Same(batch) } else { FileKept::Conflict(batch) })
+    }
+
+    pub(super) async fn set_file_upload(
+        &self,
+        upload: UploadRef,
+        sha256: [u8; 32],
+        summary: String,
+    ) -> Result<FileLinked, StoreError> {
+        let mut connection = self.connection().await?;
+        let query = sqlx::query(LINK_FILE).bind(upload.tenant.0).bind(sha256).bind(upload.id.0).bind(summary);
+        if query.execute(&mut *connection).await.map_err(classify)?.rows_affected() == 1 {
+            return Ok(FileLinked::Linked);
+        }
+        drop(connection);
+        let other = self.read_file(upload).await?;
+        Ok(if other.is_some() { FileLinked::OtherFile } else { FileLinked::OtherUpload })
+    }
+
+    pub(super) async fn read_file(&self, upload: UploadRef) -> Result<Option<FileRecord>, StoreError> {
+        let mut connection = self.connection().await?;
+        let query = sqlx::query(READ_FILE).bind(upload.tenant.0).bind(upload.id.0);
+        let Some(row) = query.fetch_optional(&mut *connection).await.map_err(classify)? else { return Ok(None) };
+        let mut columns = Columns::of(&row);
+        Ok(Some(FileRecord {
+            sha256: columns.take()?,
+            feed: columns.take()?,
+            identity: columns.take()?,
+            received_at: columns.instant()?,
+            summary: columns.take()?,
+        }))
+    }
+
+    pub(super) async fn read_numbered(
+        &self,
+        tenant: TenantId,
+        numbers: Vec<String>,
+    ) -> Result<Vec<NumberedLoan>, StoreError> {
+        let mut connection = self.connection().await?;
+        let query = sqlx::query(READ_NUMBERED).bind(tenant.0).bind(numbers);
+        let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
+        let loan = |row: &PgRow| {
+            let mut columns = Columns::of(row);
+            Ok(NumberedLoan {
+                number: columns.take()?,
+                loan_id: LoanId(columns.take()?),
+                borrower_id: BorrowerId(columns.take()?),
+                currency: columns.word("currency")?,
+            })
+        };
+        rows.iter().map(loan).collect()
+    }
+
+    pub(super) async fn insert_entries(&self, upload: UploadRef, entries: Vec<MarkedRow>) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.connection().await?;
+        let query = sqlx::query(INSERT_ENTRIES)
+            .bind(upload.tenant.0)
+            .bind(upload.id.0)
+            .bind(entries.iter().map(|entry| entry.row_no).collect::<Vec<_>>())
+            .bind(entries.iter().map(|entry| entry.mark.trace.as_str()).collect::<Vec<_>>())
+            .bind(entries.iter().map(|entry| entry.mark.amount.units()).collect::<Vec<_>>())
+            .bind(entries.iter().map(|entry| entry.mark.account.as_str()).collect::<Vec<_>>())
+            .bind(entries.iter().map(|entry| entry.mark.company_id.as_str()).collect::<Vec<_>>());
+        query.execute(&mut *connection).await.map_err(classify).map(drop)
+    }
+
+    pub(super) async fn read_matches(
+        &self,
+        tenant: TenantId,
+        marks: Vec<EntryMark>,
+    ) -> Result<Vec<Vec<AcceptedEvent>>, StoreError> {
+        let mut connection = self.connection().await?;
+        let query = sqlx::query(MATCH_ENTRIES)
+            .bind(tenant.0)
+            .bind(marks.iter().map(|mark| mark.trace.as_str()).collect::<Vec<_>>())
+            .bind(marks.iter().map(|mark| mark.amount.units()).collect::<Vec<_>>())
+            .bind(marks.iter().map(|mark| mark.account.as_str()).collect::<Vec<_>>())
+            .bind(marks.iter().map(|mark| mark.company_id.as_str()).collect::<Vec<_>>());
+        let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
+        let mut found: HashMap<i64, Vec<AcceptedEvent>> = HashMap::new();
+        for row in &rows {
+            let mut columns = Columns::of(row);
+            let place: i64 = columns.take()?;
+            found.entry(place).or_default().push(rows::event(&mut columns)?);
+        }
+        Ok((1_i64..).zip(&marks).map(|(place, _)| found.remove(&place).unwrap_or_default()).collect())
+    }
+}
+
+fn feed(tenant: TenantId, row: &PgRow) -> Result<FeedRecord, StoreError> {
+    let mut columns = Columns::of(row);
+    Ok(FeedRecord { tenant, name: columns.take()?, settings: columns.take()? })
+}

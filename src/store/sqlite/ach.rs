@@ -1,0 +1,199 @@
+//! Owns the statements of ACH feeds and files.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
+
+use crate::core::event::AcceptedEvent;
+use crate::core::ids::{BorrowerId, LoanId, PaymentBatchId, TenantId};
+use crate::core::time::Timestamp;
+use crate::store::sqlite::error::store_error;
+use crate::store::sqlite::params::json;
+use crate::store::sqlite::rows::{bytes, decode_event, event_columns, get, id, instant, optional_bytes, word};
+use crate::store::{
+    EntryMark, FeedRecord, FileKept, FileLinked, FileRecord, MarkedRow, NewFile, NumberedLoan, StoreError, UploadRef,
+};
+
+pub(super) const INSERT_FEED: &str =
+    "INSERT INTO ach_feeds (tenant, name, settings) VALUES (?1, ?2, ?3) ON CONFLICT (tenant, name) DO NOTHING";
+
+pub(super) const FEED: &str = "SELECT name, settings FROM ach_feeds WHERE tenant = ?1 AND name = ?2";
+
+pub(super) const FEEDS: &str = "SELECT name, settings FROM ach_feeds WHERE tenant = ?1 ORDER BY name";
+
+/// What stands in the way of a file: its own bytes first, unless they were refused.
+pub(super) const FILE_KEPT: &str = "
+    SELECT sha256 = ?2 AS is_same, batch_id FROM ach_files
+    WHERE tenant = ?1 AND (sha256 = ?2 AND (identity IS NOT NULL OR batch_id IS NOT NULL) OR identity = ?3)
+    ORDER BY 1 DESC LIMIT 1";
+
+/// A refused file gives way when it comes again under a feed that takes it.
+pub(super) const KEEP_FILE: &str = "
+    INSERT INTO ach_files (tenant, sha256, feed, identity, received_at, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    ON CONFLICT (tenant, sha256) DO UPDATE SET feed = excluded.feed, identity = excluded.identity";
+
+pub(super) const LINK_FILE: &str = "
+    UPDATE ach_files SET batch_id = ?3, summary = ?4
+    WHERE tenant = ?1 AND sha256 = ?2 AND (batch_id IS NULL OR batch_id = ?3)
+    AND NOT EXISTS (SELECT 1 FROM ach_files AS o WHERE o.batch_id = ?3 AND o.sha256 <> ?2)";
+
+pub(super) const FILE: &str =
+    "SELECT sha256, feed, identity, received_at, summary FROM ach_files WHERE tenant = ?1 AND batch_id = ?2";
+
+pub(super) const NUMBERED: &str = "
+    SELECT l.loan_number_comparable, l.loan_id, l.borrower_id, l.currency
+    FROM jsonb_each(?2) AS n JOIN loans AS l ON l.tenant = ?1 AND l.loan_number_comparable = n.value";
+
+pub(super) const INSERT_ENTRIES: &str = "
+    INSERT INTO ach_entries (tenant, batch_id, row_no, trace, amount, account, company_id)
+    SELECT ?1, ?2, value ->> 'row_no', value ->> 'trace', value ->> 'amount', value ->> 'account',
+        value ->> 'company_id'
+    FROM jsonb_each(?3) WHERE true ON CONFLICT (batch_id, row_no) DO NOTHING";
+
+/// Payments that a return names and that nothing has undone, newest first.
+pub(super) const MATCH_ENTRIES: &str = concat!(
+    "SELECT n.key AS place, ",
+    event_columns!(),
+    " FROM jsonb_each(?2) AS n
+    JOIN ach_entries AS a ON a.tenant = ?1 AND a.trace = n.value ->> 'trace' AND a.amount = n.value ->> 'amount'
+        AND a.account = n.value ->> 'account' AND a.company_id = n.value ->> 'company_id'
+    JOIN events AS e INDEXED BY events_batch_row ON e.batch_id = a.batch_id AND e.row_no = a.row_no AND e.tenant = ?1
+    WHERE NOT EXISTS (SELECT 1 FROM postings AS u WHERE u.undoes_seq = e.seq)
+    ORDER BY n.key, e.seq DESC"
+);
+
+#[derive(Serialize)]
+struct EntryRow<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    row_no: Option<i64>,
+    trace: &'a str,
+    amount: i64,
+    account: &'a str,
+    company_id: &'a str,
+}
+
+impl<'a> EntryRow<'a> {
+    fn new(row_no: Option<i64>, mark: &'a EntryMark) -> Self {
+        let EntryMark { trace, amount, account, company_id } = mark;
+        Self { row_no, trace, amount: amount.units(), account, company_id }
+    }
+}
+
+/// Makes a feed; false when its name is taken.
+pub(super) async fn insert_feed(db: &mut SqliteConnection, feed: FeedRecord) -> Result<bool, StoreError> {
+    let query = sqlx::query(INSERT_FEED).bind(feed.tenant.0).bind(feed.name).bind(feed.settings);
+    Ok(query.execute(db).await.map_err(store_error)?.rows_affected() == 1)
+}
+
+/// A feed by its name.
+pub(super) async fn feed(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    name: String,
+) -> Result<Option<FeedRecord>, StoreError> {
+    let row = sqlx::query(FEED).bind(tenant.0).bind(name).fetch_optional(db).await.map_err(store_error)?;
+    row.as_ref().map(|row| feed_row(tenant, row)).transpose()
+}
+
+/// A tenant's feeds, by name.
+pub(super) async fn feeds(db: &mut SqliteConnection, tenant: TenantId) -> Result<Vec<FeedRecord>, StoreError> {
+    let rows = sqlx::query(FEEDS).bind(tenant.0).fetch_all(db).await.map_err(store_error)?;
+    rows.iter().map(|row| feed_row(tenant, row)).collect()
+}
+
+/// Keeps a file, unless it or another of its identity is there.
+pub(super) async fn keep_file(
+    db: &mut SqliteConnection,
+    file: NewFile,
+    now: Timestamp,
+) -> Result<FileKept, StoreError> {
+    let sha256 = file.sha256.to_vec();
+    let kept = sqlx::query(FILE_KEPT).bind(file.tenant.0).bind(sha256.clone()).bind(file.identity.clone());
+    if let Some(row) = kept.fetch_optional(&mut *db).await.map_err(store_error)? {
+        let batch = optional_bytes(&row, "batch_id")?.map(|id| PaymentBatchId(Uuid::from_bytes(id)));
+        let is_same: bool = get(&row, "is_same")?;
+        return Ok(if is_same { FileKept::Same(batch) } else { FileKept::Conflict(batch) });
+    }
+    let keep = sqlx::query(KEEP_FILE).bind(file.tenant.0).bind(sha256).bind(file.feed).bind(file.identity);
+    keep.bind(now.micros()).bind(file.bytes).execute(db).await.map_err(store_error)?;
+    Ok(FileKept::New)
+}
+
+/// Says which upload a file became.
+pub(super) async fn link_file(
+    db: &mut SqliteConnection,
+    upload: UploadRef,
+    sha256: [u8; 32],
+    summary: String,
+) -> Result<FileLinked, StoreError> {
+    let query = sqlx::query(LINK_FILE).bind(upload.tenant.0).bind(sha256.to_vec()).bind(upload.id.0).bind(summary);
+    if query.execute(&mut *db).await.map_err(store_error)?.rows_affected() == 1 {
+        return Ok(FileLinked::Linked);
+    }
+    let other = file(db, upload).await?;
+    Ok(if other.is_some() { FileLinked::OtherFile } else { FileLinked::OtherUpload })
+}
+
+/// The file of an upload.
+pub(super) async fn file(db: &mut SqliteConnection, upload: UploadRef) -> Result<Option<FileRecord>, StoreError> {
+    let query = sqlx::query(FILE).bind(upload.tenant.0).bind(upload.id.0);
+    let Some(row) = query.fetch_optional(db).await.map_err(store_error)? else { return Ok(None) };
+    Ok(Some(FileRecord {
+        sha256: bytes(&row, "sha256")?,
+        feed: get(&row, "feed")?,
+        identity: get(&row, "identity")?,
+        received_at: instant(&row, "received_at")?,
+        summary: get(&row, "summary")?,
+    }))
+}
+
+/// Loans by their numbers, compared without leading zeros.
+pub(super) async fn numbered(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    numbers: Vec<String>,
+) -> Result<Vec<NumberedLoan>, StoreError> {
+    let rows = sqlx::query(NUMBERED).bind(tenant.0).bind(json(&numbers)?).fetch_all(db).await.map_err(store_error)?;
+    let loan = |row: &SqliteRow| {
+        Ok(NumberedLoan {
+            number: get(row, "loan_number_comparable")?,
+            loan_id: LoanId(id(row, "loan_id")?),
+            borrower_id: BorrowerId(id(row, "borrower_id")?),
+            currency: word(row, "currency")?,
+        })
+    };
+    rows.iter().map(loan).collect()
+}
+
+/// Keeps what returns will name.
+pub(super) async fn insert_entries(
+    db: &mut SqliteConnection,
+    upload: UploadRef,
+    entries: Vec<MarkedRow>,
+) -> Result<(), StoreError> {
+    let rows: Vec<EntryRow<'_>> = entries.iter().map(|entry| EntryRow::new(Some(entry.row_no), &entry.mark)).collect();
+    let query = sqlx::query(INSERT_ENTRIES).bind(upload.tenant.0).bind(upload.id.0).bind(json(&rows)?);
+    query.execute(db).await.map_err(store_error).map(drop)
+}
+
+/// The payments that returns name, for each in the order given.
+pub(super) async fn match_entries(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    marks: Vec<EntryMark>,
+) -> Result<Vec<Vec<AcceptedEvent>>, StoreError> {
+    let rows: Vec<EntryRow<'_>> = marks.iter().map(|mark| EntryRow::new(None, mark)).collect();
+    let query = sqlx::query(MATCH_ENTRIES).bind(tenant.0).bind(json(&rows)?);
+    let mut found: HashMap<i64, Vec<AcceptedEvent>> = HashMap::new();
+    for row in query.fetch_all(db).await.map_err(store_error)? {
+        found.entry(get(&row, "place")?).or_default().push(decode_event(&row)?);
+    }
+    Ok((0_i64..).zip(&marks).map(|(place, _)| found.remove(&place).unwrap_or_default()).collect())
+}
+
+fn feed_row(tenant: TenantId, row: &SqliteRow) -> Result<FeedRecord, StoreError> {
+    Ok(FeedRecord { tenant, name: get(row, "name")?, settings: get(row, "settings")? })
+}

@@ -1,0 +1,73 @@
+//! Owns the proof of the links between events: what undoes a payment, and what follows from an event.
+
+use sqlx::SqliteConnection;
+
+use crate::core::ledger::AccountCode;
+use crate::store::StoreError;
+use crate::store::sqlite::error::store_error;
+use crate::store::sqlite::rows::get;
+use crate::store::sqlite::verify::findings::Findings;
+
+/// Undo links: what undoes a payment is a later posting of its loan, counts from its day, gives back all that came in,
+/// and is alone in it; and a posted return undoes the payment it names. Lines that cannot be read are none here; the
+/// walk tells of them.
+pub(in crate::store::sqlite) const WRONG_UNDOS: &str = "
+    SELECT 'posting ' || u.event_seq || ' does not undo event ' || u.undoes_seq
+        || ' as a whole, on its day and in its loan' AS detail
+    FROM postings AS u
+    LEFT JOIN postings AS p ON p.event_seq = u.undoes_seq
+    LEFT JOIN events AS e ON e.seq = u.undoes_seq
+    WHERE u.undoes_seq IS NOT NULL AND NOT coalesce(
+        e.kind = 'payment_received' AND p.outcome = 'posted' AND p.loan_key = u.loan_key
+            AND p.loan_version < u.loan_version AND p.effective_date = u.effective_date
+            AND (SELECT sum(amount.value)
+                 FROM json_each(iif(json_valid(p.accounts), p.accounts, '[]')) AS account
+                 JOIN json_each(iif(json_valid(p.amounts), p.amounts, '[]')) AS amount ON amount.key = account.key
+                 WHERE account.value = ?1)
+              + (SELECT sum(amount.value)
+                 FROM json_each(iif(json_valid(u.accounts), u.accounts, '[]')) AS account
+                 JOIN json_each(iif(json_valid(u.amounts), u.amounts, '[]')) AS amount ON amount.key = account.key
+                 WHERE account.value = ?1) = 0,
+        0)
+    UNION ALL
+    SELECT 'event ' || undoes_seq || ' is undone ' || count(*) || ' times' FROM postings
+    WHERE undoes_seq IS NOT NULL GROUP BY undoes_seq HAVING count(*) > 1
+    UNION ALL
+    SELECT 'return ' || e.seq || ' does not undo its payment'
+    FROM events AS e JOIN postings AS p ON p.event_seq = e.seq
+    WHERE e.kind = 'payment_returned' AND p.outcome = 'posted' AND p.undoes_seq IS NOT e.details ->> 'payment_seq'
+    LIMIT 100";
+
+/// Consequences: each follows a posted event of its loan and was never queued; and a posted return has the fee it
+/// names, once, and no other.
+pub(in crate::store::sqlite) const WRONG_SYSTEM_EVENTS: &str = "
+    SELECT 'event ' || e.seq || ' follows no posted event of its loan' AS detail
+    FROM events AS e
+    LEFT JOIN events AS c ON c.seq = e.cause_seq
+    LEFT JOIN postings AS p ON p.event_seq = e.cause_seq
+    WHERE e.cause_seq IS NOT NULL AND NOT coalesce(
+        c.loan_key = e.loan_key AND c.tenant = e.tenant AND c.seq < e.seq AND e.slot IS NULL
+            AND p.outcome = 'posted',
+        0)
+    UNION ALL
+    SELECT 'return ' || e.seq || ' has not the fee it names'
+    FROM events AS e
+    JOIN postings AS p ON p.event_seq = e.seq
+    LEFT JOIN (SELECT cause_seq, count(*) AS fees, max(amount) AS amount FROM events
+               WHERE cause_seq IS NOT NULL AND kind = 'fee_assessed' GROUP BY cause_seq) AS f ON f.cause_seq = e.seq
+    WHERE e.kind = 'payment_returned' AND p.outcome = 'posted'
+        AND (e.details ->> 'fee_minor' IS NOT f.amount OR f.fees > 1)
+    LIMIT 100";
+
+/// Notes every link that does not hold.
+pub(super) async fn check_links(db: &mut SqliteConnection, findings: &mut Findings) -> Result<(), StoreError> {
+    let undos = sqlx::query(WRONG_UNDOS).bind(AccountCode::PAYMENT_CLEARING.number());
+    let checks = [("undo_link", undos), ("system_event", sqlx::query(WRONG_SYSTEM_EVENTS))];
+    for (check, query) in checks {
+        for row in query.fetch_all(&mut *db).await.map_err(store_error)? {
+            let detail: String = get(&row, "detail")?;
+            findings.add(check, || detail);
+        }
+    }
+    Ok(())
+}
