@@ -32,3 +32,4 @@ mod write;
 pub use router::router;
 pub use state::{ApiParts, ApiSettings, ApiState, SetupError};
 pub use tls::{TlsError, TlsSettings};
+pub use write::feeds::FeedView;

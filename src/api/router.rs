@@ -31,6 +31,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/ach/files", post(ach_files::post_file))
         .route("/v1/ach/files/{batch_id}", get(ach_file_reads::get_file))
         .route("/v1/ach/files/{batch_id}/results", get(batch_results::get_results))
+        .route("/v1/batches", get(batch_reads::list_batches))
         .route("/v1/batches/{batch_id}", get(batch_reads::get_batch))
         .route("/v1/batches/{batch_id}/results", get(batch_results::get_results))
         .route("/v1/payments/{payment_event_id}/return", post(returns::post_return))

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use crate::api::auth::{Scope, hash_secret, new_secret};
 use crate::cli::connect;
 use crate::cli::serve::commands_log;
-use crate::cli::{CliError, new_id};
+use crate::cli::{CliError, new_id, parse_minor, parse_tenant};
 use crate::core::ids::TenantId;
 use crate::core::money::{Currency, Minor};
 use crate::runtime::clock::Clock;
@@ -67,14 +67,6 @@ pub(super) struct ClientCreate {
     /// Answer as JSON.
     #[arg(long)]
     json: bool,
-}
-
-fn parse_tenant(text: &str) -> Result<TenantId, String> {
-    TenantId::parse(text).map_err(|error| error.to_string())
-}
-
-fn parse_minor(text: &str) -> Result<Minor, String> {
-    Minor::parse(text).map_err(|error| error.to_string())
 }
 
 /// `hpts tenant …`.

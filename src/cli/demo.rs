@@ -1,4 +1,4 @@
-//! Owns the demo: a tenant, a client and a loan to try the system with.
+//! Owns the demo: a tenant, a client, a loan and a feed to try the system with.
 
 use std::sync::Arc;
 
@@ -7,8 +7,10 @@ use uuid::Uuid;
 
 use crate::api::auth::{Scope, hash_secret};
 use crate::cli::connect;
+use crate::cli::feed;
 use crate::cli::serve::commands_log;
 use crate::cli::{CliError, new_id};
+use crate::core::ach::{Feed, FeedSettings, Tolerance, View};
 use crate::core::event::{Command, IdempotencyKey, LoanOpening, NewEvent, OpeningBalances};
 use crate::core::ids::{BorrowerId, EventId, LoanId, PublisherId, TenantId};
 use crate::core::money::{Currency, Minor};
@@ -27,6 +29,9 @@ const BORROWER: Uuid = Uuid::from_u128(0x2222_2222_2222_2222_2222_2222_2222_2222
 /// The demo client and its secret, for everybody to know.
 const CLIENT: &str = "demo";
 const SECRET: &str = "demo-secret";
+/// The feed for files of our own bank; a payment returned for want of funds costs 25.00.
+const FEED: &str = "demo";
+const RETURN_FEE: Minor = Minor::new(2500);
 
 /// `hpts demo`.
 pub(super) async fn demo(config: &Config) -> Result<(), CliError> {
@@ -34,7 +39,7 @@ pub(super) async fn demo(config: &Config) -> Result<(), CliError> {
     let (clock, lifecycle) = (Clock::system(), Lifecycle::new());
     let store = connect::current_store(config, &clock).await?;
     load(&store, &lifecycle, &clock).await?;
-    println!("demo tenant {TENANT}, client {CLIENT} / {SECRET}, loan {LOAN}");
+    println!("demo tenant {TENANT}, client {CLIENT} / {SECRET}, loan {LOAN}, feed {FEED}");
     store.close().await;
     Ok(())
 }
@@ -67,7 +72,22 @@ pub(super) async fn load(store: &Arc<dyn Store>, lifecycle: &Lifecycle, clock: &
     if let Some(event) = opening(tenant, clock) {
         post_directly(store, lifecycle, event).await?;
     }
+    let feed = Feed::new(&feed_settings()).map_err(|faults| feed::refused(&faults))?;
+    // One that is there already stays what it is.
+    feed::keep(store, tenant, &feed).await?;
     Ok(())
+}
+
+/// Debits are payments, of the loan that the individual identification names.
+fn feed_settings() -> FeedSettings {
+    FeedSettings {
+        name: FEED.to_owned(),
+        view: View::Originator.name().to_owned(),
+        loan_number: vec!["individual_id".to_owned()],
+        tolerances: vec![Tolerance::MissingPadding.name().to_owned()],
+        return_fee: Some(RETURN_FEE),
+        ..FeedSettings::default()
+    }
 }
 
 /// The loan of the contract's example: principal 1000000, interest 10000, fees 500.

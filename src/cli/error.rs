@@ -2,7 +2,9 @@
 
 use crate::api::auth::SecretError;
 use crate::broker::BrokerError;
+use crate::cli::api_client::ClientError;
 use crate::cli::bench::BenchError;
+use crate::cli::import::ImportError;
 use crate::runtime::config::ConfigError;
 use crate::runtime::telemetry::{TelemetryError, chain};
 use crate::store::StoreError;
@@ -43,9 +45,12 @@ pub enum CliError {
     /// A client's secret could not be made.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The API did not give a token.
-    #[error("{0}")]
-    Api(String),
+    /// A call to the API.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A file that was to be imported.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// A measurement.
     #[error(transparent)]
     Bench(#[from] BenchError),
@@ -72,6 +77,7 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Bench(error) => error.exit_code(),
+            Self::Import(error) => error.exit_code(),
             Self::Config(_) => 2,
             Self::Telemetry(_)
             | Self::Store(_)
@@ -81,7 +87,7 @@ impl CliError {
             | Self::Refused(_)
             | Self::Verify(_)
             | Self::Secret(_)
-            | Self::Api(_)
+            | Self::Client(_)
             | Self::Json(_) => 1,
         }
     }

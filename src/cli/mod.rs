@@ -2,15 +2,18 @@
 //! worker.
 //!
 //! Exit codes: 0 done, 1 failed (one line on stderr says why), 2 not understood. `verify` exits 1 when the books have
-//! a problem, `bench` exits 3 when a run is not good.
+//! a problem, `bench` exits 3 when a run is not good, `import` exits 3 when a row was not posted.
 
 #![expect(clippy::print_stdout, reason = "a command line answers on stdout")]
 
 mod admin;
+mod api_client;
 pub mod bench;
 mod connect;
 mod demo;
 mod error;
+mod feed;
+mod import;
 mod migrate;
 mod serve;
 mod token;
@@ -19,10 +22,14 @@ mod verify;
 use clap::{CommandFactory, Parser, Subcommand};
 use uuid::Uuid;
 
+use crate::core::ids::TenantId;
+use crate::core::money::Minor;
 use crate::runtime::config::Config;
 use crate::runtime::telemetry::{GIT_SHA, VERSION};
 
+pub use api_client::ClientError;
 pub use error::CliError;
+pub use import::ImportError;
 
 /// HPTS: a high-performance ledger that posts loan payments.
 #[derive(Debug, Parser)]
@@ -39,7 +46,7 @@ pub struct Cli {
 enum Command {
     /// Run API and workers in one process; embedded unless a database and a broker are named.
     Serve {
-        /// Load the demo tenant, client and loan first, and print lines to try.
+        /// Load the demo tenant, client, loan and feed first, and print lines to try.
         #[arg(long)]
         demo: bool,
     },
@@ -53,7 +60,7 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Load the demo tenant, client `demo` / `demo-secret`, and loan.
+    /// Load the demo tenant, client `demo` / `demo-secret`, loan and feed.
     Demo,
     /// Tenants.
     #[command(subcommand)]
@@ -61,8 +68,13 @@ enum Command {
     /// API clients.
     #[command(subcommand)]
     Client(admin::ClientCommand),
+    /// Feeds, which ACH files come through.
+    #[command(subcommand)]
+    Feed(feed::FeedCommand),
     /// Get a token from a running API.
     Token(token::TokenArgs),
+    /// Send a file of payments to a running API, wait for its end, and tell what became of it.
+    Import(Box<import::ImportArgs>),
     /// Prove the books.
     Verify {
         /// Answer as JSON.
@@ -104,7 +116,9 @@ impl Cli {
             Command::Demo => demo::demo(&config).await,
             Command::Tenant(command) => admin::tenant(&config, command).await,
             Command::Client(command) => admin::client(&config, command).await,
+            Command::Feed(command) => feed::feed(&config, command).await,
             Command::Token(arguments) => token::token(&config, arguments).await,
+            Command::Import(arguments) => import::import(&config, *arguments).await,
             Command::Verify { json } => verify::verify(&config, json).await,
             Command::Config { json } => show_config(&config, json),
             Command::Completions { shell } => {
@@ -134,6 +148,16 @@ fn build() -> String {
 fn new_id(clock: &crate::runtime::clock::Clock) -> Uuid {
     let (random, _) = Uuid::new_v4().as_u64_pair();
     crate::core::ids::IdMaker::new(random).next(clock.now())
+}
+
+/// A tenant's id, as an argument.
+fn parse_tenant(text: &str) -> Result<TenantId, String> {
+    TenantId::parse(text).map_err(|error| error.to_string())
+}
+
+/// Minor units, as an argument.
+fn parse_minor(text: &str) -> Result<Minor, String> {
+    Minor::parse(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

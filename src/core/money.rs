@@ -19,6 +19,9 @@ pub enum MoneyError {
     /// The text does not match `^(0|[1-9][0-9]{0,18})$`.
     #[error("must be a string of digits: whole minor units, no sign, no decimals, no leading zero")]
     NotAnAmount,
+    /// Not an exact number of minor units.
+    #[error("must be digits, with no more decimals after a point than the currency has")]
+    NotMajorUnits,
     /// More than 9223372036854775807.
     #[error("must be at most 9223372036854775807")]
     TooLarge,
@@ -57,6 +60,33 @@ impl Minor {
             return Err(MoneyError::NotAnAmount);
         }
         text.parse().map(Self).map_err(|_| MoneyError::TooLarge)
+    }
+
+    /// Reads an amount in major units, as people write it: 888.49 USD are 88849 minor units. Nothing is rounded.
+    ///
+    /// # Errors
+    /// [`MoneyError::NotMajorUnits`] for any other text, and where minor units are left over (888.495 USD);
+    /// [`MoneyError::TooLarge`] beyond 64 bits.
+    pub fn parse_major(text: &str, currency: Currency) -> Result<Self, MoneyError> {
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let has_leading_zero = whole.len() > 1 && whole.starts_with('0');
+        if !is_number(whole) || !is_number(decimals) || has_leading_zero {
+            return Err(MoneyError::NotMajorUnits);
+        }
+        let decimals = decimals.trim_end_matches('0');
+        let places = u32::try_from(decimals.len()).unwrap_or(u32::MAX);
+        if places > currency.decimals() {
+            return Err(MoneyError::NotMajorUnits);
+        }
+        let too_large = MoneyError::TooLarge;
+        let mut major = Decimal::from_str_exact(&format!("{whole}.{decimals}0")).map_err(|_| too_large)?;
+        // Only zeros are added or taken behind the point: exact. Where they do not fit, the scale stays as it was.
+        major.rescale(currency.decimals());
+        if major.scale() != currency.decimals() {
+            return Err(too_large);
+        }
+        i64::try_from(major.mantissa()).map(Self).map_err(|_| too_large)
     }
 
     /// The count of minor units.
@@ -201,6 +231,8 @@ impl fmt::Display for Money {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -215,6 +247,44 @@ mod tests {
         }
         assert_eq!(Minor::parse("9223372036854775808"), Err(MoneyError::TooLarge));
         assert_eq!(Minor::parse(&"9".repeat(400)), Err(MoneyError::TooLarge));
+    }
+
+    #[test]
+    fn major_units_are_read_exactly() {
+        let of = |text: &str, code: &str| Minor::parse_major(text, Currency::parse(code).unwrap()).map(Minor::units);
+        let good = [
+            ("888.49", "USD", 88_849),
+            ("888", "USD", 88_800),
+            ("888.5", "USD", 88_850),
+            ("888.490", "USD", 88_849),
+            ("0.01", "USD", 1),
+            ("888", "JPY", 888),
+            ("0.005", "KWD", 5),
+            ("92233720368547758.07", "USD", i64::MAX),
+        ];
+        for (text, code, minor) in good {
+            assert_eq!(of(text, code), Ok(minor), "{text} {code}");
+        }
+        let bad = ["", ".", ".5", "5.", "-1", "+1", "1,000.00", "1_0", "1e2", "007", " 1", "$1", "1.2.3", "１"];
+        for text in bad {
+            assert_eq!(of(text, "USD"), Err(MoneyError::NotMajorUnits), "{text:?}");
+        }
+        for (text, code) in [("888.495", "USD"), ("1.5", "JPY"), ("0.0005", "KWD")] {
+            assert_eq!(of(text, code), Err(MoneyError::NotMajorUnits), "{text} {code}");
+        }
+        assert_eq!(of("0.00000000000000000000000000000001", "USD"), Err(MoneyError::NotMajorUnits));
+        for text in ["92233720368547758.08", "92233720368547759", "99999999999999999999999999999999"] {
+            assert_eq!(of(text, "USD"), Err(MoneyError::TooLarge), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_people_see_reads_as_what_it_was(units in 0..=i64::MAX, code in 0..3_usize) {
+            let currency = Currency::parse(["USD", "JPY", "KWD"][code]).unwrap();
+            let shown = Money::new(Minor::new(units), currency).major().to_string();
+            prop_assert_eq!(Minor::parse_major(&shown, currency), Ok(Minor::new(units)));
+        }
     }
 
     #[test]

@@ -15,8 +15,14 @@ use crate::runtime::jwks_url::JwksUrl;
 use crate::runtime::spans::OtlpEndpoint;
 
 /// Variables that other parts of the project read: tests and scripts.
-const OTHER_VARIABLES: [&str; 5] =
-    ["HPTS_TEST_DATABASE_URL", "HPTS_TEST_AMQP_URL", "HPTS_CLIENT_ID", "HPTS_CLIENT_SECRET", "HPTS_GIT_SHA"];
+const OTHER_VARIABLES: [&str; 6] = [
+    "HPTS_TEST_DATABASE_URL",
+    "HPTS_TEST_AMQP_URL",
+    "HPTS_CLIENT_ID",
+    "HPTS_CLIENT_SECRET",
+    "HPTS_CLIENT_SECRET_FILE",
+    "HPTS_GIT_SHA",
+];
 /// Variables whose value may stand in a file, with their flags.
 const SECRET_VARIABLES: [(&str, &str); 3] = [
     ("HPTS_DATABASE_URL", "--database-url"),

@@ -42,6 +42,17 @@ pub enum FileKept {
     Conflict(Option<PaymentBatchId>),
 }
 
+/// Whether a file and an upload belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileLinked {
+    /// They do, for good.
+    Linked,
+    /// The upload is another file's.
+    OtherFile,
+    /// The file became another upload.
+    OtherUpload,
+}
+
 /// A file as the store holds it, without its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileRecord {

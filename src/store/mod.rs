@@ -33,7 +33,7 @@ use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, Tenan
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 
-pub use ach::{EntryMark, FeedRecord, FileKept, FileRecord, MarkedRow, NewFile, NumberedLoan};
+pub use ach::{EntryMark, FeedRecord, FileKept, FileLinked, FileRecord, MarkedRow, NewFile, NumberedLoan};
 pub use admin::{ClientRecord, SchemaState, SigningKeyRecord, TenantRecord, VerifyProblem, VerifyReport};
 pub use error::StoreError;
 pub use intake::{Acceptance, KnownEvent};
@@ -140,8 +140,8 @@ pub trait Store: PollerReads + Send + Sync + Debug + 'static {
     /// Keeps a file with its bytes, unless the same or another of its identity is there.
     async fn keep_file(&self, file: NewFile) -> Result<FileKept, StoreError>;
 
-    /// Says which upload a file became, and what was found in it.
-    async fn link_file(&self, upload: UploadRef, sha256: [u8; 32], summary: String) -> Result<(), StoreError>;
+    /// Says which upload a file became, once and for all, and what was found in it so far.
+    async fn link_file(&self, upload: UploadRef, sha256: [u8; 32], summary: String) -> Result<FileLinked, StoreError>;
 
     /// The file of an upload.
     async fn file(&self, upload: UploadRef) -> Result<Option<FileRecord>, StoreError>;

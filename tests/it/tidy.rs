@@ -23,6 +23,7 @@ const VARIABLES_ELSEWHERE: &[(&str, &str, &str)] = &[
     ("src/runtime/telemetry.rs", "HPTS_GIT_SHA", "what the build was told, fixed at compile time"),
     ("src/cli", "HPTS_CLIENT_ID", "an argument of `hpts token`, the caller's, not the server's"),
     ("src/cli", "HPTS_CLIENT_SECRET", "an argument of `hpts token`, the caller's, not the server's"),
+    ("src/cli", "HPTS_CLIENT_SECRET_FILE", "an argument of `hpts token`, the caller's, not the server's"),
 ];
 
 /// Where metric names are defined.

@@ -68,13 +68,7 @@ impl Query {
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
         let text = self.text(name)?;
-        match parse(&text) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.fail(name, "invalid", error.to_string());
-                None
-            }
-        }
+        parse(&text).inspect_err(|error| self.fail(name, "invalid", error.to_string())).ok()
     }
 
     /// A parameter that must be there, as `parse` reads it.

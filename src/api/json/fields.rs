@@ -88,13 +88,7 @@ impl<'a> Fields<'a> {
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
         let text = self.take_text(name)?;
-        match parse(&text) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.fail(name, "invalid", error.to_string());
-                None
-            }
-        }
+        parse(&text).inspect_err(|error| self.fail(name, "invalid", error.to_string())).ok()
     }
 
     /// An amount that is posted: more than nothing.
@@ -125,13 +119,8 @@ impl<'a> Fields<'a> {
     /// The free metadata.
     pub(crate) fn metadata(&mut self) -> Option<Metadata> {
         let value = self.take("metadata")?;
-        match Metadata::new(&value.to_metadata()) {
-            Ok(metadata) => Some(metadata),
-            Err(error) => {
-                self.fail("metadata", "invalid", error.to_string());
-                None
-            }
-        }
+        let metadata = Metadata::new(&value.to_metadata());
+        metadata.inspect_err(|error| self.fail("metadata", "invalid", error.to_string())).ok()
     }
 
     /// Whether a field is there; an explicit `null` counts as absent.

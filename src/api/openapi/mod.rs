@@ -9,7 +9,7 @@ pub use crate::api::changes::{ChangeSchema, ChangesPage};
 pub use crate::api::problem::page::Explanation;
 pub use crate::api::read::accounts::AccountBalance;
 pub use crate::api::read::ach_files::FileView;
-pub use crate::api::read::batches::{BatchView, CountsView, TallyView, TotalsView};
+pub use crate::api::read::batches::{BatchView, BatchesList, CountsView, TallyView, TotalsView};
 pub use crate::api::read::entries::{EntriesList, EntryView, LineView};
 pub use crate::api::read::health::{Checks, Live, Ready};
 pub use crate::api::read::loans::{LoanBalance, LoanView};

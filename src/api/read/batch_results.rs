@@ -112,7 +112,7 @@ impl Pages {
         }
         let Some(after) = self.after else { return Ok(None) };
         let page = self.state.store().upload_rows(self.upload, after, PAGE_ROWS).await?;
-        let (rows, next) = merged(page, after);
+        let (rows, next) = merged(&page, after);
         self.after = next;
         if rows.is_empty() {
             return Ok(None);
@@ -123,7 +123,7 @@ impl Pages {
 }
 
 /// The rows of a page as far as both lists are known, and after what the next page begins.
-fn merged(page: UploadRows, after: RowsAfter) -> (Vec<ResultRow>, Option<RowsAfter>) {
+fn merged(page: &UploadRows, after: RowsAfter) -> (Vec<ResultRow>, Option<RowsAfter>) {
     let is_full = |length: usize| i64::try_from(length).is_ok_and(|length| length >= PAGE_ROWS);
     let last_event = page.events.last().and_then(row_and_place).filter(|_| is_full(page.events.len()));
     let last_exception = page.exceptions.last().filter(|_| is_full(page.exceptions.len())).map(|row| row.row_no);

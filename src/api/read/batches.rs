@@ -1,4 +1,5 @@
-//! Owns `GET /v1/batches/{batch_id}`: how far an upload has come, with its control totals.
+//! Owns `GET /v1/batches/{batch_id}`: how far an upload has come, with its control totals; and `GET /v1/batches`, which
+//! finds an upload by its key, also for whoever has no answer yet.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::api::error::ApiError;
 use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
 use crate::api::state::ApiState;
-use crate::core::event::UploadOperation;
+use crate::core::event::{EventKind, IdempotencyKey, UploadOperation};
 use crate::core::ids::{EventId, PaymentBatchId};
 use crate::store::{ControlTotals, Tally, UploadProgress, UploadRef};
 
@@ -41,7 +42,7 @@ impl From<Tally> for TallyView {
     }
 }
 
-/// The control totals of one currency: accepted = posted + rejected + parked + held + in_flight.
+/// The control totals of one currency: accepted = posted + rejected + parked + held + in flight.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TotalsView {
     #[schema(example = "USD")]
@@ -215,17 +216,50 @@ pub(crate) async fn watched(
 ) -> Result<(UploadRef, BatchView), ApiError> {
     let caller = state.caller(headers, SCOPES).await?;
     let mut query = Query::of(uri)?;
-    let deadline = Instant::now() + query.wait();
+    let began = Instant::now();
+    let wait = query.wait();
     query.finish()?;
     let upload = UploadRef { tenant: caller.tenant, id: batch_id(id)? };
     loop {
         let progress = state.store().upload_progress(upload).await?.ok_or(ApiError::NotFound)?;
-        let is_over = state_of(&progress) == "finished" || Instant::now() + LOOK_EVERY > deadline;
+        let is_over = state_of(&progress) == "finished" || began.elapsed().saturating_add(LOOK_EVERY) > wait;
         if is_over || state.lifecycle().token().is_cancelled() {
             return Ok((upload, BatchView::new(&progress)));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// The upload of a key: one, or none.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BatchesList {
+    /// The uploads.
+    items: Vec<BatchView>,
+}
+
+/// The upload of a key, as soon as it has begun.
+#[utoipa::path(get, path = "/v1/batches", tag = "batches", security(("oauth2" = ["hpts:ledger:read"])),
+    params(("idempotency_key" = String, Query, description = "The upload's own key")),
+    responses((status = 200, description = "The upload, or an empty list", body = BatchesList),
+        (status = 400, description = "No or a bad key", body = ProblemDocument)))]
+pub(crate) async fn list_batches(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Json<BatchesList>, ApiError> {
+    let caller = state.caller(&headers, SCOPES).await?;
+    let mut query = Query::of(&uri)?;
+    let key = query.required("idempotency_key", IdempotencyKey::parse);
+    query.finish()?;
+    let mut items = Vec::new();
+    if let Some(key) = key
+        && let Some(record) = state.store().event_of_key(caller.tenant, key.as_str()).await?
+        && record.event.event.kind == EventKind::Upload
+    {
+        let upload = UploadRef { tenant: caller.tenant, id: PaymentBatchId(record.event.event.id.0) };
+        items.extend(state.store().upload_progress(upload).await?.as_ref().map(BatchView::new));
+    }
+    Ok(Json(BatchesList { items }))
 }
 
 /// The id in a path.

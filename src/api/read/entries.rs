@@ -235,7 +235,8 @@ mod tests {
 
     #[test]
     fn every_kind_has_an_event_type_of_the_contract() {
-        for kind in EventKind::ALL {
+        // An upload moves nothing and has no entry; its rows have theirs.
+        for kind in EventKind::ALL.into_iter().filter(|kind| *kind != EventKind::Upload) {
             assert!(parse_event_type(kind.event_type()).is_ok(), "{kind:?}");
         }
         assert!(parse_event_type("loan_opened").is_err());

@@ -1,9 +1,8 @@
 //! Owns `POST /v1/payments/lookup`: the status of thousands of payments in one call. A read; it needs no
 //! Idempotency-Key.
 //!
-//! Reading the body and writing the answer happen on threads of their own (10,000 items: about 30 ms), the read between
-//! them is one statement (about 100 ms), and few lookups are under way at once, so that pollers do not crowd out
-//! posting.
+//! The read is one statement (10,000 payments on PostgreSQL 15: 100 ms), the JSON of request and answer is read and
+//! written on threads of its own, and few lookups are under way at once, so that pollers do not crowd out posting.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
@@ -233,6 +232,18 @@ mod tests {
         let most: Vec<String> = (0..ASKED_MAX).map(|number| format!("payment:{number}")).collect();
         assert!(Asked::read(json!({"idempotency_keys": most}).to_string().as_bytes()).is_ok());
         assert!(matches!(Asked::read(b"{"), Err(ApiError::MalformedJson(_))));
+    }
+
+    #[tokio::test]
+    async fn so_many_lookups_are_under_way_and_the_next_waits() {
+        let turns = Turns::default();
+        let mut held = Vec::new();
+        for _ in 0..AT_ONCE {
+            held.push(turns.take().await.unwrap());
+        }
+        assert!(tokio::time::timeout(Duration::from_millis(50), turns.take()).await.is_err());
+        let (next, ()) = tokio::join!(turns.take(), async { held.truncate(1) });
+        assert!(next.is_ok());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::api::auth::Scope;
 use crate::api::error::ApiError;
 use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
-use crate::api::read::events::{read_event, view};
+use crate::api::read::events::{Followed, view};
 use crate::api::read::page_token::PagedQuery;
 use crate::api::read::status::EventView;
 use crate::api::state::ApiState;
@@ -48,16 +48,10 @@ pub(crate) async fn get_payment(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Json<EventView>, ApiError> {
-    let caller = state.caller(&headers, SCOPES).await?;
-    let mut query = Query::of(&uri)?;
-    let wait = query.wait();
-    query.finish()?;
-    let id = EventId::parse(&id).map_err(|_| ApiError::NotFound)?;
-    let record = read_event(&state, caller.tenant, id, wait).await?;
+    let followed = Followed { id: &id, uri: &uri, headers: &headers };
+    let (tenant, record) = followed.read(&state, SCOPES).await?;
     match record.event.event.kind {
-        EventKind::PaymentReceived | EventKind::UnidentifiedReceipt => {
-            view(&state, caller.tenant, &record).await.map(Json)
-        }
+        EventKind::PaymentReceived | EventKind::UnidentifiedReceipt => view(&state, tenant, &record).await.map(Json),
         EventKind::Disbursement
         | EventKind::LoanOpened
         | EventKind::PaymentAllocated

@@ -64,7 +64,7 @@ impl Source {
     /// Silent for 30 s, broken off, badly compressed, or too large.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {
-            let frame = tokio::time::timeout_at(self.heard + IDLE_MAX, self.body.frame()).await;
+            let frame = tokio::time::timeout(IDLE_MAX.saturating_sub(self.heard.elapsed()), self.body.frame()).await;
             self.heard = Instant::now();
             let Some(frame) = frame.map_err(|_| ApiError::RequestTimeout)? else { return self.end() };
             let frame = frame.map_err(|_| ApiError::InvalidRequest("the body broke off or is not well framed"))?;

@@ -24,7 +24,7 @@ use crate::api::uploads::source::Source;
 use crate::core::ach::{Faults, Feed, FeedSettings, File, FileHash, Tally, Total};
 use crate::core::event::{IdempotencyKey, Upload, UploadOperation};
 use crate::core::ids::{PaymentBatchId, TenantId};
-use crate::store::{FileKept, NewFile, UploadRef};
+use crate::store::{FileKept, FileLinked, NewFile, UploadRef};
 
 /// The most bytes of a file: more than a million entries.
 const FILE_BYTES_MAX: u64 = 128 * 1024 * 1024;
@@ -140,7 +140,7 @@ async fn receive(
     latest: chrono::NaiveDate,
 ) -> Result<Response, ApiError> {
     let upload = UploadRef { tenant: rows.tenant, id: receiver.id() };
-    state.store().link_file(upload, rows.hash.bytes(), summary(file, &Tally::default())?).await?;
+    link(state, upload, rows.hash, summary(file, &Tally::default())?).await?;
     let classifier = rows.feed.classifier(file.header(), latest);
     let mut tally = Tally::default();
     let mut chunk: Vec<EntryRow> = Vec::with_capacity(CHUNK_ROWS_MAX);
@@ -156,9 +156,19 @@ async fn receive(
     if !tally.accounts_for(file.summary()) {
         return Err(ApiError::Broken("the entries of a file do not add up to its totals"));
     }
-    state.store().link_file(upload, rows.hash.bytes(), summary(file, &tally)?).await?;
+    link(state, upload, rows.hash, summary(file, &tally)?).await?;
     let id = receiver.id();
     Ok(accepted(state, id, receiver.finish().await?))
+}
+
+/// Says which upload the file became. A key that was cut off with other bytes does not go on with these, and bytes that
+/// come under two keys at once are taken under one of them.
+async fn link(state: &ApiState, upload: UploadRef, hash: FileHash, summary: String) -> Result<(), ApiError> {
+    match state.store().link_file(upload, hash.bytes(), summary).await? {
+        FileLinked::Linked => Ok(()),
+        FileLinked::OtherFile => Err(ApiError::file_mismatch(upload.id)),
+        FileLinked::OtherUpload => Err(busy(state, upload.id)),
+    }
 }
 
 /// Takes a chunk: its payments first, so that a return of the same file finds them.

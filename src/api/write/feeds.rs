@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -24,7 +24,7 @@ use crate::api::write::request::WriteRequest;
 use crate::core::ach::{Feed, FeedSettings};
 use crate::core::event::{Upload, UploadOperation};
 use crate::core::money::Minor;
-use crate::store::FeedRecord;
+use crate::store::{FeedRecord, UploadRecord};
 
 /// The settings of a feed, as they are sent and answered. Lists may be left out.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -42,7 +42,8 @@ pub struct FeedView {
     /// The immediate origin that files must have.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<String>,
-    /// Entry classes whose payments are taken: CCD, PPD, TEL and WEB by default.
+    /// Entry classes whose payments are taken; by default CCD, PPD, TEL and WEB in the view `originator`, and CCD, CIE, CTX
+    /// and PPD in `receiver`.
     sec_codes: Vec<String>,
     /// Where the loan number stands, tried in order: `individual_id`, `account_number`, `addenda:PREFIX`.
     loan_number: Vec<String>,
@@ -105,20 +106,36 @@ pub(crate) async fn post_feed(State(state): State<ApiState>, request: Request) -
     };
     let (tenant, actor) = (request.caller.tenant, request.caller.client_id.clone());
     let key = request.key.clone();
-    let operation = UploadRequest { tenant, actor, key, upload };
-    let receiver = match Receiver::begin(&state, operation).await? {
+    let record = FeedRecord { tenant, name: feed.name().as_str().to_owned(), settings };
+    let is_first = state.store().event_of_key(tenant, key.as_str()).await?.is_none();
+    if is_first && state.store().feed(tenant, &record.name).await?.is_some() {
+        return Err(taken());
+    }
+    let receiver = match Receiver::begin(&state, UploadRequest { tenant, actor, key, upload }).await? {
         Beginning::Receive(receiver) => receiver,
-        Beginning::Compare(record) => return replayed(&state, record),
+        Beginning::Compare(record) => return first_answer(&state, record),
     };
-    let name = feed.name().as_str().to_owned();
-    if !state.store().create_feed(FeedRecord { tenant, name, settings }).await? {
-        return Err(ApiError::Validation(vec![FieldError::new("name", "taken", "is the name of another feed")]));
+    // The same feed may stand there from an attempt that was cut off.
+    let is_made = state.store().create_feed(record.clone()).await?;
+    if !is_made && state.store().feed(tenant, &record.name).await?.as_ref() != Some(&record) {
+        return Err(taken());
     }
     let view = FeedView::from(feed.settings());
     let body = serde_json::to_vec(&view).map_err(|_| ApiError::Broken("a feed has no JSON"))?;
     receiver.finish_with(body.clone()).await?;
     let mut response = (StatusCode::CREATED, Body::from(body)).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+fn taken() -> ApiError {
+    ApiError::Validation(vec![FieldError::new("name", "taken", "is the name of another feed")])
+}
+
+/// The first answer again, without the place of an upload: a feed has none.
+fn first_answer(state: &ApiState, record: UploadRecord) -> Result<Response, ApiError> {
+    let mut response = replayed(state, record)?;
+    response.headers_mut().remove(LOCATION);
     Ok(response)
 }
 

@@ -41,7 +41,7 @@ pub struct PaymentEntry {
     /// Its trace number, which a return will name.
     pub trace: Trace,
     /// How the sender knows the payer.
-    pub individual_id: Text<15>,
+    pub individual_id: Text<22>,
     /// The account it was taken from, or with code 52 paid to.
     pub account: Text<17>,
     /// The company it was collected for, or that sent it.
@@ -62,7 +62,7 @@ pub struct ReturnEntry {
     /// The company it was collected for.
     pub company_id: Text<10>,
     /// How the sender knew the payer.
-    pub individual_id: Text<15>,
+    pub individual_id: Text<22>,
     /// The trace number of the return itself.
     pub trace: Trace,
     /// The day the return settles; `None` where the file does not say: the caller's business date then.
@@ -85,7 +85,7 @@ pub struct ChangeEntry {
     /// The company of the entry.
     pub company_id: Text<10>,
     /// How the sender knew the payer.
-    pub individual_id: Text<15>,
+    pub individual_id: Text<22>,
 }
 
 /// A macro, because the reasons are a closed list of which each needs its name beside its meaning.
@@ -254,11 +254,11 @@ impl Classifier<'_> {
         let effective_date = self.effective_date(at)?;
         let mut rules = self.feed.loan_number.iter();
         Ok(PaymentEntry {
-            loan_number: rules.find_map(|rule| rule.find(entry, at.addenda())),
+            loan_number: rules.find_map(|rule| rule.find(at)),
             amount: Money::new(entry.amount, self.feed.currency),
             effective_date,
             trace: entry.trace,
-            individual_id: entry.individual_id,
+            individual_id: at.individual_id(),
             account: entry.account,
             company_id: at.batch.company_id,
         })
@@ -318,7 +318,7 @@ impl Classifier<'_> {
             amount: Money::new(entry.amount, self.feed.currency),
             account: entry.account,
             company_id: at.batch.company_id,
-            individual_id: entry.individual_id,
+            individual_id: at.individual_id(),
             trace: entry.trace,
             booked_on,
             fee: self.feed.return_fee.filter(|_| code.group().fee() == ReturnFee::Yes),
@@ -341,7 +341,7 @@ fn change(at: &FileEntry<'_>, said: Option<ChangeAddenda>) -> Result<ChangeEntry
         corrected: said.corrected,
         account: at.entry.account,
         company_id: at.batch.company_id,
-        individual_id: at.entry.individual_id,
+        individual_id: at.individual_id(),
     })
 }
 

@@ -147,6 +147,17 @@ impl fmt::Debug for TransactionCode {
     }
 }
 
+/// Where the identification of the payer stands in an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Identification {
+    /// Columns 40-54, and the name after it.
+    BeforeName,
+    /// Columns 55-76, and a name of 15 characters before it.
+    AfterName,
+    /// Nowhere.
+    Nowhere,
+}
+
 /// A macro, because the classes are a closed list of which each is its own name.
 macro_rules! sec_codes {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
@@ -249,6 +260,31 @@ impl SecCode {
             | Self::Web
             | Self::Xck => true,
             Self::Ack | Self::Atx | Self::Cor | Self::Dne | Self::Enr | Self::Iat | Self::Trx => false,
+        }
+    }
+
+    /// Where an entry of this class says who the payer is to the sender.
+    #[must_use]
+    pub const fn identification(self) -> Identification {
+        match self {
+            Self::Cie | Self::Mte => Identification::AfterName,
+            // A check's serial number stands there, or a card's expiry: neither names a payer.
+            Self::Arc | Self::Boc | Self::Pop | Self::Rck | Self::Shr | Self::Trc | Self::Trx | Self::Xck => {
+                Identification::Nowhere
+            }
+            // The layout of its own has none.
+            Self::Iat => Identification::Nowhere,
+            Self::Ack
+            | Self::Atx
+            | Self::Ccd
+            | Self::Cor
+            | Self::Ctx
+            | Self::Dne
+            | Self::Enr
+            | Self::Pos
+            | Self::Ppd
+            | Self::Tel
+            | Self::Web => Identification::BeforeName,
         }
     }
 

@@ -36,6 +36,15 @@ impl View {
         }
     }
 
+    /// The entry classes in which payments usually come: collected from borrowers' accounts, or sent by their banks.
+    #[must_use]
+    pub const fn usual_sec_codes(self) -> &'static [SecCode] {
+        match self {
+            Self::Originator => &[SecCode::Ccd, SecCode::Ppd, SecCode::Tel, SecCode::Web],
+            Self::Receiver => &[SecCode::Ccd, SecCode::Cie, SecCode::Ctx, SecCode::Ppd],
+        }
+    }
+
     /// The direction of a borrower's payment.
     #[must_use]
     pub const fn payment_direction(self) -> Direction {
@@ -138,7 +147,7 @@ impl Feed {
         let view = findings.one_of("view", &settings.view, View::ALL.map(|view| (view.name(), view)));
         let destination = findings.address("destination", settings.destination.as_deref());
         let origin = findings.address("origin", settings.origin.as_deref());
-        let sec_codes = findings.sec_codes(&settings.sec_codes);
+        let sec_codes = findings.sec_codes(&settings.sec_codes, view);
         let loan_number = findings.loan_number(&settings.loan_number);
         let company_ids = findings.company_ids(&settings.company_ids);
         let rules = DateRule::ALL.map(|rule| (rule.name(), rule));

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use serde::{Deserialize, Serialize};
 
 use crate::core::ach::code::SecCode;
+use crate::core::ach::feed::View;
 use crate::core::ach::loan_number::LoanNumberRule;
 use crate::core::ach::text::Text;
 use crate::core::ach::tolerance::{Tolerance, Tolerances};
@@ -12,10 +13,6 @@ use crate::core::money::{Currency, Minor};
 
 /// How many companies a feed may name: more than any sender bundles in one file, and still a quick look-up per entry.
 pub const COMPANY_IDS_MAX: usize = 100;
-/// Classes a feed takes where it names none: a borrower's own account, by standing authority, internet or telephone,
-/// and a company's.
-const SEC_CODES_DEFAULT: [SecCode; 4] = [SecCode::Ccd, SecCode::Ppd, SecCode::Tel, SecCode::Web];
-
 /// The settings of a feed in plain texts. Absent lists and options stand for the defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedSettings {
@@ -27,7 +24,8 @@ pub struct FeedSettings {
     pub destination: Option<String>,
     /// The immediate origin its files must come from; any where absent.
     pub origin: Option<String>,
-    /// Entry classes whose payments are taken; CCD, PPD, TEL and WEB where empty. Returns and changes of any class are.
+    /// Entry classes whose payments are taken; where empty, those usual for the view ([`View::usual_sec_codes`]). Returns
+    /// and changes are taken of any class.
     pub sec_codes: Vec<String>,
     /// Where the loan number stands, tried in order: `individual_id`, `account_number` (of entries with code 52),
     /// `addenda:PREFIX`. The first two where empty.
@@ -103,9 +101,9 @@ impl Findings {
         fits.then(|| text.to_owned())
     }
 
-    pub(super) fn sec_codes(&mut self, names: &[String]) -> Vec<SecCode> {
+    pub(super) fn sec_codes(&mut self, names: &[String], view: Option<View>) -> Vec<SecCode> {
         if names.is_empty() {
-            return SEC_CODES_DEFAULT.to_vec();
+            return view.map(View::usual_sec_codes).unwrap_or_default().to_vec();
         }
         let parse = |name: &str| SecCode::parse(name).filter(|sec| sec.pays());
         let mut codes = self.each("sec_codes", names, parse, || {
@@ -198,6 +196,8 @@ mod tests {
     fn what_is_left_out_is_strict_and_usual() {
         let settings = Feed::new(&plain()).unwrap().settings();
         assert_eq!(settings.sec_codes, ["CCD", "PPD", "TEL", "WEB"]);
+        let receiver = FeedSettings { view: "receiver".to_owned(), ..plain() };
+        assert_eq!(Feed::new(&receiver).unwrap().settings().sec_codes, ["CCD", "CIE", "CTX", "PPD"]);
         assert_eq!(settings.loan_number, ["individual_id", "account_number"]);
         assert_eq!((settings.date_rule.as_deref(), settings.currency.as_deref()), (Some("settlement"), Some("USD")));
         assert!(settings.tolerances.is_empty() && settings.company_ids.is_empty());

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::core::ach::code::{AccountKind, Direction};
-use crate::core::ach::record::{Addenda, Entry};
+use crate::core::ach::reading::FileEntry;
+use crate::core::ach::record::Addenda;
 use crate::core::event::LoanNumber;
 
 /// What may stand between the word before a loan number and its digits.
@@ -14,7 +15,7 @@ const PREFIX_MAX: usize = 20;
 /// One place where a loan number may stand.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum LoanNumberRule {
-    /// Columns 40-54 of the entry.
+    /// The payer's identification: columns 40-54 of the entry, 55-76 of CIE and MTE, nowhere in classes made of checks.
     IndividualId,
     /// Columns 13-29 of an entry with code 52, whose account is the loan.
     AccountNumber,
@@ -50,16 +51,16 @@ impl LoanNumberRule {
 
     /// The loan number of an entry by this rule.
     #[must_use]
-    pub fn find(&self, entry: &Entry, addenda: impl Iterator<Item = Addenda>) -> Option<LoanNumber> {
+    pub fn find(&self, at: &FileEntry<'_>) -> Option<LoanNumber> {
+        let entry = &at.entry;
         match self {
-            Self::IndividualId => number(entry.individual_id.trimmed()),
+            Self::IndividualId => number(at.individual_id().trimmed()),
             Self::AccountNumber => {
                 let is_loan = entry.code.account == AccountKind::Loan && entry.code.direction == Direction::Credit;
                 is_loan.then(|| number(entry.account.trimmed()))?
             }
             Self::Addenda { prefix } => {
-                let mut addenda = addenda;
-                let text = addenda.find_map(|addenda| match addenda {
+                let text = at.addenda().find_map(|addenda| match addenda {
                     Addenda::Remittance(remittance) => Some(remittance.text),
                     Addenda::Change(_) | Addenda::Return(_) | Addenda::Other(_) => None,
                 })?;
@@ -79,10 +80,10 @@ impl fmt::Display for LoanNumberRule {
     }
 }
 
-/// A loan number, unless the field is only filled up with zeros.
+/// A loan number, unless the field is only filled up with zeros, or has a character that could not be read.
 fn number(text: &str) -> Option<LoanNumber> {
     let is_filling = text.bytes().all(|byte| byte == b'0');
-    if is_filling { None } else { LoanNumber::parse(text).ok() }
+    if is_filling || text.contains('?') { None } else { LoanNumber::parse(text).ok() }
 }
 
 /// The digits after the first place where the word stands alone and digits follow that stand alone, too: a number cut
@@ -141,7 +142,9 @@ mod tests {
 
     #[test]
     fn filling_is_no_number() {
-        for (text, expected) in [("", None), ("000000", None), ("00420", Some("00420")), ("A-7 x", Some("A-7 x"))] {
+        for (text, expected) in
+            [("", None), ("000000", None), ("00420", Some("00420")), ("12?45", None), ("A-7 x", Some("A-7 x"))]
+        {
             assert_eq!(number(text).as_ref().map(LoanNumber::as_str), expected, "{text}");
         }
     }

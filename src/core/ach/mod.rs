@@ -36,7 +36,7 @@ mod writer;
 
 pub use check::Summary;
 pub use classify::{ChangeEntry, Classifier, ExceptionReason, Meaning, PaymentEntry, ReturnEntry};
-pub use code::{AccountKind, Direction, Purpose, SecCode, ServiceClass, TransactionCode};
+pub use code::{AccountKind, Direction, Identification, Purpose, SecCode, ServiceClass, TransactionCode};
 pub use dates::weekday_from;
 pub use fault::{FAULTS_MAX, Fault, FaultCode, Faults};
 pub use feed::{DateRule, Feed, FeedName, FeedNameError, View};
@@ -44,7 +44,7 @@ pub use feed_settings::{COMPANY_IDS_MAX, FeedFault, FeedSettings};
 pub use identity::{FileHash, FileIdentity, Position};
 pub use loan_number::LoanNumberRule;
 pub use reading::{Contents, Entries, File, FileEntry, Refusal, read};
-pub use reason::{Autopay, ChangeCode, LedgerEffect, Retry, ReturnCode, ReturnFee, ReturnGroup};
+pub use reason::{ChangeCode, LedgerEffect, ReturnCode, ReturnFee, ReturnGroup};
 pub use record::{
     Addenda, BatchHeader, ChangeAddenda, Entry, FileHeader, RemittanceAddenda, ReturnAddenda, RoutingNumber,
     Settlement, Trace,

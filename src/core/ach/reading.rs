@@ -5,12 +5,12 @@
 //! read are there for the report, so that a return inside it is not lost from sight.
 
 use crate::core::ach::check::{Expected, Summary, check};
-use crate::core::ach::code::SecCode;
+use crate::core::ach::code::{Identification, SecCode};
 use crate::core::ach::fault::{Faults, Notes};
 use crate::core::ach::identity::{FileIdentity, Position};
 use crate::core::ach::lines::{Line, Lines};
 use crate::core::ach::record::{Addenda, BatchHeader, Entry, FileHeader, Reader};
-use crate::core::ach::text::Record;
+use crate::core::ach::text::{Record, Text};
 use crate::core::ach::tolerance::Tolerances;
 
 /// Reads and checks a whole file: lines, structure, controls, the form of every entry.
@@ -150,6 +150,16 @@ impl<'a> FileEntry<'a> {
             let record = Record::of(line.bytes);
             Addenda::read(&mut Reader { record: &record, line: line.number, notes: &mut Notes::none() })
         })
+    }
+
+    /// How the sender knows the payer, from where its class has it; blank where it has none.
+    #[must_use]
+    pub fn individual_id(&self) -> Text<22> {
+        match self.sec().identification() {
+            Identification::BeforeName => Text::left(self.entry.individual_id.trimmed()).unwrap_or_default(),
+            Identification::AfterName => self.entry.name,
+            Identification::Nowhere => Text::BLANK,
+        }
     }
 
     /// The standard entry class of its batch.

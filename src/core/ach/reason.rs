@@ -1,7 +1,7 @@
 //! Owns why an entry came back or must change: return codes and what they do to a loan ledger, change codes.
 //!
 //! Source: Nacha Operating Rules, appendix four (returns, dishonoured and contested returns) and five (notifications of
-//! change). What a group means for the books, the fee, standing payments and another try is the table below.
+//! change). What a group does to the books, and whether it costs a fee, is told by the group.
 
 use std::fmt;
 
@@ -58,36 +58,6 @@ pub enum ReturnFee {
     No,
 }
 
-/// What becomes of the borrower's standing payments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Autopay {
-    /// They go on.
-    Keep,
-    /// They stop until the borrower names another account.
-    StopUntilNewDetails,
-    /// They stop.
-    Stop,
-    /// The one that was returned stops.
-    StopThatOne,
-}
-
-/// Whether the payment may be tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Retry {
-    /// Up to two more times within 180 days.
-    Twice,
-    /// With new account details only.
-    WithNewDetails,
-    /// With a new authorisation, or after the fault was put right.
-    WithNewAuthorisation,
-    /// If the borrower agrees.
-    IfBorrowerAgrees,
-    /// As a new entry, once it is put right.
-    AfterFix,
-    /// Not at all.
-    No,
-}
-
 impl ReturnGroup {
     /// What it does to the books.
     #[must_use]
@@ -123,44 +93,6 @@ impl ReturnGroup {
             | Self::Dishonoured
             | Self::Contested
             | Self::ForeignOrSanctions => ReturnFee::No,
-        }
-    }
-
-    /// What becomes of standing payments.
-    #[must_use]
-    pub const fn autopay(self) -> Autopay {
-        match self {
-            Self::AccountWrong => Autopay::StopUntilNewDetails,
-            Self::NotAuthorised | Self::DeceasedOrFrozen | Self::ForeignOrSanctions => Autopay::Stop,
-            Self::StopPayment => Autopay::StopThatOne,
-            Self::NoFunds
-            | Self::AskedFor
-            | Self::Duplicate
-            | Self::FormFault
-            | Self::Enrolment
-            | Self::RefusedCredit
-            | Self::Dishonoured
-            | Self::Contested => Autopay::Keep,
-        }
-    }
-
-    /// Whether it may be tried again.
-    #[must_use]
-    pub const fn retry(self) -> Retry {
-        match self {
-            Self::NoFunds => Retry::Twice,
-            Self::AccountWrong => Retry::WithNewDetails,
-            Self::NotAuthorised => Retry::WithNewAuthorisation,
-            Self::StopPayment => Retry::IfBorrowerAgrees,
-            Self::FormFault => Retry::AfterFix,
-            Self::DeceasedOrFrozen
-            | Self::AskedFor
-            | Self::Duplicate
-            | Self::Enrolment
-            | Self::RefusedCredit
-            | Self::Dishonoured
-            | Self::Contested
-            | Self::ForeignOrSanctions => Retry::No,
         }
     }
 }
@@ -276,27 +208,25 @@ mod tests {
 
     #[test]
     fn a_return_does_what_its_group_says() {
-        use {Autopay as A, LedgerEffect as L, Retry as T, ReturnFee as F};
-        for (code, effect, fee, autopay, retry) in [
-            ("R01", L::Undo, F::Yes, A::Keep, T::Twice),
-            ("R09", L::Undo, F::Yes, A::Keep, T::Twice),
-            ("R03", L::Undo, F::BySetting, A::StopUntilNewDetails, T::WithNewDetails),
-            ("R10", L::Undo, F::No, A::Stop, T::WithNewAuthorisation),
-            ("R08", L::Undo, F::BySetting, A::StopThatOne, T::IfBorrowerAgrees),
-            ("R16", L::Undo, F::No, A::Stop, T::No),
-            ("R31", L::Undo, F::No, A::Keep, T::No),
-            ("R24", L::Undo, F::No, A::Keep, T::No),
-            ("R39", L::Undo, F::No, A::Keep, T::AfterFix),
-            ("R44", L::Nothing, F::No, A::Keep, T::No),
-            ("R23", L::Ask, F::No, A::Keep, T::No),
-            ("R68", L::Ask, F::No, A::Keep, T::No),
-            ("R71", L::Ask, F::No, A::Keep, T::No),
-            ("R85", L::Undo, F::No, A::Stop, T::No),
+        use {LedgerEffect as L, ReturnFee as F};
+        for (code, effect, fee) in [
+            ("R01", L::Undo, F::Yes),
+            ("R09", L::Undo, F::Yes),
+            ("R03", L::Undo, F::BySetting),
+            ("R10", L::Undo, F::No),
+            ("R08", L::Undo, F::BySetting),
+            ("R16", L::Undo, F::No),
+            ("R31", L::Undo, F::No),
+            ("R24", L::Undo, F::No),
+            ("R39", L::Undo, F::No),
+            ("R44", L::Nothing, F::No),
+            ("R23", L::Ask, F::No),
+            ("R68", L::Ask, F::No),
+            ("R71", L::Ask, F::No),
+            ("R85", L::Undo, F::No),
         ] {
             let code = ReturnCode::parse(code).unwrap();
-            let group = code.group();
-            let found = (code.effect(), group.fee(), group.autopay(), group.retry());
-            assert_eq!(found, (effect, fee, autopay, retry), "{code}");
+            assert_eq!((code.effect(), code.group().fee()), (effect, fee), "{code}");
         }
     }
 

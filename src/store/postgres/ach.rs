@@ -11,7 +11,7 @@ use super::rows::{self, Columns, event_columns};
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{BorrowerId, LoanId, PaymentBatchId, TenantId};
 use crate::store::{
-    EntryMark, FeedRecord, FileKept, FileRecord, MarkedRow, NewFile, NumberedLoan, StoreError, UploadRef,
+    EntryMark, FeedRecord, FileKept, FileLinked, FileRecord, MarkedRow, NewFile, NumberedLoan, StoreError, UploadRef,
 };
 
 const INSERT_FEED: &str =
@@ -27,12 +27,14 @@ const KEEP_FILE: &str = "INSERT INTO ach_files (tenant, sha256, feed, identity, 
      SET feed = excluded.feed, identity = excluded.identity \
      WHERE ach_files.identity IS NULL AND ach_files.batch_id IS NULL";
 
-/// What stands in the way of a file: its own bytes first.
+/// What stands in the way of a file: its own bytes first, unless they were refused.
 const READ_FILE_KEPT: &str = "SELECT sha256 = $2, batch_id FROM ach_files \
-     WHERE tenant = $1 AND (sha256 = $2 OR identity = $3) ORDER BY 1 DESC LIMIT 1";
+     WHERE tenant = $1 AND (sha256 = $2 AND (identity IS NOT NULL OR batch_id IS NOT NULL) OR identity = $3) \
+     ORDER BY 1 DESC LIMIT 1";
 
-const LINK_FILE: &str =
-    "UPDATE ach_files SET batch_id = $3, summary = $4 WHERE tenant = $1 AND sha256 = $2 AND batch_id IS NULL";
+const LINK_FILE: &str = "UPDATE ach_files AS f SET batch_id = $3, summary = $4 \
+     WHERE f.tenant = $1 AND f.sha256 = $2 AND (f.batch_id IS NULL OR f.batch_id = $3) \
+     AND NOT EXISTS (SELECT FROM ach_files o WHERE o.batch_id = $3 AND o.sha256 <> $2)";
 
 const READ_FILE: &str =
     "SELECT sha256, feed, identity, received_at, summary FROM ach_files WHERE tenant = $1 AND batch_id = $2";
@@ -120,10 +122,15 @@ impl PostgresStore {
         upload: UploadRef,
         sha256: [u8; 32],
         summary: String,
-    ) -> Result<(), StoreError> {
+    ) -> Result<FileLinked, StoreError> {
         let mut connection = self.connection().await?;
         let query = sqlx::query(LINK_FILE).bind(upload.tenant.0).bind(sha256).bind(upload.id.0).bind(summary);
-        query.execute(&mut *connection).await.map_err(classify).map(drop)
+        if query.execute(&mut *connection).await.map_err(classify)?.rows_affected() == 1 {
+            return Ok(FileLinked::Linked);
+        }
+        drop(connection);
+        let other = self.read_file(upload).await?;
+        Ok(if other.is_some() { FileLinked::OtherFile } else { FileLinked::OtherUpload })
     }
 
     pub(super) async fn read_file(&self, upload: UploadRef) -> Result<Option<FileRecord>, StoreError> {

@@ -29,17 +29,25 @@ macro_rules! record_columns {
     };
 }
 
-/// The tables behind [`record_columns`].
-macro_rules! record_tables {
+/// What came of the event `e` of [`record_columns`]. Ordered by an expression, because a planner without statistics
+/// would walk the whole primary key backward to spare a sort.
+macro_rules! record_joins {
     () => {
-        "events e LEFT JOIN postings p ON p.event_seq = e.seq LEFT JOIN LATERAL (SELECT s.alloc_fees, \
-         s.alloc_interest, s.alloc_principal, s.alloc_suspense FROM postings s WHERE s.restates_seq = e.seq \
-         ORDER BY s.event_seq DESC LIMIT 1) AS r ON true LEFT JOIN LATERAL (SELECT ue.id, ue.kind FROM postings u \
+        " LEFT JOIN postings p ON p.event_seq = e.seq LEFT JOIN LATERAL (SELECT s.alloc_fees, s.alloc_interest, \
+         s.alloc_principal, s.alloc_suspense FROM postings s WHERE s.restates_seq = e.seq \
+         ORDER BY s.event_seq + 0 DESC LIMIT 1) AS r ON true LEFT JOIN LATERAL (SELECT ue.id, ue.kind FROM postings u \
          JOIN events ue ON ue.seq = u.event_seq WHERE u.undoes_seq = e.seq LIMIT 1) AS undo ON true"
     };
 }
 
-pub(super) use {record_columns, record_tables};
+/// The tables behind [`record_columns`].
+macro_rules! record_tables {
+    () => {
+        concat!("events e", $crate::store::postgres::read::record_joins!())
+    };
+}
+
+pub(super) use {record_columns, record_joins, record_tables};
 
 /// What [`PaymentsFilter`] asks beside its path: $3 reference, $4 state, $5 after, $6 limit.
 macro_rules! payments_where {

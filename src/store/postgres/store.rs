@@ -14,11 +14,11 @@ use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 use crate::store::{
     Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord, FileKept,
-    FileRecord, Fold, HoldRequest, LoanBalances, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest,
-    PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState, SigningKeyRecord,
-    Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd, UploadException,
-    UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat,
-    WorkerView,
+    FileLinked, FileRecord, Fold, HoldRequest, LoanBalances, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan,
+    ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState,
+    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd,
+    UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload,
+    WorkerBeat, WorkerView,
 };
 
 #[async_trait]
@@ -88,7 +88,7 @@ impl Store for PostgresStore {
         self.owned(move |store| async move { store.insert_file(file).await }).await
     }
 
-    async fn link_file(&self, upload: UploadRef, sha256: [u8; 32], summary: String) -> Result<(), StoreError> {
+    async fn link_file(&self, upload: UploadRef, sha256: [u8; 32], summary: String) -> Result<FileLinked, StoreError> {
         self.owned(move |store| async move { store.set_file_upload(upload, sha256, summary).await }).await
     }
 

@@ -36,7 +36,7 @@ const INSERT_UPLOAD_EVENT: &str = concat!(
 const INSERT_UPLOAD: &str = "INSERT INTO payment_batches (id, tenant, event_seq, created_at, holder, leased_to) \
      VALUES ($1, $2, $3, $4, $5, clock_timestamp() + $6 * interval '1 millisecond')";
 
-/// The columns that [`upload`] reads, of `payment_batches AS b`, its event `e` and its event's posting `p`.
+/// The columns that [`upload_row`] reads, of `payment_batches AS b`, its event `e` and its event's posting `p`.
 macro_rules! upload_columns {
     () => {
         "b.id, e.details, b.created_at, b.completed_at, b.received, b.duplicates, b.mismatched, b.invalid, \

@@ -14,7 +14,7 @@ use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::json;
 use crate::store::sqlite::rows::{bytes, decode_event, event_columns, get, id, instant, optional_bytes, word};
 use crate::store::{
-    EntryMark, FeedRecord, FileKept, FileRecord, MarkedRow, NewFile, NumberedLoan, StoreError, UploadRef,
+    EntryMark, FeedRecord, FileKept, FileLinked, FileRecord, MarkedRow, NewFile, NumberedLoan, StoreError, UploadRef,
 };
 
 pub(super) const INSERT_FEED: &str =
@@ -24,18 +24,21 @@ pub(super) const FEED: &str = "SELECT name, settings FROM ach_feeds WHERE tenant
 
 pub(super) const FEEDS: &str = "SELECT name, settings FROM ach_feeds WHERE tenant = ?1 ORDER BY name";
 
-/// What stands in the way of a file: its own bytes first.
+/// What stands in the way of a file: its own bytes first, unless they were refused.
 pub(super) const FILE_KEPT: &str = "
-    SELECT sha256 = ?2 AS is_same, identity, batch_id FROM ach_files
-    WHERE tenant = ?1 AND (sha256 = ?2 OR identity = ?3) ORDER BY 1 DESC LIMIT 1";
+    SELECT sha256 = ?2 AS is_same, batch_id FROM ach_files
+    WHERE tenant = ?1 AND (sha256 = ?2 AND (identity IS NOT NULL OR batch_id IS NOT NULL) OR identity = ?3)
+    ORDER BY 1 DESC LIMIT 1";
 
 /// A refused file gives way when it comes again under a feed that takes it.
 pub(super) const KEEP_FILE: &str = "
     INSERT INTO ach_files (tenant, sha256, feed, identity, received_at, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
     ON CONFLICT (tenant, sha256) DO UPDATE SET feed = excluded.feed, identity = excluded.identity";
 
-pub(super) const LINK_FILE: &str =
-    "UPDATE ach_files SET batch_id = ?3, summary = ?4 WHERE tenant = ?1 AND sha256 = ?2 AND batch_id IS NULL";
+pub(super) const LINK_FILE: &str = "
+    UPDATE ach_files SET batch_id = ?3, summary = ?4
+    WHERE tenant = ?1 AND sha256 = ?2 AND (batch_id IS NULL OR batch_id = ?3)
+    AND NOT EXISTS (SELECT 1 FROM ach_files AS o WHERE o.batch_id = ?3 AND o.sha256 <> ?2)";
 
 pub(super) const FILE: &str =
     "SELECT sha256, feed, identity, received_at, summary FROM ach_files WHERE tenant = ?1 AND batch_id = ?2";
@@ -111,12 +114,8 @@ pub(super) async fn keep_file(
     let kept = sqlx::query(FILE_KEPT).bind(file.tenant.0).bind(sha256.clone()).bind(file.identity.clone());
     if let Some(row) = kept.fetch_optional(&mut *db).await.map_err(store_error)? {
         let batch = optional_bytes(&row, "batch_id")?.map(|id| PaymentBatchId(Uuid::from_bytes(id)));
-        let was_refused = batch.is_none() && get::<Option<&str>>(&row, "identity")?.is_none();
-        match get::<bool>(&row, "is_same")? {
-            false => return Ok(FileKept::Conflict(batch)),
-            true if !was_refused => return Ok(FileKept::Same(batch)),
-            true => {}
-        }
+        let is_same: bool = get(&row, "is_same")?;
+        return Ok(if is_same { FileKept::Same(batch) } else { FileKept::Conflict(batch) });
     }
     let keep = sqlx::query(KEEP_FILE).bind(file.tenant.0).bind(sha256).bind(file.feed).bind(file.identity);
     keep.bind(now.micros()).bind(file.bytes).execute(db).await.map_err(store_error)?;
@@ -129,9 +128,13 @@ pub(super) async fn link_file(
     upload: UploadRef,
     sha256: [u8; 32],
     summary: String,
-) -> Result<(), StoreError> {
+) -> Result<FileLinked, StoreError> {
     let query = sqlx::query(LINK_FILE).bind(upload.tenant.0).bind(sha256.to_vec()).bind(upload.id.0).bind(summary);
-    query.execute(db).await.map_err(store_error).map(drop)
+    if query.execute(&mut *db).await.map_err(store_error)?.rows_affected() == 1 {
+        return Ok(FileLinked::Linked);
+    }
+    let other = file(db, upload).await?;
+    Ok(if other.is_some() { FileLinked::OtherFile } else { FileLinked::OtherUpload })
 }
 
 /// The file of an upload.

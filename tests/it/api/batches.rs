@@ -18,7 +18,8 @@ fn row(key: &str, loan: &str, amount: &str) -> Value {
 }
 
 fn lines(rows: &[Value]) -> String {
-    rows.iter().map(|row| format!("{row}\n")).collect()
+    let lines: Vec<String> = rows.iter().map(|row| format!("{row}\n")).collect();
+    lines.concat()
 }
 
 fn upload(token: &str, key: &str, media_type: &str, body: Body) -> Request<Body> {
@@ -127,6 +128,26 @@ async fn the_same_upload_again_gets_its_first_answer() {
 }
 
 #[tokio::test]
+async fn an_upload_is_found_by_its_key() {
+    let (world, token) = opened().await;
+    let answer = send(&world, &token, "upload:found", &[row("payment:1", LOAN, "100")]).await;
+    let batch = finished(&world, &token, &answer).await;
+    let found = |key: &'static str, token: String| {
+        let world = &world;
+        async move { world.get(&format!("/v1/batches?idempotency_key={key}"), &token).await }
+    };
+    assert_eq!(found("upload:found", token.clone()).await.json()["items"][0]["counts"], batch["counts"]);
+    for other in ["payment:1", "loan:11111111", "upload:unknown"] {
+        assert_eq!(found(other, token.clone()).await.json(), json!({"items": []}), "{other}");
+    }
+    world.tenant(2, "other").await;
+    let others = world.token("other", ALL).await;
+    assert_eq!(found("upload:found", others).await.json(), json!({"items": []}));
+    assert_eq!(found("short", token.clone()).await.problem(), (400, "invalid_parameter".to_owned()));
+    assert_eq!(world.get("/v1/batches", &token).await.problem(), (400, "invalid_parameter".to_owned()));
+}
+
+#[tokio::test]
 async fn all_or_nothing_names_every_fault_and_takes_nothing() {
     let (world, token) = opened().await;
     assert_eq!(send(&world, &token, "upload:first", &[row("payment:0", LOAN, "1")]).await.status, 202);
@@ -150,8 +171,8 @@ async fn all_or_nothing_names_every_fault_and_takes_nothing() {
     let twice = [row("payment:1", LOAN, "1"), row("payment:1", LOAN, "2")];
     let refused = world.call(whole("upload:whole", &twice)).await;
     assert_eq!(named(&refused), ["rows.2.idempotency_key mismatched"]);
-    let taken = [row("payment:1", LOAN, "1"), row("payment:0", LOAN, "1")];
-    let refused = world.call(whole("upload:whole", &taken)).await;
+    let known = [row("payment:1", LOAN, "1"), row("payment:0", LOAN, "1")];
+    let refused = world.call(whole("upload:whole", &known)).await;
     assert_eq!(named(&refused), ["rows.2.idempotency_key duplicate"]);
     assert_eq!(
         world.store.event_of_key(hpts::core::ids::TenantId(Uuid::from_u128(1)), "payment:1").await.unwrap(),
@@ -168,9 +189,7 @@ async fn all_or_nothing_names_every_fault_and_takes_nothing() {
 #[tokio::test]
 async fn uploads_that_are_none_are_refused() {
     let (world, token) = opened().await;
-    let cases: [(&str, &str, &str, u16, &str); 8] = [
-        ("application/x-ndjson", "", "", 422, "invalid_file"),
-        ("application/x-ndjson", "", "\n \r\n", 422, "invalid_file"),
+    let cases: [(&str, &str, &str, u16, &str); 6] = [
         ("application/json", "", r#"{"payments":[]}"#, 422, "invalid_file"),
         ("application/json", "", r#"{"payments":{}}"#, 422, "validation_failed"),
         ("application/json", "", r#"{"payments":[],"x":1}"#, 422, "validation_failed"),
@@ -188,9 +207,6 @@ async fn uploads_that_are_none_are_refused() {
     let body = format!(r#"{{"payments":[{many}]}}"#);
     let answer = world.call(upload(&token, "upload:none", "application/json", body.into())).await;
     assert_eq!(answer.problem(), (422, "batch_too_large".to_owned()));
-    let giant = format!(r#"{{"payments":["{}"]}}"#, "x".repeat(8 * 1024 * 1024));
-    let answer = world.call(upload(&token, "upload:none", "application/json", giant.into())).await;
-    assert_eq!(answer.problem(), (413, "payload_too_large".to_owned()));
     let answer = send(&world, &token, "upload:none", &[row("payment:1", LOAN, "1")]).await;
     assert_eq!(answer.status, 202, "the key stayed free: {answer:?}");
 }

@@ -244,6 +244,25 @@ async fn a_stream_ends_with_its_token_and_with_the_process() {
 }
 
 #[tokio::test]
+async fn a_silent_stream_says_that_it_lives_until_its_client_is_shut_out() {
+    let world = World::new(Workers::None).await;
+    let token = world.token("demo", ALL).await;
+    let mut events = Events::open(&world, &token, "", None).await.unwrap();
+    let mut piece = async || {
+        let frame = timeout(DEADLINE, events.body.frame()).await.expect("the stream stays silent")?;
+        Some(String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap())
+    };
+    let beginning = piece().await.unwrap();
+    assert!(beginning.starts_with("retry: ") && beginning.contains("\nid: "), "{beginning}");
+    assert!(!beginning.contains("data"), "{beginning}");
+    assert_eq!(piece().await.as_deref(), Some(":\n\n"));
+    world.disable("demo").await;
+    // What is known of a token is forgotten after a minute.
+    world.clock.advance(Duration::from_secs(61));
+    assert_eq!(piece().await, None);
+}
+
+#[tokio::test]
 async fn a_client_has_so_many_streams_and_gets_them_back() {
     let world = World::new(Workers::None).await;
     world.tenant(2, "other").await;
@@ -254,6 +273,7 @@ async fn a_client_has_so_many_streams_and_gets_them_back() {
     }
     assert_eq!(Events::open(&world, &token, "", None).await.err().unwrap(), (429, "rate_limited".to_owned()));
     assert!(Events::open(&world, &other, "", None).await.is_ok(), "clients do not share");
+    assert_eq!(page(&world, &token, "").await["items"], json!([]), "streams at rest hold no connection");
     held.pop();
     assert!(Events::open(&world, &token, "", None).await.is_ok());
     let request = Request::get("/v1/changes/stream").header("authorization", format!("Bearer {token}"));

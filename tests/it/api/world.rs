@@ -23,6 +23,8 @@ use hpts::store::{ClientRecord, Store, TenantRecord};
 use hpts::worker::{Worker, WorkerParts};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tower::ServiceExt;
 use uuid::Uuid;
 
@@ -141,6 +143,11 @@ impl World {
         world
     }
 
+    /// A connection beside the store's.
+    pub(super) async fn connection(&self) -> SqliteConnection {
+        SqliteConnectOptions::new().filename(self.folder.join("hpts.db")).connect().await.unwrap()
+    }
+
     /// Makes a tenant with one client that may do everything.
     pub(super) async fn tenant(&self, number: u128, client_id: &str) {
         let id = TenantId(Uuid::from_u128(number));
@@ -203,6 +210,15 @@ impl World {
     pub(super) async fn get(&self, path: &str, token: &str) -> Answer {
         let request = Request::get(path).header("authorization", format!("Bearer {token}"));
         self.call(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// Shuts a client out, as an operator would.
+    pub(super) async fn disable(&self, client_id: &str) {
+        let url = format!("sqlite://{}", self.folder.join("hpts.db").display());
+        let mut database = SqliteConnection::connect(&url).await.unwrap();
+        let update = "UPDATE clients SET disabled_at = 1 WHERE client_id = ?";
+        let done = sqlx::query(update).bind(client_id).execute(&mut database).await.unwrap();
+        assert_eq!(done.rows_affected(), 1);
     }
 
     /// Registers the loan of the quickstart.

@@ -1,6 +1,6 @@
 //! Owns the numbers of the list that no row runs, each with its reason.
 
-/// Numbers without a row. Those from 85 to 106 and from 119 on are of endpoints that this release does not have.
+/// Numbers without a row. 93 does not exist; those from 119 on are of endpoints that this release does not have.
 pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("31", "the list has no such number"),
     ("55", "manual adjustments are not of this release"),

@@ -31,6 +31,9 @@ pub(super) const ZONED_LOAN: &str = "20000000-0000-4000-8000-000000000001";
 pub(super) const QUIET_LOAN: &str = "30000000-0000-4000-8000-000000000001";
 /// The most one payment may be in the tenant that is ahead of UTC.
 pub(super) const PAYMENT_LIMIT: &str = "100000";
+/// Feeds of the demo tenant beside the demo's own.
+pub(super) const STRICT_FEED: &str = "strict";
+pub(super) const LENIENT_FEED: &str = "lenient";
 /// Time zones that, between them, differ from UTC's date at every hour.
 pub(super) const ZONE_AHEAD: chrono_tz::Tz = chrono_tz::Pacific::Kiritimati;
 pub(super) const ZONE_BEHIND: chrono_tz::Tz = chrono_tz::Etc::GMTPlus12;
@@ -139,6 +142,9 @@ impl World {
             let arguments = ["tenant", "create", "--name", "Other", "--id", id, "--time-zone", zone];
             system.run(&[&arguments[..], &limit].concat());
         }
+        let feed = ["feed", "create", "--tenant", DEMO_TENANT, "--view", "originator", "--name"];
+        system.run(&[&feed[..], &[STRICT_FEED, "--destination", "231380104"]].concat());
+        system.run(&[&feed[..], &[LENIENT_FEED, "--tolerance", "trace_order"]].concat());
         let address: SocketAddr = ([127, 0, 0, 1], processes[0].port).into();
         let client = |id: &'static str, tenant: &'static str, scope: Option<&'static str>| {
             let scope = scope.map_or_else(Vec::new, |scope| vec!["--scope", scope]);

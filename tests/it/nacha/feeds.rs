@@ -20,10 +20,10 @@ fn feed(view: View, tolerances: &[Tolerance]) -> Feed {
 }
 
 /// Payments, returns, changes, exceptions.
-type Counts = (u64, u64, u64, u64);
+pub(crate) type Counts = (u64, u64, u64, u64);
 
 /// What each valid sample comes to in the originator's view and in the receiver's.
-const COUNTS: [(&str, Counts, Counts); 15] = [
+pub(crate) const COUNTS: [(&str, Counts, Counts); 15] = [
     ("ppd-debit.ach", (1, 0, 0, 0), (0, 0, 0, 1)),
     ("ccd-debit.ach", (2, 0, 0, 0), (0, 0, 0, 2)),
     ("ctx-debit.ach", (0, 0, 0, 1), (0, 0, 0, 1)),

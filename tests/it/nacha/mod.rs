@@ -10,6 +10,9 @@ use std::path::Path;
 use flate2::read::GzDecoder;
 use serde::Deserialize;
 
+pub(crate) use feeds::{COUNTS, Counts};
+pub(crate) use strictness::REFUSED;
+
 /// `index.json`.
 #[derive(Deserialize)]
 struct Index {
@@ -18,13 +21,13 @@ struct Index {
 
 /// What the index says of one file.
 #[derive(Deserialize)]
-struct Sample {
-    file: String,
-    valid: bool,
+pub(crate) struct Sample {
+    pub(crate) file: String,
+    pub(crate) valid: bool,
     sha256: String,
     sha256_unpacked: Option<String>,
     batches: u64,
-    entries: u64,
+    pub(crate) entries: u64,
     addenda: u64,
     sec_codes: Vec<String>,
     total_debit_cents: i64,
@@ -86,7 +89,7 @@ fn folder() -> std::path::PathBuf {
 }
 
 /// Every sample, in the order of the index.
-fn samples() -> Vec<Sample> {
+pub(crate) fn samples() -> Vec<Sample> {
     let index = std::fs::read(folder().join("index.json")).unwrap();
     serde_json::from_slice::<Index>(&index).unwrap().files
 }
@@ -97,7 +100,7 @@ fn packed(name: &str) -> Vec<u8> {
 }
 
 /// The bytes of a sample, unpacked where they are packed.
-fn bytes(name: &str) -> Vec<u8> {
+pub(crate) fn bytes(name: &str) -> Vec<u8> {
     let packed = packed(name);
     if Path::new(name).extension().is_none_or(|extension| extension != "gz") {
         return packed;

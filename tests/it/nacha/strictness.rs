@@ -8,7 +8,7 @@ use super::{bytes, samples};
 /// Line, column and code of a fault.
 type Found = (usize, usize, &'static str);
 /// The same with its field.
-type FoundIn = (usize, usize, &'static str, &'static str);
+pub(crate) type FoundIn = (usize, usize, &'static str, &'static str);
 
 /// Valid samples that the strict check refuses: for what, and which tolerances take them.
 const NEED_TOLERANCE: [(&str, &[Found], &[Tolerance]); 4] = [
@@ -27,7 +27,7 @@ const NEED_TOLERANCE: [(&str, &[Found], &[Tolerance]); 4] = [
 ];
 
 /// Invalid samples, and every fault that no usual tolerance excuses: line, column, field, code.
-const REFUSED: [(&str, &[FoundIn]); 7] = [
+pub(crate) const REFUSED: [(&str, &[FoundIn]); 7] = [
     (
         "invalid-batch-control-totals.ach",
         &[

@@ -70,6 +70,16 @@ impl Client {
         Some((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
     }
 
+    /// An upload of NDJSON to the api of a port.
+    pub(crate) fn upload_to(&self, port: u16, key: &str, body: reqwest::Body) -> reqwest::RequestBuilder {
+        self.http
+            .post(format!("http://127.0.0.1:{port}/v1/payments/batch"))
+            .bearer_auth(&self.token)
+            .header("content-type", "application/x-ndjson")
+            .header("idempotency-key", key)
+            .body(body)
+    }
+
     /// One GET; status and body.
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         let request = self.http.get(format!("{}{path}", self.bases[0])).bearer_auth(&self.token);

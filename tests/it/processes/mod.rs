@@ -3,10 +3,13 @@
 
 pub(crate) mod client;
 mod crash;
+mod feeds;
+mod imports;
 mod outside_issuer;
 mod pollers;
 mod restart;
 mod spans;
+mod uploads;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -142,6 +145,13 @@ impl System {
     /// Runs a command to its end.
     pub(crate) fn output(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
+    }
+
+    /// Runs a command of the demo client to its end, while the test goes on with something else.
+    pub(crate) async fn output_beside(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
+        command.env("HPTS_CLIENT_ID", "demo").env("HPTS_CLIENT_SECRET", "demo-secret");
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 
     /// Runs a command that must succeed; answers what it printed.

@@ -1,5 +1,6 @@
 //! The store's laws, each run against every implementation, and what is special about one of them.
 
+mod ach;
 mod changes;
 mod intake;
 mod operations;
@@ -37,61 +38,41 @@ pub(crate) trait Fixture: Sized {
     async fn count(&self, table: &str) -> i64;
 }
 
-impl Fixture for PostgresDatabase {
-    async fn open() -> Self {
-        Self::open().await
-    }
+/// A macro, because the databases have the same methods and share no type; only their words for a span of time differ.
+macro_rules! fixture {
+    ($database:ty, |$seconds:ident| $older:literal) => {
+        impl Fixture for $database {
+            async fn open() -> Self {
+                Self::open().await
+            }
 
-    fn store(&self) -> Arc<dyn Store> {
-        self.store()
-    }
+            fn store(&self) -> Arc<dyn Store> {
+                self.store()
+            }
 
-    async fn execute(&self, sql: &str) -> Result<(), String> {
-        self.execute(sql).await
-    }
+            async fn execute(&self, sql: &str) -> Result<(), String> {
+                self.execute(sql).await
+            }
 
-    async fn tamper(&self, sql: &str) {
-        self.tamper(sql).await;
-    }
+            async fn tamper(&self, sql: &str) {
+                self.tamper(sql).await;
+            }
 
-    async fn age(&self, seq: Seq, seconds: i64) {
-        let by = format!("accepted_at = accepted_at - interval '{seconds} seconds'");
-        self.tamper(&format!("UPDATE events SET {by} WHERE seq = {seq}")).await;
-    }
+            async fn age(&self, seq: Seq, $seconds: i64) {
+                let older = format!($older);
+                self.tamper(&format!("UPDATE events SET accepted_at = {older} WHERE seq = {seq}")).await;
+            }
 
-    async fn count(&self, table: &str) -> i64 {
-        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
-        self.connection().await.fetch_one(sql).await.unwrap().get(0)
-    }
+            async fn count(&self, table: &str) -> i64 {
+                let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+                self.connection().await.fetch_one(sql).await.unwrap().get(0)
+            }
+        }
+    };
 }
 
-impl Fixture for SqliteDatabase {
-    async fn open() -> Self {
-        Self::open().await
-    }
-
-    fn store(&self) -> Arc<dyn Store> {
-        self.store()
-    }
-
-    async fn execute(&self, sql: &str) -> Result<(), String> {
-        self.execute(sql).await
-    }
-
-    async fn tamper(&self, sql: &str) {
-        self.tamper(sql).await;
-    }
-
-    async fn age(&self, seq: Seq, seconds: i64) {
-        let by = format!("accepted_at = accepted_at - 1000000 * {seconds}");
-        self.tamper(&format!("UPDATE events SET {by} WHERE seq = {seq}")).await;
-    }
-
-    async fn count(&self, table: &str) -> i64 {
-        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
-        self.connection().await.fetch_one(sql).await.unwrap().get(0)
-    }
-}
+fixture!(PostgresDatabase, |seconds| "accepted_at - interval '{seconds} seconds'");
+fixture!(SqliteDatabase, |seconds| "accepted_at - 1000000 * {seconds}");
 
 /// After every law the books must prove clean.
 async fn prove(store: &Arc<dyn Store>) {
@@ -189,6 +170,13 @@ macro_rules! conformance {
                     control_totals_add_up,
                     a_whole_upload_is_taken_or_left,
                     rows_are_read_in_order_and_by_their_tenant;
+                ach:
+                    feeds_read_back_and_names_are_unique_in_a_tenant,
+                    a_file_is_kept_once_and_its_identity_is_its_own,
+                    a_refused_file_gives_way_but_not_past_another,
+                    loans_are_found_by_number_without_leading_zeros,
+                    receipts_without_a_loan_are_booked,
+                    returns_find_the_newest_payment_that_stands;
                 verify:
                     events_and_postings_cannot_be_changed,
                     verify_is_clean_and_finds_a_tampered_row;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{Fixture, prove};
 use crate::support::books::{Books, day};
 
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 fn upload(books: &Books, key: &str, n: u128) -> NewUpload {
     let upload = Upload {
@@ -46,10 +46,9 @@ fn exception(row_no: i64, code: &str) -> UploadException {
 }
 
 async fn begin(books: &Books, key: &str, n: u128) -> UploadHold {
-    match books.store.begin_upload(upload(books, key, n)).await.unwrap() {
-        UploadBegun::New(record) => UploadHold { id: record.id, holder: Uuid::from_u128(n) },
-        other => panic!("{other:?}"),
-    }
+    let begun = books.store.begin_upload(upload(books, key, n)).await.unwrap();
+    let UploadBegun::New(record) = begun else { panic!("{begun:?}") };
+    UploadHold { id: record.id, holder: Uuid::from_u128(n) }
 }
 
 pub(crate) async fn an_upload_is_received_once(fixture: &impl Fixture) {

@@ -1,6 +1,7 @@
 //! What several suites share: events to bring, the plain fold, databases of their own, and what it takes to reach and
 //! to disturb real servers.
 
+pub(crate) mod ach;
 pub(crate) mod amqp;
 pub(crate) mod books;
 pub(crate) mod certificates;

@@ -1,6 +1,7 @@
 //! Owns a TCP proxy on loopback that stands between a client and its server and can fail in the ways networks do.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use hpts::runtime::lifecycle::Lifecycle;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -12,6 +13,8 @@ use tokio::sync::{broadcast, watch};
 pub(crate) enum Mode {
     /// Passes everything on.
     Forward,
+    /// Passes at most 64 KiB on every 100 ms.
+    Slow,
     /// Keeps connections open and takes new ones, and passes nothing on.
     BlackHole,
     /// Closes new connections at once. Those that exist go on; see [`Proxy::cut`].
@@ -126,6 +129,9 @@ async fn pump(
         };
         if modes.wait_for(|mode| *mode != Mode::BlackHole).await.is_err() || to.write_all(&bytes).await.is_err() {
             return;
+        }
+        if *modes.borrow() == Mode::Slow {
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 }

@@ -211,6 +211,25 @@ fn a_loan_number_is_found_by_the_first_rule_that_fits() {
 }
 
 #[test]
+fn an_identification_stands_where_its_class_has_it() {
+    let sec_codes = ["ARC", "CIE", "PPD", "SHR"].map(str::to_owned).to_vec();
+    let feed = Feed::new(&FeedSettings { sec_codes, ..settings(View::Receiver) }).unwrap();
+    let entry = EntrySpec { code: code(22), individual_id: "1001", name: "LN-0000042", ..entry_spec() };
+    for (sec, expected) in [
+        (PPD, Some("1001")),
+        // Bill payers put the name first.
+        (SecCode::Cie, Some("LN-0000042")),
+        // The serial number of a check is no loan.
+        (SecCode::Arc, None),
+        (SecCode::Shr, None),
+    ] {
+        let found = meaning(&feed, &BatchSpec { sec, ..batch_spec() }, &entry);
+        assert!(matches!(found, Meaning::Payment(_)), "{found:?}");
+        assert_eq!(loan_of(&found), expected, "{sec}");
+    }
+}
+
+#[test]
 fn a_return_is_judged_by_its_code_and_direction() {
     let original_trace = Trace::new(odfi(), 17).unwrap();
     for (feed, number, amount, reason_code, expected) in [

@@ -5,6 +5,7 @@ mod bad_inputs;
 mod bad_lines;
 mod meanings;
 mod properties;
+mod writing;
 
 use chrono::{NaiveDate, NaiveTime};
 

@@ -30,9 +30,10 @@ pub struct Entry {
     pub account: Text<17>,
     /// Columns 30-39: cents, never negative.
     pub amount: Minor,
-    /// Columns 40-54: how the sender knows the payer. Banks cut and re-pad it.
+    /// Columns 40-54: how the sender knows the payer, in most classes; see
+    /// [`FileEntry::individual_id`](crate::core::ach::FileEntry::individual_id). Banks cut and re-pad it.
     pub individual_id: Text<15>,
-    /// Columns 55-76. Of CTX, four digits of addenda count and a name from column 59.
+    /// Columns 55-76: the payer's name, in most classes. Of CTX, four digits of addenda count and a name from column 59.
     pub name: Text<22>,
     /// Columns 77-78; of WEB and TEL, whether the payment is one of many.
     pub discretionary: Text<2>,

@@ -56,9 +56,9 @@ pub struct EntrySpec<'a> {
     pub account: &'a str,
     /// Cents.
     pub amount: Minor,
-    /// Up to 15 characters.
+    /// Columns 40-54: up to 15 characters.
     pub individual_id: &'a str,
-    /// Up to 22 characters; 16 with CTX.
+    /// Columns 55-76: up to 22 characters; 16 with CTX.
     pub name: &'a str,
     /// What follows it.
     pub addenda: &'a [AddendaSpec<'a>],

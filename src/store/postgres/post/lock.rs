@@ -176,7 +176,7 @@ async fn find_openings(
     }
     let named = work.wanted.iter().filter(|wanted| missing.contains(&wanted.loan_key));
     let (seqs, keys): (Vec<i64>, Vec<Uuid>) = named.map(|wanted| (wanted.seq.0, key_column(wanted.loan_key))).unzip();
-    let kinds = ["disbursement", "loan_opened"].as_slice();
+    let kinds = ["disbursement", "loan_opened", "unidentified_receipt"].as_slice();
     let query = sqlx::query(FIND_OPENINGS).bind(key_columns(missing)).bind(seqs).bind(keys).bind(kinds);
     let rows: Vec<PgRow> = query.fetch_all(connection).await.map_err(classify)?;
     let events = rows.iter().map(|row| rows::event(&mut Columns::of(row)));

@@ -1,0 +1,206 @@
+//! Owns the result of an import as it is printed: a table for people, JSON for programs.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use serde::{Serialize, Serializer};
+
+use crate::cli::import::batch::{Batch, Tally};
+use crate::cli::import::format::Format;
+use crate::cli::import::screen::{duration, grouped};
+use crate::core::money::{Currency, Minor, Money};
+
+/// What an import led to.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) file: String,
+    pub(super) format: Format,
+    pub(super) sha256: String,
+    pub(super) idempotency_key: String,
+    /// Whether it was complete before this command.
+    pub(super) replayed: bool,
+    /// Until nothing was in flight.
+    #[serde(rename = "posted_ms", serialize_with = "millis")]
+    pub(super) posted: Duration,
+    /// In all, the results written.
+    #[serde(rename = "elapsed_ms", serialize_with = "millis")]
+    pub(super) elapsed: Duration,
+    #[serde(flatten)]
+    pub(super) batch: Batch,
+    /// What does not add up.
+    pub(super) contradictions: Vec<String>,
+    pub(super) results: PathBuf,
+}
+
+fn millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl Report {
+    /// The table.
+    pub(super) fn table(&self) -> String {
+        let Self { file, format, batch, results, .. } = self;
+        let mut text = String::new();
+        let mut row = |cells: std::fmt::Arguments<'_>| {
+            // Writing to a string cannot fail.
+            let _written = writeln!(text, "{cells}");
+        };
+        let replayed = if self.replayed { ", complete before" } else { "" };
+        row(format_args!("file       {file} ({}{replayed})", format.as_str()));
+        row(format_args!("batch      {}", batch.batch_id));
+        row(format_args!("took       {}", self.pace()));
+        row(format_args!("results    {}", results.display()));
+        row(format_args!("\n{:<12}{:>16}", "rows", "count"));
+        let accepted = Some(batch.counts.accepted);
+        for (word, count) in [
+            ("received", batch.received),
+            ("accepted", accepted),
+            ("duplicates", batch.duplicates),
+            ("mismatched", batch.mismatched),
+            ("invalid", batch.invalid),
+        ] {
+            if let Some(count) = count {
+                row(format_args!("{word:<12}{:>16}", number(count)));
+            }
+        }
+        for totals in &batch.totals {
+            let currency = &totals.currency;
+            row(format_args!("\n{currency:<12}{:>16}{:>28}", "count", "amount"));
+            for (word, Tally { count, amount }) in [("accepted", totals.accepted)].into_iter().chain(totals.parts()) {
+                row(format_args!("{word:<12}{:>16}{:>28}", number(count), money(amount, currency)));
+            }
+        }
+        if self.contradictions.is_empty() {
+            row(format_args!("\nthe totals add up: accepted = posted + rejected + parked + held + in flight"));
+        }
+        for contradiction in &self.contradictions {
+            row(format_args!("\nTHE TOTALS DO NOT ADD UP: {contradiction}"));
+        }
+        text
+    }
+
+    fn pace(&self) -> String {
+        let received = self.batch.received.and_then(|received| u64::try_from(received).ok()).unwrap_or(0);
+        let millis = u64::try_from(self.posted.as_millis()).unwrap_or(u64::MAX);
+        let rate = received.saturating_mul(1000).checked_div(millis).unwrap_or(0);
+        let [posted, elapsed] = [self.posted, self.elapsed].map(tenths);
+        format!("{posted} until posted ({} rows/s), {elapsed} in all", grouped(rate))
+    }
+}
+
+/// A time with a decimal where it is short.
+fn tenths(time: Duration) -> String {
+    if time >= Duration::from_mins(1) {
+        return duration(time);
+    }
+    format!("{}.{} s", time.as_secs(), time.subsec_millis().checked_div(100).unwrap_or(0))
+}
+
+fn number(count: i64) -> String {
+    u64::try_from(count).map_or_else(|_| count.to_string(), grouped)
+}
+
+/// An amount in major units, as [`Money`] shows it; sums may be larger than any one amount.
+fn money(amount: i128, currency: &str) -> String {
+    let Ok(known) = Currency::parse(currency) else { return format!("{amount} minor units") };
+    if let Ok(units) = i64::try_from(amount) {
+        return Money::new(Minor::new(units), known).to_string();
+    }
+    let major = Decimal::try_from_i128_with_scale(amount, known.decimals());
+    major.map_or_else(|_| format!("{amount} minor units"), |major| format!("{major} {known}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::import::batch::tests::batch;
+
+    fn report(changes: &[(&str, serde_json::Value)]) -> Report {
+        let batch = batch(changes);
+        Report {
+            file: "payments.ndjson".to_owned(),
+            format: Format::Ndjson,
+            sha256: "00".repeat(32),
+            idempotency_key: "import:1".to_owned(),
+            replayed: false,
+            posted: Duration::from_millis(2_345),
+            elapsed: Duration::from_millis(65_432),
+            contradictions: batch.contradictions(),
+            batch,
+            results: PathBuf::from("payments.ndjson.results.ndjson"),
+        }
+    }
+
+    #[test]
+    fn the_table_has_every_total() {
+        let tally = |count: i64, amount: &str| json!({"count": count, "amount_minor": amount});
+        let yen = json!({"currency": "JPY", "accepted": tally(2, "1500"), "posted": tally(1, "1000"),
+            "rejected": tally(0, "0"), "parked": tally(0, "0"), "held": tally(1, "500"), "in_flight": tally(0, "0")});
+        let mut totals = vec![serde_json::to_value(&batch(&[]).totals[0]).unwrap(), yen];
+        totals[0]["accepted"] = tally(999, "18446744073709551614");
+        totals[0]["posted"] = tally(998, "18446744073709551514");
+        totals[0]["rejected"] = tally(1, "100");
+        let changes = [
+            ("/totals", json!(totals)),
+            (
+                "/counts",
+                json!({"accepted": 1001, "posted": 999, "rejected": 1, "parked": 0, "held": 1, "in_flight": 0}),
+            ),
+            ("/received", json!(1005)),
+            ("/invalid", json!(3)),
+        ];
+        insta::assert_snapshot!(report(&changes).table(), @r"
+        file       payments.ndjson (ndjson)
+        batch      019a0000-0000-7000-8000-000000000001
+        took       2.3 s until posted (428 rows/s), 1 min 05 s in all
+        results    payments.ndjson.results.ndjson
+
+        rows                   count
+        received               1,005
+        accepted               1,001
+        duplicates                 1
+        mismatched                 0
+        invalid                    3
+
+        USD                    count                      amount
+        accepted                 999   184467440737095516.14 USD
+        posted                   998   184467440737095515.14 USD
+        rejected                   1                    1.00 USD
+        parked                     0                    0.00 USD
+        held                       0                    0.00 USD
+        in flight                  0                    0.00 USD
+
+        JPY                    count                      amount
+        accepted                   2                    1500 JPY
+        posted                     1                    1000 JPY
+        rejected                   0                       0 JPY
+        parked                     0                       0 JPY
+        held                       1                     500 JPY
+        in flight                  0                       0 JPY
+
+        the totals add up: accepted = posted + rejected + parked + held + in flight
+        ");
+    }
+
+    #[test]
+    fn totals_that_do_not_add_up_are_told() {
+        let table = report(&[("/totals/0/posted/amount_minor", json!("88848"))]).table();
+        let told = "THE TOTALS DO NOT ADD UP: USD: accepted are 999 payments over 88849 minor units";
+        assert!(table.contains(told) && !table.contains("the totals add up"), "{table}");
+    }
+
+    #[test]
+    fn programs_get_the_same_as_json() {
+        let json = serde_json::to_value(report(&[])).unwrap();
+        assert_eq!(
+            (&json["elapsed_ms"], &json["received"], &json["format"]),
+            (&json!(2345), &json!(1000), &json!("ndjson"))
+        );
+        assert_eq!(json["totals"][0]["posted"], json!({"count": 999, "amount_minor": "88849"}));
+        assert_eq!((&json["replayed"], &json["contradictions"]), (&json!(false), &json!([])));
+    }
+}

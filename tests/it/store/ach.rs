@@ -1,0 +1,215 @@
+//! Laws of ACH feeds, files, and the payments that returns name.
+
+use std::time::Duration;
+
+use hpts::core::event::{Command, EventKind, IdempotencyKey, NewEvent, Receipt, SourceMethod, Upload, UploadOperation};
+use hpts::core::ids::{EventId, TenantId};
+use hpts::core::ledger::{AccountCode, Layer, Outcome};
+use hpts::core::money::{Currency, Minor};
+use hpts::store::{EntryMark, FeedRecord, FileKept, FileLinked, MarkedRow, NewFile, NewUpload, UploadBegun, UploadRef};
+use uuid::Uuid;
+
+use super::{Fixture, prove};
+use crate::support::books::{Books, borrower, day, loan_id, usd};
+
+fn feed(tenant: TenantId, name: &str, settings: &str) -> FeedRecord {
+    FeedRecord { tenant, name: name.to_owned(), settings: settings.to_owned() }
+}
+
+fn file(tenant: TenantId, print: u8, identity: Option<&str>) -> NewFile {
+    let identity = identity.map(str::to_owned);
+    NewFile { tenant, sha256: [print; 32], feed: "collections".to_owned(), identity, bytes: vec![print; 10] }
+}
+
+/// Begins the upload that a file becomes.
+async fn begin(books: &Books, key: &str) -> UploadRef {
+    let operation = UploadOperation::AchFile { feed: "collections".to_owned() };
+    let upload = Upload { operation, currency: Currency::USD, received_on: day(5, 1) };
+    let (id, key) = (EventId(Uuid::new_v4()), IdempotencyKey::parse(key).unwrap());
+    let event = NewEvent::of_upload(id, books.tenant, key, upload, books.publisher, "test".to_owned());
+    let new = NewUpload { event, holder: Uuid::new_v4(), lease: Duration::from_mins(1) };
+    let begun = books.store.begin_upload(new).await.unwrap();
+    let UploadBegun::New(record) = begun else { panic!("{begun:?}") };
+    UploadRef { tenant: books.tenant, id: record.id }
+}
+
+fn mark(sequence: u32, amount: i64) -> EntryMark {
+    EntryMark {
+        trace: format!("12104288{sequence:07}"),
+        amount: Minor::new(amount),
+        account: "0000000420".to_owned(),
+        company_id: "1234567890".to_owned(),
+    }
+}
+
+pub(crate) async fn feeds_read_back_and_names_are_unique_in_a_tenant(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let other = Books::open(fixture.store(), 2).await.tenant;
+    let store = &books.store;
+    let (second, first) = (feed(books.tenant, "second", "{}"), feed(books.tenant, "first", r#"{"a":1}"#));
+    let theirs = feed(other, "first", r#"{"b":2}"#);
+    for made in [&second, &first, &theirs] {
+        assert!(store.create_feed(made.clone()).await.unwrap());
+    }
+    assert!(!store.create_feed(feed(books.tenant, "first", "{}")).await.unwrap(), "the name is taken");
+    assert_eq!(store.feed(books.tenant, "first").await.unwrap(), Some(first.clone()), "and stays what it was");
+    assert_eq!(store.feed(other, "second").await.unwrap(), None);
+    assert_eq!(store.feeds(books.tenant).await.unwrap(), [first, second], "by name");
+    assert_eq!(store.feeds(other).await.unwrap(), [theirs]);
+}
+
+pub(crate) async fn a_file_is_kept_once_and_its_identity_is_its_own(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let other = Books::open(fixture.store(), 2).await.tenant;
+    let store = &books.store;
+    let keep = async |tenant, print, identity| store.keep_file(file(tenant, print, identity)).await.unwrap();
+    assert_eq!(keep(books.tenant, 1, Some("A")).await, FileKept::New);
+    assert_eq!(keep(books.tenant, 1, Some("A")).await, FileKept::Same(None));
+    assert_eq!(keep(books.tenant, 1, None).await, FileKept::Same(None), "a stricter feed changes nothing");
+    assert_eq!(keep(books.tenant, 2, Some("A")).await, FileKept::Conflict(None));
+    assert_eq!(keep(other, 1, Some("A")).await, FileKept::New, "another tenant's files are none of theirs");
+
+    let upload = begin(&books, "file:0001").await;
+    assert_eq!(store.file(upload).await.unwrap(), None);
+    for summary in ["begun", "done"] {
+        let linked = store.link_file(upload, [1; 32], summary.to_owned()).await.unwrap();
+        assert_eq!(linked, FileLinked::Linked);
+    }
+    let kept = store.file(upload).await.unwrap().unwrap();
+    assert_eq!((kept.sha256, kept.feed.as_str(), kept.identity.as_deref()), ([1; 32], "collections", Some("A")));
+    assert_eq!(kept.summary.as_deref(), Some("done"));
+    assert_eq!(store.file(UploadRef { tenant: other, id: upload.id }).await.unwrap(), None);
+    assert_eq!(keep(books.tenant, 1, Some("A")).await, FileKept::Same(Some(upload.id)));
+    assert_eq!(keep(books.tenant, 2, Some("A")).await, FileKept::Conflict(Some(upload.id)));
+
+    assert_eq!(keep(books.tenant, 3, Some("B")).await, FileKept::New);
+    let linked = store.link_file(upload, [3; 32], "other".to_owned()).await.unwrap();
+    assert_eq!(linked, FileLinked::OtherFile, "an upload has one file");
+    let second = begin(&books, "file:0002").await;
+    let linked = store.link_file(second, [1; 32], "other".to_owned()).await.unwrap();
+    assert_eq!(linked, FileLinked::OtherUpload, "a file becomes one upload");
+    assert_eq!(store.file(upload).await.unwrap(), Some(kept));
+    assert_eq!(fixture.count("ach_files").await, 3);
+}
+
+pub(crate) async fn a_refused_file_gives_way_but_not_past_another(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let keep = async |print, identity| books.store.keep_file(file(books.tenant, print, identity)).await.unwrap();
+    assert_eq!(keep(1, None).await, FileKept::New);
+    assert_eq!(keep(1, None).await, FileKept::New, "refused again");
+    assert_eq!(keep(2, None).await, FileKept::New, "refused files have no identity to share");
+    assert_eq!(keep(1, Some("A")).await, FileKept::New, "a more tolerant feed takes it");
+    assert_eq!(keep(1, Some("A")).await, FileKept::Same(None));
+    assert_eq!(keep(2, Some("A")).await, FileKept::Conflict(None), "the identity is taken since");
+    assert_eq!(keep(2, Some("B")).await, FileKept::New);
+    assert_eq!(fixture.count("ach_files").await, 2);
+    assert_eq!(fixture.count("ach_files WHERE length(bytes) = 10").await, 2);
+}
+
+pub(crate) async fn loans_are_found_by_number_without_leading_zeros(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let other = Books::open(fixture.store(), 2).await;
+    books.book(vec![books.opening_numbered(1, "000420"), books.opening_numbered(2, "421")]).await;
+    other.book(vec![other.opening_numbered(3, "00422"), other.opening_numbered(4, "420")]).await;
+    let found = async |books: &Books, numbers: &[&str]| {
+        let numbers = numbers.iter().map(|number| (*number).to_owned()).collect();
+        let found = books.store.loans_of_numbers(books.tenant, numbers).await.unwrap();
+        let mut found: Vec<_> =
+            found.into_iter().map(|loan| (loan.number, loan.loan_id, loan.borrower_id, loan.currency)).collect();
+        found.sort();
+        found
+    };
+    let loan = |number: &str, n| (number.to_owned(), loan_id(n), borrower(n), Currency::USD);
+    assert_eq!(found(&books, &["420", "421", "422", "423"]).await, [loan("420", 1), loan("421", 2)]);
+    assert_eq!(found(&other, &["420", "422"]).await, [loan("420", 4), loan("422", 3)]);
+    assert_eq!(found(&books, &[]).await, []);
+}
+
+pub(crate) async fn receipts_without_a_loan_are_booked(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let receipt = |amount, date| {
+        let loan_id = Receipt::loan_of(books.tenant, "lockbox", Currency::USD);
+        books.event(Command::Receipt(Receipt {
+            loan_id,
+            amount: usd(amount),
+            effective_date: date,
+            source_method: SourceMethod::Ach,
+            external_ref: None,
+            metadata: None,
+        }))
+    };
+    let first = books.accept(vec![receipt(300, day(5, 1)), receipt(20, day(4, 1))]).await;
+    let second = books.accept(vec![receipt(1, day(3, 1))]).await;
+    for wanted in [&first, &second] {
+        let posted = books.post(wanted).await.posted;
+        assert!(posted.iter().all(|(_, posting)| posting.outcome == Outcome::Posted), "{posted:?}");
+    }
+    assert_eq!(books.post(&first).await.posted.len(), 0, "redelivered, they are booked once");
+    let totals = async |code, as_of| {
+        let found = books.store.account_totals(books.tenant, code, Currency::USD, Layer::Settled, as_of).await.unwrap();
+        (found.debits, found.credits)
+    };
+    assert_eq!(totals(AccountCode::UNIDENTIFIED_RECEIPTS, day(5, 1)).await, (0, 321));
+    assert_eq!(totals(AccountCode::UNIDENTIFIED_RECEIPTS, day(4, 1)).await, (0, 21));
+    assert_eq!(totals(AccountCode::PAYMENT_CLEARING, day(5, 1)).await, (321, 0));
+    prove(&books.store).await;
+}
+
+/// Accepts and posts payments of loan 1 as rows of an upload, and marks them.
+async fn marked(books: &Books, upload: UploadRef, rows: &[(i64, EntryMark)]) -> Vec<hpts::store::Wanted> {
+    let row = |(row_no, mark): &(i64, EntryMark)| MarkedRow { row_no: *row_no, mark: mark.clone() };
+    let marks: Vec<MarkedRow> = rows.iter().map(row).collect();
+    books.store.mark_entries(upload, marks.clone()).await.unwrap();
+    let event = |(row_no, mark): &(i64, EntryMark)| -> NewEvent {
+        books.payment(1, mark.amount.units()).in_batch(upload.id, *row_no)
+    };
+    let wanted = books.book(rows.iter().map(event).collect()).await;
+    books.store.mark_entries(upload, marks).await.unwrap();
+    wanted
+}
+
+pub(crate) async fn returns_find_the_newest_payment_that_stands(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let thief = Books::open(fixture.store(), 2).await;
+    let store = &books.store;
+    books.book(vec![books.opening(1, [0, 0, 100_000])]).await;
+    let first = begin(&books, "file:0001").await;
+    let older = marked(&books, first, &[(1, mark(1, 500)), (2, mark(2, 700)), (3, mark(1, 500))]).await;
+    let second = begin(&books, "file:0002").await;
+    let newer = marked(&books, second, &[(1, mark(1, 500))]).await;
+    assert_eq!(fixture.count("ach_entries").await, 4, "marked twice is marked once");
+
+    let matched = async |tenant, marks: Vec<EntryMark>| -> Vec<Vec<EventId>> {
+        let found = store.match_entries(tenant, marks).await.unwrap();
+        found.into_iter().map(|events| events.into_iter().map(|event| event.event.id).collect()).collect()
+    };
+    let id = |wanted: &hpts::store::Wanted| wanted.id;
+    let odd = |change: fn(&mut EntryMark)| {
+        let mut odd = mark(1, 500);
+        change(&mut odd);
+        odd
+    };
+    let others = vec![
+        mark(9, 500),
+        mark(1, 501),
+        odd(|mark| "1".clone_into(&mut mark.account)),
+        odd(|mark| "1".clone_into(&mut mark.company_id)),
+        mark(2, 700),
+        mark(1, 500),
+        mark(2, 700),
+    ];
+    let both = vec![id(&newer[0]), id(&older[2]), id(&older[0])];
+    let expected = [vec![], vec![], vec![], vec![], vec![id(&older[1])], both, vec![id(&older[1])]];
+    assert_eq!(matched(books.tenant, others).await, expected, "in the order asked for, newest first");
+    assert_eq!(matched(thief.tenant, vec![mark(1, 500)]).await, [vec![]], "another tenant's payments stay theirs");
+    assert_eq!(matched(books.tenant, vec![]).await, Vec::<Vec<EventId>>::new());
+
+    let undo = books.return_of(&newer[0], day(5, 4), 0).await;
+    books.book(vec![undo]).await;
+    let left = vec![id(&older[2]), id(&older[0])];
+    assert_eq!(matched(books.tenant, vec![mark(1, 500)]).await, [left], "what is undone is not found again");
+    let found = store.match_entries(books.tenant, vec![mark(2, 700)]).await.unwrap();
+    let payment = &found[0][0].event;
+    assert_eq!((payment.kind, payment.command.amount()), (EventKind::PaymentReceived, Some(Minor::new(700))));
+    prove(store).await;
+}
