@@ -21,7 +21,7 @@ pub struct BenchBatch {
     #[command(flatten)]
     load: LoadArguments,
     /// Instead of JSON batches, stream so many rows of NDJSON in one request, and tell how even the rate is.
-    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(10..=10_000_000))]
+    #[arg(long, value_name = "ROWS", conflicts_with_all = ["callers", "rows", "payments", "plot"], value_parser = clap::value_parser!(u64).range(10..=10_000_000))]
     ndjson: Option<u64>,
     #[command(flatten)]
     servers: ServerArguments,
@@ -128,7 +128,7 @@ pub(super) async fn run(arguments: BenchBatch, config: &Config) -> Result<(), Be
     let BenchBatch { load, ndjson, servers, telling } = arguments;
     match ndjson {
         None => telling.tell(&measure(Spread::Even, (&load, &servers, &telling), config).await?),
-        Some(rows) => stream::run(Stream { rows }, (&load, &servers, &telling), config).await,
+        Some(rows) => stream::run(Stream { rows }, (&servers, &telling), config).await,
     }
 }
 
@@ -139,7 +139,7 @@ pub(super) async fn run_hot(arguments: BenchHotLoan, config: &Config) -> Result<
 }
 
 /// The arguments that every load has.
-pub(super) type Arguments<'a> = (&'a LoadArguments, &'a ServerArguments, &'a Telling);
+type Arguments<'a> = (&'a LoadArguments, &'a ServerArguments, &'a Telling);
 
 /// Measures batches.
 async fn measure(

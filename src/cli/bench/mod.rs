@@ -2,7 +2,7 @@
 //!
 //! The generator knows the HTTP contract and nothing of our insides. It speaks to loopback addresses only, so that a
 //! slip of the hand never loads somebody else's system. What it is compared with works below HTTP, in databases of its
-//! own: [`limit`], the raw limit of the database, and [`naive`], the usual worker.
+//! own: `limit`, the raw limit of the database, and `naive`, the usual worker.
 //!
 //! A measurement whose books are not in order afterwards does not count, however fast it was.
 

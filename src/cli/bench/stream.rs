@@ -16,8 +16,7 @@ use hyper::{Method, Request};
 use serde::Deserialize;
 
 use crate::cli::bench::BenchError;
-use crate::cli::bench::answer::{Report, Settings};
-use crate::cli::bench::batch::Arguments;
+use crate::cli::bench::answer::{Report, Settings, Telling};
 use crate::cli::bench::caller::{Answer, Caller, key_header, uri_of};
 use crate::cli::bench::figures::{Case, CaseRun, Ratio};
 use crate::cli::bench::latency::Latencies;
@@ -25,7 +24,7 @@ use crate::cli::bench::link::Link;
 use crate::cli::bench::loans::{Draws, Loans};
 use crate::cli::bench::peaks::Peaks;
 use crate::cli::bench::pollers::{LOOKUP, told};
-use crate::cli::bench::session::Session;
+use crate::cli::bench::session::{ServerArguments, Session};
 use crate::cli::bench::upload::{Keys, PATH, believable, instant, since, status_uri, taken, until_posted};
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
@@ -110,7 +109,7 @@ struct Streamed {
 /// Measures streamed uploads and prints the report.
 pub(super) async fn run(
     stream: Stream,
-    (load, servers, telling): Arguments<'_>,
+    (servers, telling): (&ServerArguments, &Telling),
     config: &Config,
 ) -> Result<(), BenchError> {
     let session = Session::open(servers, telling, config).await?;
@@ -125,7 +124,7 @@ pub(super) async fn run(
     let posted = runs.iter().map(|run| run.payments).sum();
     let (books, server) = (session.prove(posted).await?, session.server().await?);
     session.close().await;
-    let settings = load.settings(servers).with("payments", stream.rows).with("format", "ndjson");
+    let settings = servers.settings().with("payments", stream.rows);
     let report = Report::new("ndjson", settings, vec![Case::new("ndjson", &runs)], books);
     let evenness = tenths.iter().map(|tenths| told(evenness(tenths)));
     let findings = Settings::default()
