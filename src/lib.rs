@@ -36,6 +36,10 @@
 //!    ([`api::waiting_room`]), and the message is acknowledged.
 //! 5. [`core::ledger::answer`] makes the body, the first time and every time after.
 //!
+//! Many payments in one request go the same way: `api::uploads` takes them row by row under a lease, hands them to the
+//! intake a thousand at a time, and keeps what is no payment as an exception with its reason. An ACH file is read by
+//! [`core::ach`] first. What reached an end is listed by the change feed, in the order of the commits.
+//!
 //! # Invariants
 //!
 //! - What was answered with 2xx is committed; what is acknowledged is posted. Nothing rests on the broker.
