@@ -231,7 +231,7 @@ impl ApiClient {
             if answer.status() != StatusCode::UNAUTHORIZED || is_token_new {
                 return judged(answer).await.map_err(E::from);
             }
-            self.keep(None);
+            self.forget_token();
         }
     }
 
@@ -246,6 +246,11 @@ impl ApiClient {
     pub(super) async fn json(&self, answer: Response) -> Result<Value, ClientError> {
         let text = answer.text().await.map_err(|error| self.broken(error))?;
         serde_json::from_str(&text).map_err(ClientError::NotUnderstood)
+    }
+
+    /// Gets another token for the next call.
+    pub(super) fn forget_token(&self) {
+        self.keep(None);
     }
 
     /// A connection that failed; the URL stands in the error already.

@@ -67,14 +67,14 @@ impl ImportFile {
     pub(super) fn survey(asked: &Asked, course: &Arc<Course>) -> Result<Self, ImportError> {
         let path = &asked.path;
         let fail = |source| ImportError::Io { what: format!("cannot read {}", path.display()), source };
-        let file = File::open(path).map_err(fail)?;
-        let metadata = file.metadata().map_err(fail)?;
+        // Before it is opened: opening a pipe waits for whoever writes to it.
+        let metadata = std::fs::metadata(path).map_err(fail)?;
         if !metadata.is_file() {
             return Err(ImportError::NotUnderstood(format!("{} is not a file", path.display())));
         }
         let stamp = Stamp::of(&metadata);
         course.note(|stand| stand.bytes_all = stamp.length);
-        let packing = Packing::of(&beginning(file).map_err(fail)?);
+        let packing = Packing::of(&File::open(path).and_then(beginning).map_err(fail)?);
         let format = match asked.format {
             Some(format) => format,
             None => recognised(path, packing)?,

@@ -143,6 +143,10 @@ impl Upload<'_> {
         if let Some(error) = fault.take() {
             return Err(ImportError::File { name: self.file.name(), source: error });
         }
+        if let Err(ImportError::Client(ClientError::Broken { .. })) = &answer {
+            // A server that no longer takes the token says so and hangs up; what it said may be lost on the way.
+            self.client.forget_token();
+        }
         let answer = answer?;
         let answered = if answer.status() == 202 { Answered::New } else { Answered::Again };
         let UploadAnswer { batch_id } =

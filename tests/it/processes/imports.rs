@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
+use hpts::core::ach::SecCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::processes::client::{BORROWER, Client, LOAN, payment};
 use crate::processes::{PATIENCE, Process, System};
+use crate::support::ach::AchFile;
 use crate::support::proxy::{Mode, Proxy};
 
 /// An embedded server, and files in its data folder.
@@ -188,6 +190,40 @@ async fn gzip_goes_over_the_wire_as_it_is() {
     let file = world.write("payments", encoder.finish().unwrap());
     let said = world.import(&file, &[]).await;
     assert_eq!((said.code, &said.report["counts"]["posted"]), (Some(0), &json!(2)), "{said:?}");
+}
+
+#[tokio::test]
+async fn ach_files_come_through_a_feed() {
+    let world = World::new().await;
+    let through_demo = ["--feed", "demo"];
+    let debits = AchFile::of_debits('A', [("420", 10_000), ("0421", 20_000)]);
+    let file = world.write("debits.txt", &debits);
+    let said = world.import(&file, &through_demo).await;
+    assert_eq!((said.code, &said.report["format"]), (Some(0), &json!("nacha")), "{said:?}");
+    let posted = json!({"count": 2, "amount_minor": "30000"});
+    assert_eq!(said.report["totals"][0]["posted"], posted, "receipts of no known loan are posted, too");
+    let again = world.import(&file, &["--feed", "demo", "--key", "another:key"]).await;
+    assert_eq!((again.code, &again.report["batch_id"]), (Some(0), &said.report["batch_id"]), "{again:?}");
+    assert_eq!(again.report["replayed"], true, "the same bytes are the same file under any key");
+
+    let mut mixed = AchFile::new('B');
+    mixed.batch(SecCode::Ppd).debit("420", 500);
+    mixed.entry(28, "420", 0, &[]);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, &mixed.finish()).unwrap();
+    let packed = world.write("mixed.ach.gz", encoder.finish().unwrap());
+    let said = world.import(&packed, &through_demo).await;
+    assert_eq!((said.code, &said.report["counts"]["posted"]), (Some(3), &json!(1)), "{said:?}");
+    assert!(said.errors.contains("1 of 2 rows were not posted: 1 invalid"), "{said:?}");
+    let rows = results(Path::new(said.report["results"].as_str().unwrap()));
+    assert_eq!((&rows[1]["status"], &rows[1]["code"]), (&json!("invalid"), &json!("prenote")));
+
+    let broken = world.write("broken.ach", &debits[..debits.len() >> 1]);
+    let refused = world.import(&broken, &through_demo).await;
+    assert!(refused.code == Some(1) && refused.errors.contains("422 invalid_file"), "{refused:?}");
+    let unknown = world.import(&file, &["--feed", "nobody"]).await;
+    assert!(unknown.code == Some(1) && unknown.errors.contains("400 invalid_parameter"), "{unknown:?}");
+    assert_eq!(world.system.verified().await["posted"], 1 + 3);
 }
 
 #[tokio::test]
