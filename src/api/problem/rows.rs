@@ -183,7 +183,8 @@ pub(super) const ROWS: [Row; 43] = [
         status: 415,
         title: "The body's type is not supported",
         retryable: Retryable::No,
-        explanation: "Send 'Content-Type: application/json', in UTF-8 and without Content-Encoding.",
+        explanation: "Send 'Content-Type: application/json', in UTF-8 and without Content-Encoding. Batches may also \
+            be 'application/x-ndjson', ACH files are 'text/plain', and both may be compressed with gzip.",
     },
     Row {
         code: ProblemCode::ValidationFailed,
