@@ -2,18 +2,17 @@
 
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use axum::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::error::ApiError;
+use crate::api::http::headers::IDEMPOTENT_REPLAYED;
 use crate::api::state::ApiState;
 use crate::core::event::{Decision, EventKind, NewEvent, Stage, decide};
 use crate::core::ids::{EventId, PaymentBatchId};
 use crate::store::{KnownEvent, RowCounts, UploadRecord};
-
-const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// What became of the rows of an upload when they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]

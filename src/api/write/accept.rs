@@ -21,6 +21,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
 use crate::api::error::{ApiError, id_field};
+use crate::api::http::headers::IDEMPOTENT_REPLAYED;
 use crate::api::http::prefer::Prefer;
 use crate::api::intake::Accepted;
 use crate::api::state::ApiState;
@@ -32,7 +33,6 @@ use crate::core::ledger::{Finished, answer};
 use crate::core::time::Timestamp;
 use crate::store::KnownEvent;
 
-const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// An event the api has just brought.

@@ -58,7 +58,7 @@ pub(crate) async fn post_batch(State(state): State<ApiState>, request: Request) 
     query.finish()?;
     let now = state.now();
     let tenant = state.tenants().get(state.store(), caller.tenant, now).await?;
-    let rules = AcceptanceRules { latest_effective: tenant.latest_effective(now), payment_limit: tenant.payment_limit };
+    let rules = AcceptanceRules::of(&tenant, now);
     let upload = Upload {
         operation: UploadOperation::PaymentBatch { mode },
         currency: tenant.base_currency,

@@ -16,8 +16,10 @@ use crate::api::http::query::Query;
 use crate::api::json::{Fields, read};
 use crate::api::problem::first_of_each_field;
 use crate::api::state::ApiState;
+use crate::api::tenants::Tenant;
 use crate::core::event::{Command, IdempotencyKey};
 use crate::core::money::Minor;
+use crate::core::time::Timestamp;
 
 /// A write, read but for its fields.
 #[derive(Debug)]
@@ -38,6 +40,13 @@ pub(crate) struct AcceptanceRules {
     pub(crate) payment_limit: Option<Minor>,
 }
 
+impl AcceptanceRules {
+    /// What a tenant allows at `now`.
+    pub(crate) fn of(tenant: &Tenant, now: Timestamp) -> Self {
+        Self { latest_effective: tenant.latest_effective(now), payment_limit: tenant.payment_limit }
+    }
+}
+
 impl WriteRequest {
     /// Reads a request.
     pub(crate) async fn read(state: &ApiState, request: Request, any_of: &'static [Scope]) -> Result<Self, ApiError> {
@@ -49,8 +58,7 @@ impl WriteRequest {
         let body = read_body(&parts.headers, body).await?;
         let now = state.now();
         let tenant = state.tenants().get(state.store(), caller.tenant, now).await?;
-        let rules =
-            AcceptanceRules { latest_effective: tenant.latest_effective(now), payment_limit: tenant.payment_limit };
+        let rules = AcceptanceRules::of(&tenant, now);
         Ok(Self { caller, key, prefer: Prefer::of(&parts.headers), rules, body })
     }
 
