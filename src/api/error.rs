@@ -3,6 +3,7 @@
 //! A handler that fails answers with the error itself, carried in the response's extensions;
 //! `api::http::edge` turns it into a document, because only the edge knows the request.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::http::header::{HeaderName, HeaderValue, LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -91,6 +92,9 @@ pub enum ApiError {
         /// The most one payment may be.
         limit: Minor,
     },
+    /// The entry is undone by an operation of its own.
+    #[error("not reversible")]
+    NotReversible,
     /// A posting rule refused the event: an outcome, not a failure.
     #[error("rejected: {}", code.as_str())]
     Rejected {
@@ -157,20 +161,6 @@ pub enum ApiError {
     Panicked,
 }
 
-/// The name under which answers carry the id of an event of this kind.
-#[must_use]
-pub(crate) const fn id_field(kind: EventKind) -> &'static str {
-    match kind {
-        EventKind::PaymentReceived | EventKind::UnidentifiedReceipt => "payment_event_id",
-        EventKind::Disbursement => "disbursement_event_id",
-        EventKind::LoanOpened => "loan_event_id",
-        EventKind::PaymentAllocated => "event_id",
-        EventKind::Upload => "batch_id",
-        EventKind::PaymentReturned => "payment_returned_event_id",
-        EventKind::FeeAssessed => "fee_event_id",
-    }
-}
-
 /// An error with what it answers.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -214,22 +204,23 @@ impl ApiError {
                 (problem, Vec::new())
             }
             Self::BatchTooLarge => plain(Code::BatchTooLarge),
+            Self::NotReversible => plain(Code::NotReversible),
             Self::LimitExceeded { limit } => {
                 let detail = format!("one payment may be at most {limit} minor units");
                 (Problem::new(Code::LimitExceeded, detail), Vec::new())
             }
             Self::Rejected { code, kind, id } => {
-                (Problem::plain((*code).into()).with_member(id_field(*kind), id.to_string()), Vec::new())
+                (Problem::plain((*code).into()).with_member(kind.id_field(), id.to_string()), Vec::new())
             }
             Self::InProgress { stage, kind, id, location } => {
                 let problem = Problem::plain(Code::IdempotencyInProgress)
-                    .with_member(id_field(*kind), id.to_string())
+                    .with_member(kind.id_field(), id.to_string())
                     .with_member("payment_status", stage.unfinished_status().unwrap_or("accepted"));
                 let location = HeaderValue::from_str(location).ok().map(|location| (LOCATION, location));
                 (problem, [(RETRY_AFTER, RETRY_SOON)].into_iter().chain(location).collect())
             }
             Self::Mismatch { fields, kind, id } => {
-                (mismatch(fields).with_member(id_field(*kind), id.to_string()), Vec::new())
+                (mismatch(fields).with_member(kind.id_field(), id.to_string()), Vec::new())
             }
             Self::Auth(error) => (error.problem(), auth_headers(error)),
             Self::RateLimited { retry_after } => {
@@ -250,6 +241,11 @@ impl ApiError {
     /// The error of a key that another file has.
     pub(crate) fn file_mismatch(batch: PaymentBatchId) -> Self {
         Self::Mismatch { fields: vec!["bytes"], kind: EventKind::Upload, id: EventId(batch.0) }
+    }
+
+    /// The error of one field.
+    pub(crate) fn field(name: &'static str, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Validation(vec![FieldError::new(name, code, message)])
     }
 
     /// The error of an upload without rows.

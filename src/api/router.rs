@@ -12,10 +12,13 @@ use crate::api::openapi::{docs, openapi_json};
 use crate::api::problem::page;
 use crate::api::read::{
     accounts, ach_files as ach_file_reads, batch_results, batches as batch_reads, changes, changes_stream, entries,
-    events, health, loans as loan_reads, lookup, payments as payment_reads,
+    events, fees as fee_reads, health, loans as loan_reads, lookup, payments as payment_reads,
 };
 use crate::api::state::ApiState;
-use crate::api::write::{ach_files, batches, disbursements, feeds, loans, payments, returns};
+use crate::api::write::{
+    ach_files, adjustments, batches, charge_offs, disbursements, feeds, fees, loans, payments, returns, reversals,
+    settlements, suspense,
+};
 
 /// Every address of the API.
 pub fn router(state: ApiState) -> Router {
@@ -36,6 +39,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/batches/{batch_id}/results", get(batch_results::get_results))
         .route("/v1/payments/{payment_event_id}/return", post(returns::post_return))
         .route("/v1/disbursements", post(disbursements::post_disbursement))
+        .merge(servicing())
         .route("/v1/loans", post(loans::post_loan))
         .route("/v1/loans/{loan_id}", get(loan_reads::get_loan))
         .route("/v1/loans/{loan_id}/balance", get(loan_reads::get_balance))
@@ -55,6 +59,21 @@ pub fn router(state: ApiState) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(request_ids, edge))
         .with_state(state)
+}
+
+/// Operations on one loan.
+fn servicing() -> Router<ApiState> {
+    Router::new()
+        .route("/v1/disbursements/{disbursement_event_id}/settlement", post(settlements::post_settlement))
+        .route("/v1/fees", post(fees::post_fee))
+        .route("/v1/fees/waivers", post(fees::post_waiver))
+        .route("/v1/suspense/applications", post(suspense::post_application))
+        .route("/v1/suspense/refunds", post(suspense::post_refund))
+        .route("/v1/adjustments", post(adjustments::post_adjustment))
+        .route("/v1/reversals", post(reversals::post_reversal))
+        .route("/v1/chargeoffs", post(charge_offs::post_chargeoff))
+        .route("/v1/recoveries", post(charge_offs::post_recovery))
+        .route("/v1/loans/{loan_id}/fees", get(fee_reads::list_fees))
 }
 
 /// What is there only where we issue the tokens.

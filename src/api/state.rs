@@ -204,15 +204,8 @@ impl ApiState {
     /// Where the status of an event is: never built from what a request says of the host.
     pub(crate) fn location(&self, kind: EventKind, id: EventId) -> String {
         let base = self.settings().public_url.as_deref().unwrap_or("").trim_end_matches('/');
-        let resource = match kind {
-            EventKind::PaymentReceived | EventKind::UnidentifiedReceipt => "payments",
-            EventKind::Upload => "batches",
-            EventKind::Disbursement
-            | EventKind::LoanOpened
-            | EventKind::PaymentAllocated
-            | EventKind::PaymentReturned
-            | EventKind::FeeAssessed => "events",
-        };
+        let others = if kind == EventKind::Upload { "batches" } else { "events" };
+        let resource = if kind.is_payment() { "payments" } else { others };
         format!("{base}/v1/{resource}/{id}")
     }
 }

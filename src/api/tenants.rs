@@ -10,6 +10,7 @@ use crate::api::auth::AuthError;
 use crate::api::error::ApiError;
 use crate::api::ttl_cache::{TtlCache, TtlLimits};
 use crate::core::ids::TenantId;
+use crate::core::loan::LossAccount;
 use crate::core::money::{Currency, Minor};
 use crate::core::time::Timestamp;
 use crate::store::{Store, TenantRecord};
@@ -26,6 +27,8 @@ pub(crate) struct Tenant {
     pub(crate) base_currency: Currency,
     /// The most one payment may be.
     pub(crate) payment_limit: Option<Minor>,
+    /// Who bears what is charged off.
+    pub(crate) loss_account: LossAccount,
 }
 
 impl Tenant {
@@ -33,7 +36,7 @@ impl Tenant {
         let zone = record.time_zone.parse().map_err(|_| ApiError::Broken("a tenant's time zone is not known"))?;
         let future_days = u64::try_from(record.future_days).unwrap_or(0);
         let (base_currency, payment_limit) = (record.base_currency, record.payment_limit);
-        Ok(Self { zone, future_days, base_currency, payment_limit })
+        Ok(Self { zone, future_days, base_currency, payment_limit, loss_account: record.loss_account })
     }
 
     /// Today, in the tenant's zone.
@@ -87,6 +90,7 @@ mod tests {
             base_currency: Currency::USD,
             future_days: 2,
             payment_limit: None,
+            loss_account: LossAccount::Expense,
         };
         let tenant = Tenant::of_record(&record).unwrap();
         // 2026-05-01 12:00 UTC is already 2 May in Auckland.

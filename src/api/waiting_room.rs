@@ -188,7 +188,15 @@ mod tests {
 
     fn finished() -> Finished {
         let (outcome, posted_at) = (Outcome::Posted, Timestamp::EPOCH);
-        Finished { outcome, has_entry: true, allocation: None, fee_event_id: None, posted_at }
+        Finished {
+            outcome,
+            has_entry: true,
+            allocation: None,
+            fee_event_id: None,
+            reverses_entry_id: None,
+            correlation_id: None,
+            posted_at,
+        }
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use crate::cli::connect;
 use crate::cli::serve::commands_log;
 use crate::cli::{CliError, new_id, parse_minor, parse_tenant};
 use crate::core::ids::TenantId;
+use crate::core::loan::LossAccount;
 use crate::core::money::{Currency, Minor};
 use crate::runtime::clock::Clock;
 use crate::runtime::config::Config;
@@ -40,6 +41,9 @@ pub(super) struct TenantCreate {
     /// The most one payment may be, in minor units.
     #[arg(long, value_parser = parse_minor)]
     payment_limit: Option<Minor>,
+    /// Charge loans off against an allowance for credit losses (account 1150), and recover into it.
+    #[arg(long)]
+    allowance: bool,
     /// Answer as JSON.
     #[arg(long)]
     json: bool,
@@ -86,6 +90,7 @@ pub(super) async fn tenant(config: &Config, command: TenantCommand) -> Result<()
         base_currency: new.base_currency,
         future_days: new.future_days,
         payment_limit: new.payment_limit,
+        loss_account: if new.allowance { LossAccount::Allowance } else { LossAccount::Expense },
     };
     let made = store.create_tenant(record).await?;
     store.close().await;

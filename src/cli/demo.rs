@@ -57,6 +57,7 @@ pub(super) async fn load(store: &Arc<dyn Store>, lifecycle: &Lifecycle, clock: &
         base_currency: Currency::USD,
         future_days: 0,
         payment_limit: None,
+        loss_account: crate::core::loan::LossAccount::Expense,
     };
     store.create_tenant(record).await?;
     if store.client(CLIENT).await?.is_none() {
@@ -99,6 +100,7 @@ fn opening(tenant: TenantId, clock: &Clock) -> Option<NewEvent> {
         opened_on: NaiveDate::from_ymd_opt(2026, 1, 1)?,
         loan_number: None,
         program_id: None,
+        program_defaults: None,
         waterfall: None,
         opening_balances: OpeningBalances {
             fees: Minor::new(500),

@@ -1,6 +1,7 @@
 //! Owns the rows that operators make, and the report of `verify`.
 
 use crate::core::ids::TenantId;
+use crate::core::loan::LossAccount;
 use crate::core::money::{Currency, Minor};
 use crate::core::time::Timestamp;
 
@@ -32,6 +33,8 @@ pub struct TenantRecord {
     pub future_days: i32,
     /// The most one payment may be.
     pub payment_limit: Option<Minor>,
+    /// Who bears what is charged off.
+    pub loss_account: LossAccount,
 }
 
 /// An API client.

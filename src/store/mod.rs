@@ -28,8 +28,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::NaiveDate;
 
-use crate::core::event::{AcceptedEvent, NewEvent};
+use crate::core::event::{AcceptedEvent, NewEvent, Party};
 use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
+use crate::core::ledger::FeeItem;
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 
@@ -189,6 +190,12 @@ pub trait Store: PollerReads + Send + Sync + Debug + 'static {
 
     /// A loan as it stands now.
     async fn loan(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<LoanRecord>, StoreError>;
+
+    /// Who owes a loan, also one whose opening is accepted and not posted.
+    async fn party(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<Party>, StoreError>;
+
+    /// A loan's fees, oldest first; `None` where the tenant has no such loan. Walks the loan's postings.
+    async fn loan_fees(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<Vec<FeeItem>>, StoreError>;
 
     /// A loan's balances counting entries effective on or before a date, with when it last moved by then.
     async fn loan_balances(

@@ -1,14 +1,12 @@
 //! Owns a change as callers see it, alone and in a page.
 
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::changes::cursor::cursor_of;
-use crate::api::error::id_field;
 use crate::api::openapi::AllocationSchema;
-use crate::core::event::EventKind;
-use crate::core::ids::{EventId, TenantId};
+use crate::core::event::NamedId;
+use crate::core::ids::TenantId;
 use crate::core::ledger::{AllocationView, RejectionCode};
 use crate::store::{Change, ChangePlace};
 
@@ -44,21 +42,6 @@ pub(crate) struct ChangeView<'a> {
     undoes: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     restates: Option<String>,
-}
-
-/// An event's id under its kind's own name.
-#[derive(Debug)]
-struct NamedId {
-    kind: EventKind,
-    id: EventId,
-}
-
-impl Serialize for NamedId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry(id_field(self.kind), &self.id)?;
-        map.end()
-    }
 }
 
 impl<'a> ChangeView<'a> {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 
 use chrono::NaiveDate;
 
@@ -116,6 +117,11 @@ impl<'a> Fields<'a> {
         self.optional(name, parse_reference)
     }
 
+    /// A reference, or a reason, that must be there.
+    pub(crate) fn required_reference(&mut self, name: &str) -> Option<String> {
+        self.required(name, parse_reference)
+    }
+
     /// The free metadata.
     pub(crate) fn metadata(&mut self) -> Option<Metadata> {
         let value = self.take("metadata")?;
@@ -189,6 +195,54 @@ impl<'a> Fields<'a> {
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
                 self.fail(name, "wrong_type", "must be an object");
+                None
+            }
+        }
+    }
+
+    /// A list of objects that must be there, each as `read` takes it; what fails in one is named by its index, such as
+    /// `lines.3.amount_minor`. `None` when the list, or one of its objects, fails.
+    pub(crate) fn objects<T>(
+        &mut self,
+        name: &str,
+        count: RangeInclusive<usize>,
+        read: impl Fn(&mut Fields<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let items = match self.take(name) {
+            Some(Value::Array(items)) if count.contains(&items.len()) => items,
+            Some(Value::Array(_)) => {
+                self.fail(name, "invalid", format!("must hold {} to {} objects", count.start(), count.end()));
+                return None;
+            }
+            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+                self.fail(name, "wrong_type", "must be an array of objects");
+                return None;
+            }
+            None => {
+                self.fail(name, "required", "is required");
+                return None;
+            }
+        };
+        let mut values = Vec::with_capacity(items.len());
+        let expected = items.len();
+        for (index, item) in items.into_iter().enumerate() {
+            let Value::Object(fields) = item else {
+                self.fail(&format!("{name}.{index}"), "wrong_type", "must be an object");
+                continue;
+            };
+            let mut inside = Fields::new(format!("{}{name}.{index}.", self.prefix), fields, Vec::new());
+            values.extend(read(&mut inside));
+            self.errors.extend(inside.finish());
+        }
+        (values.len() == expected).then_some(values)
+    }
+
+    /// A truth value that may be absent.
+    pub(crate) fn flag(&mut self, name: &str) -> Option<bool> {
+        match self.take(name)? {
+            Value::Bool(flag) => Some(flag),
+            Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+                self.fail(name, "wrong_type", "must be true or false");
                 None
             }
         }

@@ -33,6 +33,15 @@ use crate::api::state::ApiState;
         crate::api::read::batch_results::get_results,
         crate::api::write::returns::post_return,
         crate::api::write::disbursements::post_disbursement,
+        crate::api::write::settlements::post_settlement,
+        crate::api::write::fees::post_fee,
+        crate::api::write::fees::post_waiver,
+        crate::api::write::suspense::post_application,
+        crate::api::write::suspense::post_refund,
+        crate::api::write::adjustments::post_adjustment,
+        crate::api::write::reversals::post_reversal,
+        crate::api::write::charge_offs::post_chargeoff,
+        crate::api::write::charge_offs::post_recovery,
         crate::api::write::loans::post_loan,
         crate::api::read::payments::get_payment,
         crate::api::read::payments::list_payments,
@@ -42,6 +51,7 @@ use crate::api::state::ApiState;
         crate::api::read::events::get_event,
         crate::api::read::loans::get_loan,
         crate::api::read::loans::get_balance,
+        crate::api::read::fees::list_fees,
         crate::api::read::entries::list_entries,
         crate::api::read::entries::get_entry,
         crate::api::read::accounts::get_account_balance,
@@ -107,7 +117,7 @@ mod tests {
     #[test]
     fn every_operation_and_schema_is_described() {
         let document = serde_json::to_value(ApiDoc::openapi()).unwrap();
-        assert_eq!(document["paths"].as_object().unwrap().len(), 26);
+        assert_eq!(document["paths"].as_object().unwrap().len(), 36);
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let text = document.to_string();
         for name in [

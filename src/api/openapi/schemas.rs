@@ -1,8 +1,10 @@
 //! Owns the schemas of answers that the domain or a table makes, for the description only.
 
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::problem::FieldError;
+use crate::core::event::NamedId;
 
 /// How a payment was divided.
 #[derive(Debug, ToSchema)]
@@ -77,24 +79,66 @@ pub struct LoanAnswer {
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }
 
-/// A write that is accepted and not finished. The id stands under the name of its 201.
+/// The id of an event, under the name of its kind: one of these.
 #[derive(Debug, ToSchema)]
+pub struct EventIds {
+    /// If it is a payment.
+    pub payment_event_id: Option<uuid::Uuid>,
+    /// If it is a disbursement.
+    pub disbursement_event_id: Option<uuid::Uuid>,
+    /// If it is a disbursement's settlement.
+    pub disbursement_settled_event_id: Option<uuid::Uuid>,
+    /// If it is a loan's registration.
+    pub loan_event_id: Option<uuid::Uuid>,
+    /// If it is an accrual.
+    pub accrual_event_id: Option<uuid::Uuid>,
+    /// If it is a payment's return.
+    pub payment_returned_event_id: Option<uuid::Uuid>,
+    /// If it is a fee.
+    pub fee_event_id: Option<uuid::Uuid>,
+    /// If it is a waiver.
+    pub fee_waived_event_id: Option<uuid::Uuid>,
+    /// If it is an application of suspense.
+    pub suspense_applied_event_id: Option<uuid::Uuid>,
+    /// If it is a refund of suspense.
+    pub suspense_refunded_event_id: Option<uuid::Uuid>,
+    /// If it is a transfer of suspense.
+    pub suspense_transferred_event_id: Option<uuid::Uuid>,
+    /// If it is a receipt's assignment.
+    pub receipt_assigned_event_id: Option<uuid::Uuid>,
+    /// If it is a charge-off.
+    pub chargeoff_event_id: Option<uuid::Uuid>,
+    /// If it is a recovery.
+    pub recovery_event_id: Option<uuid::Uuid>,
+    /// If it is a refinance.
+    pub refinance_event_id: Option<uuid::Uuid>,
+    /// If it is a restructure.
+    pub restructure_event_id: Option<uuid::Uuid>,
+    /// If it is a reversal.
+    pub reversal_event_id: Option<uuid::Uuid>,
+    /// If it is a manual adjustment.
+    pub manual_adjustment_event_id: Option<uuid::Uuid>,
+    /// If it is a new split of a payment.
+    pub event_id: Option<uuid::Uuid>,
+    /// If it is an upload.
+    pub batch_id: Option<uuid::Uuid>,
+}
+
+/// A write that is accepted and not finished. The id stands under the name of its 201.
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"payment_event_id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa", "status": "accepted",
     "accepted_at": "2026-05-01T12:00:00Z"}))]
 pub struct AcceptedView {
-    /// The payment, if it is one.
-    pub payment_event_id: Option<uuid::Uuid>,
-    /// The disbursement, if it is one.
-    pub disbursement_event_id: Option<uuid::Uuid>,
-    /// The loan's registration, if it is one.
-    pub loan_event_id: Option<uuid::Uuid>,
-    /// The return, if it is one.
-    pub payment_returned_event_id: Option<uuid::Uuid>,
+    /// Its id.
+    #[serde(flatten)]
+    #[schema(value_type = EventIds)]
+    pub id: NamedId,
     /// `accepted`.
-    #[schema(example = "accepted")]
-    pub status: String,
+    #[schema(value_type = String, example = "accepted")]
+    pub status: &'static str,
     /// When it became durable.
-    pub accepted_at: chrono::DateTime<chrono::Utc>,
+    #[schema(value_type = chrono::DateTime<chrono::Utc>)]
+    pub accepted_at: String,
 }
 
 /// A problem document (RFC 9457).

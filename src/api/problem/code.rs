@@ -71,6 +71,8 @@ pub enum ProblemCode {
     LoanOnHold,
     /// `not_reversible`
     NotReversible,
+    /// `insufficient_balance`
+    InsufficientBalance,
     /// `amount_overflow`
     AmountOverflow,
     /// `limit_exceeded`
@@ -153,7 +155,12 @@ impl From<RejectionCode> for ProblemCode {
             RejectionCode::EffectiveBeforeOpening => Self::EffectiveBeforeOpening,
             RejectionCode::AlreadyUndone => Self::AlreadyUndone,
             RejectionCode::NotReversible => Self::NotReversible,
+            RejectionCode::InsufficientBalance => Self::InsufficientBalance,
+            RejectionCode::LoanOnHold => Self::LoanOnHold,
             RejectionCode::AmountOverflow => Self::AmountOverflow,
+            RejectionCode::LimitExceeded => Self::LimitExceeded,
+            RejectionCode::PeriodClosed => Self::PeriodClosed,
+            RejectionCode::PrincipalMismatch => Self::PrincipalMismatch,
             RejectionCode::Discarded => Self::Discarded,
         }
     }

@@ -20,7 +20,7 @@ pub(super) enum Retryable {
 }
 
 /// The list, in order of the variants.
-pub(super) const ROWS: [Row; 43] = [
+pub(super) const ROWS: [Row; 44] = [
     Row {
         code: ProblemCode::MalformedJson,
         name: "malformed_json",
@@ -258,7 +258,8 @@ pub(super) const ROWS: [Row; 43] = [
         status: 422,
         title: "The loan is closed",
         retryable: Retryable::No,
-        explanation: "The loan was written off; it takes recoveries, returns and reversals only.",
+        explanation: "The loan was written off, and takes recoveries, returns and reversals only; or it was charged \
+            off, and nothing more can be charged to it.",
     },
     Row {
         code: ProblemCode::LoanExists,
@@ -290,8 +291,18 @@ pub(super) const ROWS: [Row; 43] = [
         status: 422,
         title: "The entry cannot be reversed",
         retryable: Retryable::No,
-        explanation: "Reversals are not reversed, some entries are undone by an operation of their own, and a payment \
-            that was rejected has nothing to return.",
+        explanation: "Reversals and returns are not reversed, nor what a balance of the loan could not bear any more, nor a \
+            payment from before a write-off; some entries are undone by an operation of their own, and a payment that \
+            was rejected has nothing to return.",
+    },
+    Row {
+        code: ProblemCode::InsufficientBalance,
+        name: "insufficient_balance",
+        status: 422,
+        title: "There is not enough to take",
+        retryable: Retryable::No,
+        explanation: "A balance of the loan holds less, on the event's day or on a later one, than the event takes from \
+            it; or there is nothing left for it to take. The books are unchanged.",
     },
     Row {
         code: ProblemCode::AmountOverflow,

@@ -12,7 +12,7 @@ use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
 use crate::api::read::page_token::PagedQuery;
 use crate::api::state::ApiState;
-use crate::core::event::{Command, NewEvent};
+use crate::core::event::Command;
 use crate::core::ids::{EntryId, EventId, LoanId, LoanKey};
 use crate::core::ledger::{JournalEntry, Posting};
 use crate::core::time::parse_date;
@@ -59,6 +59,9 @@ pub struct EntryView {
     /// The entry that this one takes back.
     #[serde(skip_serializing_if = "Option::is_none")]
     reverses_entry_id: Option<String>,
+    /// Why it was made, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
     /// The client that brought it.
     actor: String,
 }
@@ -121,39 +124,41 @@ impl EntryView {
         });
         Self {
             journal_entry_id: event.id.entry_id().to_string(),
-            event_type: event.kind.event_type(),
+            event_type: posting.event_type(event.kind),
             effective_at: posting.effective_date.to_string(),
             booking_date: posting.booking_date.to_string(),
             posted_at: posting.posted_at.to_string(),
             lines: lines.collect(),
-            correlation_id: first_of_chain(event).map(|id| id.to_string()),
-            reverses_entry_id: payment_taken_back(command).map(|payment| payment.entry_id().to_string()),
+            correlation_id: event.first_of_chain().map(|id| id.to_string()),
+            reverses_entry_id: taken_back(command).map(|event| event.entry_id().to_string()),
+            description: description(command).map(str::to_owned),
             actor: event.actor.clone(),
         }
     }
 }
 
-/// The first event of the chain that an event belongs to: what it corrects, what it is charged for, or itself. The
-/// chain of another consequence is its cause's, whose id the event does not hold.
-fn first_of_chain(event: &NewEvent) -> Option<EventId> {
-    let itself = event.origin.cause_seq.is_none().then_some(event.id);
-    match &event.command {
+/// The event whose entry it takes back.
+fn taken_back(command: &Command) -> Option<EventId> {
+    match command {
         Command::PaymentReturn(returned) => Some(returned.payment.id),
-        Command::Fee(fee) => fee.charged_for.or(itself),
+        Command::Servicing(servicing) => servicing.act.takes_back().map(|earlier| earlier.id),
         Command::Payment(_)
         | Command::Disbursement(_)
         | Command::LoanOpening(_)
+        | Command::Fee(_)
         | Command::Receipt(_)
-        | Command::Upload(_) => itself,
+        | Command::Upload(_) => None,
     }
 }
 
-fn payment_taken_back(command: &Command) -> Option<EventId> {
+/// Why it was made, in the caller's words.
+fn description(command: &Command) -> Option<&str> {
     match command {
-        Command::PaymentReturn(returned) => Some(returned.payment.id),
+        Command::Servicing(servicing) => servicing.act.reason_description(),
         Command::Payment(_)
         | Command::Disbursement(_)
         | Command::LoanOpening(_)
+        | Command::PaymentReturn(_)
         | Command::Fee(_)
         | Command::Receipt(_)
         | Command::Upload(_) => None,

@@ -17,7 +17,15 @@ use crate::core::ids::{EventId, TenantId};
 use crate::store::EventRecord;
 
 /// Whoever may write an event that can answer 202 may also follow it.
-const SCOPES: &[Scope] = &[Scope::LedgerRead, Scope::PaymentsWrite, Scope::DisbursementsWrite, Scope::LoansWrite];
+const SCOPES: &[Scope] = &[
+    Scope::LedgerRead,
+    Scope::PaymentsWrite,
+    Scope::DisbursementsWrite,
+    Scope::LoansWrite,
+    Scope::AccrualsWrite,
+    Scope::ReversalsWrite,
+    Scope::AdjustmentsWrite,
+];
 
 /// The status of an event of any kind.
 #[utoipa::path(get, path = "/v1/events/{id}", tag = "events", security(("oauth2" = ["hpts:ledger:read"])),

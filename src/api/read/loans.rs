@@ -12,7 +12,7 @@ use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
 use crate::api::state::ApiState;
 use crate::core::ids::{LoanId, LoanKey};
-use crate::core::loan::{Balances, Bucket};
+use crate::core::loan::{Balances, Bucket, ChargedOff};
 use crate::core::time::parse_date;
 use crate::store::LoanRecord;
 
@@ -29,7 +29,7 @@ pub struct LoanView {
     currency: String,
     #[schema(example = "2026-01-01")]
     opened_on: String,
-    /// `open` or `written_off`.
+    /// `open`, `charged_off` or `written_off`.
     #[schema(value_type = String, example = "open")]
     status: &'static str,
     /// Whether it waits for a person.
@@ -42,9 +42,38 @@ pub struct LoanView {
     fees_receivable_minor: String,
     total_exposure_minor: String,
     suspense_minor: String,
+    /// What becomes of suspense when new debt arises: `manual` or `automatic`.
+    #[schema(value_type = String, example = "manual")]
+    suspense_release: &'static str,
+    /// The charge-off, while it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    charged_off: Option<ChargedOffView>,
     /// How many postings it has: the order inside the loan.
     loan_version: i64,
     last_activity_at: String,
+}
+
+/// A charge-off, and what is still owed of it: off the balance sheet.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChargedOff)]
+pub struct ChargedOffView {
+    /// The day it counts from.
+    #[schema(example = "2026-09-30")]
+    charged_off_on: String,
+    principal_owed_minor: String,
+    interest_owed_minor: String,
+    fees_owed_minor: String,
+}
+
+impl From<ChargedOff> for ChargedOffView {
+    fn from(charged_off: ChargedOff) -> Self {
+        Self {
+            charged_off_on: charged_off.on.to_string(),
+            principal_owed_minor: charged_off.memo.principal.to_string(),
+            interest_owed_minor: charged_off.memo.interest.to_string(),
+            fees_owed_minor: charged_off.memo.fees.to_string(),
+        }
+    }
 }
 
 /// What a loan owes on a date.
@@ -108,6 +137,8 @@ fn loan_view(LoanRecord { state, loan_number, on_hold }: LoanRecord) -> Result<L
         fees_receivable_minor: state.balances.fees.to_string(),
         total_exposure_minor: exposure(&state.balances)?,
         suspense_minor: state.balances.suspense.to_string(),
+        suspense_release: state.suspense_release.as_str(),
+        charged_off: state.charged_off.map(ChargedOffView::from),
         loan_version: state.version,
         last_activity_at: state.last_posted_at.to_string(),
     })

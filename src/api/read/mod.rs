@@ -8,6 +8,7 @@ pub(crate) mod changes;
 pub(crate) mod changes_stream;
 pub(crate) mod entries;
 pub(crate) mod events;
+pub(crate) mod fees;
 pub(crate) mod health;
 pub(crate) mod loans;
 pub(crate) mod lookup;

@@ -50,14 +50,10 @@ pub(crate) async fn get_payment(
 ) -> Result<Json<EventView>, ApiError> {
     let followed = Followed { id: &id, uri: &uri, headers: &headers };
     let (tenant, record) = followed.read(&state, SCOPES).await?;
-    match record.event.event.kind {
-        EventKind::PaymentReceived | EventKind::UnidentifiedReceipt => view(&state, tenant, &record).await.map(Json),
-        EventKind::Disbursement
-        | EventKind::LoanOpened
-        | EventKind::PaymentAllocated
-        | EventKind::PaymentReturned
-        | EventKind::FeeAssessed
-        | EventKind::Upload => Err(ApiError::NotFound),
+    if record.event.event.kind.is_payment() {
+        view(&state, tenant, &record).await.map(Json)
+    } else {
+        Err(ApiError::NotFound)
     }
 }
 

@@ -7,29 +7,20 @@ use utoipa::ToSchema;
 use crate::api::error::ApiError;
 use crate::api::openapi::AllocationSchema;
 use crate::api::read::result_row::guarded;
-use crate::core::event::{AcceptedEvent, Command, EventKind, SourceMethod, Stage};
+use crate::core::event::{
+    AcceptedEvent, Collectibility, Command, FeeCode, NamedId, ReversalReason, ServicingAct, SourceMethod, Stage,
+};
 use crate::core::ledger::{AllocationView, Finished, answer};
 use crate::store::EventRecord;
 
 /// How far an event has come, and what came of it. Members without a value are left out.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventView {
-    /// Its id, if it is a payment.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payment_event_id: Option<String>,
-    /// Its id, if it is a disbursement.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    disbursement_event_id: Option<String>,
-    /// Its id, if it is a loan's registration.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    loan_event_id: Option<String>,
-    /// Its id, if it is a payment's return.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payment_returned_event_id: Option<String>,
-    /// Its id, if it is a consequence without a name of its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event_id: Option<String>,
-    /// Its id, if it is a fee; that of the fee it brought with it, if it is a return.
+    /// Its id, under the name of its kind.
+    #[serde(flatten)]
+    #[schema(value_type = crate::api::openapi::EventIds)]
+    id: NamedId,
+    /// The fee that it brought with it, if it is a return.
     #[serde(skip_serializing_if = "Option::is_none")]
     fee_event_id: Option<String>,
     /// `accepted`, `held`, `parked`, `posted`, `rejected`, `returned` or `reversed`.
@@ -54,7 +45,7 @@ pub struct EventView {
     external_ref: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     destination_ref: Option<String>,
-    /// The payment that a return takes back.
+    /// The event that it takes back.
     #[serde(skip_serializing_if = "Option::is_none")]
     undoes: Option<String>,
     /// Why the bank took a payment back.
@@ -68,6 +59,19 @@ pub struct EventView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "returned_payment")]
     fee_code: Option<String>,
+    /// The day a fee is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_on: Option<String>,
+    /// Why an entry is taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "error_correction")]
+    reason_code: Option<&'static str>,
+    /// Why, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason_description: Option<String>,
+    /// Whether what is charged off is still collected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    collectible: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     metadata: Option<Box<RawValue>>,
@@ -141,7 +145,7 @@ impl EventView {
             self.status.to_owned(),
             code.unwrap_or_default().to_owned(),
             text(&self.idempotency_key),
-            text(&self.payment_event_id),
+            if self.id.kind.is_payment() { self.id.id.to_string() } else { String::new() },
             text(&self.journal_entry_id),
             self.loan_id.clone(),
             text(&self.amount_minor),
@@ -161,19 +165,15 @@ impl EventView {
     fn of_event(accepted: &AcceptedEvent) -> Self {
         let event = &accepted.event;
         let command = &event.command;
-        let id_if = |kind: EventKind| (event.kind == kind).then(|| event.id.to_string());
         let is_outgoing = matches!(command, Command::Disbursement(_));
         let returned = if let Command::PaymentReturn(returned) = command { Some(returned) } else { None };
         let fee = if let Command::Fee(fee) = command { Some(fee) } else { None };
+        let act = if let Command::Servicing(servicing) = command { Some(&servicing.act) } else { None };
         let (method, reference) = (command.source_method().map(SourceMethod::as_str), command.external_ref());
         let (incoming_ref, outgoing_ref) = if is_outgoing { (None, reference) } else { (reference, None) };
         Self {
-            payment_event_id: id_if(EventKind::PaymentReceived).or_else(|| id_if(EventKind::UnidentifiedReceipt)),
-            disbursement_event_id: id_if(EventKind::Disbursement),
-            loan_event_id: id_if(EventKind::LoanOpened),
-            event_id: id_if(EventKind::PaymentAllocated).or_else(|| id_if(EventKind::Upload)),
-            payment_returned_event_id: id_if(EventKind::PaymentReturned),
-            fee_event_id: id_if(EventKind::FeeAssessed),
+            id: NamedId { kind: event.kind, id: event.id },
+            fee_event_id: None,
             status: "accepted",
             event_type: event.kind.event_type(),
             loan_id: command.loan_id().to_string(),
@@ -185,10 +185,20 @@ impl EventView {
             method: method.filter(|_| is_outgoing),
             external_ref: incoming_ref.map(str::to_owned),
             destination_ref: outgoing_ref.map(str::to_owned),
-            undoes: returned.map(|returned| returned.payment.id.to_string()),
+            undoes: returned
+                .map(|returned| returned.payment.id)
+                .or_else(|| act.and_then(ServicingAct::takes_back).map(|earlier| earlier.id))
+                .map(|id| id.to_string()),
             return_code: returned.map(|returned| returned.return_code.to_string()),
             fee_minor: returned.and_then(|returned| returned.fee).map(|fee| fee.to_string()),
-            fee_code: fee.map(|fee| fee.fee_code.as_str().to_owned()),
+            fee_code: fee
+                .map(|fee| &fee.fee_code)
+                .or_else(|| act.and_then(ServicingAct::fee_code))
+                .map(FeeCode::to_string),
+            due_on: fee.and_then(|fee| fee.due_on).map(|due| due.to_string()),
+            reason_code: act.and_then(ServicingAct::reason_code).map(ReversalReason::as_str),
+            reason_description: act.and_then(ServicingAct::reason_description).map(str::to_owned),
+            collectible: act.and_then(ServicingAct::collectibility).map(Collectibility::is_collectible),
             metadata: command.metadata().and_then(|metadata| RawValue::from_string(metadata.as_json().to_owned()).ok()),
             idempotency_key: event.key.as_ref().map(|key| key.as_str().to_owned()),
             batch_id: event.origin.batch.map(|(batch, _)| batch.to_string()),

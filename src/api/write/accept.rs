@@ -18,16 +18,16 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value};
 
-use crate::api::error::{ApiError, id_field};
+use crate::api::error::ApiError;
 use crate::api::http::headers::IDEMPOTENT_REPLAYED;
 use crate::api::http::prefer::Prefer;
 use crate::api::intake::Accepted;
+use crate::api::openapi::AcceptedView;
 use crate::api::state::ApiState;
 use crate::api::waiting_room::Seat;
 use crate::api::write::request::WriteRequest;
-use crate::core::event::{Command, Decision, EventKind, Fingerprint, NewEvent, decide};
+use crate::core::event::{Command, Decision, EventKind, Fingerprint, NamedId, NewEvent, decide};
 use crate::core::ids::EventId;
 use crate::core::ledger::{Finished, answer};
 use crate::core::time::Timestamp;
@@ -108,14 +108,11 @@ fn finished_answer(
 }
 
 fn unfinished_answer(state: &ApiState, Brought { id, kind }: Brought, accepted_at: Timestamp) -> Response {
-    let members: Map<String, Value> =
-        [(id_field(kind), id.to_string()), ("status", "accepted".to_owned()), ("accepted_at", accepted_at.to_string())]
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), Value::String(value)))
-            .collect();
-    let mut response = (StatusCode::ACCEPTED, Json(members)).into_response();
+    let (id, accepted_at) = (NamedId { kind, id }, accepted_at.to_string());
+    let mut response =
+        (StatusCode::ACCEPTED, Json(AcceptedView { id, status: "accepted", accepted_at })).into_response();
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    with_location(response, &state.location(kind, id))
+    with_location(response, &state.location(kind, id.id))
 }
 
 fn known_answer(

@@ -97,6 +97,7 @@ fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Command> {
         opened_on: opened_on?,
         loan_number,
         program_id,
+        program_defaults: None,
         waterfall,
         opening_balances,
         metadata,

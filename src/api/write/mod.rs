@@ -2,10 +2,17 @@
 
 mod accept;
 pub(crate) mod ach_files;
+pub(crate) mod adjustments;
 pub(crate) mod batches;
+pub(crate) mod charge_offs;
 pub(crate) mod disbursements;
 pub(crate) mod feeds;
+pub(crate) mod fees;
 pub(crate) mod loans;
 pub(crate) mod payments;
 pub(crate) mod request;
 pub(crate) mod returns;
+pub(crate) mod reversals;
+mod servicing;
+pub(crate) mod settlements;
+pub(crate) mod suspense;

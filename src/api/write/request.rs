@@ -9,7 +9,7 @@ use chrono::NaiveDate;
 
 use crate::api::auth::{Caller, Scope};
 use crate::api::error::ApiError;
-use crate::api::http::body::read_body;
+use crate::api::http::body::{BODY_BYTES_MAX, read_body_of};
 use crate::api::http::headers::{idempotency_key, require_json};
 use crate::api::http::prefer::Prefer;
 use crate::api::http::query::Query;
@@ -50,12 +50,22 @@ impl AcceptanceRules {
 impl WriteRequest {
     /// Reads a request.
     pub(crate) async fn read(state: &ApiState, request: Request, any_of: &'static [Scope]) -> Result<Self, ApiError> {
+        Self::read_up_to(state, request, any_of, BODY_BYTES_MAX).await
+    }
+
+    /// Reads a request whose body may be of another size.
+    pub(crate) async fn read_up_to(
+        state: &ApiState,
+        request: Request,
+        any_of: &'static [Scope],
+        bytes_max: usize,
+    ) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let caller = state.caller(&parts.headers, any_of).await?;
         require_json(&parts.headers)?;
         let key = idempotency_key(&parts.headers)?;
         Query::of(&parts.uri)?.finish()?;
-        let body = read_body(&parts.headers, body).await?;
+        let body = read_body_of(&parts.headers, body, bytes_max).await?;
         let now = state.now();
         let tenant = state.tenants().get(state.store(), caller.tenant, now).await?;
         let rules = AcceptanceRules::of(&tenant, now);

@@ -151,6 +151,7 @@ fn tenant_record(id: TenantId) -> TenantRecord {
         base_currency: Currency::USD,
         future_days: 0,
         payment_limit: None,
+        loss_account: crate::core::loan::LossAccount::Expense,
     }
 }
 

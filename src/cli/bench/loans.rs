@@ -89,6 +89,7 @@ impl Loans {
             opened_on: self.date,
             loan_number: None,
             program_id: None,
+            program_defaults: None,
             waterfall: None,
             opening_balances: owed,
             metadata: None,

@@ -1,124 +1,14 @@
 //! Owns the event itself: a command with its identity, its order and who brought it. Accepted events never change.
 
-use std::str::FromStr;
-
 use crate::core::event::command::Command;
 use crate::core::event::fingerprint::Fingerprint;
 use crate::core::event::key::IdempotencyKey;
+use crate::core::event::kind::EventKind;
 use crate::core::event::payment_return::FEE_SORT;
 use crate::core::event::upload::Upload;
 use crate::core::ids::{EventId, KeyHash, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId};
 use crate::core::slot::Slot;
 use crate::core::time::Timestamp;
-
-/// A stored word is not a kind of event.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown kind of event")]
-pub struct UnknownEventKind;
-
-/// What sort of event it is. The words are the contract's event types where it has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum EventKind {
-    /// A payment.
-    PaymentReceived,
-    /// Money lent.
-    Disbursement,
-    /// A loan registered; with opening balances its entry is a `manual_adjustment`.
-    LoanOpened,
-    /// A consequence: a new split of money that was already received.
-    PaymentAllocated,
-    /// Money received for no known loan.
-    UnidentifiedReceipt,
-    /// Many payments brought at once: finished by the api, never queued, without an entry.
-    Upload,
-    /// A payment taken back by the bank.
-    PaymentReturned,
-    /// A fee charged.
-    FeeAssessed,
-}
-
-impl EventKind {
-    /// Every kind.
-    pub const ALL: [Self; 8] = [
-        Self::PaymentReceived,
-        Self::Disbursement,
-        Self::LoanOpened,
-        Self::PaymentAllocated,
-        Self::PaymentReturned,
-        Self::FeeAssessed,
-        Self::UnidentifiedReceipt,
-        Self::Upload,
-    ];
-
-    /// The stored word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::PaymentReceived => "payment_received",
-            Self::Disbursement => "disbursement",
-            Self::LoanOpened => "loan_opened",
-            Self::PaymentAllocated => "payment_allocated",
-            Self::UnidentifiedReceipt => "unidentified_receipt",
-            Self::Upload => "upload",
-            Self::PaymentReturned => "payment_returned",
-            Self::FeeAssessed => "fee_assessed",
-        }
-    }
-
-    /// The contract's event type of its journal entry.
-    #[must_use]
-    pub const fn event_type(self) -> &'static str {
-        match self {
-            Self::LoanOpened => "manual_adjustment",
-            Self::UnidentifiedReceipt => Self::PaymentReceived.as_str(),
-            Self::PaymentReceived
-            | Self::Disbursement
-            | Self::PaymentAllocated
-            | Self::PaymentReturned
-            | Self::FeeAssessed
-            | Self::Upload => self.as_str(),
-        }
-    }
-
-    /// The contract's status of a payment that an event of this kind has undone.
-    #[must_use]
-    pub const fn undone_status(self) -> &'static str {
-        match self {
-            Self::PaymentReturned => "returned",
-            Self::PaymentReceived
-            | Self::Disbursement
-            | Self::LoanOpened
-            | Self::PaymentAllocated
-            | Self::FeeAssessed
-            | Self::UnidentifiedReceipt
-            | Self::Upload => "reversed",
-        }
-    }
-}
-
-impl FromStr for EventKind {
-    type Err = UnknownEventKind;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(UnknownEventKind)
-    }
-}
-
-impl Command {
-    /// The kind of event this command becomes.
-    #[must_use]
-    pub fn kind(&self) -> EventKind {
-        match self {
-            Self::Payment(_) => EventKind::PaymentReceived,
-            Self::Disbursement(_) => EventKind::Disbursement,
-            Self::LoanOpening(_) => EventKind::LoanOpened,
-            Self::Receipt(_) => EventKind::UnidentifiedReceipt,
-            Self::Upload(_) => EventKind::Upload,
-            Self::PaymentReturn(_) => EventKind::PaymentReturned,
-            Self::Fee(_) => EventKind::FeeAssessed,
-        }
-    }
-}
 
 /// Membership of an event in a group: which parent, which leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,8 +140,26 @@ impl NewEvent {
             | Command::Disbursement(_)
             | Command::LoanOpening(_)
             | Command::Fee(_)
+            | Command::Servicing(_)
             | Command::Receipt(_)
             | Command::Upload(_) => None,
+        }
+    }
+
+    /// The first event of the chain that it belongs to: what it corrects, what it is charged for, or itself. The chain
+    /// of another consequence is its cause's, whose id the event does not hold.
+    #[must_use]
+    pub fn first_of_chain(&self) -> Option<EventId> {
+        let itself = self.origin.cause_seq.is_none().then_some(self.id);
+        match &self.command {
+            Command::PaymentReturn(returned) => Some(returned.payment.id),
+            Command::Fee(fee) => fee.charged_for.or(itself),
+            Command::Servicing(servicing) => servicing.act.first_of_chain().or(itself),
+            Command::Payment(_)
+            | Command::Disbursement(_)
+            | Command::LoanOpening(_)
+            | Command::Receipt(_)
+            | Command::Upload(_) => itself,
         }
     }
 

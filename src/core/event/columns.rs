@@ -7,17 +7,18 @@ use chrono::NaiveDate;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::core::event::accepted::EventKind;
 use crate::core::event::command::{
-    Command, Disbursement, LoanNumber, LoanOpening, OpeningBalances, Payment, SourceMethod,
+    Command, Disbursement, LoanNumber, LoanOpening, OpeningBalances, Payment, ProgramDefaults, SourceMethod,
 };
 use crate::core::event::fee::{Fee, FeeCode};
+use crate::core::event::kind::EventKind;
 use crate::core::event::metadata::Metadata;
 use crate::core::event::payment_return::{PaymentReturn, ReturnCode, ReturnedPayment};
 use crate::core::event::receipt::Receipt;
+use crate::core::event::servicing::{Party, Servicing, ServicingAct};
 use crate::core::event::upload::{Upload, UploadOperation};
 use crate::core::ids::{BorrowerId, EventId, LoanId, ProgramId, Seq};
-use crate::core::loan::Waterfall;
+use crate::core::loan::{SuspenseRelease, Waterfall};
 use crate::core::money::{Currency, Minor, Money};
 
 /// A row that no command can have written.
@@ -58,6 +59,10 @@ struct OpeningDetails {
     program_id: Option<ProgramId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     waterfall: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    program_waterfall: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    suspense_release: Option<SuspenseRelease>,
     fees_minor: i64,
     interest_minor: i64,
     principal_minor: i64,
@@ -76,6 +81,8 @@ struct ReturnDetails {
 #[derive(Serialize, Deserialize)]
 struct FeeDetails {
     fee_code: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    due_on: Option<NaiveDate>,
     #[serde(skip_serializing_if = "Option::is_none")]
     charged_for: Option<EventId>,
 }
@@ -91,6 +98,8 @@ impl Command {
                     loan_number: opening.loan_number.as_ref().map(|number| number.as_str().to_owned()),
                     program_id: opening.program_id,
                     waterfall: opening.waterfall.map(|waterfall| waterfall.to_string()),
+                    program_waterfall: opening.program_defaults.map(|program| program.waterfall.to_string()),
+                    suspense_release: opening.program_defaults.map(|program| program.suspense_release),
                     fees_minor: opening.opening_balances.fees.units(),
                     interest_minor: opening.opening_balances.interest.units(),
                     principal_minor: opening.opening_balances.principal.units(),
@@ -109,9 +118,10 @@ impl Command {
                 serde_json::to_string(&details).ok()
             }
             Self::Fee(fee) => {
-                let details = FeeDetails { fee_code: fee.fee_code.as_str().to_owned(), charged_for: fee.charged_for };
-                serde_json::to_string(&details).ok()
+                let (fee_code, due_on) = (fee.fee_code.as_str().to_owned(), fee.due_on);
+                serde_json::to_string(&FeeDetails { fee_code, due_on, charged_for: fee.charged_for }).ok()
             }
+            Self::Servicing(servicing) => servicing.act.details(),
         }
     }
 
@@ -128,6 +138,19 @@ impl Command {
             EventKind::Upload => upload(&columns).map(Self::Upload),
             EventKind::PaymentReturned => payment_return(columns).map(Self::PaymentReturn),
             EventKind::FeeAssessed => fee(columns).map(Self::Fee),
+            EventKind::DisbursementSettled
+            | EventKind::Accrual
+            | EventKind::FeeWaived
+            | EventKind::SuspenseApplied
+            | EventKind::SuspenseRefunded
+            | EventKind::SuspenseTransferred
+            | EventKind::ReceiptAssigned
+            | EventKind::Chargeoff
+            | EventKind::Recovery
+            | EventKind::Refinance
+            | EventKind::Restructure
+            | EventKind::Reversal
+            | EventKind::ManualAdjustment => servicing(columns).map(Self::Servicing),
         }
     }
 }
@@ -186,6 +209,8 @@ fn opening(columns: CommandColumns) -> Result<LoanOpening, ColumnsError> {
     let details: OpeningDetails = details(&columns)?;
     let loan_number = details.loan_number.as_deref().map(LoanNumber::parse).transpose();
     let waterfall = details.waterfall.as_deref().map(str::parse::<Waterfall>).transpose();
+    let of_program = details.program_waterfall.as_deref().map(str::parse::<Waterfall>).transpose();
+    let of_program = of_program.map_err(|_| ColumnsError("program_waterfall"))?.zip(details.suspense_release);
     Ok(LoanOpening {
         loan_id: columns.loan_id,
         borrower_id: columns.borrower_id,
@@ -193,6 +218,8 @@ fn opening(columns: CommandColumns) -> Result<LoanOpening, ColumnsError> {
         opened_on: columns.effective_date,
         loan_number: loan_number.map_err(|_| ColumnsError("loan_number"))?,
         program_id: details.program_id,
+        program_defaults: of_program
+            .map(|(waterfall, suspense_release)| ProgramDefaults { waterfall, suspense_release }),
         waterfall: waterfall.map_err(|_| ColumnsError("waterfall"))?,
         opening_balances: OpeningBalances {
             fees: Minor::new(details.fees_minor),
@@ -229,7 +256,21 @@ fn fee(columns: CommandColumns) -> Result<Fee, ColumnsError> {
         borrower_id: columns.borrower_id,
         effective_date: columns.effective_date,
         fee_code: FeeCode::parse(&details.fee_code).map_err(|_| ColumnsError("fee_code"))?,
+        due_on: details.due_on,
         charged_for: details.charged_for,
         metadata: columns.metadata.map(Metadata::from_stored),
+    })
+}
+
+fn servicing(columns: CommandColumns) -> Result<Servicing, ColumnsError> {
+    let act = columns.details.as_deref().and_then(ServicingAct::from_details);
+    let act = act.filter(|act| act.kind() == columns.kind).ok_or(ColumnsError("details"))?;
+    Ok(Servicing {
+        loan_id: columns.loan_id,
+        party: Party { borrower_id: columns.borrower_id, currency: columns.currency },
+        amount: columns.amount,
+        effective_date: columns.effective_date,
+        metadata: columns.metadata.map(Metadata::from_stored),
+        act,
     })
 }

@@ -6,9 +6,10 @@ use crate::core::event::fee::Fee;
 use crate::core::event::metadata::Metadata;
 use crate::core::event::payment_return::PaymentReturn;
 use crate::core::event::receipt::Receipt;
+use crate::core::event::servicing::Servicing;
 use crate::core::event::upload::{NO_BORROWER, NO_LOAN, Upload};
 use crate::core::ids::{BorrowerId, LoanId, ProgramId};
-use crate::core::loan::Waterfall;
+use crate::core::loan::{SuspenseRelease, Waterfall};
 use crate::core::money::{Currency, Minor, Money};
 
 /// How money came or goes.
@@ -154,6 +155,15 @@ pub struct OpeningBalances {
     pub principal: Minor,
 }
 
+/// What a loan takes from its program where its opening does not say otherwise, as the program stood at acceptance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProgramDefaults {
+    /// The order payments are allocated in.
+    pub waterfall: Waterfall,
+    /// What becomes of suspense when new debt arises.
+    pub suspense_release: SuspenseRelease,
+}
+
 /// `POST /v1/loans`: registers a loan that may already have balances.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoanOpening {
@@ -169,7 +179,9 @@ pub struct LoanOpening {
     pub loan_number: Option<LoanNumber>,
     /// The program whose defaults it takes.
     pub program_id: Option<ProgramId>,
-    /// The order payments are allocated in; the default order where absent.
+    /// That program's defaults; `None` where it is not described. No part of the request: acceptance finds them out.
+    pub program_defaults: Option<ProgramDefaults>,
+    /// The order payments are allocated in; the program's, or the default order, where absent.
     pub waterfall: Option<Waterfall>,
     /// What it owed on its first day here.
     pub opening_balances: OpeningBalances,
@@ -194,6 +206,8 @@ pub enum Command {
     PaymentReturn(PaymentReturn),
     /// A fee charged.
     Fee(Fee),
+    /// Another operation on one loan.
+    Servicing(Servicing),
 }
 
 impl Command {
@@ -208,6 +222,7 @@ impl Command {
             Self::Upload(_) => NO_LOAN,
             Self::PaymentReturn(returned) => returned.loan_id,
             Self::Fee(fee) => fee.loan_id,
+            Self::Servicing(servicing) => servicing.loan_id,
         }
     }
 
@@ -221,6 +236,7 @@ impl Command {
             Self::Receipt(_) | Self::Upload(_) => NO_BORROWER,
             Self::PaymentReturn(returned) => returned.borrower_id,
             Self::Fee(fee) => fee.borrower_id,
+            Self::Servicing(servicing) => servicing.party.borrower_id,
         }
     }
 
@@ -235,6 +251,7 @@ impl Command {
             Self::Upload(upload) => upload.currency,
             Self::PaymentReturn(returned) => returned.amount.currency,
             Self::Fee(fee) => fee.amount.currency,
+            Self::Servicing(servicing) => servicing.party.currency,
         }
     }
 
@@ -247,11 +264,12 @@ impl Command {
             Self::LoanOpening(_) | Self::Upload(_) => None,
             Self::PaymentReturn(returned) => Some(returned.amount.minor),
             Self::Fee(fee) => Some(fee.amount.minor),
+            Self::Servicing(servicing) => servicing.amount,
             Self::Receipt(receipt) => Some(receipt.amount.minor),
         }
     }
 
-    /// The day it is dated: for all but a return, the day that its posting counts from.
+    /// The day it is dated: for all but what takes something back, the day that its posting counts from.
     #[must_use]
     pub fn effective_date(&self) -> NaiveDate {
         match self {
@@ -262,11 +280,12 @@ impl Command {
             Self::Upload(upload) => upload.received_on,
             Self::PaymentReturn(returned) => returned.effective_date,
             Self::Fee(fee) => fee.effective_date,
+            Self::Servicing(servicing) => servicing.effective_date,
         }
     }
 
     /// The first and the last day that its postings count from: a return counts from its payment's day, its fee from
-    /// the return's own.
+    /// the return's own; a reversal counts from the day of what it takes back.
     #[must_use]
     pub fn days(&self) -> (NaiveDate, NaiveDate) {
         match self {
@@ -275,6 +294,7 @@ impl Command {
                     if returned.fee.is_some() { returned.effective_date } else { returned.payment.effective_date };
                 (returned.payment.effective_date, last)
             }
+            Self::Servicing(servicing) => (servicing.counts_from(), servicing.counts_from()),
             Self::Payment(_)
             | Self::Disbursement(_)
             | Self::LoanOpening(_)
@@ -291,7 +311,7 @@ impl Command {
             Self::Payment(payment) => Some(payment.source_method),
             Self::Disbursement(disbursement) => Some(disbursement.method),
             Self::Receipt(receipt) => Some(receipt.source_method),
-            Self::LoanOpening(_) | Self::PaymentReturn(_) | Self::Fee(_) | Self::Upload(_) => None,
+            Self::LoanOpening(_) | Self::PaymentReturn(_) | Self::Fee(_) | Self::Servicing(_) | Self::Upload(_) => None,
         }
     }
 
@@ -302,7 +322,7 @@ impl Command {
             Self::Payment(payment) => payment.external_ref.as_deref(),
             Self::Disbursement(disbursement) => disbursement.destination_ref.as_deref(),
             Self::Receipt(receipt) => receipt.external_ref.as_deref(),
-            Self::LoanOpening(_) | Self::PaymentReturn(_) | Self::Fee(_) | Self::Upload(_) => None,
+            Self::LoanOpening(_) | Self::PaymentReturn(_) | Self::Fee(_) | Self::Servicing(_) | Self::Upload(_) => None,
         }
     }
 
@@ -317,6 +337,7 @@ impl Command {
             Self::Upload(_) => None,
             Self::PaymentReturn(returned) => returned.metadata.as_ref(),
             Self::Fee(fee) => fee.metadata.as_ref(),
+            Self::Servicing(servicing) => servicing.metadata.as_ref(),
         }
     }
 
@@ -324,7 +345,7 @@ impl Command {
     #[must_use]
     pub fn opens_loan(&self) -> bool {
         match self {
-            Self::Payment(_) | Self::PaymentReturn(_) | Self::Fee(_) | Self::Upload(_) => false,
+            Self::Payment(_) | Self::PaymentReturn(_) | Self::Fee(_) | Self::Servicing(_) | Self::Upload(_) => false,
             Self::Disbursement(_) | Self::LoanOpening(_) | Self::Receipt(_) => true,
         }
     }

@@ -5,6 +5,7 @@ use crate::core::event::fee::Fee;
 use crate::core::event::fingerprint::Fingerprint;
 use crate::core::event::payment_return::PaymentReturn;
 use crate::core::event::receipt::Receipt;
+use crate::core::event::servicing::Servicing;
 use crate::core::event::upload::{Upload, UploadOperation};
 
 /// How far the first request with a key has come.
@@ -65,17 +66,28 @@ fn differing_fields(first: &Command, incoming: &Command) -> Vec<&'static str> {
         (Command::Upload(a), Command::Upload(b)) => differing_upload(a, b),
         (Command::PaymentReturn(a), Command::PaymentReturn(b)) => differing_return(a, b),
         (Command::Fee(a), Command::Fee(b)) => differing_fee(a, b),
+        (Command::Servicing(a), Command::Servicing(b)) => differing_servicing(a, b),
         (
             Command::Payment(_)
             | Command::Disbursement(_)
             | Command::LoanOpening(_)
             | Command::PaymentReturn(_)
             | Command::Fee(_)
+            | Command::Servicing(_)
             | Command::Receipt(_)
             | Command::Upload(_),
             _,
         ) => vec!["operation"],
     }
+}
+
+fn differing_servicing(a: &Servicing, b: &Servicing) -> Vec<&'static str> {
+    if a.act.kind() != b.act.kind() {
+        return vec!["operation"];
+    }
+    let mut fields = named([("loan_id", a.loan_id != b.loan_id)]);
+    fields.extend(a.asked().iter().zip(b.asked()).filter(|(a, b)| a.1 != b.1).map(|(a, _)| a.0));
+    fields
 }
 
 fn differing_receipt(a: &Receipt, b: &Receipt) -> Vec<&'static str> {
@@ -164,11 +176,10 @@ fn differing_return(a: &PaymentReturn, b: &PaymentReturn) -> Vec<&'static str> {
 fn differing_fee(a: &Fee, b: &Fee) -> Vec<&'static str> {
     named([
         ("loan_id", a.loan_id != b.loan_id),
-        ("borrower_id", a.borrower_id != b.borrower_id),
         ("amount_minor", a.amount.minor != b.amount.minor),
-        ("currency", a.amount.currency != b.amount.currency),
         ("effective_at", a.effective_date != b.effective_date),
         ("fee_code", a.fee_code != b.fee_code),
+        ("due_on", a.due_on != b.due_on),
         ("metadata", a.metadata != b.metadata),
     ])
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
 
 use crate::core::event::metadata::Metadata;
 use crate::core::ids::{BorrowerId, EventId, LoanId};
@@ -14,8 +15,23 @@ use crate::core::money::Money;
 pub struct FeeCodeError;
 
 /// What sort of fee it is: `^[a-z0-9_]{1,64}$`.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct FeeCode(String);
+
+impl TryFrom<String> for FeeCode {
+    type Error = FeeCodeError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<FeeCode> for String {
+    fn from(code: FeeCode) -> Self {
+        code.0
+    }
+}
 
 impl FeeCode {
     /// Reads a code.
@@ -41,6 +57,12 @@ impl FeeCode {
     }
 }
 
+impl fmt::Display for FeeCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl fmt::Debug for FeeCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -60,6 +82,8 @@ pub struct Fee {
     pub effective_date: NaiveDate,
     /// What sort.
     pub fee_code: FeeCode,
+    /// The day it is due; payments can pay it from its own day on.
+    pub due_on: Option<NaiveDate>,
     /// The event it is charged for, where there is one: the first of the chain that the fee belongs to.
     pub charged_for: Option<EventId>,
     /// Free data.

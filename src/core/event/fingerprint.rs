@@ -12,6 +12,7 @@ use crate::core::event::command::{Command, Disbursement, LoanOpening, Payment};
 use crate::core::event::fee::Fee;
 use crate::core::event::payment_return::PaymentReturn;
 use crate::core::event::receipt::Receipt;
+use crate::core::event::servicing::Servicing;
 use crate::core::event::upload::{Upload, UploadOperation};
 use crate::core::money::Money;
 
@@ -34,6 +35,7 @@ impl Fingerprint {
             Command::Upload(upload) => encode_upload(&mut encoder, upload),
             Command::PaymentReturn(returned) => encode_return(&mut encoder, returned),
             Command::Fee(fee) => encode_fee(&mut encoder, fee),
+            Command::Servicing(servicing) => encode_servicing(&mut encoder, servicing),
         }
         Self(encoder.0.finalize().into())
     }
@@ -141,6 +143,7 @@ fn encode_opening(encoder: &mut Encoder, opening: &LoanOpening) {
         opened_on,
         loan_number,
         program_id,
+        program_defaults: _,
         waterfall,
         opening_balances,
         metadata,
@@ -175,17 +178,26 @@ fn encode_return(encoder: &mut Encoder, returned: &PaymentReturn) {
         .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
 }
 
+/// Neither borrower nor currency: they are the loan's, and no caller says them.
 fn encode_fee(encoder: &mut Encoder, fee: &Fee) {
-    let Fee { loan_id, borrower_id, amount, effective_date, fee_code, charged_for, metadata } = fee;
+    let Fee { loan_id, borrower_id: _, amount, effective_date, fee_code, due_on, charged_for, metadata } = fee;
     encoder
         .field(b"fee")
         .field(loan_id.0.as_bytes())
-        .field(borrower_id.0.as_bytes())
-        .money(*amount)
+        .field(&amount.minor.units().to_be_bytes())
         .field(effective_date.to_string().as_bytes())
         .field(fee_code.as_str().as_bytes())
+        .optional(due_on.map(|due| due.to_string()).as_deref().map(str::as_bytes))
         .optional(charged_for.as_ref().map(|event| event.0.as_bytes().as_slice()))
         .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
+}
+
+/// The kind is the operation. Neither borrower nor currency, as for fees.
+fn encode_servicing(encoder: &mut Encoder, servicing: &Servicing) {
+    encoder.field(servicing.act.kind().as_str().as_bytes()).field(servicing.loan_id.0.as_bytes());
+    for (_, text) in servicing.asked() {
+        encoder.optional(text.as_deref().map(str::as_bytes));
+    }
 }
 
 #[cfg(test)]

@@ -11,25 +11,32 @@ mod decision;
 mod fee;
 mod fingerprint;
 mod key;
+mod kind;
 mod metadata;
 mod payment_return;
 mod receipt;
+mod servicing;
 mod upload;
 mod wire;
 
-pub use accepted::{AcceptedEvent, EventKind, GroupLeg, NewEvent, Origin};
+pub use accepted::{AcceptedEvent, GroupLeg, NewEvent, Origin};
 pub use columns::{ColumnsError, CommandColumns};
 pub use command::{
-    Command, Disbursement, LoanNumber, LoanNumberError, LoanOpening, OpeningBalances, Payment, SourceMethod,
+    Command, Disbursement, LoanNumber, LoanNumberError, LoanOpening, OpeningBalances, Payment, ProgramDefaults,
+    SourceMethod,
 };
 pub use decision::{Decision, Stage, decide};
 pub use fee::{Fee, FeeCode, FeeCodeError};
 pub use fingerprint::Fingerprint;
 pub use key::{IdempotencyKey, IdempotencyKeyError};
+pub use kind::{EventKind, NamedId, UnknownEventKind};
 pub use metadata::{METADATA_BYTES_MAX, METADATA_KEYS_MAX, Metadata, MetadataError, MetadataValue};
 pub use payment_return::{
     PaymentReturn, PaymentReturnError, ReturnCode, ReturnCodeError, ReturnTerms, ReturnedPayment,
 };
 pub use receipt::Receipt;
-pub use upload::{Upload, UploadMode, UploadOperation};
+pub use servicing::{
+    AdjustmentLine, Collectibility, EarlierEvent, Party, ReversalReason, ReversedEntry, Servicing, ServicingAct,
+};
+pub use upload::{NO_BORROWER, Upload, UploadMode, UploadOperation};
 pub use wire::{ENVELOPE_BYTES_MAX, ENVELOPE_EVENTS_MAX, ENVELOPE_VERSION, Envelope, EventRef, WireError};

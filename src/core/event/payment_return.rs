@@ -7,9 +7,10 @@ use std::fmt;
 
 use chrono::NaiveDate;
 
-use crate::core::event::accepted::{AcceptedEvent, EventKind};
+use crate::core::event::accepted::AcceptedEvent;
 use crate::core::event::command::{Command, Payment};
 use crate::core::event::fee::{Fee, FeeCode};
+use crate::core::event::kind::EventKind;
 use crate::core::event::metadata::Metadata;
 use crate::core::ids::{BorrowerId, EventId, LoanId, Seq};
 use crate::core::money::{Minor, Money};
@@ -149,6 +150,7 @@ impl PaymentReturn {
             amount: Money::new(fee, self.amount.currency),
             effective_date: self.effective_date,
             fee_code: FeeCode::returned_payment(),
+            due_on: None,
             charged_for: Some(self.payment.id),
             metadata: None,
         })

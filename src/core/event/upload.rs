@@ -11,8 +11,8 @@ use crate::core::money::Currency;
 
 /// Stands where a row names a loan: an upload is on none.
 pub(super) const NO_LOAN: LoanId = LoanId(uuid::Uuid::nil());
-/// Stands where a row names a borrower.
-pub(super) const NO_BORROWER: BorrowerId = BorrowerId(uuid::Uuid::nil());
+/// Stands where a row names a borrower and there is none.
+pub const NO_BORROWER: BorrowerId = BorrowerId(uuid::Uuid::nil());
 
 /// What an upload does about rows it cannot take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

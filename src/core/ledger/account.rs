@@ -2,14 +2,31 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A text is not an account code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be four digits")]
 pub struct AccountCodeError;
 
 /// A four-digit account code.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct AccountCode(u16);
+
+impl TryFrom<String> for AccountCode {
+    type Error = AccountCodeError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<AccountCode> for String {
+    fn from(code: AccountCode) -> Self {
+        code.to_string()
+    }
+}
 
 impl AccountCode {
     /// Cash.
@@ -20,6 +37,8 @@ impl AccountCode {
     pub const DISBURSEMENT_CLEARING: Self = Self(1020);
     /// Principal Receivable.
     pub const PRINCIPAL_RECEIVABLE: Self = Self(1100);
+    /// Allowance for Credit Losses.
+    pub const ALLOWANCE: Self = Self(1150);
     /// Interest Receivable.
     pub const INTEREST_RECEIVABLE: Self = Self(1200);
     /// Fees Receivable.
@@ -28,10 +47,26 @@ impl AccountCode {
     pub const BORROWER_SUSPENSE: Self = Self(2100);
     /// Unidentified Receipts.
     pub const UNIDENTIFIED_RECEIPTS: Self = Self(2200);
+    /// Refunds Payable.
+    pub const REFUNDS_PAYABLE: Self = Self(2300);
     /// Opening Balances.
     pub const OPENING_BALANCES: Self = Self(3000);
+    /// Interest Income Reversed.
+    pub const INTEREST_REVERSED: Self = Self(4190);
     /// Fee Income.
     pub const FEE_INCOME: Self = Self(4200);
+    /// Fee Income Reversed.
+    pub const FEES_REVERSED: Self = Self(4290);
+    /// Recovery Income.
+    pub const RECOVERY_INCOME: Self = Self(4300);
+    /// Charge-off Expense.
+    pub const CHARGE_OFF_EXPENSE: Self = Self(5100);
+    /// Fee Waiver Expense.
+    pub const FEE_WAIVER_EXPENSE: Self = Self(5200);
+    /// Charged-off Memo.
+    pub const CHARGED_OFF_MEMO: Self = Self(9100);
+    /// Memo Contra.
+    pub const MEMO_CONTRA: Self = Self(9900);
 
     /// Reads `^[0-9]{4}$`.
     ///

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::core::event::EventKind;
+use crate::core::event::{EventKind, NamedId};
 use crate::core::ids::{EntryId, EventId};
 use crate::core::ledger::posting::{Finished, Outcome, RejectionCode};
 use crate::core::loan::Allocation;
@@ -32,68 +32,30 @@ impl From<&Allocation> for AllocationView {
     }
 }
 
-/// The body of a 201, per kind of event: the event's id stands under the kind's own name.
+/// The body of a 201, per kind of event: the event's id stands under the kind's own name. A reversal names its entry and
+/// what it takes back instead, as the contract has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Answer {
-    /// Of a payment.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub payment_event_id: Option<EventId>,
-    /// Of a disbursement.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub disbursement_event_id: Option<EventId>,
-    /// Of a loan's registration.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub loan_event_id: Option<EventId>,
-    /// Of a payment's return.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub payment_returned_event_id: Option<EventId>,
-    /// Of a consequence that has no name of its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub event_id: Option<EventId>,
+    /// The event.
+    #[serde(flatten)]
+    pub event: Option<NamedId>,
     /// The entry; absent when the event moved nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal_entry_id: Option<EntryId>,
-    /// The split of a payment.
+    /// The entry that a reversal takes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reverses_entry_id: Option<EntryId>,
+    /// How money that came in, or suspense, was divided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allocation: Option<AllocationView>,
-    /// Of a fee; beside a return's own id, that of the fee it brought with it.
+    /// The fee that a return brought with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fee_event_id: Option<EventId>,
     /// When it was posted, RFC 3339 in UTC.
     pub posted_at: String,
-}
-
-impl Answer {
-    /// The event's id, under whichever name.
-    #[must_use]
-    pub fn id(&self) -> Option<EventId> {
-        let of_caller = self.payment_event_id.or(self.disbursement_event_id).or(self.loan_event_id);
-        of_caller.or(self.payment_returned_event_id).or(self.event_id).or(self.fee_event_id)
-    }
-
-    /// An answer that names the event and nothing else, for the kind's field name.
-    fn naming(kind: EventKind, id: EventId, posted_at: String) -> Self {
-        let mut answer = Self {
-            payment_event_id: None,
-            disbursement_event_id: None,
-            loan_event_id: None,
-            payment_returned_event_id: None,
-            event_id: None,
-            journal_entry_id: None,
-            allocation: None,
-            fee_event_id: None,
-            posted_at,
-        };
-        match kind {
-            EventKind::PaymentReceived | EventKind::UnidentifiedReceipt => answer.payment_event_id = Some(id),
-            EventKind::Disbursement => answer.disbursement_event_id = Some(id),
-            EventKind::LoanOpened => answer.loan_event_id = Some(id),
-            EventKind::PaymentAllocated | EventKind::Upload => answer.event_id = Some(id),
-            EventKind::PaymentReturned => answer.payment_returned_event_id = Some(id),
-            EventKind::FeeAssessed => answer.fee_event_id = Some(id),
-        }
-        answer
-    }
+    /// The first event of a reversal's chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<EventId>,
 }
 
 /// The answer of a finished event.
@@ -103,12 +65,14 @@ impl Answer {
 pub fn answer(kind: EventKind, id: EventId, finished: &Finished) -> Result<Answer, RejectionCode> {
     match finished.outcome {
         Outcome::Rejected(code) => Err(code),
-        Outcome::Posted | Outcome::Done => {
-            let mut answer = Answer::naming(kind, id, finished.posted_at.to_string());
-            answer.journal_entry_id = finished.has_entry.then(|| id.entry_id());
-            answer.allocation = finished.allocation.as_ref().map(AllocationView::from);
-            answer.fee_event_id = answer.fee_event_id.or(finished.fee_event_id);
-            Ok(answer)
-        }
+        Outcome::Posted | Outcome::Done => Ok(Answer {
+            event: (kind != EventKind::Reversal).then_some(NamedId { kind, id }),
+            journal_entry_id: finished.has_entry.then(|| id.entry_id()),
+            reverses_entry_id: finished.reverses_entry_id,
+            allocation: finished.allocation.as_ref().map(AllocationView::from),
+            fee_event_id: finished.fee_event_id,
+            posted_at: finished.posted_at.to_string(),
+            correlation_id: finished.correlation_id,
+        }),
     }
 }

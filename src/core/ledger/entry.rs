@@ -158,6 +158,12 @@ impl JournalEntry {
         &self.lines
     }
 
+    /// Whether an account is among them.
+    #[must_use]
+    pub fn has_line_on(&self, account: AccountCode) -> bool {
+        self.lines.iter().any(|line| line.account == account)
+    }
+
     /// The layer.
     #[must_use]
     pub const fn layer(&self) -> Layer {

@@ -3,13 +3,15 @@
 //! One event at a time, state by value: a panic in one event leaves the state before it untouched in the caller's
 //! hands. The store runs the fold inside its transaction, between its reads and its writes.
 
-use crate::core::event::{AcceptedEvent, Command, NewEvent};
+use crate::core::event::{AcceptedEvent, Command, NewEvent, Party, Servicing, ServicingAct};
 use crate::core::ids::{LoanKey, Seq};
 use crate::core::ledger::chain::chain_hash;
+use crate::core::ledger::entry::JournalEntry;
 use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::{Outcome, PostedEvent, Posting, RejectionCode, SystemPosting};
-use crate::core::ledger::rules::{Refusal, Verdict, judge};
-use crate::core::loan::{DayMovement, LoanState, Waterfall};
+use crate::core::ledger::rules::{Refusal, Verdict, judge, movement_of};
+use crate::core::loan::{DayMovement, LoanState, SuspenseRelease};
+use crate::core::money::Minor;
 use crate::core::time::Timestamp;
 
 /// One loan's share of a batch.
@@ -73,7 +75,7 @@ pub struct Step {
 
 /// Posts one event to its loan, with what follows from it.
 ///
-/// `past` is read for backdated events and for returns, and gets this event added, so that the next event of the batch
+/// `past` is read for backdated events and for those that name an earlier one, and gets this event added, so that the next event of the batch
 /// sees it.
 ///
 /// # Errors
@@ -91,7 +93,7 @@ pub fn post_event(
         None => without_loan(None, event, RejectionCode::LoanNotFound, now),
         Some(state) => post_to_loan(state, past, event, now)?,
     };
-    past.taken_back.note(event, &step.posting.posting);
+    past.earlier.note(event, &step.posting.posting);
     Ok(step)
 }
 
@@ -111,14 +113,19 @@ fn ruled(judged: Result<Verdict, Refusal>) -> Result<Result<Verdict, RejectionCo
     match judged {
         Ok(verdict) => Ok(Ok(verdict)),
         Err(Refusal::Rule(code)) => Ok(Err(code)),
-        Err(ours @ (Refusal::Broken(_) | Refusal::NoTimeline | Refusal::NoPayment | Refusal::OtherTerms)) => {
-            Err(ours.to_string())
-        }
+        Err(
+            ours @ (Refusal::Broken(_)
+            | Refusal::NoTimeline
+            | Refusal::NoEarlierEvent
+            | Refusal::NoFees
+            | Refusal::OtherTerms),
+        ) => Err(ours.to_string()),
     }
 }
 
 type Judged<'e> = (&'e AcceptedEvent, Result<Verdict, RejectionCode>);
 
+/// Posts an event, and the release of suspense that it brings about.
 fn post_alone(
     mut state: LoanState,
     past: &mut Past,
@@ -127,8 +134,9 @@ fn post_alone(
 ) -> Result<Step, String> {
     let posting = book(&mut state, past, (&event.event, verdict), now)?;
     state.last_posted_seq = state.last_posted_seq.max(event.seq);
+    let release = release_suspense(&mut state, past, event, (&event.event, &posting), now)?;
     let posting = PostedEvent { seq: event.seq, posting };
-    Ok(Step { state: Some(state), posting, system: Vec::new() })
+    Ok(Step { state: Some(state), posting, system: release.into_iter().collect() })
 }
 
 /// Posts an event and its fee, or neither: a fee that a rule refuses refuses the event.
@@ -140,18 +148,74 @@ fn post_with_fee(
     now: Timestamp,
 ) -> Result<Step, String> {
     let (event, before) = (judged.0, past.clone());
-    let step = post_alone(state, past, judged, now)?;
+    let mut step = post_alone(state, past, judged, now)?;
     let mut after = step.state.ok_or("an event was posted without its loan")?;
     match ruled(judge(&after, &fee.command, past))? {
         Ok(verdict) => {
             let posting = book(&mut after, past, (&fee, Ok(verdict)), now)?;
-            Ok(Step { state: Some(after), system: vec![SystemPosting { event: fee, posting }], ..step })
+            let release = release_suspense(&mut after, past, event, (&fee, &posting), now)?;
+            step.system.push(SystemPosting { event: fee, posting });
+            step.system.extend(release);
+            Ok(Step { state: Some(after), ..step })
         }
         Err(code) => {
             *past = before;
             post_alone(state, past, (event, Err(code)), now)
         }
     }
+}
+
+/// Which consequence of an event a release is: part of its id and key.
+const RELEASE_SORT: &str = "suspense_release";
+
+/// Lets suspense pay the debt that an event has brought, on the day the debt arose, where the loan's program says so
+/// (domain decision D6 and rule 25). `cause` is the event that a caller sent, `raised` what raised the debt: the cause
+/// itself or its fee.
+fn release_suspense(
+    state: &mut LoanState,
+    past: &mut Past,
+    cause: &AcceptedEvent,
+    (raised, posting): (&NewEvent, &Posting),
+    now: Timestamp,
+) -> Result<Option<SystemPosting>, String> {
+    let is_due = state.suspense_release == SuspenseRelease::Automatic && !state.balances.suspense.is_zero();
+    if !is_due || !raises_debt(raised, posting) {
+        return Ok(None);
+    }
+    let mut release = Servicing {
+        loan_id: state.loan_id,
+        party: Party { borrower_id: state.borrower_id, currency: state.currency },
+        amount: None,
+        effective_date: posting.effective_date,
+        metadata: None,
+        act: ServicingAct::SuspenseApplied,
+    };
+    let Ok(verdict) = ruled(judge(state, &Command::Servicing(release.clone()), past))? else { return Ok(None) };
+    let applied = verdict.movement.suspense.mirrored().map_err(|overflow| overflow.to_string())?;
+    release.amount = Some(applied);
+    let event = NewEvent::of_consequence(cause, raised.id, RELEASE_SORT, Command::Servicing(release));
+    let posting = book(state, past, (&event, Ok(verdict)), now)?;
+    Ok(Some(SystemPosting { event, posting }))
+}
+
+/// Whether there is debt, or suspense to pay it with, that was not there before. Money that comes in is divided as it
+/// comes, and an application that was taken back stays so.
+fn raises_debt(event: &NewEvent, posting: &Posting) -> bool {
+    let is_divided = match &event.command {
+        Command::Payment(_) => true,
+        Command::Servicing(servicing) => servicing.act.takes_back_an_application(),
+        Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::Receipt(_)
+        | Command::Upload(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_) => false,
+    };
+    let lines = posting.entry.as_ref().map(JournalEntry::lines).unwrap_or_default();
+    !is_divided
+        && movement_of(lines).is_ok_and(|moved| {
+            [moved.fees, moved.interest, moved.principal, moved.suspense].into_iter().any(|part| part > Minor::ZERO)
+        })
 }
 
 fn without_loan(state: Option<LoanState>, event: &AcceptedEvent, code: RejectionCode, now: Timestamp) -> Step {
@@ -205,8 +269,12 @@ fn book(
             (posting.entry, posting.allocation) = (verdict.entry, verdict.allocation);
             (posting.effective_date, posting.booking_date) = (date, date);
             posting.undoes_seq = verdict.undoes_seq;
+            if let Some(standing) = verdict.standing {
+                (state.status, state.charged_off) = (standing.status, standing.charged_off);
+            }
         }
     }
+    past.note_booked(event, &posting);
     state.chain_head = chain_hash(&state.chain_head, event.fingerprint, &posting);
     posting.chain_hash = Some(state.chain_head);
     Ok(posting)
@@ -227,12 +295,15 @@ fn take_terms(state: &mut LoanState, command: &Command) {
     match command {
         Command::LoanOpening(opening) => {
             state.program_id = opening.program_id;
-            state.waterfall = opening.waterfall.unwrap_or_else(Waterfall::default);
+            let defaults = opening.program_defaults.unwrap_or_default();
+            state.waterfall = opening.waterfall.unwrap_or(defaults.waterfall);
+            state.suspense_release = defaults.suspense_release;
         }
         Command::Payment(_)
         | Command::Disbursement(_)
         | Command::PaymentReturn(_)
         | Command::Fee(_)
+        | Command::Servicing(_)
         | Command::Receipt(_)
         | Command::Upload(_) => {}
     }

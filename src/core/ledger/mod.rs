@@ -1,13 +1,14 @@
 //! Owns the double-entry side: accounts, lines, entries, and the fold that turns accepted events into postings.
 //!
 //! Invariants: a [`JournalEntry`] balances, because its constructor is the only way to make one; lines never change;
-//! the postings of a loan are numbered 1, 2, 3, … and each carries a hash over the one before it; a payment is taken
+//! the postings of a loan are numbered 1, 2, 3, … and each carries a hash over the one before it; an entry is taken
 //! back at most once, as a whole and on its own day.
 
 mod account;
 mod answer;
 mod chain;
 mod entry;
+mod fees;
 mod fold;
 #[cfg(test)]
 mod fold_tests;
@@ -20,8 +21,9 @@ pub use account::{Account, AccountCode, AccountCodeError, CHART, NormalBalance, 
 pub use answer::{AllocationView, Answer, answer};
 pub use chain::chain_hash;
 pub use entry::{Direction, EntryError, JournalEntry, LINES_MAX, Layer, Line};
+pub use fees::{FeeBook, FeeItem, FeeSort, Waivable};
 pub use fold::{EventFailure, FoldInput, FoldOutput, LoanWork, Step, post_event};
-pub use past::{Past, PaymentState, TakenBack, earliest_backdated};
+pub use past::{Booked, Earlier, EarlierState, Past, earliest_backdated, waives_fees};
 pub use posting::{Finished, Outcome, PostedEvent, Posting, RejectionCode, SystemPosting};
 pub use results::{RESULTS_MAX, Results};
 pub use rules::{Refusal, Verdict, judge};

@@ -2,14 +2,18 @@
 //! payments that is nothing.
 //!
 //! - A backdated event needs what moved after its day ([`Timeline`]).
-//! - An event that takes a payment back needs what became of that payment ([`TakenBack`]).
+//! - An event that names an earlier one, to take it back or to go on from it, needs what became of that ([`Earlier`]).
+//! - A waiver needs the loan's fees ([`FeeBook`]).
 
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
-use crate::core::event::{AcceptedEvent, Command};
+use crate::core::event::{AcceptedEvent, Command, EventKind, NewEvent, ServicingAct};
 use crate::core::ids::Seq;
+use crate::core::ledger::account::AccountCode;
+use crate::core::ledger::entry::{JournalEntry, Line};
+use crate::core::ledger::fees::FeeBook;
 use crate::core::ledger::posting::{Outcome, Posting};
 use crate::core::loan::{Allocation, Timeline};
 
@@ -18,78 +22,121 @@ use crate::core::loan::{Allocation, Timeline};
 pub struct Past {
     /// What moved after the earliest backdated event; `None` when no event is backdated.
     pub timeline: Option<Timeline>,
-    /// The payments that events of the batch take back.
-    pub taken_back: TakenBack,
+    /// The earlier events that events of the batch name.
+    pub earlier: Earlier,
+    /// The loan's fees; `None` when no event waives any.
+    pub fees: Option<FeeBook>,
 }
 
-/// What became of a payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PaymentState {
-    /// It stands in the books, divided like this today.
-    Posted(Allocation),
+impl Past {
+    /// Notes what the fold has booked.
+    pub(super) fn note_booked(&mut self, event: &NewEvent, posting: &Posting) {
+        if let Some(fees) = &mut self.fees {
+            fees.note(event, posting);
+        }
+    }
+}
+
+/// An entry that stands in the books.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Booked {
+    /// Its lines, as posted.
+    pub lines: Vec<Line>,
+    /// How money that came in is divided today.
+    pub split: Option<Allocation>,
+    /// Of a disbursement: whether it is settled.
+    pub is_settled: bool,
+}
+
+impl Booked {
+    /// Whether it moved the memo accounts as money for a loan that is charged off does.
+    #[must_use]
+    pub fn is_recovery(&self) -> bool {
+        self.split.is_some() && self.lines.iter().any(|line| line.account == AccountCode::CHARGED_OFF_MEMO)
+    }
+}
+
+/// What became of an earlier event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EarlierState {
+    /// It stands in the books.
+    Posted(Booked),
     /// A posting rule refused it: there is nothing to take back.
     Rejected,
     /// An event has taken it back.
     Undone,
 }
 
-/// The payments that events of a batch take back, with what is known of each.
+/// The earlier events that events of a batch name, with what is known of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TakenBack(BTreeMap<Seq, Option<PaymentState>>);
+pub struct Earlier(BTreeMap<Seq, Option<EarlierState>>);
 
-impl TakenBack {
-    /// The payments that these events take back; nothing is known of them yet.
+impl Earlier {
+    /// What these events name; nothing is known of it yet.
     #[must_use]
     pub fn of(events: &[AcceptedEvent]) -> Self {
-        Self(
-            events.iter().filter_map(|event| payment_taken_back(&event.event.command)).map(|seq| (seq, None)).collect(),
-        )
+        Self(events.iter().filter_map(|event| named(&event.event.command)).map(|seq| (seq, None)).collect())
     }
 
-    /// Whether nothing is taken back.
+    /// Whether nothing is named.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Those that no event before the one taking them back will tell: a store reads them.
+    /// Those that no event before the one naming them will tell: a store reads them.
     #[must_use]
     pub fn unread(&self, events: &[AcceptedEvent]) -> Vec<Seq> {
         self.0.keys().copied().filter(|seq| events.iter().all(|event| event.seq != *seq)).collect()
     }
 
-    /// Learns what became of a payment; one that nobody takes back is not kept.
-    pub fn learn(&mut self, payment: Seq, state: PaymentState) {
-        if let Some(known) = self.0.get_mut(&payment) {
+    /// Learns what became of an event; one that nobody names is not kept.
+    pub fn learn(&mut self, seq: Seq, state: EarlierState) {
+        if let Some(known) = self.0.get_mut(&seq) {
             *known = Some(state);
         }
     }
 
-    /// What became of a payment; `None` where that is not known.
+    /// What became of an event; `None` where that is not known.
     #[must_use]
-    pub fn state(&self, payment: Seq) -> Option<PaymentState> {
-        self.0.get(&payment).copied().flatten()
+    pub fn state(&self, seq: Seq) -> Option<&EarlierState> {
+        self.0.get(&seq).and_then(Option::as_ref)
     }
 
     /// Notes what the fold has done with an event.
     pub(super) fn note(&mut self, event: &AcceptedEvent, posting: &Posting) {
-        match (posting.outcome, posting.undoes_seq) {
-            (Outcome::Posted, Some(payment)) => self.learn(payment, PaymentState::Undone),
-            (Outcome::Posted, None) => {
-                if let Some(split) = posting.allocation {
-                    self.learn(event.seq, PaymentState::Posted(split));
+        if self.is_empty() {
+            return;
+        }
+        match posting.outcome {
+            Outcome::Posted => {
+                if let Some(undone) = posting.undoes_seq {
+                    self.learn(undone, EarlierState::Undone);
                 }
+                self.note_settled(&event.event.command);
+                let lines = posting.entry.as_ref().map(JournalEntry::lines).unwrap_or_default().to_vec();
+                let booked = Booked { lines, split: posting.allocation, is_settled: false };
+                self.learn(event.seq, EarlierState::Posted(booked));
             }
-            (Outcome::Rejected(_), _) => self.learn(event.seq, PaymentState::Rejected),
-            (Outcome::Done, _) => {}
+            Outcome::Rejected(_) => self.learn(event.seq, EarlierState::Rejected),
+            Outcome::Done => {}
+        }
+    }
+
+    fn note_settled(&mut self, command: &Command) {
+        let Command::Servicing(servicing) = command else { return };
+        let ServicingAct::DisbursementSettled { disbursement } = &servicing.act else { return };
+        if let Some(Some(EarlierState::Posted(booked))) = self.0.get_mut(&disbursement.seq) {
+            booked.is_settled = true;
         }
     }
 }
 
-/// The payment that an event takes back.
-fn payment_taken_back(command: &Command) -> Option<Seq> {
+/// The earlier event that one names.
+fn named(command: &Command) -> Option<Seq> {
     match command {
         Command::PaymentReturn(returned) => Some(returned.payment.seq),
+        Command::Servicing(servicing) => servicing.act.names().map(|named| named.seq),
         Command::Payment(_)
         | Command::Disbursement(_)
         | Command::LoanOpening(_)
@@ -97,6 +144,12 @@ fn payment_taken_back(command: &Command) -> Option<Seq> {
         | Command::Receipt(_)
         | Command::Upload(_) => None,
     }
+}
+
+/// Whether an event of these waives a fee: a store then tells of the loan's fees.
+#[must_use]
+pub fn waives_fees(events: &[AcceptedEvent]) -> bool {
+    events.iter().any(|event| event.event.kind == EventKind::FeeWaived)
 }
 
 /// The earliest day of these events that lies before a day already reached, by the loan or by an event in front of

@@ -5,8 +5,9 @@ use std::str::FromStr;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use crate::core::event::{Command, NewEvent};
-use crate::core::ids::{EventId, LoanKey, Seq};
+use crate::core::event::{Command, EventKind, NewEvent};
+use crate::core::ids::{EntryId, EventId, LoanKey, Seq};
+use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::JournalEntry;
 use crate::core::loan::Allocation;
 use crate::core::time::Timestamp;
@@ -36,15 +37,25 @@ pub enum RejectionCode {
     AlreadyUndone,
     /// There is nothing to take back: the payment was rejected.
     NotReversible,
+    /// A bucket holds less, on the event's day or a later one, than the event takes from it.
+    InsufficientBalance,
+    /// The loan waits for a person.
+    LoanOnHold,
     /// A balance would leave 64 bits.
     AmountOverflow,
+    /// The amount is above the tenant's limit.
+    LimitExceeded,
+    /// The day lies in a closed period.
+    PeriodClosed,
+    /// The caller's principal is not the ledger's.
+    PrincipalMismatch,
     /// An operator discarded the parked event.
     Discarded,
 }
 
 impl RejectionCode {
     /// Every code.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::LoanNotFound,
         Self::BorrowerMismatch,
         Self::CurrencyMismatch,
@@ -53,7 +64,12 @@ impl RejectionCode {
         Self::EffectiveBeforeOpening,
         Self::AlreadyUndone,
         Self::NotReversible,
+        Self::InsufficientBalance,
+        Self::LoanOnHold,
         Self::AmountOverflow,
+        Self::LimitExceeded,
+        Self::PeriodClosed,
+        Self::PrincipalMismatch,
         Self::Discarded,
     ];
 
@@ -69,7 +85,12 @@ impl RejectionCode {
             Self::EffectiveBeforeOpening => "effective_before_opening",
             Self::AlreadyUndone => "already_undone",
             Self::NotReversible => "not_reversible",
+            Self::InsufficientBalance => "insufficient_balance",
+            Self::LoanOnHold => "loan_on_hold",
             Self::AmountOverflow => "amount_overflow",
+            Self::LimitExceeded => "limit_exceeded",
+            Self::PeriodClosed => "period_closed",
+            Self::PrincipalMismatch => "principal_mismatch",
             Self::Discarded => "discarded",
         }
     }
@@ -157,34 +178,58 @@ pub struct Finished {
     /// The fee that a return brought with it. A reply of a worker from before there were returns has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fee_event_id: Option<EventId>,
+    /// The entry that a reversal takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverses_entry_id: Option<EntryId>,
+    /// The first event of a reversal's chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<EventId>,
     /// When it was posted.
     pub posted_at: Timestamp,
+}
+
+impl Posting {
+    /// The contract's event type of its entry: a payment on a loan that is charged off is a recovery, which its lines
+    /// on the memo accounts tell.
+    #[must_use]
+    pub fn event_type(&self, kind: EventKind) -> &'static str {
+        let moves_memo = |entry: &JournalEntry| entry.has_line_on(AccountCode::CHARGED_OFF_MEMO);
+        let is_recovery = kind == EventKind::PaymentReceived && self.entry.as_ref().is_some_and(moves_memo);
+        if is_recovery { EventKind::Recovery.event_type() } else { kind.event_type() }
+    }
 }
 
 impl Finished {
     /// What a caller is told of an event and its posting.
     #[must_use]
     pub fn of(event: &NewEvent, posting: &Posting) -> Self {
-        let fee_event_id = match (&event.command, posting.outcome) {
-            (Command::PaymentReturn(returned), Outcome::Posted) => returned.fee_event_id(event.id),
-            (
-                Command::PaymentReturn(_)
-                | Command::Payment(_)
-                | Command::Disbursement(_)
-                | Command::LoanOpening(_)
-                | Command::Fee(_)
-                | Command::Receipt(_)
-                | Command::Upload(_),
-                Outcome::Posted | Outcome::Rejected(_) | Outcome::Done,
-            ) => None,
-        };
-        Self {
+        let mut finished = Self {
             outcome: posting.outcome,
             has_entry: posting.entry.is_some(),
             allocation: posting.allocation,
-            fee_event_id,
+            fee_event_id: None,
+            reverses_entry_id: None,
+            correlation_id: None,
             posted_at: posting.posted_at,
+        };
+        if posting.outcome != Outcome::Posted {
+            return finished;
         }
+        match &event.command {
+            Command::PaymentReturn(returned) => finished.fee_event_id = returned.fee_event_id(event.id),
+            Command::Servicing(servicing) => {
+                let reversed = servicing.act.takes_back();
+                finished.reverses_entry_id = reversed.map(|reversed| reversed.id.entry_id());
+                finished.correlation_id = reversed.and(servicing.act.first_of_chain());
+            }
+            Command::Payment(_)
+            | Command::Disbursement(_)
+            | Command::LoanOpening(_)
+            | Command::Fee(_)
+            | Command::Receipt(_)
+            | Command::Upload(_) => {}
+        }
+        finished
     }
 }
 

@@ -54,6 +54,8 @@ mod tests {
             has_entry: false,
             allocation: None,
             fee_event_id: None,
+            reverses_entry_id: None,
+            correlation_id: None,
             posted_at: Timestamp::from_micros(1_777_636_800_000_001).unwrap(),
         };
         let id = EventId(Uuid::from_u128(4));

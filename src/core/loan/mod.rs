@@ -5,12 +5,14 @@
 
 mod allocation;
 mod balances;
+mod charge_off;
 mod state;
 mod timeline;
 mod waterfall;
 
 pub use allocation::{Allocation, allocate};
 pub use balances::Balances;
-pub use state::{LoanState, LoanStatus};
+pub use charge_off::{ChargedOff, LossAccount, Memo, UnknownLossAccount};
+pub use state::{LoanState, LoanStatus, LoanTerms, Standing, SuspenseRelease, UnknownSuspenseRelease};
 pub use timeline::{DayMovement, Timeline};
 pub use waterfall::{Bucket, Waterfall, WaterfallError};

@@ -3,9 +3,11 @@
 use std::str::FromStr;
 
 use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
 
 use crate::core::ids::{BorrowerId, LoanId, LoanKey, ProgramId, Seq, TenantId};
 use crate::core::loan::balances::Balances;
+use crate::core::loan::charge_off::ChargedOff;
 use crate::core::loan::waterfall::Waterfall;
 use crate::core::money::Currency;
 use crate::core::time::Timestamp;
@@ -20,16 +22,22 @@ pub struct UnknownLoanStatus;
 pub enum LoanStatus {
     /// Takes events. A paid-off loan stays open: an overpayment goes to suspense.
     Open,
-    /// Written off: takes no more payments.
+    /// Charged off, and the borrower still owes: what is paid is a recovery; nothing more can be charged.
+    ChargedOff,
+    /// Written off as uncollectible: closed to all but recoveries, returns and reversals.
     WrittenOff,
 }
 
 impl LoanStatus {
+    /// Every status.
+    pub const ALL: [Self; 3] = [Self::Open, Self::ChargedOff, Self::WrittenOff];
+
     /// The stored word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
+            Self::ChargedOff => "charged_off",
             Self::WrittenOff => "written_off",
         }
     }
@@ -39,8 +47,64 @@ impl FromStr for LoanStatus {
     type Err = UnknownLoanStatus;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Open, Self::WrittenOff].into_iter().find(|status| status.as_str() == text).ok_or(UnknownLoanStatus)
+        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(UnknownLoanStatus)
     }
+}
+
+/// A stored word is not a way to release suspense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be manual or automatic")]
+pub struct UnknownSuspenseRelease;
+
+/// What becomes of money in suspense when new debt arises (domain decision D6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SuspenseRelease {
+    /// It waits until somebody applies it.
+    #[default]
+    Manual,
+    /// It pays the debt, on the day the debt arises.
+    Automatic,
+}
+
+impl SuspenseRelease {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Manual, Self::Automatic];
+
+    /// The word in requests and in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Automatic => "automatic",
+        }
+    }
+}
+
+impl FromStr for SuspenseRelease {
+    type Err = UnknownSuspenseRelease;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|release| release.as_str() == text).ok_or(UnknownSuspenseRelease)
+    }
+}
+
+/// Whether a loan is open or charged off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Where it stands.
+    pub status: LoanStatus,
+    /// Its charge-off, while that stands.
+    pub charged_off: Option<ChargedOff>,
+}
+
+/// What few postings change: a store writes it apart from the balances, where it has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoanTerms {
+    /// Its charge-off, while that stands.
+    pub charged_off: Option<ChargedOff>,
+    /// What becomes of suspense when new debt arises.
+    pub suspense_release: SuspenseRelease,
 }
 
 /// Everything the posting of one loan's next event depends on. One row of `loans`.
@@ -62,6 +126,10 @@ pub struct LoanState {
     pub opened_on: NaiveDate,
     /// Where it stands.
     pub status: LoanStatus,
+    /// Its charge-off, while that stands.
+    pub charged_off: Option<ChargedOff>,
+    /// What becomes of suspense when new debt arises.
+    pub suspense_release: SuspenseRelease,
     /// What it owes after everything posted.
     pub balances: Balances,
     /// How payments are divided.
@@ -96,6 +164,8 @@ impl LoanState {
             currency,
             opened_on,
             status: LoanStatus::Open,
+            charged_off: None,
+            suspense_release: SuspenseRelease::default(),
             balances: Balances::default(),
             waterfall: Waterfall::default(),
             version: 0,
@@ -104,5 +174,11 @@ impl LoanState {
             last_posted_at: Timestamp::EPOCH,
             chain_head: [0; 32],
         }
+    }
+
+    /// What few postings change.
+    #[must_use]
+    pub const fn terms(&self) -> LoanTerms {
+        LoanTerms { charged_off: self.charged_off, suspense_release: self.suspense_release }
     }
 }

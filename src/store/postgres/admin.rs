@@ -13,14 +13,14 @@ use crate::store::{ClientRecord, SigningKeyRecord, StoreError, TenantRecord};
 
 const NOW: &str = "SELECT clock_timestamp()";
 
-const INSERT_TENANT: &str = "INSERT INTO tenants (id, name, time_zone, base_currency, future_days, payment_limit) \
-     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING";
+const INSERT_TENANT: &str = "INSERT INTO tenants (id, name, time_zone, base_currency, future_days, payment_limit, \
+     loss_account) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING";
 
 const READ_TENANT: &str =
-    "SELECT id, name, time_zone, base_currency, future_days, payment_limit FROM tenants WHERE id = $1";
+    "SELECT id, name, time_zone, base_currency, future_days, payment_limit, loss_account FROM tenants WHERE id = $1";
 
 const READ_TENANTS: &str =
-    "SELECT id, name, time_zone, base_currency, future_days, payment_limit FROM tenants ORDER BY id";
+    "SELECT id, name, time_zone, base_currency, future_days, payment_limit, loss_account FROM tenants ORDER BY id";
 
 const INSERT_CLIENT: &str = "INSERT INTO clients (client_id, tenant, secret_hash, scopes, disabled_at) \
      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (client_id) DO NOTHING";
@@ -65,7 +65,8 @@ impl PostgresStore {
             .bind(tenant.time_zone)
             .bind(tenant.base_currency.code())
             .bind(tenant.future_days)
-            .bind(tenant.payment_limit.map(Minor::units));
+            .bind(tenant.payment_limit.map(Minor::units))
+            .bind(tenant.loss_account.as_str());
         Ok(query.execute(&mut *connection).await.map_err(classify)?.rows_affected() == 1)
     }
 
@@ -139,6 +140,7 @@ fn tenant(row: &PgRow) -> Result<TenantRecord, StoreError> {
         base_currency: currency.parse().map_err(|_| broken("currency", currency))?,
         future_days: columns.take()?,
         payment_limit: columns.take::<Option<i64>>()?.map(Minor::new),
+        loss_account: columns.word("loss account")?,
     })
 }
 

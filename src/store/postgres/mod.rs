@@ -9,7 +9,7 @@
 //! | method | statements |
 //! | --- | --- |
 //! | `accept` | one; a second when a key was known |
-//! | `post_batch` | BEGIN, lock, read, write, COMMIT; three more when a loan opens, one when an item is backdated, one when a message came twice |
+//! | `post_batch` | BEGIN, lock, read, write, COMMIT; three more when a loan opens, one when an item is backdated, when an event names an earlier one, when fees are waived, when a loan's terms change, and when a message came twice |
 //! | reads | one or two |
 
 mod accept;
@@ -27,6 +27,7 @@ mod processes;
 mod read;
 mod read_loans;
 mod rows;
+mod servicing;
 mod statements;
 mod store;
 mod sweep;

@@ -9,6 +9,7 @@ use super::intake_rows::Prepared;
 use super::rows::{self, Columns, event_columns, key_column, posting_columns};
 use crate::core::event::{EventKind, Stage};
 use crate::core::ids::{EventId, KeyHash, LoanKey, Seq, TenantId};
+use crate::core::ledger::AccountCode;
 use crate::store::{EntriesPage, EventRecord, PaymentsFilter, Progress, StoreError, Undoing};
 
 /// The most unposted events that [`COUNT_BEFORE`] counts.
@@ -86,7 +87,8 @@ const PAYMENTS_OF_SPAN: &str = concat!(
     payments_where!()
 );
 
-/// A loan's entries: a walk of `(loan_key, loan_version)` from the page's beginning.
+/// A loan's entries: a walk of `(loan_key, loan_version)` from the page's beginning. A payment that moved the memo
+/// accounts is a recovery, as [`Posting::event_type`](crate::core::ledger::Posting::event_type) has it.
 const READ_ENTRIES: &str = concat!(
     "SELECT ",
     record_columns!(),
@@ -94,7 +96,8 @@ const READ_ENTRIES: &str = concat!(
     record_tables!(),
     " WHERE e.tenant = $1 AND p.loan_key = $2 AND p.loan_version > $3 AND cardinality(p.amounts) > 0 \
      AND ($4::date IS NULL OR p.effective_date >= $4) AND ($5::date IS NULL OR p.effective_date <= $5) \
-     AND ($6::text[] IS NULL OR e.kind = ANY($6)) ORDER BY p.loan_version LIMIT $7"
+     AND ($6::text[] IS NULL OR CASE WHEN e.kind = 'payment_received' AND $8 = ANY(p.accounts) THEN 'recovery' \
+     ELSE e.kind END = ANY($6)) ORDER BY p.loan_version LIMIT $7"
 );
 
 /// Of these events, those that are finished.
@@ -179,7 +182,8 @@ impl PostgresStore {
             .bind(page.from)
             .bind(page.to)
             .bind(kinds)
-            .bind(page.limit.saturating_add(1));
+            .bind(page.limit.saturating_add(1))
+            .bind(AccountCode::CHARGED_OFF_MEMO.number());
         self.records(query).await.map(Some)
     }
 

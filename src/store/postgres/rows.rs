@@ -16,7 +16,7 @@ use crate::core::ids::{
     BorrowerId, EventId, KeyHash, LoanId, LoanKey, PaymentBatchId, ProgramId, PublisherId, Seq, TenantId,
 };
 use crate::core::ledger::{AccountCode, JournalEntry, Line, Outcome, Posting, RejectionCode};
-use crate::core::loan::{Allocation, Balances, LoanState};
+use crate::core::loan::{Allocation, Balances, ChargedOff, LoanState, Memo, SuspenseRelease};
 use crate::core::money::{Currency, Minor};
 use crate::core::slot::Slot;
 use crate::core::time::Timestamp;
@@ -44,7 +44,8 @@ macro_rules! posting_columns {
 macro_rules! loan_columns {
     () => {
         "loan_key, tenant, loan_id, borrower_id, program_id, currency, opened_on, status, fees, interest, principal, \
-         suspense, waterfall, version, last_posted_seq, greatest_effective_date, last_posted_at, chain_head, on_hold"
+         suspense, waterfall, version, last_posted_seq, greatest_effective_date, last_posted_at, chain_head, on_hold, \
+         charged_off_on, loss_account, memo_fees, memo_interest, memo_principal, suspense_release"
     };
 }
 
@@ -229,20 +230,24 @@ pub(super) fn outcome(columns: &mut Columns<'_>) -> Result<Outcome, StoreError> 
 }
 
 fn entry(columns: &mut Columns<'_>, event_id: EventId) -> Result<Option<JournalEntry>, StoreError> {
-    let accounts: Vec<i16> = columns.take()?;
-    let amounts: Vec<i64> = columns.take()?;
+    let (accounts, amounts): (Vec<i16>, Vec<i64>) = (columns.take()?, columns.take()?);
     let layer = columns.word("layer")?;
-    let line = |(account, amount): (i16, i64)| {
-        AccountCode::from_number(account).map(|account| Line { account, signed: Minor::new(amount) })
-    };
-    let lines: Option<Vec<Line>> = accounts.into_iter().zip(amounts).map(line).collect();
-    let lines = lines.ok_or_else(|| broken("account of event", &event_id.to_string()))?;
+    let lines = lines(accounts, amounts)?;
     if lines.is_empty() {
         return Ok(None);
     }
     JournalEntry::new(lines, layer)
         .map(Some)
         .map_err(|error| broken(&format!("entry ({error})"), &event_id.to_string()))
+}
+
+/// The lines of two arrays.
+pub(super) fn lines(accounts: Vec<i16>, amounts: Vec<i64>) -> Result<Vec<Line>, StoreError> {
+    let line = |(account, amount): (i16, i64)| {
+        let code = AccountCode::from_number(account).ok_or_else(|| broken("account", &account.to_string()))?;
+        Ok(Line { account: code, signed: Minor::new(amount) })
+    };
+    accounts.into_iter().zip(amounts).map(line).collect()
 }
 
 /// Reads the four parts of an allocation.
@@ -280,7 +285,7 @@ pub(super) fn loan(columns: &mut Columns<'_>) -> Result<LoanRow, StoreError> {
         principal: columns.amount()?,
         suspense: columns.amount()?,
     };
-    let state = LoanState {
+    let mut state = LoanState {
         key,
         tenant,
         loan_id,
@@ -289,6 +294,8 @@ pub(super) fn loan(columns: &mut Columns<'_>) -> Result<LoanRow, StoreError> {
         currency,
         opened_on,
         status,
+        charged_off: None,
+        suspense_release: SuspenseRelease::default(),
         balances,
         waterfall: columns.word("waterfall")?,
         version: columns.take()?,
@@ -297,7 +304,20 @@ pub(super) fn loan(columns: &mut Columns<'_>) -> Result<LoanRow, StoreError> {
         last_posted_at: columns.instant()?,
         chain_head: columns.take()?,
     };
-    Ok(LoanRow { state, on_hold: columns.take()? })
+    let on_hold = columns.take()?;
+    state.charged_off = charged_off(columns)?;
+    state.suspense_release = columns.word("suspense release")?;
+    Ok(LoanRow { state, on_hold })
+}
+
+fn charged_off(columns: &mut Columns<'_>) -> Result<Option<ChargedOff>, StoreError> {
+    let (on, loss): (Option<NaiveDate>, Option<&str>) = (columns.take()?, columns.take()?);
+    let memo = Memo { fees: columns.amount()?, interest: columns.amount()?, principal: columns.amount()? };
+    let charged_off = on.zip(loss).map(|(on, loss)| {
+        let loss = loss.parse().map_err(|_| broken("loss account", loss))?;
+        Ok(ChargedOff { on, loss, memo })
+    });
+    charged_off.transpose()
 }
 
 /// Reads the two flags parked and held, which follow a posting: finished goes before parked, parked before held.

@@ -1,7 +1,8 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bench, hold, migrate, poller_reads, post, processes, read, read_loans, sweep, uploads, verify,
+    accept, ach, admin, bench, hold, migrate, poller_reads, post, processes, read, read_loans, servicing, sweep,
+    uploads, verify,
 };
 
 /// Every statement by the name of what it does.
@@ -13,7 +14,9 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         ("read_known", accept::READ_KNOWN),
         ("read_events", post::READ_EVENTS),
         ("read_named", post::READ_NAMED),
-        ("read_taken_back", post::READ_TAKEN_BACK),
+        ("read_earlier", post::READ_EARLIER),
+        ("read_fee_postings", post::READ_FEE_POSTINGS),
+        ("write_terms", post::WRITE_TERMS),
         ("read_movements", post::READ_MOVEMENTS),
     ];
     let lists: &[&[(&'static str, &'static str)]] = &[
@@ -22,6 +25,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &post::WRITE_STATEMENTS,
         &read::STATEMENTS,
         &read_loans::STATEMENTS,
+        &servicing::STATEMENTS,
         &poller_reads::STATEMENTS,
         &admin::STATEMENTS,
         &hold::STATEMENTS,

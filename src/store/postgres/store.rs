@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use chrono::NaiveDate;
 
 use super::connect::PostgresStore;
-use crate::core::event::{AcceptedEvent, NewEvent};
+use crate::core::event::{AcceptedEvent, NewEvent, Party};
 use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
-use crate::core::ledger::{AccountCode, Layer};
+use crate::core::ledger::{AccountCode, FeeItem, Layer};
 use crate::core::money::Currency;
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
@@ -139,6 +139,14 @@ impl Store for PostgresStore {
 
     async fn loan(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<LoanRecord>, StoreError> {
         self.owned(move |store| async move { store.read_loan(tenant, loan).await }).await
+    }
+
+    async fn party(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<Party>, StoreError> {
+        self.owned(move |store| async move { store.read_party(tenant, loan).await }).await
+    }
+
+    async fn loan_fees(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<Vec<FeeItem>>, StoreError> {
+        self.owned(move |store| async move { store.read_fee_items(tenant, loan).await }).await
     }
 
     async fn loan_balances(

@@ -41,18 +41,21 @@ const UNBALANCED_ENTRIES: &str = "SELECT 'event ' || p.event_seq || ' has lines 
      WHERE s.total <> 0 OR cardinality(p.accounts) <> cardinality(p.amounts) ORDER BY p.event_seq LIMIT $1";
 
 /// Loans whose balances are not the sum of their lines, or whose version is not the number of their postings.
-/// Debits of receivables and credits of suspense are positive.
+/// Debits of receivables and credits of suspense are positive; what is charged off and still owed stands on one account.
 const WRONG_BALANCES: &str = "SELECT 'loan ' || l.loan_key || ' holds ' || concat_ws('/', l.fees, l.interest, \
-     l.principal, l.suspense) || ' where its lines say ' || concat_ws('/', s.fees, s.interest, s.principal, s.suspense) \
+     l.principal, l.suspense, l.memo_fees::numeric + l.memo_interest + l.memo_principal) || ' where its lines say ' \
+     || concat_ws('/', s.fees, s.interest, s.principal, s.suspense, s.memo) \
      FROM loans l LEFT JOIN (SELECT p.loan_key, \
      coalesce(sum(line.amount) FILTER (WHERE line.account = $2), 0) AS fees, \
      coalesce(sum(line.amount) FILTER (WHERE line.account = $3), 0) AS interest, \
      coalesce(sum(line.amount) FILTER (WHERE line.account = $4), 0) AS principal, \
-     -coalesce(sum(line.amount) FILTER (WHERE line.account = $5), 0) AS suspense \
+     -coalesce(sum(line.amount) FILTER (WHERE line.account = $5), 0) AS suspense, \
+     coalesce(sum(line.amount) FILTER (WHERE line.account = $6), 0) AS memo \
      FROM postings p CROSS JOIN LATERAL unnest(p.accounts, p.amounts) AS line (account, amount) \
      WHERE p.layer = 'SETTLED' GROUP BY p.loan_key) AS s ON s.loan_key = l.loan_key \
-     WHERE (l.fees, l.interest, l.principal, l.suspense) IS DISTINCT FROM \
-     (coalesce(s.fees, 0), coalesce(s.interest, 0), coalesce(s.principal, 0), coalesce(s.suspense, 0)) \
+     WHERE (l.fees, l.interest, l.principal, l.suspense, l.memo_fees::numeric + l.memo_interest + l.memo_principal) \
+     IS DISTINCT FROM (coalesce(s.fees, 0), coalesce(s.interest, 0), coalesce(s.principal, 0), \
+     coalesce(s.suspense, 0), coalesce(s.memo, 0)) \
      ORDER BY l.loan_key LIMIT $1";
 
 /// Loans whose version is not the number of their postings: catches a last posting that is gone.
@@ -88,20 +91,29 @@ const TRIAL_BALANCE: &str = "SELECT concat_ws(' ', 'tenant', tenant, currency, l
      'and credits', sum(credits)) FROM account_totals GROUP BY tenant, currency, layer \
      HAVING sum(debits) <> sum(credits) LIMIT $1";
 
-/// Undo links: what undoes a payment is a later posting of its loan, counts from its day, gives back all that came in,
-/// and is alone in it; and a posted return undoes the payment it names.
+/// Undo links: what takes an entry back is a return or a reversal, a later posting of its loan, counts from its day, and
+/// is alone in it; of money that came in it gives back all, of any other entry it is the mirror; and a posted return or
+/// reversal takes back what it names. A disbursement is settled once.
 const WRONG_UNDOS: &str = "SELECT 'posting ' || u.event_seq || ' does not undo event ' || u.undoes_seq \
      || ' as a whole, on its day and in its loan' FROM postings u LEFT JOIN postings p ON p.event_seq = u.undoes_seq \
-     LEFT JOIN events e ON e.seq = u.undoes_seq WHERE u.undoes_seq IS NOT NULL AND NOT coalesce( \
-     e.kind = 'payment_received' AND p.outcome = 'posted' AND p.loan_key = u.loan_key \
+     LEFT JOIN events e ON e.seq = u.undoes_seq LEFT JOIN events ue ON ue.seq = u.event_seq \
+     WHERE u.undoes_seq IS NOT NULL AND NOT coalesce( \
+     ue.kind IN ('payment_returned', 'reversal') AND e.kind NOT IN ('payment_returned', 'reversal') \
+     AND p.outcome = 'posted' AND p.loan_key = u.loan_key \
      AND p.loan_version < u.loan_version AND p.effective_date = u.effective_date \
-     AND (SELECT sum(line.amount) FROM (SELECT * FROM unnest(p.accounts, p.amounts) \
-     UNION ALL SELECT * FROM unnest(u.accounts, u.amounts)) AS line (account, amount) WHERE line.account = $2) = 0, \
+     AND NOT EXISTS (SELECT FROM (SELECT * FROM unnest(p.accounts, p.amounts) \
+     UNION ALL SELECT * FROM unnest(u.accounts, u.amounts)) AS line (account, amount) \
+     WHERE e.kind NOT IN ('payment_received', 'recovery') OR line.account = $2 \
+     GROUP BY line.account HAVING sum(line.amount) <> 0), \
      false) UNION ALL SELECT 'event ' || undoes_seq || ' is undone ' || count(*) || ' times' FROM postings \
      WHERE undoes_seq IS NOT NULL GROUP BY undoes_seq HAVING count(*) > 1 \
-     UNION ALL SELECT 'return ' || e.seq || ' does not undo its payment' FROM events e \
-     JOIN postings p ON p.event_seq = e.seq WHERE e.kind = 'payment_returned' AND p.outcome = 'posted' \
-     AND p.undoes_seq IS DISTINCT FROM (e.details::json ->> 'payment_seq')::bigint LIMIT $1";
+     UNION ALL SELECT e.kind || ' ' || e.seq || ' does not undo what it names' FROM events e \
+     JOIN postings p ON p.event_seq = e.seq WHERE e.kind IN ('payment_returned', 'reversal') AND p.outcome = 'posted' \
+     AND p.undoes_seq IS DISTINCT FROM coalesce(e.details::json ->> 'payment_seq', e.details::json ->> 'event_seq')::bigint \
+     UNION ALL SELECT 'disbursement ' || (e.details::json ->> 'event_seq') || ' is settled ' || count(*) || ' times' \
+     FROM events e JOIN postings p ON p.event_seq = e.seq WHERE e.kind = 'disbursement_settled' \
+     AND p.outcome = 'posted' AND NOT EXISTS (SELECT FROM postings u WHERE u.undoes_seq = e.seq) \
+     GROUP BY e.details::json ->> 'event_seq' HAVING count(*) > 1 LIMIT $1";
 
 /// Consequences: each follows a posted event of its loan and was never queued; and a posted return has the fee it
 /// names, once, and no other.
@@ -171,7 +183,8 @@ async fn prove(connection: &mut PgConnection) -> Result<VerifyReport, StoreError
         .bind(AccountCode::FEES_RECEIVABLE.number())
         .bind(AccountCode::INTEREST_RECEIVABLE.number())
         .bind(AccountCode::PRINCIPAL_RECEIVABLE.number())
-        .bind(AccountCode::BORROWER_SUSPENSE.number());
+        .bind(AccountCode::BORROWER_SUSPENSE.number())
+        .bind(AccountCode::CHARGED_OFF_MEMO.number());
     let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
     tell(&mut report, "loan_balance", &rows)?;
     let query = sqlx::query(WRONG_UNDOS).bind(most).bind(AccountCode::PAYMENT_CLEARING.number());

@@ -16,15 +16,15 @@ use crate::store::{ClientRecord, SigningKeyRecord, StoreError, TenantRecord};
 pub(super) const PING: &str = "SELECT count(*) AS objects FROM sqlite_schema";
 
 pub(super) const INSERT_TENANT: &str = "
-    INSERT INTO tenants (id, name, time_zone, base_currency, future_days, payment_limit)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    INSERT INTO tenants (id, name, time_zone, base_currency, future_days, payment_limit, loss_account)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
     ON CONFLICT (id) DO NOTHING";
 
 pub(super) const TENANT: &str =
-    "SELECT id, name, time_zone, base_currency, future_days, payment_limit FROM tenants WHERE id = ?1";
+    "SELECT id, name, time_zone, base_currency, future_days, payment_limit, loss_account FROM tenants WHERE id = ?1";
 
 pub(super) const TENANTS: &str =
-    "SELECT id, name, time_zone, base_currency, future_days, payment_limit FROM tenants ORDER BY id";
+    "SELECT id, name, time_zone, base_currency, future_days, payment_limit, loss_account FROM tenants ORDER BY id";
 
 pub(super) const INSERT_CLIENT: &str = "
     INSERT INTO clients (client_id, tenant, secret_hash, scopes, disabled_at)
@@ -56,7 +56,8 @@ pub(super) async fn create_tenant(db: &mut SqliteConnection, tenant: TenantRecor
         .bind(tenant.time_zone)
         .bind(tenant.base_currency.code().to_owned())
         .bind(tenant.future_days)
-        .bind(tenant.payment_limit.map(Minor::units));
+        .bind(tenant.payment_limit.map(Minor::units))
+        .bind(tenant.loss_account.as_str());
     insert.execute(db).await.map(|done| done.rows_affected() == 1).map_err(store_error)
 }
 
@@ -82,6 +83,7 @@ fn decode_tenant(row: &SqliteRow) -> Result<TenantRecord, StoreError> {
         base_currency: word(row, "base_currency")?,
         future_days: get(row, "future_days")?,
         payment_limit: get::<Option<i64>>(row, "payment_limit")?.map(Minor::new),
+        loss_account: word(row, "loss_account")?,
     })
 }
 

@@ -31,11 +31,15 @@ pub(super) const LAST_ACTIVITY: &str = "
     WHERE loan_key = ?1 AND loan_version > 0 AND effective_date <= ?2 AND amounts <> '[]'
     ORDER BY loan_version DESC LIMIT 1";
 
+/// A payment that moved the memo accounts is a recovery, as
+/// [`Posting::event_type`](crate::core::ledger::Posting::event_type) has it.
 pub(super) const LOAN_ENTRIES: &str = concat!(
     select_records!("postings AS p INDEXED BY postings_loan_version JOIN events AS e ON e.seq = p.event_seq"),
     " WHERE e.tenant = ?1 AND p.loan_key = ?2 AND p.loan_version > ?3 AND p.amounts <> '[]'
         AND (?4 IS NULL OR p.effective_date >= ?4) AND (?5 IS NULL OR p.effective_date <= ?5)
-        AND (?6 IS NULL OR e.kind IN (SELECT value FROM json_each(?6)))
+        AND (?6 IS NULL OR iif(e.kind = 'payment_received'
+                AND EXISTS (SELECT 1 FROM json_each(p.accounts) AS account WHERE account.value = ?8), 'recovery', e.kind)
+            IN (SELECT value FROM json_each(?6)))
     ORDER BY p.loan_version LIMIT ?7"
 );
 
@@ -100,7 +104,8 @@ pub(super) async fn loan_entries(
         .bind(page.from.map(|date| date.to_string()))
         .bind(page.to.map(|date| date.to_string()))
         .bind(kinds.transpose()?)
-        .bind(page.limit.saturating_add(1));
+        .bind(page.limit.saturating_add(1))
+        .bind(AccountCode::CHARGED_OFF_MEMO.number());
     decode_records(&rows.fetch_all(db).await.map_err(store_error)?).map(Some)
 }
 

@@ -24,6 +24,7 @@ mod post;
 mod records;
 mod rows;
 mod schema;
+mod servicing;
 mod statements;
 mod sweep;
 mod uploads;
@@ -42,9 +43,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::core::event::{AcceptedEvent, NewEvent};
+use crate::core::event::{AcceptedEvent, NewEvent, Party};
 use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
-use crate::core::ledger::{AccountCode, Layer};
+use crate::core::ledger::{AccountCode, FeeItem, Layer};
 use crate::core::money::Currency;
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
@@ -116,7 +117,7 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn migrate(&self, partitions: u16) -> Result<(), StoreError> {
         let clock = self.clock.clone();
-        self.writer.run("migrate", move |db| Box::pin(schema::migrate(db, partitions, clock.now()))).await
+        self.writer.run_unlinked("migrate", move |db| Box::pin(schema::migrate(db, partitions, clock.now()))).await
     }
 
     async fn schema_state(&self) -> Result<SchemaState, StoreError> {
@@ -256,6 +257,14 @@ impl Store for SqliteStore {
 
     async fn loan(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<LoanRecord>, StoreError> {
         self.read(move |db| Box::pin(loans::loan(db, tenant, loan))).await
+    }
+
+    async fn party(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<Party>, StoreError> {
+        self.read(move |db| Box::pin(servicing::party(db, tenant, loan))).await
+    }
+
+    async fn loan_fees(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<Vec<FeeItem>>, StoreError> {
+        self.read(move |db| Box::pin(servicing::fees(db, tenant, loan))).await
     }
 
     async fn loan_balances(

@@ -223,6 +223,33 @@ impl LoanChange {
     }
 }
 
+/// What few batches change in a row of `loans`.
+#[derive(Debug, Serialize)]
+pub(super) struct TermsChange {
+    loan_key: Hex<16>,
+    charged_off_on: Option<NaiveDate>,
+    loss_account: Option<&'static str>,
+    memo_fees: i64,
+    memo_interest: i64,
+    memo_principal: i64,
+    suspense_release: &'static str,
+}
+
+impl TermsChange {
+    pub(super) fn new(state: &LoanState) -> Self {
+        let memo = state.charged_off.map(|charged_off| charged_off.memo).unwrap_or_default();
+        Self {
+            loan_key: Hex(state.key.bytes()),
+            charged_off_on: state.charged_off.map(|charged_off| charged_off.on),
+            loss_account: state.charged_off.map(|charged_off| charged_off.loss.as_str()),
+            memo_fees: memo.fees.units(),
+            memo_interest: memo.interest.units(),
+            memo_principal: memo.principal.units(),
+            suspense_release: state.suspense_release.as_str(),
+        }
+    }
+}
+
 /// A row of `loans` before its first posting, as its opening event makes it.
 #[derive(Debug, Serialize)]
 pub(super) struct OpeningRow<'a> {
@@ -245,6 +272,7 @@ impl<'a> OpeningRow<'a> {
             | Command::Disbursement(_)
             | Command::PaymentReturn(_)
             | Command::Fee(_)
+            | Command::Servicing(_)
             | Command::Receipt(_)
             | Command::Upload(_) => None,
         };

@@ -18,7 +18,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration { version: 1, name: "books", sql: include_str!("../../../migrations/sqlite/0001_books.sql") },
     Migration { version: 2, name: "operations", sql: include_str!("../../../migrations/sqlite/0002_operations.sql") },
     Migration {
@@ -27,6 +27,7 @@ const MIGRATIONS: [Migration; 4] = [
         sql: include_str!("../../../migrations/sqlite/0003_administration.sql"),
     },
     Migration { version: 4, name: "ach", sql: include_str!("../../../migrations/sqlite/0004_ach.sql") },
+    Migration { version: 6, name: "servicing", sql: include_str!("../../../migrations/sqlite/0006_servicing.sql") },
 ];
 
 pub(super) const CREATE_MIGRATIONS: &str = "
@@ -41,6 +42,9 @@ pub(super) const SELECT_MIGRATIONS: &str = "SELECT version, hash FROM migrations
 
 pub(super) const INSERT_MIGRATION: &str =
     "INSERT INTO migrations (version, name, hash, applied_at) VALUES (?1, ?2, ?3, ?4)";
+
+/// Rows that name a row which is not there.
+pub(super) const LOOSE_LINKS: &str = "SELECT count(*) AS found FROM pragma_foreign_key_check";
 
 pub(super) const CURRENT_SLOTS: &str = "
     SELECT generation, slot, partition FROM slots WHERE generation = (SELECT max(generation) FROM slots)";
@@ -86,7 +90,8 @@ pub(super) fn state(db: &mut SqliteConnection) -> BoxFuture<'_, Result<SchemaSta
     Box::pin(async move { applied(db).await.map(|applied| judge(&applied)) })
 }
 
-/// Applies what is missing, and makes partition generation 1 where there is none.
+/// Applies what is missing, and makes partition generation 1 where there is none. Foreign keys are not looked at
+/// meanwhile, because tables are made anew under the feet of those that name them; so they are looked at here.
 pub(super) async fn migrate(db: &mut SqliteConnection, partitions: u16, now: Timestamp) -> Result<(), StoreError> {
     sqlx::query(CREATE_MIGRATIONS).execute(&mut *db).await.map_err(store_error)?;
     let applied = applied(db).await?;
@@ -100,6 +105,10 @@ pub(super) async fn migrate(db: &mut SqliteConnection, partitions: u16, now: Tim
         sqlx::raw_sql(migration.sql).execute(&mut *db).await.map_err(store_error)?;
         let insert = sqlx::query(INSERT_MIGRATION).bind(migration.version).bind(migration.name);
         insert.bind(hash(migration)).bind(now.micros()).execute(&mut *db).await.map_err(store_error)?;
+    }
+    let loose = sqlx::query(LOOSE_LINKS).fetch_one(&mut *db).await.map_err(store_error)?;
+    if get::<i64>(&loose, "found")? > 0 {
+        return Err(StoreError::Broken("rows name others that are not there".to_owned()));
     }
     let map = PartitionMap::even(1, partitions);
     let rows: Vec<_> = map.rows().map(|(slot, partition)| params::SlotRow::new(slot, partition)).collect();

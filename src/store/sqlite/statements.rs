@@ -1,7 +1,8 @@
 //! Owns the list of every statement with a name, so that a test can prepare each of them.
 
 use super::{
-    accept, ach, admin, beats, loans, parking, poller_reads, post, records, schema, sweep, uploads, verify, writer,
+    accept, ach, admin, beats, loans, parking, poller_reads, post, records, schema, servicing, sweep, uploads, verify,
+    writer,
 };
 
 /// Every statement of this store.
@@ -14,6 +15,9 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("has_migrations", schema::HAS_MIGRATIONS),
     ("select_migrations", schema::SELECT_MIGRATIONS),
     ("insert_migration", schema::INSERT_MIGRATION),
+    ("loose_links", schema::LOOSE_LINKS),
+    ("links_off", writer::LINKS_OFF),
+    ("links_on", writer::LINKS_ON),
     ("current_slots", schema::CURRENT_SLOTS),
     ("insert_slots", schema::INSERT_SLOTS),
     ("accept_events", accept::ACCEPT_EVENTS),
@@ -55,7 +59,11 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("delete_unopened", post::DELETE_UNOPENED),
     ("unposted_events", post::UNPOSTED_EVENTS),
     ("events_of_seqs", post::EVENTS_OF_SEQS),
-    ("taken_back", post::TAKEN_BACK),
+    ("earlier_events", post::EARLIER_EVENTS),
+    ("fee_postings", post::FEE_POSTINGS),
+    ("party", servicing::PARTY),
+    ("opening_party", servicing::OPENING_PARTY),
+    ("write_terms", post::WRITE_TERMS),
     ("movements_after", post::MOVEMENTS_AFTER),
     ("append_system_events", post::APPEND_SYSTEM_EVENTS),
     ("write_batch", post::WRITE_BATCH),

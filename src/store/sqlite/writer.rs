@@ -23,6 +23,9 @@ const JOBS_WAITING_MAX: usize = 256;
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 pub(super) const COMMIT: &str = "COMMIT";
 pub(super) const ROLLBACK: &str = "ROLLBACK";
+/// Foreign keys are no longer looked at. Does nothing inside a transaction.
+pub(super) const LINKS_OFF: &str = "PRAGMA foreign_keys = OFF";
+pub(super) const LINKS_ON: &str = "PRAGMA foreign_keys = ON";
 /// Moves the log into the file and empties it.
 pub(super) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
@@ -66,6 +69,20 @@ impl Writer {
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         self.run_timed(name, work).await.map(|(value, _)| value)
+    }
+
+    /// As [`Writer::run`], for work that makes tables anew: foreign keys are not looked at, which `work` does at its end.
+    pub(super) async fn run_unlinked<T, F>(&self, name: &'static str, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let job: Job = Box::new(move |session| {
+            Box::pin(async move { drop(sender.send(session.unlinked_transaction(name, work).await)) })
+        });
+        self.orders.send(Order::Run(job)).await.map_err(|_| closed())?;
+        receiver.await.map_err(|_| closed())?
     }
 
     /// As [`Writer::run`], and says how long the frame of the transaction took.
@@ -156,6 +173,23 @@ impl Session {
                 Err(error)
             }
         }
+    }
+
+    async fn unlinked_transaction<T, F>(&mut self, name: &'static str, work: F) -> Result<T, StoreError>
+    where
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
+    {
+        execute(self.connection().await?, LINKS_OFF).await?;
+        let outcome = self.transaction(name, Stopwatch::start(), work).await;
+        // A connection that cannot look at them again goes; the next one does.
+        let is_linked = match &mut self.connection {
+            Some(connection) => execute(connection, LINKS_ON).await.is_ok(),
+            None => true,
+        };
+        if !is_linked {
+            self.connection = None;
+        }
+        outcome.map(|(value, _)| value)
     }
 
     /// Ends the transaction. SQLite may have ended it itself (a row refused by `OR ROLLBACK`, disk full, I/O error), and

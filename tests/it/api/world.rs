@@ -158,6 +158,7 @@ impl World {
             base_currency: Currency::USD,
             future_days: 0,
             payment_limit: Some(Minor::new(10_000_000)),
+            loss_account: hpts::core::loan::LossAccount::Expense,
         };
         assert!(self.store.create_tenant(tenant).await.unwrap());
         let words = [

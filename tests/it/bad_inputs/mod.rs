@@ -16,6 +16,7 @@ mod rows_http2;
 mod rows_json;
 mod rows_pollers;
 mod rows_returns;
+mod rows_servicing;
 mod rows_tokens;
 mod rows_uploads;
 mod stories;
@@ -41,6 +42,7 @@ fn rows(facts: &Facts) -> Vec<Row> {
         rows_amounts::rows,
         rows_dates::rows,
         rows_returns::rows,
+        rows_servicing::rows,
         rows_tokens::rows,
         rows_pollers::rows,
         rows_uploads::rows,
@@ -84,6 +86,7 @@ async fn bad_inputs_get_their_answers_from_servers() {
     let stories = [
         STORIES,
         rows_returns::STORIES,
+        rows_servicing::STORIES,
         rows_uploads::STORIES,
         rows_ach::STORIES,
         rows_http2::STORIES,
@@ -95,13 +98,28 @@ async fn bad_inputs_get_their_answers_from_servers() {
 #[tokio::test]
 async fn bad_inputs_get_their_answers_from_one_process() {
     let world = World::embedded().await;
-    run(&world, &[STORIES, rows_returns::STORIES, rows_uploads::STORIES, rows_ach::STORIES, rows_http2::STORIES]).await;
+    let stories = [
+        STORIES,
+        rows_returns::STORIES,
+        rows_servicing::STORIES,
+        rows_uploads::STORIES,
+        rows_ach::STORIES,
+        rows_http2::STORIES,
+    ];
+    run(&world, &stories).await;
 }
 
 #[test]
 fn every_number_is_run_or_listed_with_its_reason() {
     let rows = rows(&Facts::made_up());
-    let stories = [STORIES, rows_uploads::STORIES, rows_ach::STORIES, rows_http2::STORIES, rows_amqp::STORIES];
+    let stories = [
+        STORIES,
+        rows_servicing::STORIES,
+        rows_uploads::STORIES,
+        rows_ach::STORIES,
+        rows_http2::STORIES,
+        rows_amqp::STORIES,
+    ];
     let mut seen: BTreeSet<&str> = rows.iter().map(|row| row.number).collect();
     seen.extend(stories.into_iter().flatten().map(|story| story.number));
     seen.extend(TOLD_TOGETHER.iter().map(|(number, _)| *number));

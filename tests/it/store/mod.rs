@@ -9,6 +9,7 @@ mod postgres_changes;
 mod posting;
 mod reads;
 mod returns;
+mod servicing;
 mod sqlite;
 mod uploads;
 mod verify;
@@ -144,6 +145,15 @@ macro_rules! conformance {
                     second_undo_is_refused,
                     verify_finds_broken_links,
                     another_tenant_reads_no_return;
+                servicing:
+                    every_act_is_posted_by_its_rule,
+                    a_charge_off_is_kept_with_its_loan,
+                    fees_are_read_by_item,
+                    a_waiver_sees_the_fees_of_its_batch,
+                    a_settlement_is_known_when_it_is_repeated,
+                    a_reversal_sees_the_entry_of_its_batch,
+                    the_party_of_a_loan_is_known_before_it_opens,
+                    verify_finds_what_servicing_broke;
                 changes:
                     nothing_is_skipped_or_doubled_while_writers_run,
                     pages_of_changes_split_anywhere,

@@ -246,6 +246,7 @@ pub(crate) async fn tenants_clients_and_keys_read_back(fixture: &impl Fixture) {
         base_currency: Currency::USD,
         future_days: 3,
         payment_limit: Some(Minor::new(1_000_000)),
+        loss_account: hpts::core::loan::LossAccount::Allowance,
     };
     assert!(store.create_tenant(tenant.clone()).await.unwrap());
     assert!(!store.create_tenant(tenant.clone()).await.unwrap());

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::NaiveDate;
 use hpts::core::event::{
-    Command, Disbursement, IdempotencyKey, LoanNumber, LoanOpening, NewEvent, OpeningBalances, Payment, PaymentReturn,
-    ReturnCode, ReturnTerms, SourceMethod,
+    Command, Disbursement, EarlierEvent, Fee, FeeCode, IdempotencyKey, LoanNumber, LoanOpening, NewEvent,
+    OpeningBalances, Party, Payment, PaymentReturn, ReturnCode, ReturnTerms, ReversalReason, ReversedEntry, Servicing,
+    ServicingAct, SourceMethod,
 };
 use hpts::core::ids::{BorrowerId, EventId, LoanId, LoanKey, PublisherId, TenantId};
 use hpts::core::money::{Currency, Minor, Money};
@@ -65,6 +66,7 @@ impl Books {
             base_currency: Currency::USD,
             future_days: 30,
             payment_limit: None,
+            loss_account: hpts::core::loan::LossAccount::Expense,
         };
         assert!(store.create_tenant(record).await.unwrap());
         Self { store, tenant, publisher: PublisherId(Uuid::from_u128(0x9000 + n)) }
@@ -129,6 +131,46 @@ impl Books {
         let terms = ReturnTerms { code, effective_date: date, fee: Some(Minor::new(fee)), metadata: None };
         let payment = self.record(payment).await.event;
         self.event(Command::PaymentReturn(PaymentReturn::of(&payment, terms).unwrap()))
+    }
+
+    /// An operation on a loan, as acceptance makes it.
+    pub(crate) fn servicing(&self, loan: u128, act: ServicingAct, amount: Option<i64>, date: NaiveDate) -> NewEvent {
+        self.event(Command::Servicing(Servicing {
+            loan_id: loan_id(loan),
+            party: Party { borrower_id: borrower(loan), currency: Currency::USD },
+            amount: amount.map(Minor::new),
+            effective_date: date,
+            metadata: None,
+            act,
+        }))
+    }
+
+    /// A fee of a sort.
+    pub(crate) fn fee_on(&self, loan: u128, code: &str, amount: i64, date: NaiveDate) -> NewEvent {
+        self.event(Command::Fee(Fee {
+            loan_id: loan_id(loan),
+            borrower_id: borrower(loan),
+            amount: usd(amount),
+            effective_date: date,
+            fee_code: FeeCode::parse(code).unwrap(),
+            due_on: None,
+            charged_for: None,
+            metadata: None,
+        }))
+    }
+
+    /// The reversal of a posted entry.
+    pub(crate) async fn reversal_of(&self, loan: u128, reversed: &Wanted, date: NaiveDate) -> NewEvent {
+        let record = self.record(reversed).await;
+        let reversed = ReversedEntry {
+            event: EarlierEvent { id: reversed.id, seq: reversed.seq },
+            kind: record.event.event.kind,
+            effective_date: record.posting.unwrap().effective_date,
+            correlation_id: record.event.event.first_of_chain().unwrap(),
+            reason_code: ReversalReason::ErrorCorrection,
+            reason_description: None,
+        };
+        self.servicing(loan, ServicingAct::Reversal(reversed), None, date)
     }
 
     /// Accepts events, all of them new, and answers what their messages would say.
@@ -199,6 +241,7 @@ fn opening(loan: u128, [fees, interest, principal]: [i64; 3]) -> LoanOpening {
         opened_on: day(1, 1),
         loan_number: None,
         program_id: None,
+        program_defaults: None,
         waterfall: None,
         opening_balances: OpeningBalances {
             fees: Minor::new(fees),

@@ -2,29 +2,34 @@
 //!
 //! [`Books`] is the store contract (`store/post.rs`) in memory and for one loan: the row is made from the first opening
 //! event, a second one waits for the next batch, a timeline is given only when an event of the batch is backdated,
-//! holding only what moved after the earliest backdated date, and of payments only those are told that an event of the
-//! batch takes back.
+//! holding only what moved after the earliest backdated date, of earlier events only those are told that an event
+//! of the batch names, and fees only where it waives some.
 
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows panics, which is a failed test")]
 
 mod answers;
 mod chain;
+mod charge_offs;
 mod late_items;
 mod model;
 mod properties;
 mod refusals;
+mod releases;
 mod returns;
+mod servicing;
+mod servicing_properties;
 
 use chrono::{Days, NaiveDate};
 use uuid::Uuid;
 
 use crate::core::event::{
-    AcceptedEvent, Command, Disbursement, Fee, IdempotencyKey, LoanOpening, NewEvent, OpeningBalances, Payment,
-    PaymentReturn, ReturnCode, ReturnTerms, SourceMethod,
+    AcceptedEvent, Command, Disbursement, EventKind, Fee, IdempotencyKey, LoanOpening, NewEvent, OpeningBalances,
+    Party, Payment, PaymentReturn, ReturnCode, ReturnTerms, Servicing, SourceMethod,
 };
 use crate::core::ids::{BorrowerId, EventId, LoanId, PublisherId, Seq, TenantId};
 use crate::core::ledger::{
-    AccountCode, Outcome, Past, PaymentState, Posting, TakenBack, earliest_backdated, post_event,
+    AccountCode, Booked, Earlier, EarlierState, FeeBook, JournalEntry, Outcome, Past, Posting, earliest_backdated,
+    post_event, waives_fees,
 };
 use crate::core::loan::{Allocation, Balances, DayMovement, LoanState, Timeline, Waterfall};
 use crate::core::money::{Currency, Minor, Money};
@@ -89,6 +94,7 @@ fn opening([fees, interest, principal]: [i64; 3], opened_on: NaiveDate) -> Comma
         opened_on,
         loan_number: None,
         program_id: None,
+        program_defaults: None,
         waterfall: None,
         opening_balances: OpeningBalances {
             fees: Minor::new(fees),
@@ -107,6 +113,7 @@ fn ordered(command: Command, waterfall: Waterfall) -> Command {
         | Command::Disbursement(_)
         | Command::PaymentReturn(_)
         | Command::Fee(_)
+        | Command::Servicing(_)
         | Command::Receipt(_)
         | Command::Upload(_)) => other,
     }
@@ -127,6 +134,7 @@ fn named(command: Command, borrower_id: BorrowerId, currency: Currency) -> Comma
             Command::PaymentReturn(PaymentReturn { borrower_id, amount: Money::new(it.amount.minor, currency), ..it })
         }
         Command::Fee(it) => Command::Fee(Fee { borrower_id, amount: Money::new(it.amount.minor, currency), ..it }),
+        Command::Servicing(it) => Command::Servicing(Servicing { party: Party { borrower_id, currency }, ..it }),
     }
 }
 
@@ -207,7 +215,8 @@ impl Books {
     fn post_batch(&mut self, events: &[AcceptedEvent], now: Timestamp) -> Result<(), String> {
         let mut state = self.state.or_else(|| events.iter().find_map(unopened));
         let timeline = state.and_then(|state| self.timeline(&state, events));
-        let mut past = Past { timeline, taken_back: self.taken_back(events) };
+        let fees = waives_fees(events).then(|| self.fees());
+        let mut past = Past { timeline, earlier: self.earlier(events), fees };
         for event in events {
             let step = post_event(state, false, &mut past, event, now)?;
             let posting = step.posting.posting;
@@ -223,20 +232,42 @@ impl Books {
         Ok(())
     }
 
-    /// What became of the payments that these events take back and that were posted before.
-    fn taken_back(&self, events: &[AcceptedEvent]) -> TakenBack {
-        let mut taken_back = TakenBack::of(events);
-        for seq in taken_back.unread(events) {
+    /// What became of the events that these events name and that were posted before.
+    fn earlier(&self, events: &[AcceptedEvent]) -> Earlier {
+        let mut earlier = Earlier::of(events);
+        for seq in earlier.unread(events) {
             let is_undone = self.posted.iter().any(|posted| posted.posting.undoes_seq == Some(seq));
-            let payment = self.posted.iter().find(|posted| posted.event.seq == seq).unwrap();
-            let state = match (payment.posting.outcome, payment.posting.allocation) {
-                _ if is_undone => PaymentState::Undone,
-                (Outcome::Posted, Some(split)) => PaymentState::Posted(split),
-                _ => PaymentState::Rejected,
+            let Posted { posting, .. } = self.posted.iter().find(|posted| posted.event.seq == seq).unwrap();
+            let lines = posting.entry.as_ref().map(JournalEntry::lines).unwrap_or_default().to_vec();
+            let booked = Booked { lines, split: posting.allocation, is_settled: self.is_settled(seq) };
+            let state = match posting.outcome {
+                _ if is_undone => EarlierState::Undone,
+                Outcome::Posted => EarlierState::Posted(booked),
+                Outcome::Rejected(_) | Outcome::Done => EarlierState::Rejected,
             };
-            taken_back.learn(seq, state);
+            earlier.learn(seq, state);
         }
-        taken_back
+        earlier
+    }
+
+    /// Whether a settlement of the disbursement stands.
+    fn is_settled(&self, disbursement: Seq) -> bool {
+        let is_undone = |seq| self.posted.iter().any(|posted| posted.posting.undoes_seq == Some(seq));
+        self.posted.iter().any(|posted| {
+            let Command::Servicing(servicing) = &posted.event.event.command else { return false };
+            let settles = servicing.act.names().is_some_and(|named| named.seq == disbursement)
+                && posted.event.event.kind == EventKind::DisbursementSettled;
+            settles && posted.posting.outcome == Outcome::Posted && !is_undone(posted.event.seq)
+        })
+    }
+
+    /// The loan's fees, as a store rebuilds them.
+    fn fees(&self) -> FeeBook {
+        let mut book = FeeBook::default();
+        for posted in &self.posted {
+            book.note(&posted.event.event, &posted.posting);
+        }
+        book
     }
 
     fn timeline(&self, state: &LoanState, events: &[AcceptedEvent]) -> Option<Timeline> {

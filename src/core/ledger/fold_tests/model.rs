@@ -105,7 +105,9 @@ impl Model {
             Command::Disbursement(lent) => {
                 Effect { movement: [0, 0, i128::from(lent.amount.minor.units()), 0], split: None }
             }
-            Command::Receipt(_) | Command::Upload(_) => Effect { movement: [0; 4], split: None },
+            Command::Servicing(_) | Command::Receipt(_) | Command::Upload(_) => {
+                Effect { movement: [0; 4], split: None }
+            }
             Command::Payment(paid) => self.pay(i128::from(paid.amount.minor.units()), paid.effective_date),
             Command::PaymentReturn(returned) => self.give_back(returned)?,
             Command::Fee(fee) => Effect { movement: [i128::from(fee.amount.minor.units()), 0, 0, 0], split: None },
@@ -168,6 +170,7 @@ fn terms_of(command: &Command) -> Terms {
         | Command::Disbursement(_)
         | Command::PaymentReturn(_)
         | Command::Fee(_)
+        | Command::Servicing(_)
         | Command::Receipt(_)
         | Command::Upload(_) => None,
     };

@@ -226,6 +226,7 @@ fn loan_number(command: &Command) -> Option<(&str, &str)> {
         | Command::Disbursement(_)
         | Command::PaymentReturn(_)
         | Command::Fee(_)
+        | Command::Servicing(_)
         | Command::Receipt(_)
         | Command::Upload(_) => None,
     }

@@ -1,12 +1,14 @@
 //! Owns the posting transaction: lock, read, fold, write, commit. The shape is the contract's, see
 //! [`PostWork`].
 
+mod earlier;
+mod fees;
 mod lock;
 mod movements;
 mod prepared;
 mod read;
 mod settle;
-mod taken_back;
+mod terms;
 mod write;
 mod write_columns;
 
@@ -21,12 +23,14 @@ use crate::core::ledger::{FoldInput, FoldOutput, LoanWork};
 use crate::runtime::clock::Stopwatch;
 use crate::store::{Fold, PostWork, PostedBatch, StoreError};
 
+pub(super) use earlier::READ_EARLIER;
+pub(super) use fees::{READ_FEE_POSTINGS, read_fees};
 pub(super) use lock::STATEMENTS as LOCK_STATEMENTS;
 pub(super) use movements::READ_MOVEMENTS;
 pub use prepared::PreparedBatch;
 pub(super) use read::READ_EVENTS;
 pub(super) use settle::READ_NAMED;
-pub(super) use taken_back::READ_TAKEN_BACK;
+pub(super) use terms::WRITE_TERMS;
 pub(super) use write::STATEMENTS as WRITE_STATEMENTS;
 
 impl PostgresStore {
@@ -69,6 +73,7 @@ async fn fill(
     let mut chosen = read::read(connection, work, &locked).await?;
     settle::settle(connection, work, &locked, &chosen, batch).await?;
     movements::add_timelines(connection, &mut chosen.loans).await?;
+    fees::add_fees(connection, &mut chosen.loans).await?;
     batch.times.read = watch.lap();
     let events = by_seq(&chosen.loans);
     let output = match chosen.now {
@@ -78,6 +83,7 @@ async fn fill(
     batch.times.fold = watch.lap();
     lock::forget_unopened(connection, &locked, &output.states).await?;
     keep(work, &events, &output, batch);
+    terms::write(connection, &locked.loans, &output.states).await?;
     write::write(connection, work.lane_slot, events, output, batch).await?;
     batch.times.write = watch.lap();
     Ok(())

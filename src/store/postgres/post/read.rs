@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::earlier;
 use super::lock::Locked;
-use super::taken_back;
 use crate::core::event::{AcceptedEvent, Command};
 use crate::core::ids::{LoanKey, Seq};
-use crate::core::ledger::{LoanWork, Past, TakenBack};
+use crate::core::ledger::{Earlier, LoanWork, Past};
 use crate::core::money::Minor;
 use crate::core::time::Timestamp;
 use crate::store::postgres::error::classify;
@@ -43,7 +43,7 @@ pub(in crate::store::postgres) const READ_EVENTS: &str = concat!(
 pub(super) struct Chosen {
     /// The database's clock; `None` when nothing was read.
     pub(super) now: Option<Timestamp>,
-    /// The loans with their events, without timelines.
+    /// The loans with their events, without timelines and fees.
     pub(super) loans: Vec<LoanWork>,
     /// Loans that have more events than were chosen, with the last one chosen.
     pub(super) cut: HashMap<LoanKey, Seq>,
@@ -80,11 +80,11 @@ pub(super) async fn read(
             by_loan.entry(event.event.loan_key).or_default().push(event);
         }
     }
-    let mut taken_back = taken_back::read(connection, &mut by_loan).await?;
+    let mut earlier = earlier::read(connection, &mut by_loan).await?;
     let cut = limit(work, share, locked, &mut by_loan);
     let loans = by_loan.into_iter().map(|(key, events)| {
-        let taken_back = taken_back.remove(&key).unwrap_or_default();
-        loan_work(locked, key, events, taken_back)
+        let earlier = earlier.remove(&key).unwrap_or_default();
+        loan_work(locked, key, events, earlier)
     });
     Ok(Chosen { now, loans: loans.collect(), cut })
 }
@@ -166,6 +166,7 @@ fn cannot_open(command: &Command) -> bool {
         | Command::Payment(_)
         | Command::PaymentReturn(_)
         | Command::Fee(_)
+        | Command::Servicing(_)
         | Command::Receipt(_)
         | Command::Upload(_) => false,
     }
@@ -196,12 +197,12 @@ fn share_out(events_max: usize, by_loan: &mut BTreeMap<LoanKey, Vec<AcceptedEven
     by_loan.retain(|_, events| !events.is_empty());
 }
 
-fn loan_work(locked: &Locked, key: LoanKey, events: Vec<AcceptedEvent>, taken_back: TakenBack) -> LoanWork {
+fn loan_work(locked: &Locked, key: LoanKey, events: Vec<AcceptedEvent>, earlier: Earlier) -> LoanWork {
     LoanWork {
         key,
         state: locked.loans.get(&key).map(|loan| loan.state),
         number_taken: locked.number_taken.contains(&key),
-        past: Past { timeline: None, taken_back },
+        past: Past { earlier, ..Past::default() },
         events,
     }
 }

@@ -9,10 +9,12 @@
 //!
 //! More only where it is needed: system events, totals of uploads, failures that healed.
 
+mod earlier;
+mod fees;
 mod loans;
 mod read;
 mod sort;
-mod taken_back;
+mod terms;
 mod totals;
 mod write;
 
@@ -28,14 +30,17 @@ use crate::runtime::clock::Stopwatch;
 use crate::store::sqlite::rows::broken;
 use crate::store::{Fold, PhaseTimes, PostWork, PostedBatch, StoreError};
 
+pub(super) use earlier::EARLIER_EVENTS;
+pub(super) use fees::{FEE_POSTINGS, read_fees};
 pub(super) use loans::{DELETE_UNOPENED, INSERT_OPENING, LOANS_TO_POST, OPENING_EVENTS};
 pub(super) use read::{EVENTS_OF_SEQS, MOVEMENTS_AFTER, UNPOSTED_EVENTS, movements_after};
 pub(super) use sort::{HELD_LOANS, SORT_WANTED};
-pub(super) use taken_back::TAKEN_BACK;
+pub(super) use terms::WRITE_TERMS;
 pub(super) use totals::{ACCOUNT_TOTALS_OF_KEYS, BATCH_TOTALS_OF_KEYS, SET_BATCH_TOTALS};
 pub(super) use write::{APPEND_SYSTEM_EVENTS, UNPARK_POSTED, WRITE_BATCH};
 
 use loans::LockedLoan;
+use read::Pasts;
 use sort::Sorted;
 
 /// Posts one batch; see [`crate::store::Store::post_batch`].
@@ -50,17 +55,19 @@ pub(super) async fn post_batch(
     let sorted = sort::sort_wanted(db, &work.wanted).await?;
     let loans = loans::lock_loans(db, &sorted).await?;
     times.lock = watch.lap();
-    let (events, taken_back) = read::unposted_events(db, &work, &sorted, &loans).await?;
+    let (events, earlier) = read::unposted_events(db, &work, &sorted, &loans).await?;
     let timelines = read::timelines(db, &events, &loans).await?;
+    let pasts = Pasts { timelines, earlier, fees: fees::of_waivers(db, &events).await? };
     let tried: HashSet<EventId> = events.events.values().flatten().map(|event| event.event.id).collect();
     let by_seq: BTreeMap<Seq, AcceptedEvent> =
         events.events.values().flatten().map(|event| (event.seq, event.clone())).collect();
-    let input = FoldInput { now, loans: read::loan_works(events.events, (timelines, taken_back), &loans) };
+    let input = FoldInput { now, loans: read::loan_works(events.events, pasts, &loans) };
     times.read = watch.lap();
     let mut output = fold(input);
     times.fold = watch.lap();
     let stopped = stop_at_failed_openings(&mut output, &by_seq, &loans);
     let posted = write::write(db, &output, &by_seq, &loans, (work.lane_slot, now)).await?;
+    terms::write(db, &loans, &output.states).await?;
     write::unpark(db, &events.failed_before, &posted).await?;
     times.write = watch.lap();
     Ok(report(sorted, posted, output, &Leftovers { tried, stopped }, times))

@@ -9,13 +9,13 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{LoanKey, Seq};
-use crate::core::ledger::{LoanWork, Past, TakenBack, earliest_backdated};
+use crate::core::ledger::{Earlier, FeeBook, LoanWork, Past, earliest_backdated};
 use crate::core::loan::{DayMovement, Timeline};
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, json, seqs};
+use crate::store::sqlite::post::earlier;
 use crate::store::sqlite::post::loans::LockedLoan;
 use crate::store::sqlite::post::sort::Sorted;
-use crate::store::sqlite::post::taken_back;
 use crate::store::sqlite::rows::{bytes, decode_event, decode_movement, event_columns, get};
 use crate::store::{PostWork, StoreError};
 
@@ -98,7 +98,7 @@ pub(super) async fn unposted_events(
     work: &PostWork,
     sorted: &Sorted,
     loans: &BTreeMap<LoanKey, LockedLoan>,
-) -> Result<(BatchEvents, BTreeMap<LoanKey, TakenBack>), StoreError> {
+) -> Result<(BatchEvents, BTreeMap<LoanKey, Earlier>), StoreError> {
     let mut batch = BatchEvents::default();
     let mut budget = overtaken_events(db, work, sorted, loans, &mut batch).await?;
     // In the order of the messages, so that no loan is always the last.
@@ -118,12 +118,12 @@ pub(super) async fn unposted_events(
         let share = share.min(work.per_loan_max);
         budget = budget.saturating_sub(round(db, &mut queues, share, &mut batch).await?);
     }
-    let taken_back = taken_back::read(db, &mut batch).await?;
+    let earlier = earlier::read(db, &mut batch).await?;
     for events in batch.events.values_mut() {
         events.sort_unstable_by_key(|event| event.seq);
         events.truncate(work.per_loan_max);
     }
-    Ok((batch, taken_back))
+    Ok((batch, earlier))
 }
 
 /// One round: every queue gives at most `share`; those that gave less are empty and leave. Answers what was given.
@@ -230,10 +230,18 @@ pub(in crate::store::sqlite) async fn movements_after(
     Ok(movements)
 }
 
+/// What the loans' events need of their past.
+#[derive(Debug, Default)]
+pub(super) struct Pasts {
+    pub(super) timelines: BTreeMap<LoanKey, Timeline>,
+    pub(super) earlier: BTreeMap<LoanKey, Earlier>,
+    pub(super) fees: BTreeMap<LoanKey, FeeBook>,
+}
+
 /// The fold's input, in key order.
 pub(super) fn loan_works(
     events: BTreeMap<LoanKey, Vec<AcceptedEvent>>,
-    (mut timelines, mut taken_back): (BTreeMap<LoanKey, Timeline>, BTreeMap<LoanKey, TakenBack>),
+    mut pasts: Pasts,
     loans: &BTreeMap<LoanKey, LockedLoan>,
 ) -> Vec<LoanWork> {
     events
@@ -245,8 +253,9 @@ pub(super) fn loan_works(
                 state: loan.and_then(|loan| loan.state),
                 number_taken: loan.is_some_and(|loan| loan.number_taken),
                 past: Past {
-                    timeline: timelines.remove(&key),
-                    taken_back: taken_back.remove(&key).unwrap_or_default(),
+                    timeline: pasts.timelines.remove(&key),
+                    earlier: pasts.earlier.remove(&key).unwrap_or_default(),
+                    fees: pasts.fees.remove(&key),
                 },
                 events,
             }

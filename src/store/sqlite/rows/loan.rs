@@ -4,7 +4,7 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use crate::core::ids::{BorrowerId, LoanId, LoanKey, ProgramId, Seq};
-use crate::core::loan::{Balances, LoanState};
+use crate::core::loan::{Balances, ChargedOff, LoanState, Memo};
 use crate::store::StoreError;
 use crate::store::sqlite::rows::{bytes, date, get, id, instant, minor, optional_bytes, tenant, word};
 
@@ -13,7 +13,8 @@ macro_rules! loan_columns {
     () => {
         "l.loan_key, l.tenant, l.loan_id, l.loan_number, l.borrower_id, l.program_id, l.currency, l.opened_on,
         l.status, l.fees, l.interest, l.principal, l.suspense, l.waterfall, l.version,
-        l.last_posted_seq, l.greatest_effective_date, l.last_posted_at, l.chain_head"
+        l.last_posted_seq, l.greatest_effective_date, l.last_posted_at, l.chain_head, l.charged_off_on,
+        l.loss_account, l.memo_fees, l.memo_interest, l.memo_principal, l.suspense_release"
     };
 }
 pub(in crate::store::sqlite) use loan_columns;
@@ -30,6 +31,8 @@ pub(in crate::store::sqlite) fn decode_loan(row: &SqliteRow) -> Result<LoanState
         currency: word(row, "currency")?,
         opened_on: date(row, "opened_on")?,
         status: word(row, "status")?,
+        charged_off: charged_off(row)?,
+        suspense_release: word(row, "suspense_release")?,
         balances: Balances {
             fees: minor(row, "fees")?,
             interest: minor(row, "interest")?,
@@ -43,4 +46,16 @@ pub(in crate::store::sqlite) fn decode_loan(row: &SqliteRow) -> Result<LoanState
         last_posted_at: instant(row, "last_posted_at")?,
         chain_head: bytes(row, "chain_head")?,
     })
+}
+
+fn charged_off(row: &SqliteRow) -> Result<Option<ChargedOff>, StoreError> {
+    if get::<Option<&str>>(row, "charged_off_on")?.is_none() {
+        return Ok(None);
+    }
+    let memo = Memo {
+        fees: minor(row, "memo_fees")?,
+        interest: minor(row, "memo_interest")?,
+        principal: minor(row, "memo_principal")?,
+    };
+    Ok(Some(ChargedOff { on: date(row, "charged_off_on")?, loss: word(row, "loss_account")?, memo }))
 }

@@ -67,7 +67,8 @@ pub(in crate::store::sqlite) fn decode_allocation(row: &SqliteRow) -> Result<Opt
     }))
 }
 
-fn decode_lines(row: &SqliteRow) -> Result<Vec<Line>, StoreError> {
+/// Reads accounts and amounts.
+pub(in crate::store::sqlite) fn decode_lines(row: &SqliteRow) -> Result<Vec<Line>, StoreError> {
     let accounts: Vec<i16> = serde_json::from_str(get(row, "accounts")?).map_err(|_| broken("accounts"))?;
     let amounts: Vec<i64> = serde_json::from_str(get(row, "amounts")?).map_err(|_| broken("amounts"))?;
     if accounts.len() != amounts.len() {

@@ -8,34 +8,47 @@ use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::rows::get;
 use crate::store::sqlite::verify::findings::Findings;
 
-/// Undo links: what undoes a payment is a later posting of its loan, counts from its day, gives back all that came in,
-/// and is alone in it; and a posted return undoes the payment it names. Lines that cannot be read are none here; the
-/// walk tells of them.
+/// Undo links: what takes an entry back is a return or a reversal, a later posting of its loan, counts from its day, and
+/// is alone in it; of money that came in it gives back all, of any other entry it is the mirror; and a posted return or
+/// reversal takes back what it names. A disbursement is settled once. Lines that cannot be read are none here; the walk
+/// tells of them.
 pub(in crate::store::sqlite) const WRONG_UNDOS: &str = "
     SELECT 'posting ' || u.event_seq || ' does not undo event ' || u.undoes_seq
         || ' as a whole, on its day and in its loan' AS detail
     FROM postings AS u
     LEFT JOIN postings AS p ON p.event_seq = u.undoes_seq
     LEFT JOIN events AS e ON e.seq = u.undoes_seq
+    LEFT JOIN events AS ue ON ue.seq = u.event_seq
     WHERE u.undoes_seq IS NOT NULL AND NOT coalesce(
-        e.kind = 'payment_received' AND p.outcome = 'posted' AND p.loan_key = u.loan_key
+        ue.kind IN ('payment_returned', 'reversal') AND e.kind NOT IN ('payment_returned', 'reversal')
+            AND p.outcome = 'posted' AND p.loan_key = u.loan_key
             AND p.loan_version < u.loan_version AND p.effective_date = u.effective_date
-            AND (SELECT sum(amount.value)
-                 FROM json_each(iif(json_valid(p.accounts), p.accounts, '[]')) AS account
-                 JOIN json_each(iif(json_valid(p.amounts), p.amounts, '[]')) AS amount ON amount.key = account.key
-                 WHERE account.value = ?1)
-              + (SELECT sum(amount.value)
-                 FROM json_each(iif(json_valid(u.accounts), u.accounts, '[]')) AS account
-                 JOIN json_each(iif(json_valid(u.amounts), u.amounts, '[]')) AS amount ON amount.key = account.key
-                 WHERE account.value = ?1) = 0,
+            AND NOT EXISTS (
+                SELECT 1 FROM (
+                    SELECT account.value AS account, amount.value AS amount
+                    FROM json_each(iif(json_valid(p.accounts), p.accounts, '[]')) AS account
+                    JOIN json_each(iif(json_valid(p.amounts), p.amounts, '[]')) AS amount ON amount.key = account.key
+                    UNION ALL
+                    SELECT account.value, amount.value
+                    FROM json_each(iif(json_valid(u.accounts), u.accounts, '[]')) AS account
+                    JOIN json_each(iif(json_valid(u.amounts), u.amounts, '[]')) AS amount ON amount.key = account.key)
+                WHERE e.kind NOT IN ('payment_received', 'recovery') OR account = ?1
+                GROUP BY account HAVING sum(amount) <> 0),
         0)
     UNION ALL
     SELECT 'event ' || undoes_seq || ' is undone ' || count(*) || ' times' FROM postings
     WHERE undoes_seq IS NOT NULL GROUP BY undoes_seq HAVING count(*) > 1
     UNION ALL
-    SELECT 'return ' || e.seq || ' does not undo its payment'
+    SELECT e.kind || ' ' || e.seq || ' does not undo what it names'
     FROM events AS e JOIN postings AS p ON p.event_seq = e.seq
-    WHERE e.kind = 'payment_returned' AND p.outcome = 'posted' AND p.undoes_seq IS NOT e.details ->> 'payment_seq'
+    WHERE e.kind IN ('payment_returned', 'reversal') AND p.outcome = 'posted'
+        AND p.undoes_seq IS NOT coalesce(e.details ->> 'payment_seq', e.details ->> 'event_seq')
+    UNION ALL
+    SELECT 'disbursement ' || (e.details ->> 'event_seq') || ' is settled ' || count(*) || ' times'
+    FROM events AS e JOIN postings AS p ON p.event_seq = e.seq
+    WHERE e.kind = 'disbursement_settled' AND p.outcome = 'posted'
+        AND NOT EXISTS (SELECT 1 FROM postings AS u WHERE u.undoes_seq = e.seq)
+    GROUP BY e.details ->> 'event_seq' HAVING count(*) > 1
     LIMIT 100";
 
 /// Consequences: each follows a posted event of its loan and was never queued; and a posted return has the fee it

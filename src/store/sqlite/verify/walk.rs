@@ -21,7 +21,7 @@ pub(in crate::store::sqlite) const POSTINGS_BY_LOAN: &str = concat!(
     "SELECT p.event_seq, ",
     posting_columns!(),
     ", e.id AS event_id, e.tenant, e.loan_key AS event_loan_key, e.currency, e.fingerprint,
-    l.version, l.fees, l.interest, l.principal, l.suspense, l.chain_head
+    l.version, l.fees, l.interest, l.principal, l.suspense, l.memo_fees, l.memo_interest, l.memo_principal, l.chain_head
     FROM postings AS p
     LEFT JOIN events AS e ON e.seq = p.event_seq
     LEFT JOIN loans AS l ON l.loan_key = p.loan_key
@@ -34,8 +34,8 @@ struct Loan {
     key: Option<[u8; 16]>,
     version: i64,
     head: [u8; 32],
-    /// Fees, interest, principal, suspense.
-    balances: [i128; 4],
+    /// Fees, interest, principal, suspense, and what is charged off and still owed.
+    balances: [i128; 5],
     /// What its row says; `None` where there is no row.
     row: Option<LoanRow>,
 }
@@ -43,7 +43,7 @@ struct Loan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct LoanRow {
     version: i64,
-    balances: [i128; 4],
+    balances: [i128; 5],
     head: [u8; 32],
 }
 
@@ -72,7 +72,9 @@ fn loan_row(row: &SqliteRow) -> Result<Option<LoanRow>, StoreError> {
         return Ok(None);
     };
     let amount = |column: &str| get::<i64>(row, column).map(i128::from);
-    let balances = [amount("fees")?, amount("interest")?, amount("principal")?, amount("suspense")?];
+    let memo = [amount("memo_fees")?, amount("memo_interest")?, amount("memo_principal")?];
+    let memo = memo.into_iter().fold(0_i128, i128::saturating_add);
+    let balances = [amount("fees")?, amount("interest")?, amount("principal")?, amount("suspense")?, memo];
     Ok(Some(LoanRow { version, balances, head: bytes(row, "chain_head")? }))
 }
 
@@ -133,7 +135,7 @@ fn visit_lines(
     Ok(())
 }
 
-fn move_balance([fees, interest, principal, suspense]: &mut [i128; 4], account: i64, signed: i128) {
+fn move_balance([fees, interest, principal, suspense, memo]: &mut [i128; 5], account: i64, signed: i128) {
     let is = |code: AccountCode| i64::from(code.number()) == account;
     let (bucket, signed) = if is(AccountCode::FEES_RECEIVABLE) {
         (fees, signed)
@@ -143,6 +145,8 @@ fn move_balance([fees, interest, principal, suspense]: &mut [i128; 4], account: 
         (principal, signed)
     } else if is(AccountCode::BORROWER_SUSPENSE) {
         (suspense, signed.saturating_neg())
+    } else if is(AccountCode::CHARGED_OFF_MEMO) {
+        (memo, signed)
     } else {
         return;
     };

@@ -1,0 +1,131 @@
+//! Owns the schemas of the answers of operations on one loan, for the description only.
+
+use utoipa::ToSchema;
+
+use crate::api::openapi::AllocationSchema;
+
+/// A charged fee.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"fee_event_id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa",
+    "journal_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb", "posted_at": "2026-05-20T12:00:00Z"}))]
+pub struct FeeAnswer {
+    /// The fee.
+    pub fee_event_id: uuid::Uuid,
+    /// Its journal entry.
+    pub journal_entry_id: uuid::Uuid,
+    /// When it was posted.
+    pub posted_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// A forgiven fee.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"fee_waived_event_id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa",
+    "journal_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb", "posted_at": "2026-05-20T12:00:00Z"}))]
+pub struct FeeWaiverAnswer {
+    /// The waiver.
+    pub fee_waived_event_id: uuid::Uuid,
+    /// Its journal entry.
+    pub journal_entry_id: uuid::Uuid,
+    /// When it was posted.
+    pub posted_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// Suspense applied.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"suspense_applied_event_id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa",
+    "journal_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb", "allocation": {"fees_minor": "500",
+    "interest_minor": "1000", "principal_minor": "3500", "suspense_minor": "0"}, "posted_at": "2026-05-20T12:00:00Z"}))]
+pub struct SuspenseApplicationAnswer {
+    /// The application.
+    pub suspense_applied_event_id: uuid::Uuid,
+    /// Its journal entry.
+    pub journal_entry_id: uuid::Uuid,
+    /// What was paid with it.
+    pub allocation: AllocationSchema,
+    /// When it was posted.
+    pub posted_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// Suspense given back.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"suspense_refunded_event_id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa",
+    "journal_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb", "posted_at": "2026-05-20T12:00:00Z"}))]
+pub struct SuspenseRefundAnswer {
+    /// The refund.
+    pub suspense_refunded_event_id: uuid::Uuid,
+    /// Its journal entry.
+    pub journal_entry_id: uuid::Uuid,
+    /// When it was posted.
+    pub posted_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// Lines written by hand.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"manual_adjustment_event_id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa",
+    "journal_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb", "posted_at": "2026-05-20T12:00:00Z"}))]
+pub struct AdjustmentAnswer {
+    /// The adjustment.
+    pub manual_adjustment_event_id: uuid::Uuid,
+    /// Its journal entry.
+    pub journal_entry_id: uuid::Uuid,
+    /// When it was posted.
+    pub posted_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// A settled disbursement.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"disbursement_settled_event_id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa",
+    "journal_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb", "posted_at": "2026-05-20T12:00:00Z"}))]
+pub struct SettlementAnswer {
+    /// The settlement.
+    pub disbursement_settled_event_id: uuid::Uuid,
+    /// Its journal entry.
+    pub journal_entry_id: uuid::Uuid,
+    /// When it was posted.
+    pub posted_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// A loan charged off.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"chargeoff_event_id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa",
+    "journal_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb", "posted_at": "2026-05-20T12:00:00Z"}))]
+pub struct ChargeoffAnswer {
+    /// The charge-off.
+    pub chargeoff_event_id: uuid::Uuid,
+    /// Its journal entry.
+    pub journal_entry_id: uuid::Uuid,
+    /// When it was posted.
+    pub posted_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// A posted recovery.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"recovery_event_id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa",
+    "journal_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb", "allocation": {"fees_minor": "500",
+    "interest_minor": "1000", "principal_minor": "3500", "suspense_minor": "0"}, "posted_at": "2026-05-20T12:00:00Z"}))]
+pub struct RecoveryAnswer {
+    /// The recovery.
+    pub recovery_event_id: uuid::Uuid,
+    /// Its journal entry.
+    pub journal_entry_id: uuid::Uuid,
+    /// What was paid with it.
+    pub allocation: AllocationSchema,
+    /// When it was posted.
+    pub posted_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// An entry taken back.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"journal_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb",
+    "reverses_entry_id": "dddddddd-dddd-dddd-dddd-dddddddddddd", "posted_at": "2026-05-20T12:00:00Z",
+    "correlation_id": "cccccccc-cccc-cccc-cccc-cccccccccccc"}))]
+pub struct ReversalAnswer {
+    /// The reversal's journal entry; its event has the same id with the last bit clear.
+    pub journal_entry_id: uuid::Uuid,
+    /// The entry it takes back.
+    pub reverses_entry_id: uuid::Uuid,
+    /// When it was posted.
+    pub posted_at: chrono::DateTime<chrono::Utc>,
+    /// The first event of the chain: as a rule that of the entry.
+    pub correlation_id: uuid::Uuid,
+}

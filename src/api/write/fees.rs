@@ -1,0 +1,180 @@
+//! Owns `POST /v1/fees` and `POST /v1/fees/waivers`.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use chrono::NaiveDate;
+use utoipa::ToSchema;
+
+use crate::api::auth::Scope;
+use crate::api::error::ApiError;
+use crate::api::json::Fields;
+use crate::api::openapi::{AcceptedView, FeeAnswer, FeeWaiverAnswer, ProblemDocument};
+use crate::api::state::ApiState;
+use crate::api::write::accept::accept_and_answer;
+use crate::api::write::request::{AcceptanceRules, WriteRequest};
+use crate::api::write::servicing::{Asked, Shared, accept, party};
+use crate::core::event::{Command, Fee, FeeCode, Metadata, ServicingAct};
+use crate::core::ids::LoanId;
+use crate::core::money::{Minor, Money};
+use crate::core::time::parse_date;
+
+/// A fee to charge.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"loan_id": "11111111-1111-1111-1111-111111111111", "amount_minor": "2500",
+    "fee_code": "late", "effective_at": "2026-05-16", "due_on": "2026-06-01"}))]
+pub struct FeeRequest {
+    /// The loan it is charged to.
+    pub loan_id: uuid::Uuid,
+    /// Whole minor units of the loan's currency as a string of digits, more than 0.
+    #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
+    pub amount_minor: String,
+    /// What sort of fee: 1 to 64 lower-case letters, digits and underscores.
+    #[schema(pattern = "^[a-z0-9_]{1,64}$")]
+    pub fee_code: String,
+    /// The day it counts from; payments pay it from then on.
+    pub effective_at: NaiveDate,
+    /// The day it is due, not before `effective_at`.
+    pub due_on: Option<NaiveDate>,
+    /// Free data, up to 4 KiB and 50 keys.
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<serde_json::Value>,
+}
+
+/// A fee to forgive.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"loan_id": "11111111-1111-1111-1111-111111111111", "amount_minor": "2500",
+    "fee_code": "late", "effective_at": "2026-05-20"}))]
+pub struct FeeWaiverRequest {
+    /// The loan.
+    pub loan_id: uuid::Uuid,
+    /// How much of the fees of this sort, more than 0.
+    #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
+    pub amount_minor: String,
+    /// What sort of fee.
+    #[schema(pattern = "^[a-z0-9_]{1,64}$")]
+    pub fee_code: String,
+    /// The day it counts from; fees of later days are not forgiven.
+    pub effective_at: NaiveDate,
+    /// Free data, up to 4 KiB and 50 keys.
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<serde_json::Value>,
+}
+
+/// Charges a fee.
+#[utoipa::path(post, path = "/v1/fees", tag = "fees", security(("oauth2" = ["hpts:adjustments:write"])),
+    params(("Idempotency-Key" = String, Header, description = "One key per intended fee, kept over retries"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`, `wait=N`")),
+    request_body = FeeRequest,
+    responses((status = 201, description = "Posted", body = FeeAnswer),
+        (status = 200, description = "The first answer to this key again", body = FeeAnswer),
+        (status = 202, description = "Accepted, not finished in time", body = AcceptedView),
+        (status = 400, description = "No or a bad key, not JSON", body = ProblemDocument),
+        (status = 409, description = "The first request with this key is unfinished", body = ProblemDocument),
+        (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument)))]
+pub(crate) async fn post_fee(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
+    let request = WriteRequest::read(&state, request, &[Scope::AdjustmentsWrite]).await?;
+    let asked = request.parsed(|fields| parse_fee(fields, &request.rules))?;
+    let party = party(&state, &request, asked.loan_id).await?;
+    let fee = Command::Fee(Fee {
+        loan_id: asked.loan_id,
+        borrower_id: party.borrower_id,
+        amount: Money::new(asked.amount, party.currency),
+        effective_date: asked.effective_date,
+        fee_code: asked.fee_code,
+        due_on: asked.due_on,
+        charged_for: None,
+        metadata: asked.metadata,
+    });
+    accept_and_answer(&state, request, fee).await
+}
+
+/// Forgives fees of a sort.
+///
+/// What is unpaid of them is owed no more, oldest first; then what was paid of them goes to suspense. Refused with
+/// `insufficient_balance` where the loan has no such fees left to that amount.
+#[utoipa::path(post, path = "/v1/fees/waivers", tag = "fees", security(("oauth2" = ["hpts:adjustments:write"])),
+    params(("Idempotency-Key" = String, Header, description = "One key per intended waiver, kept over retries"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`, `wait=N`")),
+    request_body = FeeWaiverRequest,
+    responses((status = 201, description = "Posted", body = FeeWaiverAnswer),
+        (status = 200, description = "The first answer to this key again", body = FeeWaiverAnswer),
+        (status = 202, description = "Accepted, not finished in time", body = AcceptedView),
+        (status = 400, description = "No or a bad key, not JSON", body = ProblemDocument),
+        (status = 409, description = "The first request with this key is unfinished", body = ProblemDocument),
+        (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument)))]
+pub(crate) async fn post_waiver(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
+    let request = WriteRequest::read(&state, request, &[Scope::AdjustmentsWrite]).await?;
+    let asked = request.parsed(|fields| parse_waiver(fields, &request.rules))?;
+    accept(&state, request, asked).await
+}
+
+struct AskedFee {
+    loan_id: LoanId,
+    amount: Minor,
+    fee_code: FeeCode,
+    effective_date: NaiveDate,
+    due_on: Option<NaiveDate>,
+    metadata: Option<Metadata>,
+}
+
+fn parse_fee(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<AskedFee> {
+    let loan_id = fields.required("loan_id", LoanId::parse);
+    let amount = fields.posted_amount("amount_minor");
+    let fee_code = fields.required("fee_code", FeeCode::parse);
+    let effective_date = fields.date_until("effective_at", rules.latest_effective);
+    let due_on = fields.optional("due_on", parse_date);
+    if let (Some(due_on), Some(effective_date)) = (due_on, effective_date)
+        && due_on < effective_date
+    {
+        fields.fail("due_on", "before_effective", "must not be before effective_at");
+    }
+    let metadata = fields.metadata();
+    Some(AskedFee {
+        loan_id: loan_id?,
+        amount: amount?,
+        fee_code: fee_code?,
+        effective_date: effective_date?,
+        due_on,
+        metadata,
+    })
+}
+
+fn parse_waiver(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Asked> {
+    let amount = fields.posted_amount("amount_minor");
+    let fee_code = fields.required("fee_code", FeeCode::parse);
+    let shared = Shared::take(fields, rules);
+    shared.asked(Some(amount?), ServicingAct::FeeWaived { fee_code: fee_code? })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::json::read;
+
+    fn failing(changes: &Value) -> Vec<String> {
+        let mut body = json!({"loan_id": "11111111-1111-1111-1111-111111111111", "amount_minor": "2500",
+            "fee_code": "late", "effective_at": "2026-05-16"});
+        for (name, value) in changes.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        let bytes = serde_json::to_vec(&body).unwrap();
+        let mut fields = Fields::of_body(read(&bytes).unwrap());
+        let latest_effective = NaiveDate::from_ymd_opt(2026, 5, 20).unwrap();
+        parse_fee(&mut fields, &AcceptanceRules { latest_effective, payment_limit: None });
+        fields.finish().into_iter().map(|error| error.field).collect()
+    }
+
+    #[test]
+    fn fees_are_checked_field_by_field() {
+        assert!(failing(&json!({})).is_empty());
+        assert!(failing(&json!({"due_on": "2027-01-01", "metadata": {"a": 1}})).is_empty(), "due in the future");
+        assert_eq!(failing(&json!({"due_on": "2026-05-15"})), ["due_on"]);
+        assert_eq!(
+            failing(&json!({"fee_code": "Late", "amount_minor": "0", "effective_at": "2026-05-21"})),
+            ["amount_minor", "fee_code", "effective_at"]
+        );
+        assert_eq!(failing(&json!({"currency": "USD"})), ["currency"], "the currency is the loan's");
+    }
+}

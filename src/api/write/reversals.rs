@@ -1,0 +1,125 @@
+//! Owns `POST /v1/reversals`.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use chrono::NaiveDate;
+use utoipa::ToSchema;
+
+use crate::api::auth::Scope;
+use crate::api::error::ApiError;
+use crate::api::json::Fields;
+use crate::api::openapi::{AcceptedView, ProblemDocument, ReversalAnswer};
+use crate::api::state::ApiState;
+use crate::api::write::accept::accept_and_answer;
+use crate::api::write::request::{AcceptanceRules, WriteRequest};
+use crate::core::event::{
+    Command, EarlierEvent, Metadata, Party, ReversalReason, ReversedEntry, Servicing, ServicingAct,
+};
+use crate::core::ids::{EntryId, TenantId};
+use crate::store::EventRecord;
+
+/// An entry to take back.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"reverses_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb",
+    "reason_code": "error_correction", "reason_description": "posted to the wrong loan",
+    "effective_at": "2026-05-20"}))]
+pub struct ReversalRequest {
+    /// The journal entry.
+    pub reverses_entry_id: uuid::Uuid,
+    /// `error_correction`, `duplicate`, `borrower_dispute`, `returned`, `fraud` or `other`.
+    #[schema(example = "error_correction")]
+    pub reason_code: String,
+    /// Why, in words: 1 to 255 printable characters.
+    #[schema(min_length = 1, max_length = 255)]
+    pub reason_description: Option<String>,
+    /// The day it is decided, not before the entry's own. The entry is taken back at its own day.
+    pub effective_at: NaiveDate,
+    /// Free data, up to 4 KiB and 50 keys.
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<serde_json::Value>,
+}
+
+/// Takes a journal entry back.
+///
+/// As a whole, once, and at its own effective date: the entry's mirror, and for a payment the mirror of its current
+/// split. Refused with `not_reversible` are reversals and returns, what would leave a balance below zero, a charge-off
+/// after which something was recovered or returned, and a payment from before a write-off.
+#[utoipa::path(post, path = "/v1/reversals", tag = "reversals", security(("oauth2" = ["hpts:reversals:write"])),
+    params(("Idempotency-Key" = String, Header, description = "One key per intended reversal, kept over retries"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`, `wait=N`")),
+    request_body = ReversalRequest,
+    responses((status = 201, description = "Posted", body = ReversalAnswer),
+        (status = 200, description = "The first answer to this key again", body = ReversalAnswer),
+        (status = 202, description = "Accepted, not finished in time", body = AcceptedView),
+        (status = 400, description = "No or a bad key, not JSON", body = ProblemDocument),
+        (status = 404, description = "No such entry", body = ProblemDocument),
+        (status = 409, description = "The entry was taken back before, or the first request with this key is \
+            unfinished", body = ProblemDocument),
+        (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument)))]
+pub(crate) async fn post_reversal(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
+    let request = WriteRequest::read(&state, request, &[Scope::ReversalsWrite]).await?;
+    let asked = request.parsed(|fields| parse(fields, &request.rules))?;
+    let record = entry(&state, request.caller.tenant, asked.entry_id).await?;
+    // An entry of several loans is taken back on all of them or on none, which a reversal of one loan cannot do.
+    if record.event.event.origin.group.is_some() {
+        return Err(ApiError::NotReversible);
+    }
+    let command = reversal(asked, &record)?;
+    accept_and_answer(&state, request, command).await
+}
+
+struct Asked {
+    entry_id: EntryId,
+    reason_code: ReversalReason,
+    reason_description: Option<String>,
+    effective_date: NaiveDate,
+    metadata: Option<Metadata>,
+}
+
+fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Asked> {
+    let entry_id = fields.required("reverses_entry_id", EntryId::parse);
+    let reason_code = fields.required("reason_code", str::parse::<ReversalReason>);
+    let reason_description = fields.reference("reason_description");
+    let effective_date = fields.date_until("effective_at", rules.latest_effective);
+    let metadata = fields.metadata();
+    Some(Asked {
+        entry_id: entry_id?,
+        reason_code: reason_code?,
+        reason_description,
+        effective_date: effective_date?,
+        metadata,
+    })
+}
+
+/// The event of a posted entry.
+async fn entry(state: &ApiState, tenant: TenantId, id: EntryId) -> Result<EventRecord, ApiError> {
+    let id = id.event_id().ok_or(ApiError::NotFound)?;
+    let record = state.store().event(tenant, id).await?.ok_or(ApiError::NotFound)?;
+    let has_entry = record.posting.as_ref().is_some_and(|posting| posting.entry.is_some());
+    if has_entry { Ok(record) } else { Err(ApiError::NotFound) }
+}
+
+fn reversal(asked: Asked, record: &EventRecord) -> Result<Command, ApiError> {
+    let event = &record.event.event;
+    let entry_date = record.posting.as_ref().ok_or(ApiError::NotFound)?.effective_date;
+    if asked.effective_date < entry_date {
+        let message = format!("must not be before {entry_date}, the day of the entry");
+        return Err(ApiError::field("effective_at", "before_entry", message));
+    }
+    let reversed = ReversedEntry {
+        event: EarlierEvent { id: event.id, seq: record.event.seq },
+        kind: event.kind,
+        effective_date: entry_date,
+        correlation_id: event.first_of_chain().unwrap_or(event.id),
+        reason_code: asked.reason_code,
+        reason_description: asked.reason_description,
+    };
+    Ok(Command::Servicing(Servicing {
+        loan_id: event.command.loan_id(),
+        party: Party { borrower_id: event.command.borrower_id(), currency: event.command.currency() },
+        amount: None,
+        effective_date: asked.effective_date,
+        metadata: asked.metadata,
+        act: ServicingAct::Reversal(reversed),
+    }))
+}

@@ -1,0 +1,262 @@
+//! Owns fees by item: what each fee was, and what of it is paid, waived or charged off. No table holds this; it is made
+//! of the loan's postings, in their order.
+//!
+//! Inside the bucket the oldest fee is paid first (domain rules 14 and 53). So what all payments together paid on fees
+//! decides what each fee got, whatever the order of arrival, and a payment taken back takes it from the youngest.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+
+use crate::core::event::{Command, EventKind, FeeCode, NewEvent, ServicingAct};
+use crate::core::ids::EventId;
+use crate::core::ledger::account::AccountCode;
+use crate::core::ledger::entry::{JournalEntry, Line};
+use crate::core::ledger::posting::{Outcome, Posting};
+use crate::core::money::{AmountOverflow, Minor};
+
+/// A fee as it was charged, with what was forgiven of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Charged {
+    event_id: EventId,
+    sort: FeeSort,
+    assessed_on: NaiveDate,
+    due_on: Option<NaiveDate>,
+    assessed: Minor,
+    waived: Minor,
+}
+
+/// What sort of fee it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FeeSort {
+    /// Charged as such.
+    Code(FeeCode),
+    /// Fees that another event brought: opening balances, an adjustment.
+    Of(EventKind),
+}
+
+impl FeeSort {
+    /// The fee's code, or the word of the kind of event that brought it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Code(code) => code.as_str(),
+            Self::Of(kind) => kind.as_str(),
+        }
+    }
+}
+
+/// A fee with what became of it. Minor units; assessed = paid + waived + charged off + outstanding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeeItem {
+    /// The event that charged it.
+    pub event_id: EventId,
+    /// What sort of fee.
+    pub sort: FeeSort,
+    /// The day it counts from.
+    pub assessed_on: NaiveDate,
+    /// The day it is due; `None` where nobody said.
+    pub due_on: Option<NaiveDate>,
+    /// What was charged.
+    pub assessed: Minor,
+    /// What payments have paid of it.
+    pub paid: Minor,
+    /// What was forgiven.
+    pub waived: Minor,
+    /// What left the balance sheet unpaid.
+    pub charged_off: Minor,
+}
+
+impl FeeItem {
+    /// What is still owed of it on the balance sheet.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] cannot come from an item that [`FeeBook::items`] made.
+    pub fn outstanding(&self) -> Result<Minor, AmountOverflow> {
+        self.assessed.minus(self.waived)?.minus(self.paid)?.minus(self.charged_off)
+    }
+}
+
+/// What can be forgiven of a sort of fee.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waivable {
+    /// Still owed.
+    pub unpaid: Minor,
+    /// Paid already.
+    pub paid: Minor,
+}
+
+/// The fees of a loan, posting by posting.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeeBook {
+    charged: Vec<Charged>,
+    /// What each waiver forgave, by the fee.
+    waivers: BTreeMap<EventId, Vec<(EventId, Minor)>>,
+    /// Net of everything that paid fees. Wide: a sum over all postings.
+    paid: i128,
+    charged_off: i128,
+}
+
+impl FeeBook {
+    /// Takes the next posting of the loan in. One that moves no fees changes nothing.
+    pub fn note(&mut self, event: &NewEvent, posting: &Posting) {
+        let Some(entry) = posting.entry.as_ref().filter(|_| posting.outcome == Outcome::Posted) else { return };
+        let moved = sum_on(entry, AccountCode::FEES_RECEIVABLE);
+        match &event.command {
+            Command::Fee(fee) => self.charge(event, FeeSort::Code(fee.fee_code.clone()), fee.due_on, posting, moved),
+            Command::Servicing(servicing) => match &servicing.act {
+                ServicingAct::FeeWaived { fee_code } => {
+                    let refunded = sum_on(entry, AccountCode::BORROWER_SUSPENSE).saturating_neg();
+                    self.waive(event.id, fee_code, posting.effective_date, (moved.saturating_neg(), refunded));
+                }
+                ServicingAct::Chargeoff { .. } => self.charged_off = self.charged_off.saturating_sub(moved),
+                ServicingAct::Reversal(reversed) => self.take_back(reversed.event.id, reversed.kind, moved),
+                ServicingAct::DisbursementSettled { .. }
+                | ServicingAct::SuspenseApplied
+                | ServicingAct::SuspenseRefunded
+                | ServicingAct::ManualAdjustment { .. }
+                | ServicingAct::Recovery => self.moved(event, posting, moved),
+            },
+            Command::PaymentReturn(_) => self.paid = self.paid.saturating_sub(moved),
+            Command::Payment(_)
+            | Command::Disbursement(_)
+            | Command::LoanOpening(_)
+            | Command::Receipt(_)
+            | Command::Upload(_) => self.moved(event, posting, moved),
+        }
+    }
+
+    /// Fees that rise by another event are an item of their own; fees that fall are paid, oldest first.
+    fn moved(&mut self, event: &NewEvent, posting: &Posting, moved: i128) {
+        if moved > 0 {
+            self.charge(event, FeeSort::Of(event.kind), None, posting, moved);
+        } else {
+            self.paid = self.paid.saturating_sub(moved);
+        }
+    }
+
+    fn charge(&mut self, event: &NewEvent, sort: FeeSort, due_on: Option<NaiveDate>, posting: &Posting, moved: i128) {
+        let assessed_on = posting.effective_date;
+        let place = self.charged.partition_point(|charged| charged.assessed_on <= assessed_on);
+        let (assessed, waived) = (narrow(moved), Minor::ZERO);
+        self.charged.insert(place, Charged { event_id: event.id, sort, assessed_on, due_on, assessed, waived });
+    }
+
+    /// Forgives the unpaid parts oldest first, then the paid ones.
+    fn waive(&mut self, waiver: EventId, code: &FeeCode, date: NaiveDate, (unpaid, paid): (i128, i128)) {
+        let parts: [(i128, fn(&FeeItem) -> Minor); 2] = [(unpaid, unpaid_of), (paid, |item| item.paid)];
+        let mut forgiven = Vec::new();
+        for (total, part_of) in parts {
+            let mut rest = narrow(total);
+            for item in self.items().iter().filter(|item| is_of(item, code, date)) {
+                let taken = rest.min(part_of(item));
+                if !taken.is_zero() {
+                    rest = rest.minus(taken).unwrap_or_default();
+                    forgiven.push((item.event_id, taken));
+                }
+            }
+        }
+        self.paid = self.paid.saturating_sub(paid);
+        for (fee, amount) in &forgiven {
+            self.forgive(*fee, *amount);
+        }
+        self.waivers.insert(waiver, forgiven);
+    }
+
+    fn forgive(&mut self, fee: EventId, amount: Minor) {
+        if let Some(charged) = self.charged.iter_mut().find(|charged| charged.event_id == fee) {
+            charged.waived = charged.waived.plus(amount).unwrap_or(charged.waived);
+        }
+    }
+
+    /// A fee that is taken back was never charged, a waiver never made; anything else moves back what it moved.
+    fn take_back(&mut self, undone: EventId, kind: EventKind, moved: i128) {
+        if let Some(place) = self.charged.iter().position(|charged| charged.event_id == undone) {
+            self.charged.remove(place);
+        } else if let Some(forgiven) = self.waivers.remove(&undone) {
+            let total = forgiven.iter().fold(0_i128, |sum, (_, amount)| sum.saturating_add(i128::from(amount.units())));
+            // What the waiver did not take from the bucket it had moved to suspense: that is paid again.
+            self.paid = self.paid.saturating_add(total.saturating_sub(moved));
+            for (fee, amount) in forgiven {
+                self.forgive(fee, amount.mirrored().unwrap_or_default());
+            }
+        } else if kind == EventKind::Chargeoff {
+            self.charged_off = self.charged_off.saturating_sub(moved);
+        } else {
+            self.paid = self.paid.saturating_sub(moved);
+        }
+    }
+
+    /// Every fee that was not taken back, oldest first.
+    #[must_use]
+    pub fn items(&self) -> Vec<FeeItem> {
+        let waived = self.waived();
+        let (mut paid, mut charged_off) = (self.paid, self.charged_off);
+        let take = |rest: &mut i128, most: Minor| {
+            let taken = (*rest).clamp(0, i128::from(most.units().max(0)));
+            *rest = rest.saturating_sub(taken);
+            narrow(taken)
+        };
+        let item = |(charged, waived): (&Charged, Minor)| {
+            let owed = charged.assessed.minus(waived).unwrap_or_default();
+            let paid = take(&mut paid, owed);
+            let charged_off = take(&mut charged_off, owed.minus(paid).unwrap_or_default());
+            FeeItem {
+                event_id: charged.event_id,
+                sort: charged.sort.clone(),
+                assessed_on: charged.assessed_on,
+                due_on: charged.due_on,
+                assessed: charged.assessed,
+                paid,
+                waived,
+                charged_off,
+            }
+        };
+        self.charged.iter().zip(waived).map(item).collect()
+    }
+
+    /// What is forgiven of each fee. A waiver that gave back what a payment had paid does not hold for money that went
+    /// back later: the payment's fees are owed again, so they are not waived.
+    fn waived(&self) -> Vec<Minor> {
+        let mut bounced = self.paid.saturating_neg().max(0);
+        let mut waived: Vec<i128> = self.charged.iter().map(|charged| i128::from(charged.waived.units())).collect();
+        for (waived, charged) in waived.iter_mut().zip(&self.charged) {
+            let beyond = waived.saturating_sub(i128::from(charged.assessed.units())).clamp(0, bounced);
+            (*waived, bounced) = (waived.saturating_sub(beyond), bounced.saturating_sub(beyond));
+        }
+        for waived in waived.iter_mut().rev() {
+            let taken = (*waived).clamp(0, bounced);
+            (*waived, bounced) = (waived.saturating_sub(taken), bounced.saturating_sub(taken));
+        }
+        waived.into_iter().map(narrow).collect()
+    }
+
+    /// What a waiver of a day can forgive of a sort of fee.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when the fees of the sort have no sum.
+    pub fn waivable(&self, code: &FeeCode, date: NaiveDate) -> Result<Waivable, AmountOverflow> {
+        self.items().iter().filter(|item| is_of(item, code, date)).try_fold(Waivable::default(), |sum, item| {
+            Ok(Waivable { unpaid: sum.unpaid.plus(item.outstanding()?)?, paid: sum.paid.plus(item.paid)? })
+        })
+    }
+}
+
+/// Whether a waiver of a day and a sort can forgive the fee.
+fn is_of(item: &FeeItem, code: &FeeCode, date: NaiveDate) -> bool {
+    item.assessed_on <= date && matches!(&item.sort, FeeSort::Code(of) if of == code)
+}
+
+fn unpaid_of(item: &FeeItem) -> Minor {
+    item.outstanding().unwrap_or_default()
+}
+
+fn sum_on(entry: &JournalEntry, account: AccountCode) -> i128 {
+    let on_it = entry.lines().iter().filter(|line: &&Line| line.account == account);
+    on_it.fold(0_i128, |sum, line| sum.saturating_add(i128::from(line.signed.units())))
+}
+
+/// Sums of lines that balances of 64 bits came of fit into 64 bits.
+fn narrow(sum: i128) -> Minor {
+    Minor::new(i64::try_from(sum).unwrap_or(i64::MAX))
+}

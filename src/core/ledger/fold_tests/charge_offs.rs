@@ -1,0 +1,162 @@
+//! Owns the tests of charge-offs, recoveries, and what is taken back around them.
+
+use super::servicing::{act, apply, fee, lines, reversal};
+use super::*;
+use crate::core::event::{Collectibility, ServicingAct};
+use crate::core::ledger::RejectionCode;
+use crate::core::loan::{LoanStatus, LossAccount};
+
+fn chargeoff(collectibility: Collectibility, date: NaiveDate) -> Command {
+    act(ServicingAct::Chargeoff { collectibility, loss: LossAccount::Expense }, None, date)
+}
+
+fn recovery(units: i64, date: NaiveDate) -> Command {
+    act(ServicingAct::Recovery, Some(units), date)
+}
+
+/// Fees 5, interest 10, principal 100; paid 20 on 1 February; charged off on 1 June.
+fn charged_off(collectibility: Collectibility) -> Books {
+    let mut books = Books::of([opening([5, 10, 100], date(1, 1)), payment(20, date(2, 1))]);
+    books.posts(fee("late", 7, date(3, 1)));
+    books.posts(chargeoff(collectibility, date(6, 1)));
+    books
+}
+
+/// What stands on the memo accounts: fees, interest, principal; and the sum of the memo lines.
+fn memo(books: &Books) -> ([i64; 3], i64) {
+    let memo = books.state.unwrap().charged_off.map(|off| off.memo).unwrap_or_default();
+    let on_memo = books.posted.iter().filter_map(|posted| posted.posting.entry.as_ref()).flat_map(JournalEntry::lines);
+    let sum = on_memo.filter(|line| line.account == AccountCode::CHARGED_OFF_MEMO).map(|line| line.signed.units());
+    ([memo.fees, memo.interest, memo.principal].map(Minor::units), sum.sum())
+}
+
+#[test]
+fn a_charge_off_takes_all_off_the_balance_sheet() {
+    let books = charged_off(Collectibility::Collectible);
+    let expected = [("5100", 95), ("4290", 7), ("1100", -95), ("1300", -7), ("9100", 102), ("9900", -102)];
+    assert_eq!(books.last_lines(), lines(&expected));
+    assert_eq!((books.balances(), memo(&books)), ([0; 4], ([7, 0, 95], 102)));
+    assert_eq!(books.state.unwrap().status, LoanStatus::ChargedOff);
+    let items = books.fees().items();
+    assert_eq!(items.iter().map(|item| item.charged_off.units()).collect::<Vec<_>>(), [0, 7]);
+}
+
+#[test]
+fn a_payment_after_it_is_a_recovery_in_the_loans_order() {
+    let mut books = charged_off(Collectibility::Collectible);
+    let money = [("1010", 50), ("4300", -50), ("9900", 50), ("9100", -50)];
+    assert_eq!(books.posts(payment(50, date(7, 1))), lines(&money));
+    assert_eq!((books.last_split(), memo(&books)), ([7, 0, 43, 0], ([0, 0, 52], 52)));
+    assert_eq!(books.last().event_type(EventKind::PaymentReceived), "recovery");
+    let more = [("1010", 60), ("4300", -52), ("2100", -8), ("9900", 52), ("9100", -52)];
+    assert_eq!(books.posts(recovery(60, date(7, 2))), lines(&more), "what is above the memo is the borrower's");
+    assert_eq!((books.balances(), memo(&books)), ([0, 0, 0, 8], ([0, 0, 0], 0)));
+}
+
+#[test]
+fn nothing_more_is_charged_and_nothing_charged_off_twice() {
+    let mut books = charged_off(Collectibility::Collectible);
+    for command in
+        [chargeoff(Collectibility::Collectible, date(7, 1)), fee("late", 5, date(7, 1)), disbursement(5, date(7, 1))]
+    {
+        books.refuses(command, RejectionCode::LoanClosed);
+    }
+    let back = returning(books.event(2), date(7, 2), 25);
+    books.refuses(back, RejectionCode::LoanClosed);
+    let mut paid = Books::of([opening([0, 0, 0], date(1, 1))]);
+    paid.refuses(chargeoff(Collectibility::Collectible, date(2, 1)), RejectionCode::InsufficientBalance);
+}
+
+/// A charge-off of a day after which less is owed would have to be less: refused until replay is built.
+#[test]
+fn a_charge_off_before_a_later_payment_is_refused() {
+    let mut books = Books::of([opening([0, 0, 100], date(1, 1)), payment(20, date(4, 1))]);
+    books.posts(disbursement(5, date(5, 1)));
+    books.refuses(chargeoff(Collectibility::Collectible, date(4, 15)), RejectionCode::InsufficientBalance);
+    books.posts(chargeoff(Collectibility::Collectible, date(5, 1)));
+}
+
+#[test]
+fn a_written_off_loan_takes_recoveries_returns_and_reversals_only() {
+    let mut books = charged_off(Collectibility::Uncollectible);
+    books.refuses(payment(10, date(7, 1)), RejectionCode::LoanClosed);
+    books.refuses(apply(None, date(7, 1)), RejectionCode::LoanClosed);
+    books.posts(recovery(10, date(7, 1)));
+    let seq = i64::try_from(books.posted.len()).unwrap();
+    let of_payment = reversal(&books, 2, date(7, 2));
+    books.refuses(of_payment, RejectionCode::NotReversible);
+    let of_recovery = reversal(&books, seq, date(7, 2));
+    let expected = [("4300", 10), ("1010", -10), ("9100", 10), ("9900", -10)];
+    assert_eq!(books.posts(of_recovery), lines(&expected), "in the recovery accounts (domain 50)");
+    let back = returning(books.event(2), date(7, 3), 0);
+    books.posts(back);
+    assert_eq!(memo(&books), ([12, 10, 100], 122));
+}
+
+/// Domain 5.2, chargeback after charge-off of an earlier payment.
+#[test]
+fn a_payment_from_before_it_that_goes_back_makes_the_loss_greater() {
+    let mut books = charged_off(Collectibility::Collectible);
+    let back = returning(books.event(2), date(7, 2), 0);
+    let expected = [("4290", 5), ("4190", 10), ("5100", 5), ("1010", -20), ("9100", 20), ("9900", -20)];
+    assert_eq!(books.posts(back), lines(&expected));
+    assert_eq!((books.balances(), memo(&books)), ([0; 4], ([12, 10, 100], 122)));
+    assert_eq!(books.last().effective_date, date(2, 1));
+    let undo = reversal(&books, 4, date(7, 3));
+    books.refuses(undo, RejectionCode::NotReversible);
+}
+
+#[test]
+fn a_charge_off_is_undone_as_long_as_nothing_was_recovered() {
+    let mut books = charged_off(Collectibility::Collectible);
+    books.posts(payment(10, date(7, 1)));
+    let undo = |books: &Books| reversal(books, 4, date(7, 2));
+    let command = undo(&books);
+    books.refuses(command, RejectionCode::NotReversible);
+    let back = returning(books.event(5), date(7, 3), 0);
+    books.posts(back);
+    let command = undo(&books);
+    books.posts(command);
+    assert_eq!((books.balances(), memo(&books)), ([7, 0, 95, 0], ([0; 3], 0)));
+    assert_eq!(books.state.unwrap().status, LoanStatus::Open);
+    books.posts(payment(7, date(7, 4)));
+    assert_eq!(books.last().event_type(EventKind::PaymentReceived), "payment_received");
+    assert_eq!(books.fees().items().iter().map(|item| item.paid.units()).collect::<Vec<_>>(), [5, 7]);
+}
+
+#[test]
+fn suspense_pays_the_memo_and_is_given_back_by_a_reversal() {
+    let mut books = charged_off(Collectibility::Collectible);
+    books.posts(payment(102, date(7, 1)));
+    books.posts(payment(30, date(7, 2)));
+    let back = returning(books.event(5), date(7, 3), 0);
+    books.posts(back);
+    assert_eq!(memo(&books), ([7, 0, 95], 102));
+    let expected = [("2100", 30), ("4300", -30), ("9900", 30), ("9100", -30)];
+    assert_eq!(books.posts(apply(None, date(7, 4))), lines(&expected));
+    let seq = i64::try_from(books.posted.len()).unwrap();
+    let command = reversal(&books, seq, date(7, 5));
+    books.posts(command);
+    assert_eq!((books.balances(), memo(&books)), ([0, 0, 0, 30], ([7, 0, 95], 102)));
+}
+
+#[test]
+fn money_of_a_day_before_it_waits_in_suspense() {
+    let mut books = charged_off(Collectibility::Collectible);
+    assert_eq!(books.posts(payment(30, date(5, 1))), lines(&[("1010", 30), ("2100", -30)]));
+    books.refuses(apply(None, date(5, 2)), RejectionCode::InsufficientBalance);
+    books.posts(apply(None, date(6, 1)));
+    assert_eq!(memo(&books), ([0, 0, 72], 72));
+}
+
+/// A lender with an allowance charges off against it and recovers into it (domain 5.2).
+#[test]
+fn an_allowance_bears_the_loss_and_gets_the_recoveries() {
+    let loss = LossAccount::Allowance;
+    let mut books = Books::of([opening([0, 10, 100], date(1, 1))]);
+    let chargeoff = ServicingAct::Chargeoff { collectibility: Collectibility::Collectible, loss };
+    let off = [("1150", 100), ("4190", 10), ("1100", -100), ("1200", -10), ("9100", 110), ("9900", -110)];
+    assert_eq!(books.posts(act(chargeoff, None, date(6, 1))), lines(&off));
+    let money = [("1010", 15), ("1150", -15), ("9900", 15), ("9100", -15)];
+    assert_eq!(books.posts(payment(15, date(7, 1))), lines(&money));
+}

@@ -1,0 +1,88 @@
+//! Owns the tests of suspense that pays new debt by itself.
+
+use super::servicing::{apply, fee, lines, refund, reversal};
+use super::*;
+use crate::core::event::ProgramDefaults;
+use crate::core::ledger::RejectionCode;
+use crate::core::loan::SuspenseRelease;
+
+/// A loan of a program that releases suspense, with a debt of 100 and 300 paid on 1 February.
+fn overpaid() -> Books {
+    let program = ProgramDefaults { suspense_release: SuspenseRelease::Automatic, ..ProgramDefaults::default() };
+    let Command::LoanOpening(opening) = opening([0, 0, 100], date(1, 1)) else { panic!("not an opening") };
+    let opening = LoanOpening { program_defaults: Some(program), ..opening };
+    Books::of([Command::LoanOpening(opening), payment(300, date(2, 1))])
+}
+
+/// The lines of the last entry but `back`.
+fn entry(books: &Books, back: usize) -> Vec<(String, i64)> {
+    let posted = &books.posted[books.posted.len() - 1 - back];
+    let lines = posted.posting.entry.as_ref().map(JournalEntry::lines).unwrap_or_default();
+    lines.iter().map(|line| (line.account.to_string(), line.signed.units())).collect()
+}
+
+#[test]
+fn a_fee_is_paid_out_of_suspense_by_an_event_of_its_own() {
+    let mut books = overpaid();
+    books.posts(fee("late", 30, date(2, 5)));
+    assert_eq!(entry(&books, 1), lines(&[("1300", 30), ("4200", -30)]));
+    assert_eq!(entry(&books, 0), lines(&[("2100", 30), ("1300", -30)]));
+    let release = &books.posted.last().unwrap().event.event;
+    assert_eq!((release.kind.event_type(), release.origin.cause_seq), ("payment_allocated", Some(Seq(3))));
+    assert_eq!((release.command.amount(), release.slot), (Some(Minor::new(30)), None));
+    assert_eq!(books.balances(), [0, 0, 0, 170]);
+    assert_eq!(books.fees().items()[0].paid, Minor::new(30));
+}
+
+#[test]
+fn it_pays_on_the_day_the_debt_arose_and_never_more_than_was_there() {
+    let mut books = overpaid();
+    books.posts(refund(Some(150), date(3, 1)));
+    let backdated = fee("late", 80, date(2, 10));
+    books.posts(backdated);
+    assert_eq!(entry(&books, 0), lines(&[("2100", 50), ("1300", -50)]), "only 50 are left since March");
+    assert_eq!(books.last().effective_date, date(2, 10));
+    assert_eq!(books.balances_on(date(3, 1)), [30, 0, 0, 0]);
+    let before_the_money = fee("late", 5, date(1, 15));
+    books.posts(before_the_money);
+    assert_eq!(entry(&books, 0), lines(&[("1300", 5), ("4200", -5)]), "nothing was there on that day");
+}
+
+#[test]
+fn a_return_and_its_fee_are_each_paid_on_their_own_day() {
+    let mut books = overpaid();
+    books.posts(payment(40, date(2, 2)));
+    books.posts(payment(60, date(2, 2)));
+    let back = returning(books.event(2), date(2, 8), 25);
+    books.posts(back);
+    let kinds: Vec<_> = books.posted.iter().map(|posted| posted.event.event.kind.as_str()).collect();
+    let expected = ["payment_returned", "fee_assessed", "suspense_applied"];
+    assert_eq!(kinds[4..], expected, "the other payments came after the day of the debt, and before that of the fee");
+    assert_eq!(books.last_lines(), lines(&[("2100", 100), ("1300", -25), ("1100", -75)]));
+    assert_eq!((books.balances(), books.balances_on(date(2, 1))), ([0, 0, 25, 0], [0, 0, 100, 0]));
+    let mut early = overpaid();
+    early.posts(payment(40, date(2, 2)));
+    let back = returning(early.event(3), date(2, 8), 25);
+    early.posts(back);
+    assert_eq!(early.last_lines(), lines(&[("2100", 25), ("1300", -25)]));
+    assert_eq!(early.balances(), [0, 0, 0, 175]);
+}
+
+#[test]
+fn an_application_that_is_taken_back_stays_so() {
+    let mut books = overpaid();
+    books.posts(disbursement(50, date(2, 5)));
+    let places: Vec<i64> = books.posted.iter().map(|posted| posted.event.seq.0).collect();
+    let undo = reversal(&books, *places.last().unwrap(), date(2, 6));
+    books.posts(undo);
+    assert_eq!(books.balances(), [0, 0, 50, 200]);
+    books.posts(apply(Some(20), date(2, 7)));
+    books.refuses(apply(Some(181), date(2, 7)), RejectionCode::InsufficientBalance);
+}
+
+#[test]
+fn nothing_is_released_where_the_program_does_not_say_so() {
+    let mut books = Books::of([opening([0, 0, 100], date(1, 1)), payment(300, date(2, 1))]);
+    books.posts(fee("late", 30, date(2, 5)));
+    assert_eq!((books.posted.len(), books.balances()), (3, [30, 0, 0, 200]));
+}

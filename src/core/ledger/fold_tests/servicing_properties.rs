@@ -1,0 +1,122 @@
+//! Owns the property tests of the operations on one loan: random lives, and what holds after every event of them.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::servicing::{act, adjustment, apply, fee, refund, reversal, waiver};
+use super::*;
+use crate::core::event::{Collectibility, ProgramDefaults, ServicingAct};
+use crate::core::loan::{LossAccount, SuspenseRelease};
+
+/// The days of a life.
+const DAYS: u8 = 30;
+
+/// What an event of a random life asks for.
+#[derive(Clone, Debug)]
+enum Wish {
+    Pay(i64),
+    Lend(i64),
+    Fee(i64),
+    Waive(i64),
+    Apply(Option<i64>),
+    Refund(Option<i64>),
+    Adjust(&'static str, i64),
+    ChargeOff(bool),
+    Recover(i64),
+    Reverse(Index),
+    Return(Index),
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    let units = 1..120_i64;
+    prop_oneof![
+        6 => units.clone().prop_map(Wish::Pay),
+        3 => units.clone().prop_map(Wish::Lend),
+        4 => units.clone().prop_map(Wish::Fee),
+        2 => units.clone().prop_map(Wish::Waive),
+        2 => prop::option::of(units.clone()).prop_map(Wish::Apply),
+        2 => prop::option::of(units.clone()).prop_map(Wish::Refund),
+        2 => (prop::sample::select(vec!["1100", "1200", "1300", "2100"]), -90..90_i64)
+            .prop_filter_map("lines of nothing", |(account, units)| (units != 0).then_some(Wish::Adjust(account, units))),
+        1 => any::<bool>().prop_map(Wish::ChargeOff),
+        2 => units.prop_map(Wish::Recover),
+        4 => any::<Index>().prop_map(Wish::Reverse),
+        2 => any::<Index>().prop_map(Wish::Return),
+    ]
+}
+
+/// The command of a wish; `None` where there is nothing to take back.
+fn command(books: &Books, wish: &Wish, day: NaiveDate) -> Option<Command> {
+    let last_day = nth_day(DAYS).checked_add_days(Days::new(9)).unwrap();
+    Some(match wish {
+        Wish::Pay(units) => payment(*units, day),
+        Wish::Lend(units) => disbursement(*units, day),
+        Wish::Fee(units) => fee(if units % 2 == 0 { "late" } else { "nsf" }, *units, day),
+        Wish::Waive(units) => waiver(if units % 2 == 0 { "late" } else { "nsf" }, *units, day),
+        Wish::Apply(units) => apply(*units, day),
+        Wish::Refund(units) => refund(*units, day),
+        Wish::Adjust(account, units) => adjustment(&[(account, *units), ("5200", -units)], day),
+        Wish::ChargeOff(collectible) => {
+            let collectibility = Collectibility::of(*collectible);
+            act(ServicingAct::Chargeoff { collectibility, loss: LossAccount::Expense }, None, day)
+        }
+        Wish::Recover(units) => act(ServicingAct::Recovery, Some(*units), day),
+        Wish::Reverse(index) => {
+            let entries = books.posted.iter().filter(|posted| posted.posting.entry.is_some());
+            let entries: Vec<i64> = entries.map(|posted| posted.event.seq.0).collect();
+            if entries.is_empty() {
+                return None;
+            }
+            reversal(books, *index.get(&entries), last_day)
+        }
+        Wish::Return(index) => {
+            let payments = books.posted.iter().filter(|posted| PaymentReturn::is_of(&posted.event));
+            let payments: Vec<AcceptedEvent> = payments.map(|posted| posted.event.clone()).collect();
+            if payments.is_empty() {
+                return None;
+            }
+            returning(index.get(&payments), last_day, 0)
+        }
+    })
+}
+
+/// What holds after every event.
+fn check(books: &Books) {
+    let Some(state) = books.state else { return };
+    for day in 0..DAYS + 2 {
+        let balances = books.balances_on(nth_day(day));
+        assert!(balances.iter().all(|part| *part >= 0), "day {day}: {balances:?} after {:?}", books.last());
+    }
+    let memo = state.charged_off.map(|off| off.memo).unwrap_or_default();
+    let parts = [memo.fees, memo.interest, memo.principal].map(Minor::units);
+    assert!(parts.iter().all(|part| *part >= 0), "{parts:?}");
+    let entries = books.posted.iter().filter_map(|posted| posted.posting.entry.as_ref());
+    let on_memo = entries.flat_map(JournalEntry::lines).filter(|line| line.account == AccountCode::CHARGED_OFF_MEMO);
+    assert_eq!(on_memo.map(|line| line.signed.units()).sum::<i64>(), parts.iter().sum::<i64>());
+    let items = books.fees().items();
+    let owed = items.iter().map(|item| item.outstanding().unwrap().units());
+    assert_eq!(owed.sum::<i64>(), state.balances.fees.units(), "{items:#?}");
+    assert!(items.iter().all(|item| item.paid >= Minor::ZERO && item.waived >= Minor::ZERO), "{items:#?}");
+    let undone: Vec<Seq> = books.posted.iter().filter_map(|posted| posted.posting.undoes_seq).collect();
+    let once: std::collections::BTreeSet<Seq> = undone.iter().copied().collect();
+    assert_eq!(undone.len(), once.len(), "an entry is taken back once");
+}
+
+proptest! {
+    #[test]
+    fn no_bucket_is_negative_on_any_day_and_fees_add_up(
+        automatic in any::<bool>(),
+        life in prop::collection::vec((wish(), 0..DAYS), 0..30),
+    ) {
+        let suspense_release = if automatic { SuspenseRelease::Automatic } else { SuspenseRelease::Manual };
+        let defaults = ProgramDefaults { suspense_release, ..ProgramDefaults::default() };
+        let Command::LoanOpening(opening) = opening([20, 30, 200], nth_day(0)) else { panic!("not an opening") };
+        let mut books = Books::of([Command::LoanOpening(LoanOpening { program_defaults: Some(defaults), ..opening })]);
+        for (wish, day) in life {
+            if let Some(command) = command(&books, &wish, nth_day(day)) {
+                books.next(command);
+                check(&books);
+            }
+        }
+    }
+}

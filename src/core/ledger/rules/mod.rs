@@ -1,0 +1,155 @@
+//! Owns the posting rules: what an event does to a loan, or why it is refused. Accounts per event as in the contract,
+//! section 7.
+
+mod charge_off;
+mod day;
+mod money;
+mod servicing;
+mod undo;
+
+use chrono::NaiveDate;
+
+use crate::core::event::Command;
+use crate::core::ids::Seq;
+use crate::core::ledger::entry::{EntryError, JournalEntry, Layer, Line};
+use crate::core::ledger::past::Past;
+use crate::core::ledger::posting::RejectionCode;
+pub(super) use crate::core::ledger::rules::day::movement_of;
+
+use crate::core::ledger::rules::day::Day;
+use crate::core::loan::{Allocation, Balances, LoanState, LoanStatus, Standing};
+use crate::core::money::AmountOverflow;
+
+/// Why an event was not booked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A rule says no: an outcome that the caller is told.
+    #[error("refused: {}", .0.as_str())]
+    Rule(RejectionCode),
+    /// Our own lines do not balance: a bug, never an outcome.
+    #[error("the posting rule made no entry")]
+    Broken(#[from] EntryError),
+    /// A backdated event came without the movements after its day: a bug of the store, never an outcome.
+    #[error("a backdated event came without the loan's later movements")]
+    NoTimeline,
+    /// An event came without word of an earlier one that it names: a bug of the store, never an outcome.
+    #[error("an event came without what became of the one it names")]
+    NoEarlierEvent,
+    /// A waiver came without the loan's fees: a bug of the store, never an outcome.
+    #[error("a waiver came without the loan's fees")]
+    NoFees,
+    /// The loan's row was made from another opening event than the one that is judged first: the batch holds two.
+    /// Not an outcome: the next batch makes the row anew from this event.
+    #[error("the loan's row was made from another opening event")]
+    OtherTerms,
+}
+
+impl From<AmountOverflow> for Refusal {
+    fn from(_: AmountOverflow) -> Self {
+        Self::Rule(RejectionCode::AmountOverflow)
+    }
+}
+
+impl From<RejectionCode> for Refusal {
+    fn from(code: RejectionCode) -> Self {
+        Self::Rule(code)
+    }
+}
+
+/// What an event does to its loan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The lines; `None` when nothing moves.
+    pub entry: Option<JournalEntry>,
+    /// The split, for payments.
+    pub allocation: Option<Allocation>,
+    /// Movement of the loan's balances; signed.
+    pub movement: Balances,
+    /// Where the loan stands afterwards, where that changes.
+    pub standing: Option<Standing>,
+    /// The day it counts from.
+    pub effective_date: NaiveDate,
+    /// The event it takes back.
+    pub undoes_seq: Option<Seq>,
+}
+
+impl Verdict {
+    /// What an event does that takes nothing back.
+    fn new(
+        lines: impl IntoIterator<Item = Line>,
+        movement: Balances,
+        effective_date: NaiveDate,
+    ) -> Result<Self, EntryError> {
+        let entry = JournalEntry::of_movements(lines, Layer::Settled)?;
+        Ok(Self { entry, allocation: None, movement, standing: None, effective_date, undoes_seq: None })
+    }
+}
+
+/// Judges one event against the loan as it stands. The past's timeline must hold every movement dated after the first
+/// day that the event counts from when that lies before the loan's greatest one; otherwise it is not looked at. The past
+/// must know the earlier event that this one names, and the loan's fees where it waives some.
+///
+/// # Errors
+/// [`Refusal::Rule`] with the contract's code; any other refusal is our own mistake, and nothing is known of the event.
+pub fn judge(state: &LoanState, command: &Command, past: &Past) -> Result<Verdict, Refusal> {
+    if state.version == 0 && command.opens_loan() {
+        check_terms(state, command)?;
+    }
+    let is_open = state.version > 0;
+    let day = || Day::new(state, command.days().0, past);
+    match command {
+        // Never queued, so never here; on no loan, were it.
+        Command::Upload(_) => Err(RejectionCode::LoanNotFound.into()),
+        Command::Receipt(receipt) => money::judge_receipt(receipt),
+        Command::LoanOpening(_) if is_open => Err(RejectionCode::LoanExists.into()),
+        Command::LoanOpening(opening) => money::judge_opening(opening),
+        Command::Payment(_) | Command::PaymentReturn(_) | Command::Fee(_) | Command::Servicing(_) if !is_open => {
+            Err(RejectionCode::LoanNotFound.into())
+        }
+        Command::Payment(payment) => {
+            check_party(state, command)?;
+            check_status(state, &[LoanStatus::Open, LoanStatus::ChargedOff])?;
+            check_day(state, command)?;
+            money::judge_payment(&day()?, payment.amount.minor)
+        }
+        Command::Disbursement(disbursement) => {
+            check_chargeable(state, command)?;
+            money::judge_disbursement(&day()?, disbursement)
+        }
+        // Borrower, currency and day were the payment's when it was posted; a closed loan takes returns.
+        Command::PaymentReturn(returned) => undo::judge_return(&day()?, returned, past),
+        Command::Fee(fee) => {
+            check_chargeable(state, command)?;
+            money::judge_fee(&day()?, fee)
+        }
+        Command::Servicing(servicing) => servicing::judge_servicing(&day()?, command, servicing, past),
+    }
+}
+
+/// An unopened loan has the terms of the event that opens it.
+fn check_terms(state: &LoanState, command: &Command) -> Result<(), Refusal> {
+    let terms = (command.borrower_id(), command.currency(), command.effective_date());
+    if terms == (state.borrower_id, state.currency, state.opened_on) { Ok(()) } else { Err(Refusal::OtherTerms) }
+}
+
+/// New debt is taken by an open loan only.
+fn check_chargeable(state: &LoanState, command: &Command) -> Result<(), RejectionCode> {
+    check_party(state, command)?;
+    check_status(state, &[LoanStatus::Open])?;
+    check_day(state, command)
+}
+
+fn check_party(state: &LoanState, command: &Command) -> Result<(), RejectionCode> {
+    if command.borrower_id() != state.borrower_id {
+        return Err(RejectionCode::BorrowerMismatch);
+    }
+    if command.currency() == state.currency { Ok(()) } else { Err(RejectionCode::CurrencyMismatch) }
+}
+
+fn check_status(state: &LoanState, allowed: &[LoanStatus]) -> Result<(), RejectionCode> {
+    if allowed.contains(&state.status) { Ok(()) } else { Err(RejectionCode::LoanClosed) }
+}
+
+fn check_day(state: &LoanState, command: &Command) -> Result<(), RejectionCode> {
+    if command.effective_date() < state.opened_on { Err(RejectionCode::EffectiveBeforeOpening) } else { Ok(()) }
+}

@@ -1,0 +1,134 @@
+//! Owns the rules of the operations on one loan besides payments, disbursements and fees.
+
+use crate::core::event::{AdjustmentLine, Command, FeeCode, NO_BORROWER, Servicing, ServicingAct};
+use crate::core::ledger::account::AccountCode;
+use crate::core::ledger::entry::Line;
+use crate::core::ledger::past::Past;
+use crate::core::ledger::posting::RejectionCode;
+use crate::core::ledger::rules::charge_off::{apply_to_memo, judge_chargeoff, judge_recovery};
+use crate::core::ledger::rules::day::{Day, movement_of};
+use crate::core::ledger::rules::undo::{judge_reversal, unsettled};
+use crate::core::ledger::rules::{Refusal, Verdict, check_day, check_party, check_status};
+use crate::core::loan::{Allocation, Balances, LoanStatus, allocate};
+use crate::core::money::Minor;
+
+/// Judges an act against the loan as it stands.
+pub(super) fn judge_servicing(
+    day: &Day<'_>,
+    command: &Command,
+    servicing: &Servicing,
+    past: &Past,
+) -> Result<Verdict, Refusal> {
+    // No loan was known when it was accepted, or it is one of our own, which nobody services.
+    if servicing.party.borrower_id == NO_BORROWER {
+        return Err(RejectionCode::LoanNotFound.into());
+    }
+    check_party(day.state, command)?;
+    check_act(day, &servicing.act)?;
+    check_day(day.state, command)?;
+    match &servicing.act {
+        ServicingAct::DisbursementSettled { disbursement } => settle(day, unsettled(past, disbursement.seq)?),
+        ServicingAct::FeeWaived { fee_code } => waive(day, fee_code, servicing.amount, past),
+        ServicingAct::SuspenseApplied => apply_suspense(day, servicing.amount),
+        ServicingAct::SuspenseRefunded => refund(day, servicing.amount),
+        ServicingAct::ManualAdjustment { lines, .. } => adjust(day, lines),
+        ServicingAct::Reversal(reversed) => judge_reversal(day, reversed, past),
+        ServicingAct::Chargeoff { collectibility, loss } => judge_chargeoff(day, *collectibility, *loss),
+        ServicingAct::Recovery => {
+            let charged_off = day.state.charged_off.ok_or(RejectionCode::InsufficientBalance)?;
+            let amount = servicing.amount.ok_or(RejectionCode::InsufficientBalance)?;
+            judge_recovery(day, charged_off, amount)
+        }
+    }
+}
+
+/// Which standing of the loan an act needs.
+fn check_act(day: &Day<'_>, act: &ServicingAct) -> Result<(), RejectionCode> {
+    let allowed: &[LoanStatus] = match act {
+        ServicingAct::FeeWaived { .. } | ServicingAct::Chargeoff { .. } => &[LoanStatus::Open],
+        ServicingAct::SuspenseApplied
+        | ServicingAct::SuspenseRefunded
+        | ServicingAct::ManualAdjustment { .. }
+        | ServicingAct::DisbursementSettled { .. } => &[LoanStatus::Open, LoanStatus::ChargedOff],
+        ServicingAct::Reversal(_) | ServicingAct::Recovery => &LoanStatus::ALL,
+    };
+    check_status(day.state, allowed)
+}
+
+/// Money lent has left the bank: no balance of the loan moves.
+fn settle(day: &Day<'_>, amount: Minor) -> Result<Verdict, Refusal> {
+    let lines = [Line::debit(AccountCode::DISBURSEMENT_CLEARING, amount), Line::credit(AccountCode::CASH, amount)?];
+    Ok(Verdict::new(lines, Balances::default(), day.date)?)
+}
+
+/// Forgives fees of a sort: what is unpaid is owed no more, what was paid is the borrower's again.
+fn waive(day: &Day<'_>, code: &FeeCode, amount: Option<Minor>, past: &Past) -> Result<Verdict, Refusal> {
+    let amount = amount.ok_or(RejectionCode::InsufficientBalance)?;
+    let waivable = past.fees.as_ref().ok_or(Refusal::NoFees)?.waivable(code, day.date)?;
+    let unpaid = amount.min(waivable.unpaid);
+    let paid = amount.minus(unpaid)?;
+    if paid > waivable.paid {
+        return Err(RejectionCode::InsufficientBalance.into());
+    }
+    let lines = [
+        Line::debit(AccountCode::FEE_WAIVER_EXPENSE, amount),
+        Line::credit(AccountCode::FEES_RECEIVABLE, unpaid)?,
+        Line::credit(AccountCode::BORROWER_SUSPENSE, paid)?,
+    ];
+    let movement = Balances { fees: unpaid.mirrored()?, suspense: paid, ..Balances::default() };
+    day.check_takes(&movement)?;
+    day.check_room(&movement)?;
+    Ok(Verdict::new(lines, movement, day.date)?)
+}
+
+/// What of suspense an event may take: what it asks for, or all there is.
+fn suspense_taken(day: &Day<'_>, asked: Option<Minor>) -> Result<Minor, Refusal> {
+    let there = day.least()?.suspense;
+    let taken = asked.unwrap_or(there);
+    if taken.is_zero() || taken > there { Err(RejectionCode::InsufficientBalance.into()) } else { Ok(taken) }
+}
+
+/// Suspense pays what is owed, in the loan's order; what finds no debt stays.
+fn apply_suspense(day: &Day<'_>, asked: Option<Minor>) -> Result<Verdict, Refusal> {
+    let amount = suspense_taken(day, asked)?;
+    if let Some(charged_off) = day.state.charged_off {
+        return apply_to_memo(day, charged_off, amount);
+    }
+    let split = allocate(amount, &day.least()?, day.state.waterfall)?;
+    let split = Allocation { suspense: Minor::ZERO, ..split };
+    let applied = split.total()?;
+    if applied.is_zero() {
+        return Err(RejectionCode::InsufficientBalance.into());
+    }
+    let lines = [
+        Line::debit(AccountCode::BORROWER_SUSPENSE, applied),
+        Line::credit(AccountCode::FEES_RECEIVABLE, split.fees)?,
+        Line::credit(AccountCode::INTEREST_RECEIVABLE, split.interest)?,
+        Line::credit(AccountCode::PRINCIPAL_RECEIVABLE, split.principal)?,
+    ];
+    let movement = Balances { suspense: applied.mirrored()?, ..split.movement()? };
+    Ok(Verdict { allocation: Some(split), ..Verdict::new(lines, movement, day.date)? })
+}
+
+/// Suspense is given back; it waits on 2300 until it is sent.
+fn refund(day: &Day<'_>, asked: Option<Minor>) -> Result<Verdict, Refusal> {
+    let amount = suspense_taken(day, asked)?;
+    let lines =
+        [Line::debit(AccountCode::BORROWER_SUSPENSE, amount), Line::credit(AccountCode::REFUNDS_PAYABLE, amount)?];
+    let movement = Balances { suspense: amount.mirrored()?, ..Balances::default() };
+    Ok(Verdict::new(lines, movement, day.date)?)
+}
+
+/// Lines written by hand. Where the loan is charged off its debts stand on the memo accounts, which no hand moves.
+fn adjust(day: &Day<'_>, lines: &[AdjustmentLine]) -> Result<Verdict, Refusal> {
+    let lines: Vec<Line> =
+        lines.iter().map(|line| Line { account: line.account_code, signed: line.signed_minor }).collect();
+    let movement = movement_of(&lines)?;
+    let debts = Balances { suspense: Minor::ZERO, ..movement };
+    if day.state.charged_off.is_some() && debts != Balances::default() {
+        return Err(RejectionCode::LoanClosed.into());
+    }
+    day.check_takes(&movement)?;
+    day.check_room(&movement)?;
+    Ok(Verdict::new(lines, movement, day.date)?)
+}

@@ -1,0 +1,58 @@
+//! Owns the fees of loans, as their postings tell them: for waivers, and for who reads them.
+
+use std::collections::BTreeMap;
+
+use sqlx::SqliteConnection;
+
+use crate::core::ids::LoanKey;
+use crate::core::ledger::{AccountCode, FeeBook, waives_fees};
+use crate::store::StoreError;
+use crate::store::sqlite::error::store_error;
+use crate::store::sqlite::params::loan_keys;
+use crate::store::sqlite::post::read::BatchEvents;
+use crate::store::sqlite::rows::{decode_event, decode_posting, event_columns, posting_columns};
+
+/// The postings of loans that moved fees, in order. Walks the loans' postings, which is why nothing on the hot path does.
+pub(in crate::store::sqlite) const FEE_POSTINGS: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    ", ",
+    posting_columns!(),
+    " FROM jsonb_each(?1) AS wanted
+    JOIN postings AS p ON p.loan_key = unhex(wanted.value) AND p.loan_version > 0
+    JOIN events AS e ON e.seq = p.event_seq
+    WHERE p.outcome = 'posted' AND (e.kind = 'fee_waived'
+        OR EXISTS (SELECT 1 FROM json_each(p.accounts) AS account WHERE account.value = ?2)
+        OR EXISTS (SELECT 1 FROM events AS w WHERE w.seq = p.undoes_seq AND w.kind = 'fee_waived'))
+    ORDER BY p.loan_key, p.loan_version"
+);
+
+/// The fees of each loan that has a waiver in the batch.
+pub(super) async fn of_waivers(
+    db: &mut SqliteConnection,
+    batch: &BatchEvents,
+) -> Result<BTreeMap<LoanKey, FeeBook>, StoreError> {
+    let asked: Vec<LoanKey> =
+        batch.events.iter().filter(|(_, events)| waives_fees(events)).map(|(key, _)| *key).collect();
+    if asked.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    read_fees(db, &asked).await
+}
+
+/// The fees of these loans; a loan without any has an empty book.
+pub(in crate::store::sqlite) async fn read_fees(
+    db: &mut SqliteConnection,
+    loans: &[LoanKey],
+) -> Result<BTreeMap<LoanKey, FeeBook>, StoreError> {
+    let mut books: BTreeMap<LoanKey, FeeBook> = loans.iter().map(|loan| (*loan, FeeBook::default())).collect();
+    let query = sqlx::query(FEE_POSTINGS).bind(loan_keys(loans.iter().copied())?);
+    let query = query.bind(AccountCode::FEES_RECEIVABLE.number());
+    for row in &query.fetch_all(db).await.map_err(store_error)? {
+        let event = decode_event(row)?.event;
+        if let Some(posting) = decode_posting(row, event.id)? {
+            books.entry(posting.loan_key).or_default().note(&event, &posting);
+        }
+    }
+    Ok(books)
+}
