@@ -14,7 +14,7 @@ pub(super) const STORIES: &[Story] = &[
     Story { number: "servicing", name: "suspense", stores: 6, run: |world| Box::pin(suspense(world)) },
     Story { number: "servicing", name: "a settlement", stores: 3, run: |world| Box::pin(settlement(world)) },
     Story { number: "servicing", name: "adjustments", stores: 3, run: |world| Box::pin(adjustments(world)) },
-    Story { number: "67", name: "reversals", stores: 6, run: |world| Box::pin(reversals(world)) },
+    Story { number: "67", name: "reversals", stores: 7, run: |world| Box::pin(reversals(world)) },
     Story { number: "65", name: "charged off and recovered", stores: 9, run: |world| Box::pin(charge_off(world)) },
     Story { number: "65", name: "written off", stores: 7, run: |world| Box::pin(written_off(world)) },
 ];
@@ -145,9 +145,10 @@ fn bodies(facts: &Facts) -> Vec<Row> {
 /// Settlements of what is no disbursement of the caller's.
 fn addresses(facts: &Facts) -> Vec<Row> {
     let body = json!({"effective_at": "2026-05-04"}).to_string();
+    let nobodys = "64000000-0000-4000-8000-000000000064";
     let ids = [
         ("3", "1%20OR%201=1".to_owned()),
-        ("64", "64000000-0000-4000-8000-000000000064".to_owned()),
+        ("64", nobodys.to_owned()),
         ("64", facts.paid.clone()),
         ("64", facts.paid_by_other.clone()),
     ];
@@ -155,7 +156,7 @@ fn addresses(facts: &Facts) -> Vec<Row> {
         let path = format!("/v1/disbursements/{id}/settlement");
         Row::post(number, format!("settled: {id}"), &path, &facts.demo, body.clone()).refused(404, &["not_found"])
     };
-    let quiet = Row::get("64", "another tenant's fees", &format!("/v1/loans/{OTHER_LOAN}/fees"), &facts.demo);
+    let quiet = Row::get("64", "the fees of nobody's loan", &format!("/v1/loans/{nobodys}/fees"), &facts.demo);
     ids.into_iter().map(row).chain([quiet.refused(404, &["not_found"])]).collect()
 }
 

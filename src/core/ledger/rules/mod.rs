@@ -9,7 +9,7 @@ mod undo;
 
 use chrono::NaiveDate;
 
-use crate::core::event::Command;
+use crate::core::event::{Command, NO_BORROWER};
 use crate::core::ids::Seq;
 use crate::core::ledger::entry::{EntryError, JournalEntry, Layer, Line};
 use crate::core::ledger::past::Past;
@@ -118,6 +118,10 @@ pub fn judge(state: &LoanState, command: &Command, past: &Past) -> Result<Verdic
         }
         // Borrower, currency and day were the payment's when it was posted; a closed loan takes returns.
         Command::PaymentReturn(returned) => undo::judge_return(&day()?, returned, past),
+        // No loan was known when it was accepted, or it is one of our own, which nobody charges.
+        Command::Fee(fee) if fee.borrower_id == NO_BORROWER && fee.charged_for.is_none() => {
+            Err(RejectionCode::LoanNotFound.into())
+        }
         Command::Fee(fee) => {
             check_chargeable(state, command)?;
             money::judge_fee(&day()?, fee)
