@@ -42,8 +42,8 @@ pub struct ReversalRequest {
 /// Takes a journal entry back.
 ///
 /// As a whole, once, and at its own effective date: the entry's mirror, and for a payment the mirror of its current
-/// split. Refused with `not_reversible` are reversals and returns, what would leave a balance below zero, a charge-off
-/// after which something was recovered or returned, and a payment from before a write-off.
+/// split. Refused with `not_reversible` are reversals and returns, what would leave a balance below zero, a fee that is
+/// waived, a charge-off after which something was recovered or returned, and a payment from before a write-off.
 #[utoipa::path(post, path = "/v1/reversals", tag = "reversals", security(("oauth2" = ["hpts:reversals:write"])),
     params(("Idempotency-Key" = String, Header, description = "One key per intended reversal, kept over retries"),
         ("Prefer" = Option<String>, Header, description = "`respond-async`, `wait=N`")),

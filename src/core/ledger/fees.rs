@@ -187,6 +187,12 @@ impl FeeBook {
         }
     }
 
+    /// Whether something of a fee was forgiven: it is not taken back then, because its bucket bears it no more as a whole.
+    #[must_use]
+    pub fn is_waived(&self, fee: EventId) -> bool {
+        self.charged.iter().any(|charged| charged.event_id == fee && !charged.waived.is_zero())
+    }
+
     /// Every fee that was not taken back, oldest first.
     #[must_use]
     pub fn items(&self) -> Vec<FeeItem> {

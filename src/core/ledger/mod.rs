@@ -23,7 +23,7 @@ pub use chain::chain_hash;
 pub use entry::{Direction, EntryError, JournalEntry, LINES_MAX, Layer, Line};
 pub use fees::{FeeBook, FeeItem, FeeSort, Waivable};
 pub use fold::{EventFailure, FoldInput, FoldOutput, LoanWork, Step, post_event};
-pub use past::{Booked, Earlier, EarlierState, Past, earliest_backdated, waives_fees};
+pub use past::{Booked, Earlier, EarlierState, Past, earliest_backdated, needs_fees};
 pub use posting::{Finished, Outcome, PostedEvent, Posting, RejectionCode, SystemPosting};
 pub use results::{RESULTS_MAX, Results};
 pub use rules::{Refusal, Verdict, judge};

@@ -3,7 +3,7 @@
 //!
 //! - A backdated event needs what moved after its day ([`Timeline`]).
 //! - An event that names an earlier one, to take it back or to go on from it, needs what became of that ([`Earlier`]).
-//! - A waiver needs the loan's fees ([`FeeBook`]).
+//! - A waiver, or the reversal of a fee, needs the loan's fees ([`FeeBook`]).
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub struct Past {
     pub timeline: Option<Timeline>,
     /// The earlier events that events of the batch name.
     pub earlier: Earlier,
-    /// The loan's fees; `None` when no event waives any.
+    /// The loan's fees; `None` when no event is judged by them.
     pub fees: Option<FeeBook>,
 }
 
@@ -146,10 +146,28 @@ fn named(command: &Command) -> Option<Seq> {
     }
 }
 
-/// Whether an event of these waives a fee: a store then tells of the loan's fees.
+/// Whether an event of these is judged by the loan's fees, as waivers and reversals of fees are: a store then tells them.
 #[must_use]
-pub fn waives_fees(events: &[AcceptedEvent]) -> bool {
-    events.iter().any(|event| event.event.kind == EventKind::FeeWaived)
+pub fn needs_fees(events: &[AcceptedEvent]) -> bool {
+    events.iter().any(|event| match &event.event.command {
+        Command::Servicing(servicing) => match &servicing.act {
+            ServicingAct::FeeWaived { .. } => true,
+            ServicingAct::Reversal(reversed) => reversed.kind == EventKind::FeeAssessed,
+            ServicingAct::DisbursementSettled { .. }
+            | ServicingAct::SuspenseApplied
+            | ServicingAct::SuspenseRefunded
+            | ServicingAct::ManualAdjustment { .. }
+            | ServicingAct::Chargeoff { .. }
+            | ServicingAct::Recovery => false,
+        },
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::Upload(_) => false,
+    })
 }
 
 /// The earliest day of these events that lies before a day already reached, by the loan or by an event in front of

@@ -173,7 +173,7 @@ impl<'w> Servicer<'w> {
     }
 
     async fn post(&self, path: &str, step: &str, body: &str) -> super::raw::Answer {
-        let key = format!("story:{}:{step}", self.story);
+        let key = format!("story:{}:{}", self.story, step.replace(' ', "-"));
         self.world.post(path, &self.world.facts.demo, &key, "Prefer: wait=30\r\n", body).await
     }
 

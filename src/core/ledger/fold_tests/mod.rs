@@ -29,7 +29,7 @@ use crate::core::event::{
 use crate::core::ids::{BorrowerId, EventId, LoanId, PublisherId, Seq, TenantId};
 use crate::core::ledger::{
     AccountCode, Booked, Earlier, EarlierState, FeeBook, JournalEntry, Outcome, Past, Posting, earliest_backdated,
-    post_event, waives_fees,
+    needs_fees, post_event,
 };
 use crate::core::loan::{Allocation, Balances, DayMovement, LoanState, Timeline, Waterfall};
 use crate::core::money::{Currency, Minor, Money};
@@ -215,7 +215,7 @@ impl Books {
     fn post_batch(&mut self, events: &[AcceptedEvent], now: Timestamp) -> Result<(), String> {
         let mut state = self.state.or_else(|| events.iter().find_map(unopened));
         let timeline = state.and_then(|state| self.timeline(&state, events));
-        let fees = waives_fees(events).then(|| self.fees());
+        let fees = needs_fees(events).then(|| self.fees());
         let mut past = Past { timeline, earlier: self.earlier(events), fees };
         for event in events {
             let step = post_event(state, false, &mut past, event, now)?;

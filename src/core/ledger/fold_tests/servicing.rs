@@ -157,6 +157,18 @@ fn a_waiver_does_not_hold_for_money_that_went_back() {
 }
 
 #[test]
+fn a_fee_that_is_waived_is_not_taken_back_before_its_waiver() {
+    let mut books = Books::of([opening([20, 0, 1000], date(1, 1)), fee("late", 50, date(1, 10))]);
+    books.posts(waiver("late", 14, date(1, 15)));
+    let undo = reversal(&books, 2, date(1, 20));
+    books.refuses(undo.clone(), RejectionCode::NotReversible);
+    let of_waiver = reversal(&books, 3, date(1, 21));
+    books.posts(of_waiver);
+    books.posts(undo);
+    assert_eq!((books.balances(), books.fees().items().len()), ([20, 0, 1000, 0], 1));
+}
+
+#[test]
 fn payments_pay_the_oldest_fee_first_whatever_the_order_of_arrival() {
     let mut books = Books::of([opening([7, 0, 1000], date(1, 1)), fee("nsf", 30, date(2, 1))]);
     books.posts(fee("late", 20, date(1, 10)));

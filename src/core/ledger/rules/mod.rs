@@ -35,8 +35,8 @@ pub enum Refusal {
     /// An event came without word of an earlier one that it names: a bug of the store, never an outcome.
     #[error("an event came without what became of the one it names")]
     NoEarlierEvent,
-    /// A waiver came without the loan's fees: a bug of the store, never an outcome.
-    #[error("a waiver came without the loan's fees")]
+    /// An event came without the loan's fees, by which it is judged: a bug of the store, never an outcome.
+    #[error("an event came without the loan's fees")]
     NoFees,
     /// The loan's row was made from another opening event than the one that is judged first: the batch holds two.
     /// Not an outcome: the next batch makes the row anew from this event.
@@ -87,7 +87,7 @@ impl Verdict {
 
 /// Judges one event against the loan as it stands. The past's timeline must hold every movement dated after the first
 /// day that the event counts from when that lies before the loan's greatest one; otherwise it is not looked at. The past
-/// must know the earlier event that this one names, and the loan's fees where it waives some.
+/// must know the earlier event that this one names, and the loan's fees where it waives one or takes one back.
 ///
 /// # Errors
 /// [`Refusal::Rule`] with the contract's code; any other refusal is our own mistake, and nothing is known of the event.

@@ -28,9 +28,15 @@ pub(super) fn judge_reversal(day: &Day<'_>, reversed: &ReversedEntry, past: &Pas
         }
         EventKind::PaymentReceived | EventKind::Recovery => take_back_money(day, booked)?,
         EventKind::Chargeoff => undo_chargeoff(day, booked)?,
+        EventKind::FeeAssessed => {
+            let fees = past.fees.as_ref().ok_or(Refusal::NoFees)?;
+            if fees.is_waived(reversed.event.id) {
+                return Err(RejectionCode::NotReversible.into());
+            }
+            mirror(day, booked)?
+        }
         EventKind::Disbursement
         | EventKind::LoanOpened
-        | EventKind::FeeAssessed
         | EventKind::DisbursementSettled
         | EventKind::Accrual
         | EventKind::FeeWaived

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::core::ids::LoanKey;
-use crate::core::ledger::{AccountCode, FeeBook, LoanWork, waives_fees};
+use crate::core::ledger::{AccountCode, FeeBook, LoanWork, needs_fees};
 use crate::store::StoreError;
 use crate::store::postgres::error::classify;
 use crate::store::postgres::rows::{self, Columns, event_columns, key_column, posting_columns};
@@ -24,9 +24,9 @@ pub(in crate::store::postgres) const READ_FEE_POSTINGS: &str = concat!(
      ORDER BY p.loan_key, p.loan_version"
 );
 
-/// Gives its fees to each loan that has a waiver in the batch.
+/// Gives its fees to each loan whose events are judged by them.
 pub(super) async fn add_fees(connection: &mut PgConnection, loans: &mut [LoanWork]) -> Result<(), StoreError> {
-    let asked: Vec<LoanKey> = loans.iter().filter(|loan| waives_fees(&loan.events)).map(|loan| loan.key).collect();
+    let asked: Vec<LoanKey> = loans.iter().filter(|loan| needs_fees(&loan.events)).map(|loan| loan.key).collect();
     if asked.is_empty() {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::SqliteConnection;
 
 use crate::core::ids::LoanKey;
-use crate::core::ledger::{AccountCode, FeeBook, waives_fees};
+use crate::core::ledger::{AccountCode, FeeBook, needs_fees};
 use crate::store::StoreError;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::loan_keys;
@@ -27,13 +27,13 @@ pub(in crate::store::sqlite) const FEE_POSTINGS: &str = concat!(
     ORDER BY p.loan_key, p.loan_version"
 );
 
-/// The fees of each loan that has a waiver in the batch.
-pub(super) async fn of_waivers(
+/// The fees of each loan whose events are judged by them.
+pub(super) async fn of_batch(
     db: &mut SqliteConnection,
     batch: &BatchEvents,
 ) -> Result<BTreeMap<LoanKey, FeeBook>, StoreError> {
     let asked: Vec<LoanKey> =
-        batch.events.iter().filter(|(_, events)| waives_fees(events)).map(|(key, _)| *key).collect();
+        batch.events.iter().filter(|(_, events)| needs_fees(events)).map(|(key, _)| *key).collect();
     if asked.is_empty() {
         return Ok(BTreeMap::new());
     }

@@ -57,7 +57,7 @@ pub(super) async fn post_batch(
     times.lock = watch.lap();
     let (events, earlier) = read::unposted_events(db, &work, &sorted, &loans).await?;
     let timelines = read::timelines(db, &events, &loans).await?;
-    let pasts = Pasts { timelines, earlier, fees: fees::of_waivers(db, &events).await? };
+    let pasts = Pasts { timelines, earlier, fees: fees::of_batch(db, &events).await? };
     let tried: HashSet<EventId> = events.events.values().flatten().map(|event| event.event.id).collect();
     let by_seq: BTreeMap<Seq, AcceptedEvent> =
         events.events.values().flatten().map(|event| (event.seq, event.clone())).collect();
