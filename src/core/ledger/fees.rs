@@ -77,6 +77,9 @@ impl FeeItem {
     }
 }
 
+/// Reads a part of a fee.
+type PartOf = fn(&FeeItem) -> Minor;
+
 /// What can be forgiven of a sort of fee.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waivable {
@@ -144,7 +147,7 @@ impl FeeBook {
 
     /// Forgives the unpaid parts oldest first, then the paid ones.
     fn waive(&mut self, waiver: EventId, code: &FeeCode, date: NaiveDate, (unpaid, paid): (i128, i128)) {
-        let parts: [(i128, fn(&FeeItem) -> Minor); 2] = [(unpaid, unpaid_of), (paid, |item| item.paid)];
+        let parts: [(i128, PartOf); 2] = [(unpaid, unpaid_of), (paid, |item| item.paid)];
         let mut forgiven = Vec::new();
         for (total, part_of) in parts {
             let mut rest = narrow(total);

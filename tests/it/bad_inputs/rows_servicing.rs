@@ -222,7 +222,8 @@ impl<'w> Servicer<'w> {
 
 /// Compares what was seen with what should be.
 fn equal<T: PartialEq + std::fmt::Debug>(seen: T, expected: T) -> Told {
-    if seen == expected { Ok(()) } else { Err(format!("expected {expected:?}, seen {seen:?}")) }
+    let both = (seen, expected);
+    if both.0 == both.1 { Ok(()) } else { Err(format!("seen {:?}, expected {:?}", both.0, both.1)) }
 }
 
 async fn fees(world: &World) -> Told {

@@ -177,14 +177,13 @@ fn payments_pay_the_oldest_fee_first_whatever_the_order_of_arrival() {
         let items = books.fees().items();
         items.iter().map(|item| (item.sort.as_str().to_owned(), item.paid.units())).collect::<Vec<_>>()
     };
-    let own = |of: &[(&str, i64)]| lines(of);
-    assert_eq!(seen(&books), own(&[("loan_opened", 7), ("late", 20), ("nsf", 10)]));
+    assert_eq!(seen(&books), lines(&[("loan_opened", 7), ("late", 20), ("nsf", 10)]));
     let back = returning(books.event(4), date(2, 7), 25);
     books.posts(back);
-    assert_eq!(seen(&books), own(&[("loan_opened", 0), ("late", 0), ("nsf", 0), ("returned_payment", 0)]));
+    assert_eq!(seen(&books), lines(&[("loan_opened", 0), ("late", 0), ("nsf", 0), ("returned_payment", 0)]));
     books.posts(reversal(&books, 2, date(2, 8)));
     books.posts(payment(30, date(2, 9)));
-    assert_eq!(seen(&books), own(&[("loan_opened", 7), ("late", 20), ("returned_payment", 3)]));
+    assert_eq!(seen(&books), lines(&[("loan_opened", 7), ("late", 20), ("returned_payment", 3)]));
 }
 
 #[test]
