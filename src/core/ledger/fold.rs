@@ -75,8 +75,8 @@ pub struct Step {
 
 /// Posts one event to its loan, with what follows from it.
 ///
-/// `past` is read for backdated events and for those that name an earlier one, and gets this event added, so that the next event of the batch
-/// sees it.
+/// `past` is read for backdated events and for those that name an earlier one, and gets this event added, so that the
+/// next event of the batch sees it.
 ///
 /// # Errors
 /// A text when our own rule is broken; the event then counts as not judged.
@@ -267,7 +267,7 @@ fn book(
             move_balances(state, past, DayMovement { date, movement: verdict.movement })?;
             take_terms(state, &event.command);
             (posting.entry, posting.allocation) = (verdict.entry, verdict.allocation);
-            (posting.effective_date, posting.booking_date) = (date, date);
+            (posting.effective_date, posting.booking_date) = (date, past.calendar.booking_date(date));
             posting.undoes_seq = verdict.undoes_seq;
             if let Some(standing) = verdict.standing {
                 (state.status, state.charged_off) = (standing.status, standing.charged_off);

@@ -4,6 +4,7 @@
 //! - A backdated event needs what moved after its day ([`Timeline`]).
 //! - An event that names an earlier one, to take it back or to go on from it, needs what became of that ([`Earlier`]).
 //! - A waiver, or the reversal of a fee, needs the loan's fees ([`FeeBook`]).
+//! - Every event needs to know which accounting periods are closed ([`Calendar`]).
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use crate::core::ids::Seq;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
 use crate::core::ledger::fees::FeeBook;
+use crate::core::ledger::period::Calendar;
 use crate::core::ledger::posting::{Outcome, Posting};
 use crate::core::loan::{Allocation, Timeline};
 
@@ -26,6 +28,8 @@ pub struct Past {
     pub earlier: Earlier,
     /// The loan's fees; `None` when no event is judged by them.
     pub fees: Option<FeeBook>,
+    /// The periods in which nothing is booked any more.
+    pub calendar: Calendar,
 }
 
 impl Past {

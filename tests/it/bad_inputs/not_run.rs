@@ -3,7 +3,6 @@
 /// Numbers without a row. 93 does not exist; those from 119 on are of endpoints that this release does not have.
 pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("31", "the list has no such number"),
-    ("62", "periods cannot be closed in this release"),
     ("66", "the list has no such number"),
     ("79", "needs a listener that asks for client certificates: tests/it/api/tls.rs"),
     ("80", "needs an outside issuer: tests/it/api/outside_issuer.rs"),

@@ -216,7 +216,7 @@ impl Books {
         let mut state = self.state.or_else(|| events.iter().find_map(unopened));
         let timeline = state.and_then(|state| self.timeline(&state, events));
         let fees = needs_fees(events).then(|| self.fees());
-        let mut past = Past { timeline, earlier: self.earlier(events), fees };
+        let mut past = Past { timeline, earlier: self.earlier(events), fees, ..Past::default() };
         for event in events {
             let step = post_event(state, false, &mut past, event, now)?;
             let posting = step.posting.posting;

@@ -166,7 +166,7 @@ fn suspense_that_was_gone_on_a_day_since_becomes_debt() {
     let mut past = Past {
         timeline: books.timeline(&state, std::slice::from_ref(&event)),
         earlier: books.earlier(std::slice::from_ref(&event)),
-        fees: None,
+        ..Past::default()
     };
     past.timeline.as_mut().unwrap().add(refunded).unwrap();
     let step = post_event(Some(state), false, &mut past, &event, at(4)).unwrap();

@@ -27,6 +27,8 @@ use crate::core::ids::{EventId, LoanKey, Seq};
 use crate::core::ledger::{FoldInput, FoldOutput, Posting};
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Stopwatch;
+use crate::store::calendars::CalendarCache;
+use crate::store::sqlite::periods;
 use crate::store::sqlite::rows::broken;
 use crate::store::{Fold, PhaseTimes, PostWork, PostedBatch, StoreError};
 
@@ -48,7 +50,7 @@ pub(super) async fn post_batch(
     db: &mut SqliteConnection,
     work: PostWork,
     fold: Fold,
-    now: Timestamp,
+    (calendars, now): (&CalendarCache, Timestamp),
 ) -> Result<PostedBatch, StoreError> {
     let mut watch = Stopwatch::start();
     let mut times = PhaseTimes::default();
@@ -57,7 +59,9 @@ pub(super) async fn post_batch(
     times.lock = watch.lap();
     let (events, earlier) = read::unposted_events(db, &work, &sorted, &loans).await?;
     let timelines = read::timelines(db, &events, &loans).await?;
-    let pasts = Pasts { timelines, earlier, fees: fees::of_batch(db, &events).await? };
+    let calendars = periods::calendars(db, calendars, events.calendar_version, &events.tenants()).await?;
+    let fees = fees::of_batch(db, &events).await?;
+    let pasts = Pasts { timelines, earlier, fees, calendars };
     let tried: HashSet<EventId> = events.events.values().flatten().map(|event| event.event.id).collect();
     let by_seq: BTreeMap<Seq, AcceptedEvent> =
         events.events.values().flatten().map(|event| (event.seq, event.clone())).collect();

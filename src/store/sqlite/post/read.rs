@@ -1,6 +1,6 @@
 //! Owns the reads of a batch: which events it posts, fair by loan, and what moved on past days.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::NaiveDate;
 use serde::Serialize;
@@ -8,11 +8,13 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use crate::core::event::AcceptedEvent;
-use crate::core::ids::{LoanKey, Seq};
+use crate::core::ids::{LoanKey, Seq, TenantId};
 use crate::core::ledger::{Earlier, FeeBook, LoanWork, Past, earliest_backdated};
 use crate::core::loan::{DayMovement, Timeline};
+use crate::store::calendars::Calendars;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, json, seqs};
+use crate::store::sqlite::periods::calendar_version;
 use crate::store::sqlite::post::earlier;
 use crate::store::sqlite::post::loans::LockedLoan;
 use crate::store::sqlite::post::sort::Sorted;
@@ -25,8 +27,9 @@ use crate::store::{PostWork, StoreError};
 pub(in crate::store::sqlite) const UNPOSTED_EVENTS: &str = concat!(
     "SELECT ",
     event_columns!(),
-    ", k.attempts
-    FROM jsonb_each(?1) AS wanted
+    ", k.attempts, ",
+    calendar_version!(),
+    " FROM jsonb_each(?1) AS wanted
     JOIN json_each((
         SELECT json_group_array(seq) FROM (
             SELECT waiting.seq FROM events AS waiting
@@ -42,8 +45,9 @@ pub(in crate::store::sqlite) const UNPOSTED_EVENTS: &str = concat!(
 pub(in crate::store::sqlite) const EVENTS_OF_SEQS: &str = concat!(
     "SELECT ",
     event_columns!(),
-    ", k.attempts
-    FROM jsonb_each(?1) AS wanted
+    ", k.attempts, ",
+    calendar_version!(),
+    " FROM jsonb_each(?1) AS wanted
     JOIN events AS e ON e.seq = wanted.value
     LEFT JOIN parked AS k ON k.event_seq = e.seq"
 );
@@ -66,6 +70,8 @@ pub(super) struct BatchEvents {
     pub(super) events: BTreeMap<LoanKey, Vec<AcceptedEvent>>,
     /// Of them those that failed before.
     pub(super) failed_before: Vec<Seq>,
+    /// The number of the last change of any calendar.
+    pub(super) calendar_version: i64,
 }
 
 impl BatchEvents {
@@ -75,8 +81,14 @@ impl BatchEvents {
         if get::<Option<i64>>(row, "attempts")?.is_some() {
             self.failed_before.push(event.seq);
         }
+        self.calendar_version = get(row, "calendar_version")?;
         self.events.entry(place.0).or_default().push(event);
         Ok(place)
+    }
+
+    /// Whose events they are.
+    pub(super) fn tenants(&self) -> BTreeSet<TenantId> {
+        self.events.values().filter_map(|events| tenant_of(events)).collect()
     }
 
     fn taken(&self, loan: LoanKey) -> usize {
@@ -236,6 +248,12 @@ pub(super) struct Pasts {
     pub(super) timelines: BTreeMap<LoanKey, Timeline>,
     pub(super) earlier: BTreeMap<LoanKey, Earlier>,
     pub(super) fees: BTreeMap<LoanKey, FeeBook>,
+    pub(super) calendars: Calendars,
+}
+
+/// Whose loan it is: that of all its events.
+fn tenant_of(events: &[AcceptedEvent]) -> Option<TenantId> {
+    events.first().map(|event| event.event.tenant)
 }
 
 /// The fold's input, in key order.
@@ -248,6 +266,8 @@ pub(super) fn loan_works(
         .into_iter()
         .map(|(key, events)| {
             let loan = loans.get(&key);
+            let calendar =
+                tenant_of(&events).and_then(|tenant| pasts.calendars.get(&tenant)).cloned().unwrap_or_default();
             LoanWork {
                 key,
                 state: loan.and_then(|loan| loan.state),
@@ -256,6 +276,7 @@ pub(super) fn loan_works(
                     timeline: pasts.timelines.remove(&key),
                     earlier: pasts.earlier.remove(&key).unwrap_or_default(),
                     fees: pasts.fees.remove(&key),
+                    calendar,
                 },
                 events,
             }
