@@ -15,7 +15,7 @@ use crate::api::intake::IntakeError;
 pub use crate::api::json::JsonError;
 use crate::api::problem::{FieldError, Problem, ProblemCode};
 use crate::core::event::{EventKind, Stage};
-use crate::core::ids::{EventId, PaymentBatchId};
+use crate::core::ids::{EventId, LoanId, PaymentBatchId};
 use crate::core::ledger::RejectionCode;
 use crate::core::money::Minor;
 use crate::store::StoreError;
@@ -104,6 +104,8 @@ pub enum ApiError {
         kind: EventKind,
         /// Which event.
         id: EventId,
+        /// The loans that a group was refused for.
+        loans: Vec<LoanId>,
     },
     /// The same request is being worked on.
     #[error("in progress")]
@@ -209,8 +211,11 @@ impl ApiError {
                 let detail = format!("one payment may be at most {limit} minor units");
                 (Problem::new(Code::LimitExceeded, detail), Vec::new())
             }
-            Self::Rejected { code, kind, id } => {
-                (Problem::plain((*code).into()).with_member(kind.id_field(), id.to_string()), Vec::new())
+            Self::Rejected { code, kind, id, loans } => {
+                let problem = Problem::plain((*code).into()).with_member(kind.id_field(), id.to_string());
+                let names: Vec<String> = loans.iter().map(LoanId::to_string).collect();
+                let problem = if names.is_empty() { problem } else { problem.with_member("loans", names) };
+                (problem, Vec::new())
             }
             Self::InProgress { stage, kind, id, location } => {
                 let problem = Problem::plain(Code::IdempotencyInProgress)

@@ -16,8 +16,8 @@ use crate::api::read::{
 };
 use crate::api::state::ApiState;
 use crate::api::write::{
-    ach_files, adjustments, batches, charge_offs, disbursements, feeds, fees, loans, payments, periods, returns,
-    reversals, settlements, suspense,
+    accruals, ach_files, adjustments, batches, charge_offs, disbursements, feeds, fees, loans, payments, periods,
+    rearrangements, returns, reversals, settlements, suspense, transfers,
 };
 
 /// Every address of the API.
@@ -39,6 +39,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/batches/{batch_id}/results", get(batch_results::get_results))
         .route("/v1/payments/{payment_event_id}/return", post(returns::post_return))
         .route("/v1/disbursements", post(disbursements::post_disbursement))
+        .route("/v1/accruals/batch", post(accruals::post_accruals))
         .merge(servicing())
         .route("/v1/loans", post(loans::post_loan))
         .route("/v1/loans/{loan_id}", get(loan_reads::get_loan))
@@ -72,6 +73,10 @@ fn servicing() -> Router<ApiState> {
         .route("/v1/fees/waivers", post(fees::post_waiver))
         .route("/v1/suspense/applications", post(suspense::post_application))
         .route("/v1/suspense/refunds", post(suspense::post_refund))
+        .route("/v1/suspense/transfers", post(transfers::post_transfer))
+        .route("/v1/receipts/{payment_event_id}/assignment", post(transfers::post_assignment))
+        .route("/v1/refinances", post(rearrangements::post_refinance))
+        .route("/v1/restructures", post(rearrangements::post_restructure))
         .route("/v1/adjustments", post(adjustments::post_adjustment))
         .route("/v1/reversals", post(reversals::post_reversal))
         .route("/v1/chargeoffs", post(charge_offs::post_chargeoff))

@@ -195,6 +195,8 @@ mod tests {
             fee_event_id: None,
             reverses_entry_id: None,
             correlation_id: None,
+            loan_count: None,
+            refused_loans: Vec::new(),
             posted_at,
         }
     }

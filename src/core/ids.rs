@@ -113,6 +113,14 @@ impl EventId {
     }
 }
 
+impl EventId {
+    /// The id of a leg of the group that this event is the parent of.
+    #[must_use]
+    pub fn leg(self, number: i32) -> Self {
+        self.consequence(self, &format!("leg:{number}"))
+    }
+}
+
 impl EntryId {
     /// The event this entry belongs to; `None` for an id we cannot have made.
     #[must_use]
@@ -163,6 +171,12 @@ impl LoanKey {
         Self(first_16(Sha256::new().chain_update(b"hpts.upload\0").chain_update(upload.0)))
     }
 
+    /// What stands in the row of a group's parent: no loan has it.
+    #[must_use]
+    pub fn of_group(group: EventId) -> Self {
+        Self(first_16(Sha256::new().chain_update(b"hpts.group\0").chain_update(group.0)))
+    }
+
     /// Wraps a stored key.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
@@ -205,6 +219,13 @@ impl KeyHash {
     pub fn of_system_event(cause: EventId, target: EventId, sort: &str) -> Self {
         let hash = Sha256::new().chain_update(b"hpts.system\0").chain_update(cause.0).chain_update(target.0);
         Self(first_16(hash.chain_update(sort)))
+    }
+
+    /// The hash of a leg's key: each number once per group.
+    #[must_use]
+    pub fn of_leg(group: EventId, number: i32) -> Self {
+        let hash = Sha256::new().chain_update(b"hpts.leg\0").chain_update(group.0);
+        Self(first_16(hash.chain_update(number.to_be_bytes())))
     }
 
     /// Wraps a stored hash.

@@ -1,9 +1,10 @@
 //! Owns what the intake learns of each event it brought.
 
-use crate::core::event::{AcceptedEvent, Stage};
+use crate::core::event::{AcceptedEvent, NewEvent, Stage};
 use crate::core::ids::Seq;
 use crate::core::ledger::Posting;
 use crate::core::time::Timestamp;
+use crate::store::StoreError;
 
 /// An event whose key was taken before.
 #[derive(Clone, Debug)]
@@ -28,4 +29,19 @@ pub enum Acceptance {
     },
     /// Its key was taken; nothing was written for it.
     Known(Box<KnownEvent>),
+}
+
+impl Acceptance {
+    /// What became of an event whose key was taken: by its own row, in a call whose outcome the caller never learned, or
+    /// by another event.
+    pub(in crate::store) fn of_known(event: &NewEvent, known: KnownEvent) -> Result<Self, StoreError> {
+        let first = &known.event;
+        if first.event.id == event.id {
+            return Ok(Self::New { seq: first.seq, accepted_at: first.accepted_at });
+        }
+        if first.event.tenant != event.tenant || first.event.key != event.key {
+            return Err(StoreError::Broken(format!("event {} shares its key hash with another key", event.id)));
+        }
+        Ok(Self::Known(Box::new(known)))
+    }
 }

@@ -14,6 +14,7 @@ mod admin;
 mod calendars;
 mod error;
 mod general_ledger;
+mod groups;
 mod intake;
 mod operations;
 mod poller_reads;
@@ -24,13 +25,14 @@ mod uploads;
 pub mod postgres;
 pub mod sqlite;
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::NaiveDate;
 
-use crate::core::event::{AcceptedEvent, NewEvent, Party};
+use crate::core::event::{AcceptedEvent, NewEvent, NewGroup, Party};
 use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::FeeItem;
 use crate::core::slot::PartitionMap;
@@ -40,14 +42,17 @@ pub use ach::{EntryMark, FeedRecord, FileKept, FileLinked, FileRecord, MarkedRow
 pub use admin::{ClientRecord, SchemaState, SigningKeyRecord, TenantRecord, VerifyProblem, VerifyReport};
 pub use error::StoreError;
 pub use general_ledger::{GeneralLedger, OperationDone, PeriodChange, PeriodRecord};
+pub use groups::{GroupAcceptance, GroupFold, GroupProgress, GroupWork};
 pub use intake::{Acceptance, KnownEvent};
 pub use operations::{
-    Counts, HoldRequest, ParkRequest, PublisherBeat, SweepCandidate, SweepPlan, SweepRound, WorkerBeat, WorkerView,
+    Attempts, Counts, HoldRequest, ParkRequest, PublisherBeat, SweepCandidate, SweepPlan, SweepRound, WorkerBeat,
+    WorkerView,
 };
 pub use poller_reads::{Change, ChangePlace, PollerReads};
 pub use post::{Fold, PhaseTimes, PostWork, PostedBatch, Wanted};
 pub use read::{
-    AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanRecord, PaymentsFilter, PaymentsPage, Progress, Undoing,
+    AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanParty, LoanRecord, PaymentsFilter, PaymentsPage,
+    Progress, Undoing,
 };
 
 pub use uploads::{
@@ -102,6 +107,16 @@ pub trait Store: PollerReads + GeneralLedger + Send + Sync + Debug + 'static {
     /// # Errors
     /// [`StoreError::Data`] when a row is refused for its content: nothing was written, halve and try again.
     async fn accept(&self, publisher: PublisherId, events: Vec<NewEvent>) -> Result<Vec<Acceptance>, StoreError>;
+
+    /// Accepts a group: its parent under the caller's key, and behind it its legs, all in one transaction. Raises the
+    /// publisher's accepted count and amount by the legs. A repeat of a call whose outcome was unknown finds its own
+    /// parent (by id) and answers [`GroupAcceptance::New`].
+    ///
+    /// Holds one lock, which all groups share, for the length of the transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Data`] when a row is refused for its content: nothing was written.
+    async fn accept_group(&self, publisher: PublisherId, group: NewGroup) -> Result<GroupAcceptance, StoreError>;
 
     // --- uploads ---
 
@@ -170,11 +185,18 @@ pub trait Store: PollerReads + GeneralLedger + Send + Sync + Debug + 'static {
     /// Holds row locks on the batch's loans for the length of the transaction.
     async fn post_batch(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError>;
 
-    /// Records a failed attempt of an event in `parked`; once `attempts_max` is reached the event is parked and its
-    /// loan put on hold. Returns the number of attempts so far.
+    /// Posts a group, or refuses it, in one transaction. See [`GroupWork`].
     ///
-    /// Counts only for the first unposted event of its loan; for any other nothing changes and the answer is 0.
-    async fn park(&self, request: ParkRequest) -> Result<i32, StoreError>;
+    /// Holds row locks on the group's loans for the length of the transaction.
+    async fn post_group(&self, work: GroupWork, fold: GroupFold) -> Result<GroupProgress, StoreError>;
+
+    /// Records a failed attempt of an event in `parked`; once `attempts_max` is reached the event is parked and its
+    /// loan put on hold. Says how many attempts there were so far.
+    ///
+    /// Counts only for the first unposted event of its loan; for any other nothing changes and the answer is 0. A leg,
+    /// or a group's parent, counts for the parent, and neither is ever parked nor its loan held: a group never waits
+    /// for a person. The lane refuses it.
+    async fn park(&self, request: ParkRequest) -> Result<Attempts, StoreError>;
 
     /// Puts a loan on hold or releases it; returns the unposted events of the loan, oldest first, when released, so
     /// that the caller publishes them again.
@@ -193,6 +215,13 @@ pub trait Store: PollerReads + GeneralLedger + Send + Sync + Debug + 'static {
 
     /// A loan as it stands now.
     async fn loan(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<LoanRecord>, StoreError>;
+
+    /// Whom these loans belong to, and in what currency; loans that are not there are left out.
+    async fn loan_parties(
+        &self,
+        tenant: TenantId,
+        loans: Vec<LoanKey>,
+    ) -> Result<HashMap<LoanKey, LoanParty>, StoreError>;
 
     /// Who owes a loan, also one whose opening is accepted and not posted.
     async fn party(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<Party>, StoreError>;
@@ -228,6 +257,9 @@ pub trait Store: PollerReads + GeneralLedger + Send + Sync + Debug + 'static {
 
     /// How many unposted events of the same loan stand before `seq`; counts at most 10,000.
     async fn position(&self, tenant: TenantId, loan: LoanKey, seq: Seq) -> Result<i64, StoreError>;
+
+    /// The legs of a group with what came of them, by number.
+    async fn legs(&self, tenant: TenantId, group: Seq) -> Result<Vec<EventRecord>, StoreError>;
 
     // --- reads for the waiting room (all tenants; ids are ours and unguessable to no one: never shown unasked) ---
 

@@ -18,6 +18,15 @@ pub struct ParkRequest {
     pub attempts_max: i32,
 }
 
+/// Failed attempts at an event so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attempts {
+    /// How many; 0 where none was counted.
+    pub count: i32,
+    /// The group that they count for, where the event is a leg or a parent.
+    pub group: Option<Seq>,
+}
+
 /// Putting a loan on hold, or releasing it.
 #[derive(Clone, Debug)]
 pub struct HoldRequest {

@@ -43,13 +43,13 @@ pub struct Change {
     pub event_id: EventId,
     /// What sort of event.
     pub kind: EventKind,
-    /// Its loan, as its tenant names it.
-    pub loan_id: LoanId,
+    /// Its loan, as its tenant names it; `None` for a group, whose legs are changes of their loans.
+    pub loan_id: Option<LoanId>,
     /// Its place in the loan's order; `None` where the loan does not exist.
     pub loan_version: Option<i64>,
-    /// How it ended.
+    /// How it ended; a group that is done is posted.
     pub outcome: Outcome,
-    /// Whether it moved money: then it has a journal entry.
+    /// Whether it moved money: then it has a journal entry. Of a group the parent has it, the legs have none.
     pub has_entry: bool,
     /// The split of a payment.
     pub allocation: Option<Allocation>,
@@ -69,6 +69,12 @@ pub struct Change {
     pub undoes: Option<EventId>,
     /// The payment whose split it states anew.
     pub restates: Option<EventId>,
+}
+
+/// What a feed tells of loan and outcome, given the row's: a parent stands on no loan, and is posted with its legs.
+pub(in crate::store) fn told(loan_id: LoanId, outcome: Outcome) -> (Option<LoanId>, Outcome) {
+    let outcome = if outcome == Outcome::Done { Outcome::Posted } else { outcome };
+    (Some(loan_id).filter(|loan| !loan.0.is_nil()), outcome)
 }
 
 /// The reads of pollers. Each is one statement over a set.

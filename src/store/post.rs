@@ -19,9 +19,14 @@
 //!    than given means somebody else posted: roll back and answer [`StoreError::Retry`](super::StoreError).
 //! 5. **commit**.
 //!
+//! A leg is never posted by a batch: the batch stops in front of it and names its group, see [`GroupWork`].
+//!
+//! [`GroupWork`]: super::GroupWork
+//!
 //! A loan inserted in step 1 that got no versioned posting is deleted before the commit. `last_posted_seq` becomes
 //! the greatest `seq` of this batch's events that have a slot, never that of a system event.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,6 +95,9 @@ pub struct PostedBatch {
     pub left: Vec<EventId>,
     /// Wanted events whose row names another tenant or loan than the message did.
     pub misnamed: Vec<EventId>,
+    /// Groups whose legs stand next on loans of this batch: their parents' places, in order. These loans stopped before
+    /// them.
+    pub groups: BTreeSet<Seq>,
     /// Events the fold could not judge; their loans stopped before them.
     pub failures: Vec<EventFailure>,
     /// Where the time went.

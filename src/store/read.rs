@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 
 use crate::core::event::{AcceptedEvent, EventKind, Stage};
-use crate::core::ids::{EventId, LoanKey, PaymentBatchId, Seq};
+use crate::core::ids::{BorrowerId, EventId, LoanKey, PaymentBatchId, Seq};
 use crate::core::ledger::Posting;
 use crate::core::loan::{Allocation, Balances, LoanState};
 use crate::core::time::Timestamp;
@@ -88,6 +88,15 @@ pub struct LoanRecord {
     pub loan_number: Option<String>,
     /// Whether it waits for a person.
     pub on_hold: bool,
+}
+
+/// Whose a loan is, and in what currency: what never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoanParty {
+    /// Who owes.
+    pub borrower_id: BorrowerId,
+    /// Its currency.
+    pub currency: crate::core::money::Currency,
 }
 
 /// A loan's balances on a date.

@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{LoanKey, Seq};
-use crate::core::ledger::{EventFailure, FoldInput, FoldOutput, LoanWork, Past, Step, post_event};
+use crate::core::ledger::{
+    EventFailure, FoldInput, FoldOutput, GroupInput, LoanWork, Past, Step, post_event, post_group,
+};
 use crate::core::loan::LoanState;
 use crate::core::time::Timestamp;
-use crate::store::Fold;
+use crate::store::{Fold, GroupFold};
 
 /// How one event is judged: [`post_event`], or a stand-in that fails on purpose in a test.
 type Judge =
@@ -74,6 +76,15 @@ fn fold_loan(loan: LoanWork, now: Timestamp, seen: &Seen, judge: &Judge, output:
         }
     }
     output.states.extend(state.filter(|state| state.version > version_before));
+}
+
+/// The domain's fold of a group; a panic in it is a failure of the group.
+#[must_use]
+pub fn lane_group_fold() -> GroupFold {
+    Arc::new(|input: GroupInput| {
+        let folded = catch_unwind(AssertUnwindSafe(|| post_group(input)));
+        folded.unwrap_or_else(|panic| Err(panic_text(panic.as_ref())))
+    })
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

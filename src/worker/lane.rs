@@ -34,7 +34,7 @@ use crate::runtime::telemetry::{BAD_MESSAGES, BATCH_EVENTS, BATCH_SECONDS, EVENT
 use crate::store::{PhaseTimes, Store, Turn, Wanted};
 use crate::worker::feed::{Delivered, Feed, Settle, Source};
 use crate::worker::hand::{Hand, Picked};
-use crate::worker::posting::{Done, Poster};
+use crate::worker::posting::{Done, Poster, Suspicion};
 use crate::worker::trace::{Requests, record_batch};
 use crate::worker::{Pulse, WorkerParts, replies};
 
@@ -137,9 +137,13 @@ impl Lane {
         let suspect = picked.wanted.first().copied().filter(|_| picked.suspect);
         if let Some(suspect) = suspect
             && self.hand.count_once(suspect.id)
-            && poster.is_parked_now(suspect).await
         {
-            return Done { dismissed: vec![suspect.id], ..Done::default() };
+            match poster.suspect(suspect).await {
+                Suspicion::Try => {}
+                // Its loan is held: its messages are done.
+                Suspicion::Parked => return Done { dismissed: vec![suspect.id], ..Done::default() },
+                Suspicion::Refused(group) => return poster.refuse_group(group, self.lane_slot()).await,
+            }
         }
         poster.post(picked, self.lane_slot(), turn).await
     }

@@ -18,6 +18,7 @@ mod dealing;
 mod directly;
 mod feed;
 mod fold;
+mod groups;
 mod hand;
 mod lane;
 mod posting;
@@ -40,7 +41,7 @@ use crate::runtime::lifecycle::Lifecycle;
 use crate::store::Store;
 
 pub use directly::post_directly;
-pub use fold::lane_fold;
+pub use fold::{lane_fold, lane_group_fold};
 
 use dealing::Dealing;
 use lane::Lane;

@@ -4,6 +4,8 @@
 //! Finding it: the batch is halved by loan until one loan is left, then that loan is posted one event at a time; the
 //! event that the fold saw when the transaction failed is the culprit. Its attempts are counted in the store; at
 //! [`ATTEMPTS_MAX`] it is parked and its loan held. Everything else flows on.
+//!
+//! A batch that meets a leg stops in front of it; its group is posted next, see [`groups`](super::groups).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,8 +18,9 @@ use crate::core::ids::{EventId, LoanKey, PublisherId, Seq};
 use crate::core::ledger::Posting;
 use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::telemetry::{BAD_MESSAGES, chain};
-use crate::store::{ParkRequest, PhaseTimes, PostWork, PostedBatch, Store, StoreError, Turn, Wanted};
+use crate::store::{Attempts, ParkRequest, PhaseTimes, PostWork, PostedBatch, Store, StoreError, Turn, Wanted};
 use crate::worker::fold::{Seen, guarded};
+use crate::worker::groups::{GroupTask, push_groups};
 use crate::worker::hand::Picked;
 use crate::worker::verdict::{self, Verdict};
 
@@ -29,7 +32,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Pause after a batch that lost a race, times the races lost, so that two lanes do not chase each other.
 const RACE_PAUSE: Duration = Duration::from_millis(5);
 /// After so many races lost a batch is halved: one loan that takes too long must not keep the others.
-const RACES_MAX: u32 = 5;
+pub(super) const RACES_MAX: u32 = 5;
 
 /// What became of a batch.
 #[derive(Debug, Default)]
@@ -48,11 +51,35 @@ pub(super) struct Done {
 
 /// A share of the batch on its way through the store.
 #[derive(Clone, Debug)]
-struct Part {
+pub(super) struct Part {
     wanted: Vec<Wanted>,
     per_loan_max: usize,
     skip_locked: bool,
     races: u32,
+}
+
+impl Part {
+    pub(super) fn new(wanted: Vec<Wanted>, per_loan_max: usize) -> Self {
+        Self { wanted, per_loan_max, skip_locked: false, races: 0 }
+    }
+}
+
+/// What a batch comes to: shares of it, and the groups that they meet.
+#[derive(Debug)]
+pub(super) enum Task {
+    Part(Part),
+    Group(GroupTask),
+}
+
+/// What becomes of an event that may kill the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Suspicion {
+    /// It is tried once more, alone.
+    Try,
+    /// It is parked now, and its loan held.
+    Parked,
+    /// It is a leg, and its group is refused.
+    Refused(Seq),
 }
 
 /// Posts batches for one lane.
@@ -66,37 +93,51 @@ pub(super) struct Poster {
 impl Poster {
     /// Posts the picked events and what stands before them in their loans. Returns when each is posted, dismissed or
     /// left, or when the process stops while the database is away.
-    pub(super) async fn post(&self, picked: Picked, lane_slot: i16, mut turn: Option<Turn>) -> Done {
-        let mut done = Done::default();
+    pub(super) async fn post(&self, picked: Picked, lane_slot: i16, turn: Option<Turn>) -> Done {
         let per_loan_max = if picked.suspect { 1 } else { self.events_max };
-        let mut parts = vec![Part { wanted: picked.wanted, per_loan_max, skip_locked: false, races: 0 }];
+        self.work_off(vec![Task::Part(Part::new(picked.wanted, per_loan_max))], lane_slot, turn).await
+    }
+
+    /// Refuses a group that could not be posted.
+    pub(super) async fn refuse_group(&self, group: Seq, lane_slot: i16) -> Done {
+        self.work_off(vec![Task::Group(GroupTask::refused(group))], lane_slot, None).await
+    }
+
+    async fn work_off(&self, mut tasks: Vec<Task>, lane_slot: i16, mut turn: Option<Turn>) -> Done {
+        let mut done = Done::default();
         let mut pauses = pauses();
-        while let Some(part) = parts.pop() {
+        while let Some(task) = tasks.pop() {
+            let part = match task {
+                Task::Part(part) => part,
+                Task::Group(group) => {
+                    self.post_group(group, lane_slot, &mut tasks, &mut done).await;
+                    continue;
+                }
+            };
             let seen = Seen::default();
             let posted = self.store.post_batch(self.work(&part, lane_slot), guarded(&seen)).await;
             // A batch that is tried again must not keep the others from writing meanwhile.
             drop(turn.take());
             match posted {
-                Ok(batch) => self.settle(batch, &mut done).await,
+                Ok(batch) => self.settle(batch, &mut done, &mut tasks).await,
                 Err(error) => match verdict::of(&error) {
                     Verdict::Wait => {
                         tracing::error!(error = chain(&error), "the database is away; the batch waits");
                         if self.paused(pauses.next()).await {
-                            parts.push(part);
+                            tasks.push(Task::Part(part));
                         } else {
                             done.left.extend(part.wanted.iter().map(|wanted| wanted.id));
                         }
                     }
                     Verdict::SkipLocked => {
                         tracing::debug!(error = chain(&error), "the batch lost a race; trying again");
-                        let pause = RACE_PAUSE.saturating_mul(part.races.saturating_add(1));
-                        if self.paused(Some(pause.min(PAUSE_MAX))).await {
-                            parts.extend(after_race(part));
+                        if self.paused(Some(Self::race_pause(part.races))).await {
+                            tasks.extend(after_race(part).into_iter().map(Task::Part));
                         } else {
                             done.left.extend(part.wanted.iter().map(|wanted| wanted.id));
                         }
                     }
-                    Verdict::Isolate => self.isolate(part, &seen, &error, &mut parts, &mut done).await,
+                    Verdict::Isolate => self.isolate(part, &seen, &error, &mut tasks, &mut done).await,
                 },
             }
         }
@@ -113,7 +154,8 @@ impl Poster {
         }
     }
 
-    async fn settle(&self, batch: PostedBatch, done: &mut Done) {
+    pub(super) async fn settle(&self, batch: PostedBatch, done: &mut Done, tasks: &mut Vec<Task>) {
+        push_groups(tasks, &batch.groups);
         for id in &batch.unknown {
             metrics::counter!(BAD_MESSAGES, "reason" => "unknown_event").increment(1);
             tracing::warn!(payment_event.id = %id, "a message names an event that does not exist");
@@ -123,7 +165,7 @@ impl Poster {
             tracing::error!(payment_event.id = %id, "a message disagrees with its event's row; the row stands");
         }
         for failure in &batch.failures {
-            self.count_attempt(failure.seq, failure.loan_key, &failure.reason).await;
+            self.count_event(failure.seq, failure.loan_key, &failure.reason).await;
         }
         done.posted.extend(batch.posted);
         done.already.extend(batch.already);
@@ -136,20 +178,20 @@ impl Poster {
     }
 
     /// Narrows a failing share down; at one event, counts the attempt.
-    async fn isolate(&self, part: Part, seen: &Seen, error: &StoreError, parts: &mut Vec<Part>, done: &mut Done) {
+    async fn isolate(&self, part: Part, seen: &Seen, error: &StoreError, tasks: &mut Vec<Task>, done: &mut Done) {
         tracing::warn!(
             events = part.wanted.len(),
             error = chain(error),
             "a batch cannot be written; looking for the event"
         );
         match halves(part) {
-            Ok(halves) => parts.extend(halves),
-            Err(part) if part.per_loan_max > 1 => parts.push(Part { per_loan_max: 1, ..part }),
+            Ok(halves) => tasks.extend(halves.map(Task::Part)),
+            Err(part) if part.per_loan_max > 1 => tasks.push(Task::Part(Part { per_loan_max: 1, ..part })),
             Err(part) => {
                 let culprit = seen.events().first().copied();
                 match (culprit, error) {
                     (Some((seq, loan_key)), StoreError::Data { .. }) => {
-                        self.count_attempt(seq, loan_key, &chain(error)).await;
+                        self.count_event(seq, loan_key, &chain(error)).await;
                     }
                     // It failed before any event was judged, or not for an event's data: nobody to blame, and waiting
                     // is all we can do.
@@ -162,35 +204,48 @@ impl Poster {
         }
     }
 
-    async fn count_attempt(&self, seq: Seq, loan_key: LoanKey, reason: &str) {
-        let request = ParkRequest { seq, loan_key, reason: reason.to_owned(), attempts_max: ATTEMPTS_MAX };
-        match self.store.park(request).await {
-            Ok(attempt) if attempt >= ATTEMPTS_MAX => {
-                tracing::error!(event.seq = seq.0, loan.key = ?loan_key, attempt, reason, "event parked, its loan is on hold");
-            }
-            Ok(attempt) => tracing::warn!(event.seq = seq.0, loan.key = ?loan_key, attempt, reason, "event failed"),
-            Err(error) => tracing::error!(event.seq = seq.0, error = chain(&error), "a failed attempt was not counted"),
+    async fn count_event(&self, seq: Seq, loan_key: LoanKey, reason: &str) {
+        let attempt = self.count_attempt((seq, loan_key), reason).await.count;
+        if attempt >= ATTEMPTS_MAX {
+            tracing::error!(event.seq = seq.0, loan.key = ?loan_key, attempt, reason, "event parked, its loan is on hold");
+        } else {
+            tracing::warn!(event.seq = seq.0, loan.key = ?loan_key, attempt, reason, "event failed");
         }
     }
 
-    /// A suspect may kill the process, so its attempt is counted before it is made. True when it is parked now; its
-    /// loan is held then, and its messages are done.
-    pub(super) async fn is_parked_now(&self, suspect: Wanted) -> bool {
-        let request = ParkRequest {
-            seq: suspect.seq,
-            loan_key: suspect.loan_key,
-            reason: "its message was delivered several times without being settled".to_owned(),
-            attempts_max: ATTEMPTS_MAX,
-        };
-        let parked = self.store.park(request).await.is_ok_and(|attempt| attempt >= ATTEMPTS_MAX);
-        if parked {
-            tracing::error!(event.seq = suspect.seq.0, "a suspect event is parked, its loan is on hold");
+    /// Counts a failed attempt; 0 where that failed, too.
+    pub(super) async fn count_attempt(&self, (seq, loan_key): (Seq, LoanKey), reason: &str) -> Attempts {
+        let request = ParkRequest { seq, loan_key, reason: reason.to_owned(), attempts_max: ATTEMPTS_MAX };
+        self.store.park(request).await.unwrap_or_else(|error| {
+            tracing::error!(event.seq = seq.0, error = chain(&error), "a failed attempt was not counted");
+            Attempts::default()
+        })
+    }
+
+    /// A suspect may kill the process, so its attempt is counted before it is made.
+    pub(super) async fn suspect(&self, suspect: Wanted) -> Suspicion {
+        let reason = "its message was delivered several times without being settled";
+        let attempts = self.count_attempt((suspect.seq, suspect.loan_key), reason).await;
+        match (attempts.count >= ATTEMPTS_MAX, attempts.group) {
+            (false, _) => Suspicion::Try,
+            (true, None) => {
+                tracing::error!(event.seq = suspect.seq.0, "a suspect event is parked, its loan is on hold");
+                Suspicion::Parked
+            }
+            (true, Some(group)) => {
+                tracing::error!(group.seq = group.0, "a suspect group is refused");
+                Suspicion::Refused(group)
+            }
         }
-        parked
+    }
+
+    /// The pause after so many races lost.
+    pub(super) fn race_pause(races: u32) -> Duration {
+        RACE_PAUSE.saturating_mul(races.saturating_add(1)).min(PAUSE_MAX)
     }
 
     /// Pauses; false when the process stops instead.
-    async fn paused(&self, pause: Option<Duration>) -> bool {
+    pub(super) async fn paused(&self, pause: Option<Duration>) -> bool {
         self.lifecycle.token().run_until_cancelled(tokio::time::sleep(pause.unwrap_or(PAUSE_MAX))).await.is_some()
     }
 }

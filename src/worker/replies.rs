@@ -9,10 +9,11 @@ use crate::core::ids::{EventId, PublisherId};
 use crate::core::ledger::{Finished, Posting, RESULTS_MAX, Results};
 use crate::runtime::telemetry::chain;
 
-/// Sends the results of what was posted. Rows of uploads are left out: nobody waits for a row.
+/// Sends the results of what was posted. Rows of uploads and legs are left out: nobody waits for a row, and who brought a
+/// group waits for its parent.
 pub(super) async fn send<'a>(broker: &Arc<dyn Broker>, posted: impl Iterator<Item = (&'a AcceptedEvent, &'a Posting)>) {
     let mut by_publisher: HashMap<PublisherId, Vec<(EventId, Finished)>> = HashMap::new();
-    for (event, posting) in posted.filter(|(event, _)| !event.event.is_bulk()) {
+    for (event, posting) in posted.filter(|(event, _)| !event.event.is_bulk() && event.event.origin.group.is_none()) {
         by_publisher
             .entry(event.event.publisher)
             .or_default()

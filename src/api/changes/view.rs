@@ -17,7 +17,8 @@ pub(crate) struct ChangeView<'a> {
     id: NamedId,
     status: &'static str,
     event_type: &'static str,
-    loan_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loan_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     loan_version: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,7 +55,7 @@ impl<'a> ChangeView<'a> {
             id: NamedId { kind: change.kind, id: change.event_id },
             status: change.outcome.as_str(),
             event_type: change.kind.event_type(),
-            loan_id: change.loan_id.to_string(),
+            loan_id: change.loan_id.map(|loan| loan.to_string()),
             loan_version: change.loan_version,
             journal_entry_id: change.has_entry.then(|| change.event_id.entry_id().to_string()),
             amount_minor: change.amount.map(|amount| amount.to_string()),
@@ -117,12 +118,12 @@ pub struct ChangeSchema {
     pub status: String,
     /// Its event type.
     pub event_type: String,
-    /// Its loan.
-    pub loan_id: uuid::Uuid,
+    /// Its loan; absent for what concerns several: each of them has a change of its own.
+    pub loan_id: Option<uuid::Uuid>,
     /// Its place in the loan's order, from 1 without a gap: the order inside a loan, which the feed's is not. Absent
     /// where the loan does not exist.
     pub loan_version: Option<i64>,
-    /// Its journal entry, if it moved money.
+    /// Its journal entry, if it moved money; of what concerns several loans that of all of them.
     pub journal_entry_id: Option<uuid::Uuid>,
     /// Its amount, if it has one.
     pub amount_minor: Option<String>,

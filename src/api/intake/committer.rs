@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::api::intake::publishing::{Hint, Publishing};
 use crate::api::intake::{Accepted, IntakeError};
-use crate::core::event::NewEvent;
+use crate::core::event::{NewEvent, NewGroup};
 use crate::core::ids::{PublisherId, Seq};
 use crate::runtime::clock::Stopwatch;
 use crate::runtime::spans::TracePlace;
 use crate::runtime::telemetry::{ACCEPT_SECONDS, EVENTS_ACCEPTED, chain};
-use crate::store::{Acceptance, Store, StoreError};
+use crate::store::{Acceptance, GroupAcceptance, Store, StoreError};
 
 /// How often a commit that failed for a passing reason is tried again before its callers are told.
 const TRIES_MAX: u32 = 4;
@@ -52,6 +52,31 @@ impl Committer {
         self.publishing.publish(published);
         record(&kinds, &verdicts, &watch);
         verdicts
+    }
+
+    /// Commits a group.
+    pub(super) async fn commit_group(&self, group: NewGroup) -> Result<GroupAcceptance, IntakeError> {
+        let watch = Stopwatch::start();
+        let (kind, mut pause, mut tries) = (group.parent.kind.as_str(), FIRST_PAUSE, 1);
+        loop {
+            match self.store.accept_group(self.publisher, group.clone()).await {
+                Err(error) if error.is_passing() && tries < TRIES_MAX => {
+                    tracing::warn!(tries, error = chain(&error), "accepting a group is tried again");
+                    tokio::time::sleep(pause).await;
+                    pause = pause.saturating_mul(2);
+                    tries = tries.saturating_add(1);
+                }
+                Ok(accepted) => {
+                    if matches!(accepted, GroupAcceptance::New { .. }) {
+                        let legs = u64::try_from(group.legs.len()).unwrap_or(u64::MAX);
+                        metrics::counter!(EVENTS_ACCEPTED, "kind" => kind).increment(legs);
+                    }
+                    metrics::histogram!(ACCEPT_SECONDS).record(watch.elapsed().as_secs_f64());
+                    return Ok(accepted);
+                }
+                Err(error) => return Err(log_failure(&error)),
+            }
+        }
     }
 
     /// Accepts all events, halving a batch that is refused for its data, so that one row never fails its neighbours.

@@ -14,17 +14,17 @@ mod task;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::broker::Broker;
-use crate::core::event::NewEvent;
+use crate::core::event::{Command, NewEvent, NewGroup};
 use crate::core::ids::{EventId, IdMaker, PublisherId, Seq};
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
 use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::spans::TracePlace;
-use crate::store::{KnownEvent, Store, StoreError, WholeAccepted, WholeUpload};
+use crate::store::{GroupAcceptance, KnownEvent, Store, StoreError, WholeAccepted, WholeUpload};
 
 use committer::{Committer, Incoming};
 use publishing::{Hint, Publishing};
@@ -82,6 +82,8 @@ pub struct Intake {
     ids: Arc<Mutex<IdMaker>>,
     clock: Clock,
     store: Arc<dyn Store>,
+    committer: Committer,
+    groups: Arc<Semaphore>,
 }
 
 /// What the intake works with.
@@ -109,6 +111,7 @@ impl Intake {
         let publishing = Publishing::start(&parts, lifecycle);
         let (chunks, chunks_waiting) = mpsc::channel(CHUNKS_WAITING_MAX);
         let committer = Committer { store: parts.store, publisher: parts.publisher, publishing: publishing.clone() };
+        let of_groups = committer.clone();
         lifecycle.spawn_vital("rows", rows::run(committer.clone(), chunks_waiting, lifecycle.token()));
         lifecycle.spawn_vital("intake", task::IntakeTask::new(committer, waiting).run(lifecycle.token()));
         let (process, _) = uuid::Uuid::new_v4().as_u64_pair();
@@ -119,6 +122,8 @@ impl Intake {
             ids: Arc::new(Mutex::new(IdMaker::new(process))),
             clock: parts.clock,
             store,
+            committer: of_groups,
+            groups: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -153,6 +158,23 @@ impl Intake {
         answered.await.map_err(|_| IntakeError::Stopping)
     }
 
+    /// Commits a group and publishes the hint of its first leg, which brings all of it to a lane. One at a time per
+    /// process: the store takes one group at a time from all of them.
+    ///
+    /// # Errors
+    /// See [`IntakeError`].
+    pub(crate) async fn accept_group(&self, group: NewGroup) -> Result<Accepted, IntakeError> {
+        let _turn = self.groups.acquire().await.map_err(|_| IntakeError::Stopping)?;
+        let hint = group.legs.first().and_then(|leg| Hint::of(leg, Seq(0), TracePlace::current()));
+        match self.committer.commit_group(group).await? {
+            GroupAcceptance::New { seq, accepted_at, first_leg } => {
+                self.publishing.publish(hint.into_iter().map(|hint| hint.at(first_leg.seq)).collect());
+                Ok(Accepted::New { seq, accepted_at })
+            }
+            GroupAcceptance::Known(known) => Ok(Accepted::Known(known)),
+        }
+    }
+
     /// Accepts an upload whose rows come together or not at all.
     ///
     /// # Errors
@@ -169,9 +191,19 @@ impl Intake {
         Ok(accepted)
     }
 
-    /// Publishes the hint of an unfinished event again; at most once a second per event.
-    pub fn nudge(&self, known: &KnownEvent) {
-        if let Some(hint) = Hint::of(&known.event.event, known.event.seq, TracePlace::current()) {
+    /// Publishes the hint of an unfinished event again, of a group that of its first leg; at most once a second per
+    /// event.
+    pub async fn nudge(&self, known: &KnownEvent) {
+        let trace = TracePlace::current();
+        let (event, seq) = (&known.event.event, known.event.seq);
+        let hint = if matches!(event.command, Command::Group(_)) {
+            let leg = self.store.event(event.tenant, event.id.leg(1)).await;
+            // Should the store not answer, the sweeper finds the group.
+            leg.ok().flatten().and_then(|leg| Hint::of(&leg.event.event, leg.event.seq, trace))
+        } else {
+            Hint::of(event, seq, trace)
+        };
+        if let Some(hint) = hint {
             self.publishing.nudge(hint);
         }
     }

@@ -15,6 +15,9 @@ use crate::core::time::parse_date;
 /// The longest reference of a caller, in characters.
 const REFERENCE_CHARS_MAX: usize = 255;
 
+/// How many failures of a list of objects are told.
+const FAILURES_TOLD: usize = 100;
+
 /// The fields of one object. Take each by name, then [`Fields::finish`]: what was not taken is unknown.
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
@@ -201,7 +204,8 @@ impl<'a> Fields<'a> {
     }
 
     /// A list of objects that must be there, each as `read` takes it; what fails in one is named by its index, such as
-    /// `lines.3.amount_minor`. `None` when the list, or one of its objects, fails.
+    /// `lines.3.amount_minor`. `None` when the list, or one of its objects, fails; of a long list not every failure is
+    /// told.
     pub(crate) fn objects<T>(
         &mut self,
         name: &str,
@@ -225,7 +229,11 @@ impl<'a> Fields<'a> {
         };
         let mut values = Vec::with_capacity(items.len());
         let expected = items.len();
+        let failed_before = self.errors.len();
         for (index, item) in items.into_iter().enumerate() {
+            if self.errors.len().saturating_sub(failed_before) >= FAILURES_TOLD {
+                break;
+            }
             let Value::Object(fields) = item else {
                 self.fail(&format!("{name}.{index}"), "wrong_type", "must be an object");
                 continue;
@@ -234,7 +242,7 @@ impl<'a> Fields<'a> {
             values.extend(read(&mut inside));
             self.errors.extend(inside.finish());
         }
-        (values.len() == expected).then_some(values)
+        (values.len() == expected && self.errors.len() == failed_before).then_some(values)
     }
 
     /// A truth value that may be absent.

@@ -21,6 +21,7 @@ pub use crate::api::read::periods::{PeriodView, PeriodsList};
 pub use crate::api::read::result_row::{EventRow, ExceptionRow, ResultRow};
 pub use crate::api::read::status::EventView;
 pub use crate::api::uploads::answer::UploadAnswer;
+pub use crate::api::write::accruals::{AccrualRequest, AccruedLoan};
 pub use crate::api::write::adjustments::{AdjustmentLineRequest, AdjustmentRequest};
 pub use crate::api::write::charge_offs::{ChargeoffRequest, RecoveryRequest};
 pub use crate::api::write::disbursements::DisbursementRequest;
@@ -29,17 +30,20 @@ pub use crate::api::write::fees::{FeeRequest, FeeWaiverRequest};
 pub use crate::api::write::loans::{LoanRequest, OpeningBalancesRequest};
 pub use crate::api::write::payments::PaymentRequest;
 pub use crate::api::write::periods::{PeriodAnswer, PeriodRequest};
+pub use crate::api::write::rearrangements::{MoveRequest, NewLoanRequest, RearrangementRequest};
 pub use crate::api::write::returns::ReturnRequest;
 pub use crate::api::write::reversals::ReversalRequest;
 pub use crate::api::write::settlements::SettlementRequest;
 pub use crate::api::write::suspense::SuspenseRequest;
+pub use crate::api::write::transfers::{ReceiptAssignmentRequest, SuspenseTransferRequest};
 pub use document::ApiDoc;
 pub(crate) use document::{docs, openapi_json};
 pub use schemas::{
-    AcceptedView, AllocationSchema, DisbursementAnswer, EventIds, LoanAnswer, PaymentAnswer, ProblemDocument,
-    ReturnAnswer,
+    AcceptedView, AccrualAnswer, AllocationSchema, DisbursementAnswer, EventIds, LoanAnswer, PaymentAnswer,
+    ProblemDocument, ReturnAnswer,
 };
 pub use servicing::{
-    AdjustmentAnswer, ChargeoffAnswer, FeeAnswer, FeeWaiverAnswer, RecoveryAnswer, ReversalAnswer, SettlementAnswer,
-    SuspenseApplicationAnswer, SuspenseRefundAnswer,
+    AdjustmentAnswer, ChargeoffAnswer, FeeAnswer, FeeWaiverAnswer, ReceiptAssignmentAnswer, RecoveryAnswer,
+    RefinanceAnswer, RestructureAnswer, ReversalAnswer, SettlementAnswer, SuspenseApplicationAnswer,
+    SuspenseRefundAnswer, SuspenseTransferAnswer,
 };

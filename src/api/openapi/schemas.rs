@@ -68,6 +68,24 @@ pub struct DisbursementAnswer {
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }
 
+/// A posted accrual batch.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"accrual_event_id": "cccccccc-cccc-cccc-cccc-cccccccccccc",
+    "journal_entry_id": "dddddddd-dddd-dddd-dddd-dddddddddddd", "loan_count": 1, "total_accrued_minor": "252",
+    "posted_at": "2026-05-01T12:00:00Z"}))]
+pub struct AccrualAnswer {
+    /// The batch.
+    pub accrual_event_id: uuid::Uuid,
+    /// Its journal entry, over all loans; absent where all interest is 0.
+    pub journal_entry_id: Option<uuid::Uuid>,
+    /// How many loans it concerns.
+    pub loan_count: u32,
+    /// The interest of all of them.
+    pub total_accrued_minor: String,
+    /// When it was posted.
+    pub posted_at: chrono::DateTime<chrono::Utc>,
+}
+
 /// A registered loan.
 #[derive(Debug, ToSchema)]
 pub struct LoanAnswer {

@@ -129,3 +129,60 @@ pub struct ReversalAnswer {
     /// The first event of the chain: as a rule that of the entry.
     pub correlation_id: uuid::Uuid,
 }
+
+/// Suspense moved to another loan.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"suspense_transferred_event_id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa",
+    "journal_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb", "amount_minor": "5000", "posted_at": "2026-05-20T12:00:00Z"}))]
+pub struct SuspenseTransferAnswer {
+    /// The transfer.
+    pub suspense_transferred_event_id: uuid::Uuid,
+    /// Its journal entry, over all its loans.
+    pub journal_entry_id: uuid::Uuid,
+    /// How much was moved.
+    pub amount_minor: String,
+    /// When it was posted.
+    pub posted_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// A receipt that found its loan.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"receipt_assigned_event_id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa",
+    "journal_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb",
+    "allocation": {"fees_minor": "500", "interest_minor": "1000", "principal_minor": "3500", "suspense_minor": "0"}, "posted_at": "2026-05-20T12:00:00Z"}))]
+pub struct ReceiptAssignmentAnswer {
+    /// The assignment.
+    pub receipt_assigned_event_id: uuid::Uuid,
+    /// Its journal entry, over all its loans.
+    pub journal_entry_id: uuid::Uuid,
+    /// What was paid with it.
+    pub allocation: AllocationSchema,
+    /// When it was posted.
+    pub posted_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// A loan paid off by another.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"refinance_event_id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa",
+    "journal_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb", "posted_at": "2026-05-20T12:00:00Z"}))]
+pub struct RefinanceAnswer {
+    /// The refinance.
+    pub refinance_event_id: uuid::Uuid,
+    /// Its journal entry, over all its loans.
+    pub journal_entry_id: uuid::Uuid,
+    /// When it was posted.
+    pub posted_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// What is owed, set up anew.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"restructure_event_id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa",
+    "journal_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb", "posted_at": "2026-05-20T12:00:00Z"}))]
+pub struct RestructureAnswer {
+    /// The restructure.
+    pub restructure_event_id: uuid::Uuid,
+    /// Its journal entry, over all its loans.
+    pub journal_entry_id: uuid::Uuid,
+    /// When it was posted.
+    pub posted_at: chrono::DateTime<chrono::Utc>,
+}

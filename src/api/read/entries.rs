@@ -3,18 +3,20 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::auth::Scope;
 use crate::api::error::ApiError;
+use crate::api::http::heavy::{json_of, off_the_runtime};
 use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
 use crate::api::read::page_token::PagedQuery;
 use crate::api::state::ApiState;
 use crate::core::event::Command;
 use crate::core::ids::{EntryId, EventId, LoanId, LoanKey};
-use crate::core::ledger::{JournalEntry, Posting};
+use crate::core::ledger::{AccountCode, JournalEntry, Line, Posting};
 use crate::core::time::parse_date;
 use crate::store::{EntriesPage, EventRecord};
 
@@ -85,7 +87,8 @@ pub struct LineView {
     #[schema(value_type = String, example = "SETTLED")]
     layer: &'static str,
     loan_id: String,
-    borrower_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    borrower_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     external_ref: Option<String>,
 }
@@ -108,27 +111,36 @@ impl EntryView {
         Some(Self::new(record, posting, entry))
     }
 
+    /// The entry of a group: its legs' lines, one after the other; `None` for one that moved nothing.
+    fn of_group(parent: &EventRecord, legs: &[EventRecord]) -> Option<Self> {
+        let mut views = legs.iter().filter_map(|leg| {
+            let posting = leg.posting.as_ref()?;
+            Some((leg, posting, posting.entry.as_ref()?))
+        });
+        let (first, posting, entry) = views.next()?;
+        let mut whole = Self::new(first, posting, entry);
+        for (leg, _, entry) in views {
+            let next = whole.lines.len().saturating_add(1);
+            whole.lines.extend(lines(&leg.event.event.command, entry, next));
+        }
+        let event = &parent.event.event;
+        whole.posted_at = parent.posting.as_ref()?.posted_at.to_string();
+        whole.correlation_id = event.first_of_chain().map(|id| id.to_string());
+        whole.reverses_entry_id = taken_back(&event.command).map(|event| event.entry_id().to_string());
+        whole.description = description(&event.command).map(str::to_owned);
+        Some(whole)
+    }
+
     fn new(record: &EventRecord, posting: &Posting, entry: &JournalEntry) -> Self {
         let event = &record.event.event;
         let command = &event.command;
-        let lines = entry.lines().iter().zip(1..).map(|(line, sequence)| LineView {
-            sequence,
-            account_code: line.account.to_string(),
-            direction: line.direction().as_str(),
-            amount_minor: line.magnitude().to_string(),
-            currency: command.currency().to_string(),
-            layer: entry.layer().as_str(),
-            loan_id: command.loan_id().to_string(),
-            borrower_id: command.borrower_id().to_string(),
-            external_ref: command.external_ref().map(str::to_owned),
-        });
         Self {
-            journal_entry_id: event.id.entry_id().to_string(),
+            journal_entry_id: event.entry_id().to_string(),
             event_type: posting.event_type(event.kind),
             effective_at: posting.effective_date.to_string(),
             booking_date: posting.booking_date.to_string(),
             posted_at: posting.posted_at.to_string(),
-            lines: lines.collect(),
+            lines: lines(command, entry, 1),
             correlation_id: event.first_of_chain().map(|id| id.to_string()),
             reverses_entry_id: taken_back(command).map(|event| event.entry_id().to_string()),
             description: description(command).map(str::to_owned),
@@ -137,17 +149,49 @@ impl EntryView {
     }
 }
 
+/// The lines as they are shown, numbered from `first`. What goes from one loan of a group to another stands on an
+/// account of our own between the two, which is not shown.
+fn lines(command: &Command, entry: &JournalEntry, first: usize) -> Vec<LineView> {
+    let borrower_id = match command {
+        Command::Leg(leg) => leg.borrower(),
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::Receipt(_)
+        | Command::Upload(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Servicing(_)
+        | Command::Group(_) => Some(command.borrower_id()),
+    };
+    let shown = entry.lines().iter().filter(|line| line.account != AccountCode::LOAN_TRANSFER_CLEARING);
+    let view = |(line, sequence): (&Line, usize)| LineView {
+        sequence,
+        account_code: line.account.to_string(),
+        direction: line.direction().as_str(),
+        amount_minor: line.magnitude().to_string(),
+        currency: command.currency().to_string(),
+        layer: entry.layer().as_str(),
+        loan_id: command.loan_id().to_string(),
+        borrower_id: borrower_id.map(|borrower| borrower.to_string()),
+        external_ref: command.external_ref().map(str::to_owned),
+    };
+    shown.zip(first..).map(view).collect()
+}
+
 /// The event whose entry it takes back.
 fn taken_back(command: &Command) -> Option<EventId> {
     match command {
         Command::PaymentReturn(returned) => Some(returned.payment.id),
         Command::Servicing(servicing) => servicing.act.takes_back().map(|earlier| earlier.id),
+        Command::Group(group) => group.operation.takes_back().map(|reversed| reversed.event.id),
         Command::Payment(_)
         | Command::Disbursement(_)
         | Command::LoanOpening(_)
         | Command::Fee(_)
         | Command::Receipt(_)
-        | Command::Upload(_) => None,
+        | Command::Upload(_)
+        | Command::Leg(_) => None,
     }
 }
 
@@ -155,13 +199,15 @@ fn taken_back(command: &Command) -> Option<EventId> {
 fn description(command: &Command) -> Option<&str> {
     match command {
         Command::Servicing(servicing) => servicing.act.reason_description(),
+        Command::Group(group) => group.operation.takes_back()?.reason_description.as_deref(),
         Command::Payment(_)
         | Command::Disbursement(_)
         | Command::LoanOpening(_)
         | Command::PaymentReturn(_)
         | Command::Fee(_)
         | Command::Receipt(_)
-        | Command::Upload(_) => None,
+        | Command::Upload(_)
+        | Command::Leg(_) => None,
     }
 }
 
@@ -175,12 +221,31 @@ pub(crate) async fn get_entry(
     Path(id): Path<String>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Json<EntryView>, ApiError> {
+) -> Result<Response, ApiError> {
     let caller = state.caller(&headers, SCOPES).await?;
     Query::of(&uri)?.finish()?;
     let id = EntryId::parse(&id).ok().and_then(EntryId::event_id).ok_or(ApiError::NotFound)?;
     let record = state.store().event(caller.tenant, id).await?.ok_or(ApiError::NotFound)?;
-    EntryView::of_record(&record).map(Json).ok_or(ApiError::NotFound)
+    match record.event.event.command {
+        Command::Group(_) => {
+            let legs = state.store().legs(caller.tenant, record.event.seq).await?;
+            let entry = off_the_runtime(move || EntryView::of_group(&record, &legs)).await?;
+            let entry = entry.ok_or(ApiError::NotFound)?;
+            json_of(move || serde_json::to_vec(&entry)).await
+        }
+        // Its lines stand in its group's entry.
+        Command::Leg(_) => Err(ApiError::NotFound),
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::Receipt(_)
+        | Command::Upload(_)
+        | Command::PaymentReturn(_)
+        | Command::Servicing(_)
+        | Command::Fee(_) => {
+            EntryView::of_record(&record).map(|entry| Json(entry).into_response()).ok_or(ApiError::NotFound)
+        }
+    }
 }
 
 /// A loan's journal entries, in posting order.

@@ -12,9 +12,9 @@ use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
 use crate::api::read::status::EventView;
 use crate::api::state::ApiState;
-use crate::core::event::Stage;
+use crate::core::event::{Command, Stage};
 use crate::core::ids::{EventId, TenantId};
-use crate::store::EventRecord;
+use crate::store::{EventRecord, Progress, Undoing};
 
 /// Whoever may write an event that can answer 202 may also follow it.
 const SCOPES: &[Scope] = &[
@@ -94,5 +94,23 @@ pub(crate) async fn view(state: &ApiState, tenant: TenantId, record: &EventRecor
         }
         Stage::Finished => None,
     };
+    if let Some(undoing) = undone_group(state, tenant, record).await? {
+        let progress = Progress { undone_by: Some(undoing), ..record.progress.clone() };
+        return Ok(EventView::new(&EventRecord { progress, ..record.clone() }, position));
+    }
     Ok(EventView::new(record, position))
+}
+
+/// What undid a group: all its legs are undone together, so the first says it for all.
+async fn undone_group(state: &ApiState, tenant: TenantId, record: &EventRecord) -> Result<Option<Undoing>, ApiError> {
+    let event = &record.event.event;
+    if !matches!((&event.command, record.stage), (Command::Group(_), Stage::Finished)) {
+        return Ok(None);
+    }
+    let leg = state.store().event(tenant, event.id.leg(1)).await?;
+    let Some(undoing) = leg.and_then(|leg| leg.progress.undone_by) else { return Ok(None) };
+    let undoing_leg = state.store().event(tenant, undoing.id).await?;
+    let command = undoing_leg.map(|record| record.event.event.command);
+    let id = if let Some(Command::Leg(leg)) = command { leg.group } else { undoing.id };
+    Ok(Some(Undoing { id, ..undoing }))
 }

@@ -29,8 +29,11 @@ pub struct EventView {
     /// Its event type.
     #[schema(value_type = String, example = "payment_received")]
     event_type: &'static str,
-    loan_id: String,
-    borrower_id: String,
+    /// Its loan; absent for what concerns several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loan_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    borrower_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     amount_minor: Option<String>,
     currency: String,
@@ -101,6 +104,12 @@ pub struct EventView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<crate::api::openapi::ProblemDocument>)]
     problem: Option<serde_json::Value>,
+    /// How many loans an accrual batch concerns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loan_count: Option<u32>,
+    /// The interest of all loans of an accrual batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_accrued_minor: Option<String>,
     /// The event that undid it.
     #[serde(skip_serializing_if = "Option::is_none")]
     undone_by: Option<String>,
@@ -116,18 +125,21 @@ impl EventView {
         view.current_allocation = record.progress.current_allocation.as_ref().map(AllocationView::from);
         if let (Stage::Finished, Some(posting)) = (record.stage, &record.posting) {
             let (kind, id) = (record.event.event.kind, record.event.event.id);
-            match answer(kind, id, &Finished::of(&record.event.event, posting)) {
+            let finished = Finished::of(&record.event.event, posting);
+            match answer(kind, id, &finished) {
                 Ok(answer) => {
-                    view.journal_entry_id = answer.journal_entry_id.map(|id| id.to_string());
+                    view.journal_entry_id = answer.journal_entry_id.map(|_| record.event.event.entry_id().to_string());
                     view.allocation = answer.allocation;
                     view.fee_event_id = answer.fee_event_id.map(|id| id.to_string());
+                    (view.loan_count, view.total_accrued_minor) = (answer.loan_count, answer.total_accrued_minor);
                     view.posted_at = Some(answer.posted_at);
                     view.status = record.progress.undone_by.map_or("posted", |undoing| undoing.kind.undone_status());
                 }
                 Err(code) => {
                     view.status = "rejected";
                     view.rejected_at = Some(posting.posted_at.to_string());
-                    view.problem = Some(ApiError::Rejected { code, kind, id }.problem().to_value());
+                    view.problem =
+                        Some(ApiError::Rejected { code, kind, id, loans: finished.refused_loans }.problem().to_value());
                 }
             }
         }
@@ -147,7 +159,7 @@ impl EventView {
             text(&self.idempotency_key),
             if self.id.kind.is_payment() { self.id.id.to_string() } else { String::new() },
             text(&self.journal_entry_id),
-            self.loan_id.clone(),
+            text(&self.loan_id),
             text(&self.amount_minor),
             self.currency.clone(),
             self.effective_at.clone(),
@@ -165,6 +177,7 @@ impl EventView {
     fn of_event(accepted: &AcceptedEvent) -> Self {
         let event = &accepted.event;
         let command = &event.command;
+        let of_one_loan = !matches!(command, Command::Group(_));
         let is_outgoing = matches!(command, Command::Disbursement(_));
         let returned = if let Command::PaymentReturn(returned) = command { Some(returned) } else { None };
         let fee = if let Command::Fee(fee) = command { Some(fee) } else { None };
@@ -176,8 +189,8 @@ impl EventView {
             fee_event_id: None,
             status: "accepted",
             event_type: event.kind.event_type(),
-            loan_id: command.loan_id().to_string(),
-            borrower_id: command.borrower_id().to_string(),
+            loan_id: of_one_loan.then(|| command.loan_id().to_string()),
+            borrower_id: of_one_loan.then(|| command.borrower_id().to_string()),
             amount_minor: command.amount().map(|amount| amount.to_string()),
             currency: command.currency().to_string(),
             effective_at: command.effective_date().to_string(),
@@ -210,6 +223,8 @@ impl EventView {
             posted_at: None,
             rejected_at: None,
             problem: None,
+            loan_count: None,
+            total_accrued_minor: None,
             undone_by: None,
         }
     }
@@ -262,6 +277,7 @@ mod tests {
             booking_date: date,
             posted_at: at,
             chain_hash: None,
+            refused_loans: Vec::new(),
         });
         let stage = if posting.is_some() { Stage::Finished } else { Stage::Held };
         let event = AcceptedEvent { seq: Seq(1), accepted_at: at, event };

@@ -18,6 +18,7 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
+use chrono::NaiveDate;
 
 use crate::api::error::ApiError;
 use crate::api::http::headers::IDEMPOTENT_REPLAYED;
@@ -27,9 +28,13 @@ use crate::api::openapi::AcceptedView;
 use crate::api::state::ApiState;
 use crate::api::waiting_room::Seat;
 use crate::api::write::request::WriteRequest;
-use crate::core::event::{Command, Decision, EventKind, Fingerprint, NamedId, NewEvent, decide};
+use crate::core::event::{
+    Command, Decision, EventKind, Fingerprint, Group, GroupOperation, LegRequest, LegsHash, Metadata, NamedId,
+    NewEvent, NewGroup, decide,
+};
 use crate::core::ids::EventId;
 use crate::core::ledger::{Finished, answer};
+use crate::core::money::Currency;
 use crate::core::time::Timestamp;
 use crate::store::KnownEvent;
 
@@ -55,15 +60,62 @@ pub(crate) async fn accept_and_answer(
     let brought = Brought { id, kind: event.kind };
     let wait = request.prefer.wait(state.settings().wait_default);
     let seat = (!wait.is_zero()).then(|| state.waiting_room().enter(id));
-    match state.intake().accept(event).await? {
+    let accepted = state.intake().accept(event).await?;
+    answered(state, request.prefer, accepted, (brought, seat, wait), &incoming).await
+}
+
+/// A group that a caller asks for.
+#[derive(Debug)]
+pub(crate) struct GroupRequest {
+    /// What is done.
+    pub(crate) operation: GroupOperation,
+    /// The currency of all its loans.
+    pub(crate) currency: Currency,
+    /// The day it counts from.
+    pub(crate) effective_date: NaiveDate,
+    /// Free data.
+    pub(crate) metadata: Option<Metadata>,
+    /// What is done to each loan.
+    pub(crate) legs: Vec<LegRequest>,
+}
+
+/// Accepts a group and answers for its parent, as for any other event.
+pub(crate) async fn accept_group_and_answer(
+    state: &ApiState,
+    request: WriteRequest,
+    asked: GroupRequest,
+) -> Result<Response, ApiError> {
+    let id = state.intake().next_id();
+    let (tenant, actor) = (request.caller.tenant, request.caller.client_id.clone());
+    let GroupRequest { operation, currency, effective_date, metadata, legs } = asked;
+    let legs_hash = LegsHash::of(&legs);
+    let count = u32::try_from(legs.len()).unwrap_or(u32::MAX);
+    let group = Group { operation, currency, effective_date, legs: count, legs_hash, metadata };
+    let parent = NewEvent::of_group(id, tenant, request.key, group, state.publisher(), actor);
+    let incoming = (parent.command.clone(), parent.fingerprint);
+    let brought = Brought { id, kind: parent.kind };
+    let wait = request.prefer.wait(state.settings().wait_default);
+    let seat = (!wait.is_zero()).then(|| state.waiting_room().enter(id));
+    let accepted = state.intake().accept_group(NewGroup::new(parent, &legs)).await?;
+    answered(state, request.prefer, accepted, (brought, seat, wait), &incoming).await
+}
+
+async fn answered(
+    state: &ApiState,
+    prefer: Prefer,
+    accepted: Accepted,
+    (brought, seat, wait): (Brought, Option<Seat>, Duration),
+    incoming: &(Command, Fingerprint),
+) -> Result<Response, ApiError> {
+    match accepted {
         Accepted::New { accepted_at, .. } => {
             let response = match result_in_time(state, seat, wait).await {
                 Some(finished) => finished_answer(state, brought, &finished, StatusCode::CREATED)?,
                 None => unfinished_answer(state, brought, accepted_at),
             };
-            Ok(with_preference(response, request.prefer))
+            Ok(with_preference(response, prefer))
         }
-        Accepted::Known(known) => known_answer(state, &known, &incoming),
+        Accepted::Known(known) => known_answer(state, &known, incoming).await,
     }
 }
 
@@ -80,7 +132,7 @@ pub(crate) async fn replay_or_refuse(
     };
     let fingerprint = Fingerprint::of(&command);
     let known = KnownEvent { event: record.event, stage: record.stage, posting: record.posting };
-    known_answer(state, &known, &(command, fingerprint))
+    known_answer(state, &known, &(command, fingerprint)).await
 }
 
 /// Waits for the result; a process that stops lets its waiters go.
@@ -100,7 +152,12 @@ fn finished_answer(
     finished: &Finished,
     status: StatusCode,
 ) -> Result<Response, ApiError> {
-    let answer = answer(kind, id, finished).map_err(|code| ApiError::Rejected { code, kind, id })?;
+    let answer = answer(kind, id, finished).map_err(|code| ApiError::Rejected {
+        code,
+        kind,
+        id,
+        loans: finished.refused_loans.clone(),
+    })?;
     let body = serde_json::to_vec(&answer).map_err(|_| ApiError::Broken("an answer has no JSON"))?;
     let mut response = (status, Body::from(body)).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -115,7 +172,7 @@ fn unfinished_answer(state: &ApiState, Brought { id, kind }: Brought, accepted_a
     with_location(response, &state.location(kind, id.id))
 }
 
-fn known_answer(
+async fn known_answer(
     state: &ApiState,
     known: &KnownEvent,
     (command, fingerprint): &(Command, Fingerprint),
@@ -133,7 +190,7 @@ fn known_answer(
         Decision::InProgress(unfinished) => {
             // While the first caller still waits here, its hint is on its way.
             if !state.waiting_room().waits_for(id) {
-                state.intake().nudge(known);
+                state.intake().nudge(known).await;
             }
             Err(ApiError::InProgress { stage: unfinished, kind, id, location: state.location(kind, id) })
         }

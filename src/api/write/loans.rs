@@ -104,7 +104,7 @@ fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Command> {
     }))
 }
 
-fn parse_waterfall(fields: &mut Fields<'_>) -> Option<Waterfall> {
+pub(super) fn parse_waterfall(fields: &mut Fields<'_>) -> Option<Waterfall> {
     let words = fields.texts("waterfall")?;
     match Waterfall::from_words(words.iter().map(AsRef::as_ref)) {
         Ok(waterfall) => Some(waterfall),

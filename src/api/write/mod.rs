@@ -1,6 +1,7 @@
 //! Owns the writes: how a POST becomes an event, and the event's result an answer.
 
 mod accept;
+pub(crate) mod accruals;
 pub(crate) mod ach_files;
 pub(crate) mod adjustments;
 pub(crate) mod batches;
@@ -12,9 +13,11 @@ pub(crate) mod loans;
 mod operation;
 pub(crate) mod payments;
 pub(crate) mod periods;
+pub(crate) mod rearrangements;
 pub(crate) mod request;
 pub(crate) mod returns;
 pub(crate) mod reversals;
 mod servicing;
 pub(crate) mod settlements;
 pub(crate) mod suspense;
+pub(crate) mod transfers;

@@ -10,12 +10,14 @@ use crate::api::error::ApiError;
 use crate::api::json::Fields;
 use crate::api::openapi::{AcceptedView, ProblemDocument, ReversalAnswer};
 use crate::api::state::ApiState;
-use crate::api::write::accept::accept_and_answer;
+use crate::api::write::accept::{GroupRequest, accept_and_answer, accept_group_and_answer};
 use crate::api::write::request::{AcceptanceRules, WriteRequest};
 use crate::core::event::{
-    Command, EarlierEvent, Metadata, Party, ReversalReason, ReversedEntry, Servicing, ServicingAct,
+    Command, EarlierEvent, EventKind, GroupOperation, LegRequest, LegTerms, Metadata, Party, ReversalReason,
+    ReversedEntry, Servicing, ServicingAct,
 };
 use crate::core::ids::{EntryId, TenantId};
+use crate::core::ledger::Finished;
 use crate::store::EventRecord;
 
 /// An entry to take back.
@@ -41,9 +43,10 @@ pub struct ReversalRequest {
 
 /// Takes a journal entry back.
 ///
-/// As a whole, once, and at its own effective date: the entry's mirror, and for a payment the mirror of its current
-/// split. Refused with `not_reversible` are reversals and returns, what would leave a balance below zero, a fee that is
-/// waived, a charge-off after which something was recovered or returned, and a payment from before a write-off.
+/// As a whole, on all its loans, once, and at its own effective date: the entry's mirror, and for a payment the mirror of
+/// its current split. Refused with `not_reversible` are reversals and returns, what would leave a balance below zero, a
+/// fee that is waived, a charge-off after which something was recovered or returned, and a payment from before a
+/// write-off.
 #[utoipa::path(post, path = "/v1/reversals", tag = "reversals", security(("oauth2" = ["hpts:reversals:write"])),
     params(("Idempotency-Key" = String, Header, description = "One key per intended reversal, kept over retries"),
         ("Prefer" = Option<String>, Header, description = "`respond-async`, `wait=N`")),
@@ -60,6 +63,10 @@ pub(crate) async fn post_reversal(State(state): State<ApiState>, request: Reques
     let request = WriteRequest::read(&state, request, &[Scope::ReversalsWrite]).await?;
     let asked = request.parsed(|fields| parse(fields, &request.rules))?;
     let record = entry(&state, request.caller.tenant, asked.entry_id).await?;
+    if matches!(record.event.event.command, Command::Group(_)) {
+        let group = group_reversal(&state, asked, &record).await?;
+        return accept_group_and_answer(&state, request, group).await;
+    }
     // An entry of several loans is taken back on all of them or on none, which a reversal of one loan cannot do.
     if record.event.event.origin.group.is_some() {
         return Err(ApiError::NotReversible);
@@ -95,31 +102,64 @@ fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Asked> {
 async fn entry(state: &ApiState, tenant: TenantId, id: EntryId) -> Result<EventRecord, ApiError> {
     let id = id.event_id().ok_or(ApiError::NotFound)?;
     let record = state.store().event(tenant, id).await?.ok_or(ApiError::NotFound)?;
-    let has_entry = record.posting.as_ref().is_some_and(|posting| posting.entry.is_some());
+    let finished = record.posting.as_ref().map(|posting| Finished::of(&record.event.event, posting));
+    let has_entry = finished.is_some_and(|finished| finished.has_entry);
     if has_entry { Ok(record) } else { Err(ApiError::NotFound) }
 }
 
+/// An entry of several loans is taken back on all of them or on none: leg by leg.
+async fn group_reversal(state: &ApiState, asked: Asked, record: &EventRecord) -> Result<GroupRequest, ApiError> {
+    let event = &record.event.event;
+    if event.kind == EventKind::Reversal {
+        return Err(ApiError::NotReversible);
+    }
+    let legs = state.store().legs(event.tenant, record.event.seq).await?;
+    let legs = legs.iter().map(leg_reversal).collect::<Option<Vec<_>>>();
+    let legs = legs.ok_or(ApiError::Broken("a posted group has a leg without a posting"))?;
+    let (effective_date, metadata) = (asked.effective_date, asked.metadata.clone());
+    let operation = GroupOperation::Reversal(reversed(asked, record)?);
+    Ok(GroupRequest { operation, currency: event.command.currency(), effective_date, metadata, legs })
+}
+
+fn leg_reversal(record: &EventRecord) -> Option<LegRequest> {
+    let (event, posting) = (&record.event.event, record.posting.as_ref()?);
+    let Command::Leg(leg) = &event.command else { return None };
+    let earlier = EarlierEvent { id: event.id, seq: record.event.seq };
+    Some(LegRequest {
+        loan_id: leg.loan_id,
+        borrower_id: leg.borrower(),
+        effective_date: posting.effective_date,
+        terms: LegTerms::Reversal { leg: earlier, restates: posting.restates_seq },
+    })
+}
+
 fn reversal(asked: Asked, record: &EventRecord) -> Result<Command, ApiError> {
+    let event = &record.event.event;
+    let (effective_date, metadata) = (asked.effective_date, asked.metadata.clone());
+    Ok(Command::Servicing(Servicing {
+        loan_id: event.command.loan_id(),
+        party: Party { borrower_id: event.command.borrower_id(), currency: event.command.currency() },
+        amount: None,
+        effective_date,
+        metadata,
+        act: ServicingAct::Reversal(reversed(asked, record)?),
+    }))
+}
+
+/// The entry that is taken back, and why.
+fn reversed(asked: Asked, record: &EventRecord) -> Result<ReversedEntry, ApiError> {
     let event = &record.event.event;
     let entry_date = record.posting.as_ref().ok_or(ApiError::NotFound)?.effective_date;
     if asked.effective_date < entry_date {
         let message = format!("must not be before {entry_date}, the day of the entry");
         return Err(ApiError::field("effective_at", "before_entry", message));
     }
-    let reversed = ReversedEntry {
+    Ok(ReversedEntry {
         event: EarlierEvent { id: event.id, seq: record.event.seq },
         kind: event.kind,
         effective_date: entry_date,
         correlation_id: event.first_of_chain().unwrap_or(event.id),
         reason_code: asked.reason_code,
         reason_description: asked.reason_description,
-    };
-    Ok(Command::Servicing(Servicing {
-        loan_id: event.command.loan_id(),
-        party: Party { borrower_id: event.command.borrower_id(), currency: event.command.currency() },
-        amount: None,
-        effective_date: asked.effective_date,
-        metadata: asked.metadata,
-        act: ServicingAct::Reversal(reversed),
-    }))
+    })
 }

@@ -2,11 +2,12 @@
 
 use crate::core::event::command::Command;
 use crate::core::event::fingerprint::Fingerprint;
+use crate::core::event::group::Group;
 use crate::core::event::key::IdempotencyKey;
 use crate::core::event::kind::EventKind;
 use crate::core::event::payment_return::FEE_SORT;
 use crate::core::event::upload::Upload;
-use crate::core::ids::{EventId, KeyHash, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId};
+use crate::core::ids::{EntryId, EventId, KeyHash, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId};
 use crate::core::slot::Slot;
 use crate::core::time::Timestamp;
 
@@ -107,6 +108,20 @@ impl NewEvent {
         Self { loan_key: LoanKey::of_upload(id), slot: None, ..event }
     }
 
+    /// The parent of a group: on no loan, in no queue.
+    #[must_use]
+    pub fn of_group(
+        id: EventId,
+        tenant: TenantId,
+        key: IdempotencyKey,
+        group: Group,
+        publisher: PublisherId,
+        actor: String,
+    ) -> Self {
+        let event = Self::of_caller(id, tenant, key, Command::Group(group), publisher, actor);
+        Self { loan_key: LoanKey::of_group(id), slot: None, ..event }
+    }
+
     /// A consequence of an accepted event: an event of our own, born finished. `target` is what it is about and `sort`
     /// says which of the consequences it is; the two make its id and key, so that a cause has each once.
     #[must_use]
@@ -142,7 +157,9 @@ impl NewEvent {
             | Command::Fee(_)
             | Command::Servicing(_)
             | Command::Receipt(_)
-            | Command::Upload(_) => None,
+            | Command::Upload(_)
+            | Command::Group(_)
+            | Command::Leg(_) => None,
         }
     }
 
@@ -160,7 +177,16 @@ impl NewEvent {
             | Command::LoanOpening(_)
             | Command::Receipt(_)
             | Command::Upload(_) => itself,
+            Command::Group(group) => group.operation.takes_back().map(|reversed| reversed.correlation_id).or(itself),
+            Command::Leg(leg) => Some(leg.group),
         }
+    }
+
+    /// The journal entry that its lines belong to: a leg's are its group's.
+    #[must_use]
+    pub fn entry_id(&self) -> EntryId {
+        let group = if let Command::Leg(leg) = &self.command { Some(leg.group) } else { None };
+        group.unwrap_or(self.id).entry_id()
     }
 
     /// Whether it rides the bulk queues.

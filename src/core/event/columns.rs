@@ -11,6 +11,7 @@ use crate::core::event::command::{
     Command, Disbursement, LoanNumber, LoanOpening, OpeningBalances, Payment, ProgramDefaults, SourceMethod,
 };
 use crate::core::event::fee::{Fee, FeeCode};
+use crate::core::event::group;
 use crate::core::event::kind::EventKind;
 use crate::core::event::metadata::Metadata;
 use crate::core::event::payment_return::{PaymentReturn, ReturnCode, ReturnedPayment};
@@ -107,6 +108,8 @@ impl Command {
                 serde_json::to_string(&details).ok()
             }
             Self::Upload(upload) => serde_json::to_string(&upload.operation).ok(),
+            Self::Group(group) => group::group_details(group),
+            Self::Leg(leg) => group::leg_details(leg),
             Self::PaymentReturn(returned) => {
                 let details = ReturnDetails {
                     payment_event_id: returned.payment.id,
@@ -138,18 +141,21 @@ impl Command {
             EventKind::Upload => upload(&columns).map(Self::Upload),
             EventKind::PaymentReturned => payment_return(columns).map(Self::PaymentReturn),
             EventKind::FeeAssessed => fee(columns).map(Self::Fee),
+            EventKind::Accrual
+            | EventKind::SuspenseTransferred
+            | EventKind::ReceiptAssigned
+            | EventKind::Refinance
+            | EventKind::Restructure => group::from_columns(columns),
+            // Of one loan or of a group.
+            EventKind::Reversal => {
+                group::from_columns(columns.clone()).or_else(|_| servicing(columns).map(Self::Servicing))
+            }
             EventKind::DisbursementSettled
-            | EventKind::Accrual
             | EventKind::FeeWaived
             | EventKind::SuspenseApplied
             | EventKind::SuspenseRefunded
-            | EventKind::SuspenseTransferred
-            | EventKind::ReceiptAssigned
             | EventKind::Chargeoff
             | EventKind::Recovery
-            | EventKind::Refinance
-            | EventKind::Restructure
-            | EventKind::Reversal
             | EventKind::ManualAdjustment => servicing(columns).map(Self::Servicing),
         }
     }

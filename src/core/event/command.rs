@@ -1,8 +1,10 @@
 //! Owns what a caller can ask for, parsed into types that cannot be wrong.
 
 use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
 
 use crate::core::event::fee::Fee;
+use crate::core::event::group::{Group, Leg};
 use crate::core::event::metadata::Metadata;
 use crate::core::event::payment_return::PaymentReturn;
 use crate::core::event::receipt::Receipt;
@@ -78,7 +80,8 @@ impl SourceMethod {
 pub struct LoanNumberError;
 
 /// The number a lender prints on a loan: unique per tenant, compared without leading zeros.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct LoanNumber(String);
 
 impl LoanNumber {
@@ -208,10 +211,14 @@ pub enum Command {
     Fee(Fee),
     /// Another operation on one loan.
     Servicing(Servicing),
+    /// Something that concerns several loans: stands on none, its legs do.
+    Group(Group),
+    /// What a group does to one loan.
+    Leg(Leg),
 }
 
 impl Command {
-    /// The loan it is about; the nil id for an upload.
+    /// The loan it is about; the nil id for an upload and a group.
     #[must_use]
     pub fn loan_id(&self) -> LoanId {
         match self {
@@ -219,21 +226,23 @@ impl Command {
             Self::Disbursement(disbursement) => disbursement.loan_id,
             Self::LoanOpening(opening) => opening.loan_id,
             Self::Receipt(receipt) => receipt.loan_id,
-            Self::Upload(_) => NO_LOAN,
+            Self::Upload(_) | Self::Group(_) => NO_LOAN,
+            Self::Leg(leg) => leg.loan_id,
             Self::PaymentReturn(returned) => returned.loan_id,
             Self::Fee(fee) => fee.loan_id,
             Self::Servicing(servicing) => servicing.loan_id,
         }
     }
 
-    /// The borrower it names; the nil id for an upload.
+    /// The borrower it names; the nil id where it names none.
     #[must_use]
     pub fn borrower_id(&self) -> BorrowerId {
         match self {
             Self::Payment(payment) => payment.borrower_id,
             Self::Disbursement(disbursement) => disbursement.borrower_id,
             Self::LoanOpening(opening) => opening.borrower_id,
-            Self::Receipt(_) | Self::Upload(_) => NO_BORROWER,
+            Self::Receipt(_) | Self::Upload(_) | Self::Group(_) => NO_BORROWER,
+            Self::Leg(leg) => leg.borrower_id,
             Self::PaymentReturn(returned) => returned.borrower_id,
             Self::Fee(fee) => fee.borrower_id,
             Self::Servicing(servicing) => servicing.party.borrower_id,
@@ -249,6 +258,8 @@ impl Command {
             Self::LoanOpening(opening) => opening.currency,
             Self::Receipt(receipt) => receipt.amount.currency,
             Self::Upload(upload) => upload.currency,
+            Self::Group(group) => group.currency,
+            Self::Leg(leg) => leg.currency,
             Self::PaymentReturn(returned) => returned.amount.currency,
             Self::Fee(fee) => fee.amount.currency,
             Self::Servicing(servicing) => servicing.party.currency,
@@ -261,7 +272,8 @@ impl Command {
         match self {
             Self::Payment(payment) => Some(payment.amount.minor),
             Self::Disbursement(disbursement) => Some(disbursement.amount.minor),
-            Self::LoanOpening(_) | Self::Upload(_) => None,
+            Self::LoanOpening(_) | Self::Upload(_) | Self::Group(_) => None,
+            Self::Leg(leg) => leg.amount(),
             Self::PaymentReturn(returned) => Some(returned.amount.minor),
             Self::Fee(fee) => Some(fee.amount.minor),
             Self::Servicing(servicing) => servicing.amount,
@@ -278,6 +290,8 @@ impl Command {
             Self::LoanOpening(opening) => opening.opened_on,
             Self::Receipt(receipt) => receipt.effective_date,
             Self::Upload(upload) => upload.received_on,
+            Self::Group(group) => group.effective_date,
+            Self::Leg(leg) => leg.effective_date,
             Self::PaymentReturn(returned) => returned.effective_date,
             Self::Fee(fee) => fee.effective_date,
             Self::Servicing(servicing) => servicing.effective_date,
@@ -300,7 +314,9 @@ impl Command {
             | Self::LoanOpening(_)
             | Self::Fee(_)
             | Self::Receipt(_)
-            | Self::Upload(_) => (self.effective_date(), self.effective_date()),
+            | Self::Upload(_)
+            | Self::Group(_)
+            | Self::Leg(_) => (self.effective_date(), self.effective_date()),
         }
     }
 
@@ -311,7 +327,13 @@ impl Command {
             Self::Payment(payment) => Some(payment.source_method),
             Self::Disbursement(disbursement) => Some(disbursement.method),
             Self::Receipt(receipt) => Some(receipt.source_method),
-            Self::LoanOpening(_) | Self::PaymentReturn(_) | Self::Fee(_) | Self::Servicing(_) | Self::Upload(_) => None,
+            Self::LoanOpening(_)
+            | Self::PaymentReturn(_)
+            | Self::Fee(_)
+            | Self::Servicing(_)
+            | Self::Upload(_)
+            | Self::Group(_)
+            | Self::Leg(_) => None,
         }
     }
 
@@ -322,7 +344,13 @@ impl Command {
             Self::Payment(payment) => payment.external_ref.as_deref(),
             Self::Disbursement(disbursement) => disbursement.destination_ref.as_deref(),
             Self::Receipt(receipt) => receipt.external_ref.as_deref(),
-            Self::LoanOpening(_) | Self::PaymentReturn(_) | Self::Fee(_) | Self::Servicing(_) | Self::Upload(_) => None,
+            Self::LoanOpening(_)
+            | Self::PaymentReturn(_)
+            | Self::Fee(_)
+            | Self::Servicing(_)
+            | Self::Upload(_)
+            | Self::Group(_)
+            | Self::Leg(_) => None,
         }
     }
 
@@ -334,7 +362,8 @@ impl Command {
             Self::Disbursement(disbursement) => disbursement.metadata.as_ref(),
             Self::LoanOpening(opening) => opening.metadata.as_ref(),
             Self::Receipt(receipt) => receipt.metadata.as_ref(),
-            Self::Upload(_) => None,
+            Self::Upload(_) | Self::Leg(_) => None,
+            Self::Group(group) => group.metadata.as_ref(),
             Self::PaymentReturn(returned) => returned.metadata.as_ref(),
             Self::Fee(fee) => fee.metadata.as_ref(),
             Self::Servicing(servicing) => servicing.metadata.as_ref(),
@@ -345,7 +374,13 @@ impl Command {
     #[must_use]
     pub fn opens_loan(&self) -> bool {
         match self {
-            Self::Payment(_) | Self::PaymentReturn(_) | Self::Fee(_) | Self::Servicing(_) | Self::Upload(_) => false,
+            Self::Payment(_)
+            | Self::PaymentReturn(_)
+            | Self::Fee(_)
+            | Self::Servicing(_)
+            | Self::Upload(_)
+            | Self::Group(_) => false,
+            Self::Leg(leg) => leg.terms.new_loan().is_some(),
             Self::Disbursement(_) | Self::LoanOpening(_) | Self::Receipt(_) => true,
         }
     }

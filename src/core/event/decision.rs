@@ -3,6 +3,7 @@
 use crate::core::event::command::{Command, Disbursement, LoanOpening, Payment};
 use crate::core::event::fee::Fee;
 use crate::core::event::fingerprint::Fingerprint;
+use crate::core::event::group;
 use crate::core::event::payment_return::PaymentReturn;
 use crate::core::event::receipt::Receipt;
 use crate::core::event::servicing::Servicing;
@@ -64,6 +65,7 @@ fn differing_fields(first: &Command, incoming: &Command) -> Vec<&'static str> {
         (Command::LoanOpening(a), Command::LoanOpening(b)) => differing_opening(a, b),
         (Command::Receipt(a), Command::Receipt(b)) => differing_receipt(a, b),
         (Command::Upload(a), Command::Upload(b)) => differing_upload(a, b),
+        (Command::Group(a), Command::Group(b)) => group::differing(a, b),
         (Command::PaymentReturn(a), Command::PaymentReturn(b)) => differing_return(a, b),
         (Command::Fee(a), Command::Fee(b)) => differing_fee(a, b),
         (Command::Servicing(a), Command::Servicing(b)) => differing_servicing(a, b),
@@ -75,7 +77,9 @@ fn differing_fields(first: &Command, incoming: &Command) -> Vec<&'static str> {
             | Command::Fee(_)
             | Command::Servicing(_)
             | Command::Receipt(_)
-            | Command::Upload(_),
+            | Command::Upload(_)
+            | Command::Group(_)
+            | Command::Leg(_),
             _,
         ) => vec!["operation"],
     }

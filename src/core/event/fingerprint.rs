@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::core::event::command::{Command, Disbursement, LoanOpening, Payment};
 use crate::core::event::fee::Fee;
+use crate::core::event::group::{Group, Leg};
 use crate::core::event::payment_return::PaymentReturn;
 use crate::core::event::receipt::Receipt;
 use crate::core::event::servicing::Servicing;
@@ -33,6 +34,8 @@ impl Fingerprint {
             Command::LoanOpening(opening) => encode_opening(&mut encoder, opening),
             Command::Receipt(receipt) => encode_receipt(&mut encoder, receipt),
             Command::Upload(upload) => encode_upload(&mut encoder, upload),
+            Command::Group(group) => encode_group(&mut encoder, group),
+            Command::Leg(leg) => encode_leg(&mut encoder, leg),
             Command::PaymentReturn(returned) => encode_return(&mut encoder, returned),
             Command::Fee(fee) => encode_fee(&mut encoder, fee),
             Command::Servicing(servicing) => encode_servicing(&mut encoder, servicing),
@@ -196,6 +199,30 @@ fn encode_fee(encoder: &mut Encoder, fee: &Fee) {
         .optional(due_on.map(|due| due.to_string()).as_deref().map(str::as_bytes))
         .optional(charged_for.as_ref().map(|event| event.0.as_bytes().as_slice()))
         .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
+}
+
+/// The legs stand in it by their hash. The currency is the loans' own, never the caller's word.
+fn encode_group(encoder: &mut Encoder, group: &Group) {
+    let Group { operation, currency: _, effective_date, legs, legs_hash, metadata } = group;
+    encoder
+        .field(b"group")
+        .field(operation.to_json().as_bytes())
+        .field(effective_date.to_string().as_bytes())
+        .field(&legs.to_be_bytes())
+        .field(legs_hash.bytes())
+        .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
+}
+
+/// The group is left out: the leg's key says which it is.
+fn encode_leg(encoder: &mut Encoder, leg: &Leg) {
+    let Leg { group: _, loan_id, borrower_id, currency, effective_date, terms } = leg;
+    encoder
+        .field(b"leg")
+        .field(loan_id.0.as_bytes())
+        .field(borrower_id.0.as_bytes())
+        .field(currency.code().as_bytes())
+        .field(effective_date.to_string().as_bytes())
+        .field(terms.to_json().as_bytes());
 }
 
 /// The kind is the operation. Neither borrower nor currency, as for fees.

@@ -201,6 +201,8 @@ impl Command {
             Self::PaymentReturn(_) => EventKind::PaymentReturned,
             Self::Fee(_) => EventKind::FeeAssessed,
             Self::Servicing(servicing) => servicing.act.kind(),
+            Self::Group(group) => group.operation.kind(),
+            Self::Leg(leg) => leg.terms.kind(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod command;
 mod decision;
 mod fee;
 mod fingerprint;
+mod group;
 mod key;
 mod kind;
 mod metadata;
@@ -28,6 +29,10 @@ pub use command::{
 pub use decision::{Decision, Stage, decide};
 pub use fee::{Fee, FeeCode, FeeCodeError};
 pub use fingerprint::Fingerprint;
+pub use group::{
+    Group, GroupOperation, LEGS_MAX, Leg, LegRequest, LegTerms, LegsHash, Move, MovedBucket, NewGroup, NewLoanTerms,
+    Rearrangement, UnknownMovedBucket,
+};
 pub use key::{IdempotencyKey, IdempotencyKeyError};
 pub use kind::{EventKind, NamedId, UnknownEventKind};
 pub use metadata::{METADATA_BYTES_MAX, METADATA_KEYS_MAX, Metadata, MetadataError, MetadataValue};

@@ -35,6 +35,8 @@ impl AccountCode {
     pub const PAYMENT_CLEARING: Self = Self(1010);
     /// Money lent that the bank has not settled yet.
     pub const DISBURSEMENT_CLEARING: Self = Self(1020);
+    /// What a group moves from one loan to another: every group leaves it at zero, and it is shown in no entry.
+    pub const LOAN_TRANSFER_CLEARING: Self = Self(1030);
     /// Principal Receivable.
     pub const PRINCIPAL_RECEIVABLE: Self = Self(1100);
     /// Allowance for Credit Losses.
@@ -49,6 +51,8 @@ impl AccountCode {
     pub const UNIDENTIFIED_RECEIPTS: Self = Self(2200);
     /// Refunds Payable.
     pub const REFUNDS_PAYABLE: Self = Self(2300);
+    /// Interest Income.
+    pub const INTEREST_INCOME: Self = Self(4100);
     /// Opening Balances.
     pub const OPENING_BALANCES: Self = Self(3000);
     /// Interest Income Reversed.
@@ -127,10 +131,11 @@ const fn account(code: u16, name: &'static str, normal: NormalBalance) -> Accoun
 }
 
 /// The default chart, in code order.
-pub const CHART: [Account; 20] = [
+pub const CHART: [Account; 21] = [
     account(1000, "Cash", NormalBalance::Debit),
     account(1010, "Payment Clearing", NormalBalance::Debit),
     account(1020, "Disbursement Clearing", NormalBalance::Credit),
+    account(1030, "Loan Transfer Clearing", NormalBalance::Debit),
     account(1100, "Principal Receivable", NormalBalance::Debit),
     account(1150, "Allowance for Credit Losses", NormalBalance::Credit),
     account(1200, "Interest Receivable", NormalBalance::Debit),

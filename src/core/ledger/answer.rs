@@ -51,6 +51,15 @@ pub struct Answer {
     /// The fee that a return brought with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fee_event_id: Option<EventId>,
+    /// How much suspense was transferred.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount_minor: Option<String>,
+    /// How many loans an accrual batch concerns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loan_count: Option<u32>,
+    /// The interest of all loans of an accrual batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_accrued_minor: Option<String>,
     /// When it was posted, RFC 3339 in UTC.
     pub posted_at: String,
     /// The first event of a reversal's chain.
@@ -65,14 +74,29 @@ pub struct Answer {
 pub fn answer(kind: EventKind, id: EventId, finished: &Finished) -> Result<Answer, RejectionCode> {
     match finished.outcome {
         Outcome::Rejected(code) => Err(code),
-        Outcome::Posted | Outcome::Done => Ok(Answer {
-            event: (kind != EventKind::Reversal).then_some(NamedId { kind, id }),
-            journal_entry_id: finished.has_entry.then(|| id.entry_id()),
-            reverses_entry_id: finished.reverses_entry_id,
-            allocation: finished.allocation.as_ref().map(AllocationView::from),
-            fee_event_id: finished.fee_event_id,
-            posted_at: finished.posted_at.to_string(),
-            correlation_id: finished.correlation_id,
-        }),
+        Outcome::Posted | Outcome::Done => {
+            let mut answer = Answer {
+                event: (kind != EventKind::Reversal).then_some(NamedId { kind, id }),
+                journal_entry_id: finished.has_entry.then(|| id.entry_id()),
+                reverses_entry_id: finished.reverses_entry_id,
+                allocation: finished.allocation.as_ref().map(AllocationView::from),
+                fee_event_id: finished.fee_event_id,
+                amount_minor: None,
+                loan_count: None,
+                total_accrued_minor: None,
+                posted_at: finished.posted_at.to_string(),
+                correlation_id: finished.correlation_id,
+            };
+            if kind == EventKind::Accrual {
+                answer.loan_count = finished.loan_count;
+                answer.total_accrued_minor = answer.allocation.take().map(|moved| moved.interest_minor);
+            } else if kind == EventKind::SuspenseTransferred {
+                answer.amount_minor = answer.allocation.take().map(|moved| moved.suspense_minor);
+            } else if matches!(kind, EventKind::Refinance | EventKind::Restructure) {
+                // What was moved is what was asked, and no split of a payment.
+                answer.allocation = None;
+            }
+            Ok(answer)
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
-use crate::core::event::{Command, EventKind, FeeCode, NewEvent, ServicingAct};
+use crate::core::event::{Command, EventKind, FeeCode, LegTerms, NewEvent, ServicingAct};
 use crate::core::ids::EventId;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
@@ -125,7 +125,18 @@ impl FeeBook {
             | Command::Disbursement(_)
             | Command::LoanOpening(_)
             | Command::Receipt(_)
+            | Command::Group(_)
             | Command::Upload(_) => self.moved(event, posting, moved),
+            Command::Leg(leg) => match &leg.terms {
+                LegTerms::Reversal { leg: undone, .. } => self.take_back(undone.id, event.kind, moved),
+                LegTerms::Accrual { .. }
+                | LegTerms::SuspenseOut { .. }
+                | LegTerms::SuspenseIn
+                | LegTerms::ReceiptOut { .. }
+                | LegTerms::ReceiptIn { .. }
+                | LegTerms::MovedOut { .. }
+                | LegTerms::MovedIn { .. } => self.moved(event, posting, moved),
+            },
         }
     }
 

@@ -3,7 +3,7 @@
 //! One event at a time, state by value: a panic in one event leaves the state before it untouched in the caller's
 //! hands. The store runs the fold inside its transaction, between its reads and its writes.
 
-use crate::core::event::{AcceptedEvent, Command, NewEvent, Party, Servicing, ServicingAct};
+use crate::core::event::{AcceptedEvent, Command, LegTerms, NewEvent, Party, Servicing, ServicingAct};
 use crate::core::ids::{LoanKey, Seq};
 use crate::core::ledger::chain::chain_hash;
 use crate::core::ledger::entry::JournalEntry;
@@ -109,7 +109,7 @@ fn post_to_loan(state: LoanState, past: &mut Past, event: &AcceptedEvent, now: T
 }
 
 /// A refusal by a rule is an outcome; any other is our own mistake.
-fn ruled(judged: Result<Verdict, Refusal>) -> Result<Result<Verdict, RejectionCode>, String> {
+pub(super) fn ruled(judged: Result<Verdict, Refusal>) -> Result<Result<Verdict, RejectionCode>, String> {
     match judged {
         Ok(verdict) => Ok(Ok(verdict)),
         Err(Refusal::Rule(code)) => Ok(Err(code)),
@@ -118,6 +118,7 @@ fn ruled(judged: Result<Verdict, Refusal>) -> Result<Result<Verdict, RejectionCo
             | Refusal::NoTimeline
             | Refusal::NoEarlierEvent
             | Refusal::NoFees
+            | Refusal::OtherLeg
             | Refusal::OtherTerms),
         ) => Err(ours.to_string()),
     }
@@ -171,7 +172,7 @@ const RELEASE_SORT: &str = "suspense_release";
 /// Lets suspense pay the debt that an event has brought, on the day the debt arose, where the loan's program says so
 /// (domain decision D6 and rule 25). `cause` is the event that a caller sent, `raised` what raised the debt: the cause
 /// itself or its fee.
-fn release_suspense(
+pub(super) fn release_suspense(
     state: &mut LoanState,
     past: &mut Past,
     cause: &AcceptedEvent,
@@ -204,11 +205,13 @@ fn raises_debt(event: &NewEvent, posting: &Posting) -> bool {
     let is_divided = match &event.command {
         Command::Payment(_) => true,
         Command::Servicing(servicing) => servicing.act.takes_back_an_application(),
+        Command::Leg(leg) => matches!(leg.terms, LegTerms::ReceiptIn { .. }),
         Command::Disbursement(_)
         | Command::LoanOpening(_)
         | Command::Receipt(_)
         | Command::Upload(_)
         | Command::PaymentReturn(_)
+        | Command::Group(_)
         | Command::Fee(_) => false,
     };
     let lines = posting.entry.as_ref().map(JournalEntry::lines).unwrap_or_default();
@@ -218,7 +221,12 @@ fn raises_debt(event: &NewEvent, posting: &Posting) -> bool {
         })
 }
 
-fn without_loan(state: Option<LoanState>, event: &AcceptedEvent, code: RejectionCode, now: Timestamp) -> Step {
+pub(super) fn without_loan(
+    state: Option<LoanState>,
+    event: &AcceptedEvent,
+    code: RejectionCode,
+    now: Timestamp,
+) -> Step {
     let effective_date = event.event.command.effective_date();
     let posting = Posting {
         event_id: event.event.id,
@@ -233,12 +241,13 @@ fn without_loan(state: Option<LoanState>, event: &AcceptedEvent, code: Rejection
         booking_date: effective_date,
         posted_at: now,
         chain_hash: None,
+        refused_loans: Vec::new(),
     };
     Step { state, posting: PostedEvent { seq: event.seq, posting }, system: Vec::new() }
 }
 
 /// Links the outcome into the loan's chain and moves its balances.
-fn book(
+pub(super) fn book(
     state: &mut LoanState,
     past: &mut Past,
     (event, verdict): (&NewEvent, Result<Verdict, RejectionCode>),
@@ -259,6 +268,7 @@ fn book(
         booking_date: event.command.effective_date(),
         posted_at: state.last_posted_at,
         chain_hash: None,
+        refused_loans: Vec::new(),
     };
     match verdict {
         Err(code) => posting.outcome = Outcome::Rejected(code),
@@ -268,7 +278,7 @@ fn book(
             take_terms(state, &event.command);
             (posting.entry, posting.allocation) = (verdict.entry, verdict.allocation);
             (posting.effective_date, posting.booking_date) = (date, past.calendar.booking_date(date));
-            posting.undoes_seq = verdict.undoes_seq;
+            (posting.undoes_seq, posting.restates_seq) = (verdict.undoes_seq, verdict.restates_seq);
             if let Some(standing) = verdict.standing {
                 (state.status, state.charged_off) = (standing.status, standing.charged_off);
             }
@@ -305,6 +315,13 @@ fn take_terms(state: &mut LoanState, command: &Command) {
         | Command::Fee(_)
         | Command::Servicing(_)
         | Command::Receipt(_)
-        | Command::Upload(_) => {}
+        | Command::Upload(_)
+        | Command::Group(_) => {}
+        Command::Leg(leg) => {
+            if let Some(terms) = leg.terms.new_loan() {
+                state.program_id = terms.program_id;
+                state.waterfall = terms.waterfall.unwrap_or_default();
+            }
+        }
     }
 }

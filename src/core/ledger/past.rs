@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
-use crate::core::event::{AcceptedEvent, Command, EventKind, NewEvent, ServicingAct};
+use crate::core::event::{AcceptedEvent, Command, EventKind, LegTerms, NewEvent, ServicingAct};
 use crate::core::ids::Seq;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
@@ -141,12 +141,14 @@ fn named(command: &Command) -> Option<Seq> {
     match command {
         Command::PaymentReturn(returned) => Some(returned.payment.seq),
         Command::Servicing(servicing) => servicing.act.names().map(|named| named.seq),
+        Command::Leg(leg) => leg.terms.names().map(|named| named.seq),
         Command::Payment(_)
         | Command::Disbursement(_)
         | Command::LoanOpening(_)
         | Command::Fee(_)
         | Command::Receipt(_)
-        | Command::Upload(_) => None,
+        | Command::Upload(_)
+        | Command::Group(_) => None,
     }
 }
 
@@ -170,8 +172,26 @@ pub fn needs_fees(events: &[AcceptedEvent]) -> bool {
         | Command::PaymentReturn(_)
         | Command::Fee(_)
         | Command::Receipt(_)
-        | Command::Upload(_) => false,
+        | Command::Upload(_)
+        | Command::Group(_)
+        | Command::Leg(_) => false,
     })
+}
+
+/// Whether it comes to, or leaves, the receipts without a loan: they have no balance, so what came after does not matter.
+fn is_of_receipts(command: &Command) -> bool {
+    match command {
+        Command::Receipt(_) => true,
+        Command::Leg(leg) => matches!(leg.terms, LegTerms::ReceiptOut { .. }),
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Servicing(_)
+        | Command::Upload(_)
+        | Command::Group(_) => false,
+    }
 }
 
 /// The earliest day of these events that lies before a day already reached, by the loan or by an event in front of
@@ -180,8 +200,7 @@ pub fn needs_fees(events: &[AcceptedEvent]) -> bool {
 pub fn earliest_backdated(reached: NaiveDate, events: &[AcceptedEvent]) -> Option<NaiveDate> {
     let mut reached = reached;
     let mut earliest: Option<NaiveDate> = None;
-    // A receipt moves no balance, so what came after it does not matter.
-    let moving = events.iter().map(|event| &event.event.command).filter(|it| !matches!(it, Command::Receipt(_)));
+    let moving = events.iter().map(|event| &event.event.command).filter(|it| !is_of_receipts(it));
     for (first, last) in moving.map(Command::days) {
         if first < reached {
             earliest = Some(earliest.map_or(first, |earliest| earliest.min(first)));

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use crate::core::event::{Command, EventKind, NewEvent};
-use crate::core::ids::{EntryId, EventId, LoanKey, Seq};
+use crate::core::ids::{EntryId, EventId, LoanId, LoanKey, Seq};
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::JournalEntry;
 use crate::core::loan::Allocation;
@@ -49,7 +49,7 @@ pub enum RejectionCode {
     PeriodClosed,
     /// The caller's principal is not the ledger's.
     PrincipalMismatch,
-    /// An operator discarded the parked event.
+    /// An operator discarded the parked event, or a group could not be posted.
     Discarded,
 }
 
@@ -112,7 +112,7 @@ pub enum Outcome {
     Posted,
     /// Refused by a posting rule; the books are unchanged.
     Rejected(RejectionCode),
-    /// Finished by the api itself, without touching the books.
+    /// Finished without lines of its own: by the api itself, or the parent of a group, whose legs have the lines.
     Done,
 }
 
@@ -164,6 +164,8 @@ pub struct Posting {
     pub posted_at: Timestamp,
     /// Hash over the loan's previous posting and this one; `None` where there is no loan.
     pub chain_hash: Option<[u8; 32]>,
+    /// The loans that a group was refused for, the first [`REFUSED_LOANS_MAX`] of them.
+    pub refused_loans: Vec<LoanId>,
 }
 
 /// What a caller is told of a finished event, and what a worker's reply carries.
@@ -184,10 +186,18 @@ pub struct Finished {
     /// The first event of a reversal's chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<EventId>,
+    /// How many loans a group concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loan_count: Option<u32>,
+    /// The loans that a group was refused for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused_loans: Vec<LoanId>,
     /// When it was posted.
     pub posted_at: Timestamp,
 }
 
+/// The most loans that are named where a group was refused for them.
+pub const REFUSED_LOANS_MAX: usize = 100;
 impl Posting {
     /// The contract's event type of its entry: a payment on a loan that is charged off is a recovery, which its lines
     /// on the memo accounts tell.
@@ -203,17 +213,22 @@ impl Finished {
     /// What a caller is told of an event and its posting.
     #[must_use]
     pub fn of(event: &NewEvent, posting: &Posting) -> Self {
+        let group = if let Command::Group(group) = &event.command { Some(group) } else { None };
+        let moved = posting.allocation.is_none_or(|moved| moved != Allocation::default());
         let mut finished = Self {
             outcome: posting.outcome,
-            has_entry: posting.entry.is_some(),
+            has_entry: posting.entry.is_some() || (group.is_some() && posting.outcome == Outcome::Done && moved),
             allocation: posting.allocation,
             fee_event_id: None,
             reverses_entry_id: None,
             correlation_id: None,
+            loan_count: group.map(|group| group.legs),
+            refused_loans: posting.refused_loans.clone(),
             posted_at: posting.posted_at,
         };
-        if posting.outcome != Outcome::Posted {
-            return finished;
+        match posting.outcome {
+            Outcome::Posted | Outcome::Done => {}
+            Outcome::Rejected(_) => return finished,
         }
         match &event.command {
             Command::PaymentReturn(returned) => finished.fee_event_id = returned.fee_event_id(event.id),
@@ -222,12 +237,18 @@ impl Finished {
                 finished.reverses_entry_id = reversed.map(|reversed| reversed.id.entry_id());
                 finished.correlation_id = reversed.and(servicing.act.first_of_chain());
             }
+            Command::Group(group) => {
+                let reversed = group.operation.takes_back();
+                finished.reverses_entry_id = reversed.map(|reversed| reversed.event.id.entry_id());
+                finished.correlation_id = reversed.map(|reversed| reversed.correlation_id);
+            }
             Command::Payment(_)
             | Command::Disbursement(_)
             | Command::LoanOpening(_)
             | Command::Fee(_)
             | Command::Receipt(_)
-            | Command::Upload(_) => {}
+            | Command::Upload(_)
+            | Command::Leg(_) => {}
         }
         finished
     }

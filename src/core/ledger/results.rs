@@ -56,6 +56,8 @@ mod tests {
             fee_event_id: None,
             reverses_entry_id: None,
             correlation_id: None,
+            loan_count: None,
+            refused_loans: Vec::new(),
             posted_at: Timestamp::from_micros(1_777_636_800_000_001).unwrap(),
         };
         let id = EventId(Uuid::from_u128(4));

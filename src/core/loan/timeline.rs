@@ -70,6 +70,16 @@ impl Timeline {
         self.ends_of_days(date, today).try_fold(*today, |least, balances| Ok(least.least(&balances?)))
     }
 
+    /// The balances at the end of a day, given today's.
+    ///
+    /// Must hold every movement dated after `date`; earlier ones do not matter.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when a past balance leaves 64 bits, which [`Self::check_room`] keeps from happening.
+    pub fn balances_on(&self, date: NaiveDate, today: &Balances) -> Result<Balances, AmountOverflow> {
+        self.ends_of_days(date, today).last().unwrap_or(Ok(*today))
+    }
+
     /// Proves that `movement`, counting from `date`, leaves every later day's balances within 64 bits.
     ///
     /// Must hold every movement dated after `date`; earlier ones do not matter.

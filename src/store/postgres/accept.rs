@@ -159,14 +159,7 @@ fn judge(events: &[NewEvent], accepted: &Accepted, mut known: Known) -> Result<V
         }
         let first = known.remove(&event.key_hash.bytes());
         let first = first.ok_or_else(|| StoreError::Broken(format!("event {} was refused for no row", event.id)))?;
-        if first.event.event.id == event.id {
-            return Ok(Acceptance::New { seq: first.event.seq, accepted_at: first.event.accepted_at });
-        }
-        let (ours, theirs) = (&event.key, &first.event.event.key);
-        if first.event.event.tenant != event.tenant || ours != theirs {
-            return Err(StoreError::Broken(format!("event {} shares its key hash with another key", event.id)));
-        }
-        Ok(Acceptance::Known(Box::new(first)))
+        Acceptance::of_known(event, first)
     });
     judged.collect()
 }

@@ -7,7 +7,7 @@ use super::connect::{PostgresStore, begin, finish};
 use super::error::classify;
 use super::rows::{self, Columns, key_column};
 use crate::core::ids::{EventId, LoanKey, Seq, TenantId};
-use crate::store::{HoldRequest, ParkRequest, StoreError, SweepCandidate};
+use crate::store::{Attempts, HoldRequest, ParkRequest, StoreError, SweepCandidate};
 
 /// Locks the event's loan, where it exists: nobody posts the event between the look and the count.
 const LOCK_LOAN_OF_EVENT: &str = "SELECT FROM loans l WHERE l.loan_key = (SELECT e.loan_key FROM events e \
@@ -24,6 +24,16 @@ const COUNT_ATTEMPT: &str = "INSERT INTO parked (event_seq, loan_key, attempts, 
      ON CONFLICT (event_seq) DO UPDATE SET attempts = parked.attempts + 1, reason = excluded.reason, \
      failed_at = excluded.failed_at, parked_at = coalesce(parked.parked_at, \
      CASE WHEN parked.attempts + 1 >= $3 THEN excluded.failed_at END) RETURNING attempts, loan_key";
+
+/// Counts an attempt at a group, for its parent. Nothing is parked: after the last one the lane refuses the group.
+const COUNT_GROUP_ATTEMPT: &str = "INSERT INTO parked (event_seq, loan_key, attempts, reason, failed_at) \
+     SELECT e.seq, e.loan_key, 1, $2, clock_timestamp() FROM events e WHERE e.seq = $1 AND e.slot IS NULL \
+     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) ON CONFLICT (event_seq) DO UPDATE \
+     SET attempts = parked.attempts + 1, reason = excluded.reason, failed_at = excluded.failed_at RETURNING attempts";
+
+/// The group of a leg, or of a parent, which is the group itself.
+const GROUP_OF_EVENT: &str = "SELECT coalesce(e.group_seq, (SELECT l.group_seq FROM events l WHERE l.group_seq = e.seq \
+     LIMIT 1)) FROM events e WHERE e.seq = $1";
 
 /// Marks a loan's row; none where the loan does not exist yet. Taken before `holds`: loans come first.
 const MARK_LOAN: &str = "UPDATE loans SET on_hold = $2 WHERE loan_key = $1 AND ($3::uuid IS NULL OR tenant = $3)";
@@ -51,7 +61,9 @@ const READ_UNPOSTED: &str = "SELECT e.seq, e.id, e.tenant, e.loan_key, e.slot, e
 const LOWER_MARK: &str = "UPDATE sweeper SET mark = least(mark, $1), finished_to = least(finished_to, $1)";
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 9] = [
+pub(super) const STATEMENTS: [(&str, &str); 11] = [
+    ("count_group_attempt", COUNT_GROUP_ATTEMPT),
+    ("group_of_event", GROUP_OF_EVENT),
     ("lock_loan_of_event", LOCK_LOAN_OF_EVENT),
     ("count_attempt", COUNT_ATTEMPT),
     ("mark_loan", MARK_LOAN),
@@ -64,7 +76,7 @@ pub(super) const STATEMENTS: [(&str, &str); 9] = [
 ];
 
 impl PostgresStore {
-    pub(super) async fn park_event(&self, request: ParkRequest) -> Result<i32, StoreError> {
+    pub(super) async fn park_event(&self, request: ParkRequest) -> Result<Attempts, StoreError> {
         let mut connection = self.connection().await?;
         let mut transaction = begin(&mut connection).await?;
         let done = park(&mut transaction, request).await;
@@ -82,12 +94,21 @@ impl PostgresStore {
     }
 }
 
-async fn park(connection: &mut PgConnection, request: ParkRequest) -> Result<i32, StoreError> {
+async fn park(connection: &mut PgConnection, request: ParkRequest) -> Result<Attempts, StoreError> {
+    let row =
+        sqlx::query(GROUP_OF_EVENT).bind(request.seq.0).fetch_optional(&mut *connection).await.map_err(classify)?;
+    let group = row.map(|row| Columns::of(&row).take::<Option<i64>>()).transpose()?.flatten();
+    if let Some(group) = group {
+        let query = sqlx::query(COUNT_GROUP_ATTEMPT).bind(group).bind(&request.reason);
+        let row = query.fetch_optional(connection).await.map_err(classify)?;
+        let count = row.map_or(Ok(0), |row| Columns::of(&row).take())?;
+        return Ok(Attempts { count, group: Some(Seq(group)) });
+    }
     let query = sqlx::query(LOCK_LOAN_OF_EVENT).bind(request.seq.0);
     query.execute(&mut *connection).await.map_err(classify)?;
     let query = sqlx::query(COUNT_ATTEMPT).bind(request.seq.0).bind(&request.reason).bind(request.attempts_max);
     let Some(row) = query.fetch_optional(&mut *connection).await.map_err(classify)? else {
-        return Ok(0);
+        return Ok(Attempts::default());
     };
     let mut columns = Columns::of(&row);
     let (attempts, loan): (i32, LoanKey) = (columns.take()?, columns.loan_key()?);
@@ -96,7 +117,7 @@ async fn park(connection: &mut PgConnection, request: ParkRequest) -> Result<i32
         let query = sqlx::query(HOLD_PARKED).bind(request.seq.0);
         query.bind(request.reason).execute(connection).await.map_err(classify)?;
     }
-    Ok(attempts)
+    Ok(Attempts { count: attempts, group: None })
 }
 
 async fn mark_loan(

@@ -19,6 +19,7 @@ pub mod bench;
 mod connect;
 mod error;
 mod general_ledger;
+mod groups;
 mod hold;
 mod intake_rows;
 mod migrate;

@@ -20,6 +20,7 @@ use super::read::{record, record_columns, record_joins};
 use super::rows::{self, Columns, event_columns, posting_columns};
 use crate::core::event::IdempotencyKey;
 use crate::core::ids::{EventId, KeyHash, LoanId, PaymentBatchId, TenantId};
+use crate::store::poller_reads::told;
 use crate::store::{Change, ChangePlace, EventRecord, PollerReads, StoreError};
 
 /// How many rows are made into records before other tasks get their turn: about a millisecond.
@@ -61,7 +62,8 @@ macro_rules! shown_before {
 /// whatever the planner makes of it. Outer joins, so that a change without its event or posting is an error and not a gap.
 const CHANGES_AFTER: &str = concat!(
     "SELECT f.epoch, f.xact, f.taken::integer, e.id, e.kind, e.loan_id, p.loan_version, p.outcome, p.rejection_code, \
-     cardinality(p.amounts) > 0, p.alloc_fees, p.alloc_interest, p.alloc_principal, p.alloc_suspense, e.amount, \
+     e.group_seq IS NULL AND (cardinality(p.amounts) > 0 OR p.outcome = 'done' AND (p.alloc_fees, p.alloc_interest, \
+     p.alloc_principal, p.alloc_suspense) IS DISTINCT FROM (0, 0, 0, 0)), p.alloc_fees, p.alloc_interest, p.alloc_principal, p.alloc_suspense, e.amount, \
      e.currency, e.key, e.batch_id, p.effective_date, p.posted_at, \
      (SELECT undone.id FROM events undone WHERE undone.seq = p.undoes_seq), \
      (SELECT restated.id FROM events restated WHERE restated.seq = p.restates_seq) \
@@ -192,13 +194,16 @@ fn place(columns: &mut Columns<'_>) -> Result<ChangePlace, StoreError> {
 
 fn change(row: &PgRow) -> Result<Change, StoreError> {
     let mut columns = Columns::of(row);
+    let (place, event_id, kind) = (place(&mut columns)?, EventId(columns.take()?), columns.word("kind")?);
+    let (loan_id, loan_version) = (LoanId(columns.take()?), columns.take()?);
+    let (loan_id, outcome) = told(loan_id, rows::outcome(&mut columns)?);
     Ok(Change {
-        place: place(&mut columns)?,
-        event_id: EventId(columns.take()?),
-        kind: columns.word("kind")?,
-        loan_id: LoanId(columns.take()?),
-        loan_version: columns.take()?,
-        outcome: rows::outcome(&mut columns)?,
+        place,
+        event_id,
+        kind,
+        loan_id,
+        loan_version,
+        outcome,
         has_entry: columns.take()?,
         allocation: rows::allocation(&mut columns)?,
         amount: columns.optional_amount()?,

@@ -1,16 +1,19 @@
 //! Owns the reads of loans and totals, tenant first.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, NaiveDate, Utc};
+use uuid::Uuid;
 
 use super::connect::PostgresStore;
 use super::error::classify;
 use super::rows::{self, Columns, broken, key_column, loan_columns};
-use crate::core::ids::{LoanKey, TenantId};
+use crate::core::ids::{BorrowerId, LoanKey, TenantId};
 use crate::core::ledger::{AccountCode, Layer};
 use crate::core::loan::Balances;
 use crate::core::money::{Currency, Minor};
 use crate::core::time::Timestamp;
-use crate::store::{AccountTotals, LoanBalances, LoanRecord, StoreError};
+use crate::store::{AccountTotals, LoanBalances, LoanParty, LoanRecord, StoreError};
 
 const READ_LOAN: &str =
     concat!("SELECT ", loan_columns!(), ", loan_number FROM loans WHERE tenant = $1 AND loan_key = $2 AND version > 0");
@@ -31,9 +34,18 @@ const READ_BALANCES: &str = "SELECT l.currency, \
 const READ_TOTALS: &str = "SELECT coalesce(sum(debits), 0)::text, coalesce(sum(credits), 0)::text \
      FROM account_totals WHERE tenant = $1 AND account = $2 AND currency = $3 AND layer = $4 AND booking_date <= $5";
 
+/// One look into the key a loan.
+const READ_PARTIES: &str = "SELECT l.loan_key, l.borrower_id, l.currency FROM unnest($2::uuid[]) AS k (wanted) \
+     CROSS JOIN LATERAL (SELECT l.loan_key, l.borrower_id, l.currency FROM loans l WHERE l.tenant = $1 \
+     AND l.loan_key = k.wanted AND l.version > 0 OFFSET 0) AS l";
+
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 3] =
-    [("read_loan", READ_LOAN), ("read_balances", READ_BALANCES), ("read_totals", READ_TOTALS)];
+pub(super) const STATEMENTS: [(&str, &str); 4] = [
+    ("read_loan", READ_LOAN),
+    ("read_balances", READ_BALANCES),
+    ("read_totals", READ_TOTALS),
+    ("read_parties", READ_PARTIES),
+];
 
 impl PostgresStore {
     pub(super) async fn read_loan(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<LoanRecord>, StoreError> {
@@ -46,6 +58,23 @@ impl PostgresStore {
             Ok(LoanRecord { state: loan.state, on_hold: loan.on_hold, loan_number: columns.take()? })
         });
         loan.transpose()
+    }
+
+    pub(super) async fn read_parties(
+        &self,
+        tenant: TenantId,
+        loans: Vec<LoanKey>,
+    ) -> Result<HashMap<LoanKey, LoanParty>, StoreError> {
+        let mut connection = self.connection().await?;
+        let keys: Vec<Uuid> = loans.into_iter().map(key_column).collect();
+        let query = sqlx::query(READ_PARTIES).bind(tenant.0).bind(keys);
+        let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
+        let party = |row| {
+            let mut columns = Columns::of(row);
+            let (key, borrower_id) = (columns.loan_key()?, BorrowerId(columns.take()?));
+            Ok((key, LoanParty { borrower_id, currency: columns.word("currency")? }))
+        };
+        rows.iter().map(party).collect()
     }
 
     pub(super) async fn read_balances(

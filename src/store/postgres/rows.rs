@@ -36,7 +36,7 @@ macro_rules! posting_columns {
     () => {
         "p.event_seq, p.loan_key, p.loan_version, p.outcome, p.rejection_code, p.accounts, p.amounts, p.layer, \
          p.alloc_fees, p.alloc_interest, p.alloc_principal, p.alloc_suspense, p.undoes_seq, p.restates_seq, \
-         p.effective_date, p.booking_date, p.posted_at, p.chain_hash"
+         p.effective_date, p.booking_date, p.posted_at, p.chain_hash, p.answer"
     };
 }
 
@@ -52,7 +52,7 @@ macro_rules! loan_columns {
 pub(super) use {event_columns, loan_columns, posting_columns};
 
 /// How many columns [`posting`] reads: what to skip when there is none.
-const POSTING_COLUMNS: usize = 18;
+const POSTING_COLUMNS: usize = 19;
 
 /// Reads a row's columns one after the other.
 pub(super) struct Columns<'r> {
@@ -213,7 +213,18 @@ pub(super) fn posting(columns: &mut Columns<'_>, event_id: EventId) -> Result<Op
         booking_date: columns.take()?,
         posted_at: columns.instant()?,
         chain_hash: columns.take()?,
+        refused_loans: refused_loans(columns.take()?, outcome)?,
     }))
+}
+
+/// The loans that a group was refused for stand where an operation of the api has its answer.
+fn refused_loans(answer: Option<&[u8]>, outcome: Outcome) -> Result<Vec<LoanId>, StoreError> {
+    match (outcome, answer) {
+        (Outcome::Rejected(_), Some(answer)) => {
+            serde_json::from_slice(answer).map_err(|_| broken("answer", "of a refused group"))
+        }
+        (Outcome::Rejected(_) | Outcome::Posted | Outcome::Done, _) => Ok(Vec::new()),
+    }
 }
 
 /// Reads outcome and rejection code.

@@ -1,8 +1,8 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bench, hold, migrate, periods, poller_reads, post, processes, read, read_loans, servicing,
-    sweep, uploads, verify,
+    accept, ach, admin, bench, groups, hold, migrate, periods, poller_reads, post, processes, read, read_loans,
+    servicing, sweep, uploads, verify,
 };
 
 /// Every statement by the name of what it does.
@@ -18,9 +18,12 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         ("read_fee_postings", post::READ_FEE_POSTINGS),
         ("write_terms", post::WRITE_TERMS),
         ("read_movements", post::READ_MOVEMENTS),
+        ("insert_parent_posting", groups::INSERT_PARENT_POSTING),
     ];
     let lists: &[&[(&'static str, &'static str)]] = &[
         &single,
+        &groups::ACCEPT_STATEMENTS,
+        &groups::LOOK_STATEMENTS,
         &post::LOCK_STATEMENTS,
         &post::WRITE_STATEMENTS,
         &read::STATEMENTS,

@@ -1,24 +1,25 @@
 //! Owns the contract's methods: each one only puts its work into an owned task.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::NaiveDate;
 
 use super::connect::PostgresStore;
-use crate::core::event::{AcceptedEvent, NewEvent, Party};
+use crate::core::event::{AcceptedEvent, NewEvent, NewGroup, Party};
 use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, FeeItem, Layer};
 use crate::core::money::Currency;
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 use crate::store::{
-    Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord, FileKept,
-    FileLinked, FileRecord, Fold, HoldRequest, LoanBalances, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan,
-    ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState,
-    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd,
-    UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload,
-    WorkerBeat, WorkerView,
+    Acceptance, AccountTotals, Attempts, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord,
+    FileKept, FileLinked, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, HoldRequest,
+    LoanBalances, LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter,
+    PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState, SigningKeyRecord, Store, StoreError,
+    SweepCandidate, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd, UploadException, UploadHold,
+    UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat, WorkerView,
 };
 
 #[async_trait]
@@ -112,11 +113,23 @@ impl Store for PostgresStore {
         self.owned(move |store| async move { store.read_matches(tenant, marks).await }).await
     }
 
+    async fn accept_group(&self, publisher: PublisherId, group: NewGroup) -> Result<GroupAcceptance, StoreError> {
+        self.owned(move |store| async move { store.take_group(publisher, group).await }).await
+    }
+
+    async fn post_group(&self, work: GroupWork, fold: GroupFold) -> Result<GroupProgress, StoreError> {
+        self.owned(move |store| async move { store.post_one_group(work, fold).await }).await
+    }
+
+    async fn legs(&self, tenant: TenantId, group: Seq) -> Result<Vec<EventRecord>, StoreError> {
+        self.owned(move |store| async move { store.read_legs(tenant, group).await }).await
+    }
+
     async fn post_batch(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {
         self.owned(move |store| async move { store.post(work, fold).await }).await
     }
 
-    async fn park(&self, request: ParkRequest) -> Result<i32, StoreError> {
+    async fn park(&self, request: ParkRequest) -> Result<Attempts, StoreError> {
         self.owned(move |store| async move { store.park_event(request).await }).await
     }
 
@@ -139,6 +152,14 @@ impl Store for PostgresStore {
 
     async fn loan(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<LoanRecord>, StoreError> {
         self.owned(move |store| async move { store.read_loan(tenant, loan).await }).await
+    }
+
+    async fn loan_parties(
+        &self,
+        tenant: TenantId,
+        loans: Vec<LoanKey>,
+    ) -> Result<HashMap<LoanKey, LoanParty>, StoreError> {
+        self.owned(move |store| async move { store.read_parties(tenant, loans).await }).await
     }
 
     async fn party(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<Party>, StoreError> {

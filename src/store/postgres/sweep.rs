@@ -35,12 +35,13 @@ const MARGIN: Duration = Duration::from_secs(2);
 /// How many later events of the same loan are looked at.
 const LATER_OF_LOAN_MAX: i64 = 1000;
 
-/// What marks an event as nobody's business: finished, parked or held. Of `events AS e`.
+/// What marks an event as nobody's business: finished, parked or held. Of `events AS e`. A leg does not wait with its
+/// loan.
 macro_rules! waits {
     () => {
         "e.slot IS NOT NULL AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) \
          AND NOT EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) \
-         AND NOT EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key)"
+         AND (e.leg IS NOT NULL OR NOT EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key))"
     };
 }
 
@@ -72,7 +73,8 @@ const LAST_SETTLED: &str = "SELECT max(s.seq) FROM (SELECT e.seq FROM events e W
      AND e.seq < coalesce((SELECT y.seq FROM events y WHERE y.seq > $1 AND y.seq <= $2 AND y.accepted_at >= $3 \
      ORDER BY y.seq LIMIT 1), $2 + 1) ORDER BY e.seq DESC LIMIT 1) AS s";
 
-/// The events that wait for longer than they should, those that look lost first. A publisher without a row has never
+/// The events that wait for longer than they should, those that look lost first; of a group its first leg, which brings
+/// all of it to a lane. A publisher without a row has never
 /// said that it lives.
 ///
 /// `passed` judges a kind of queue: what was accepted [`MARGIN`] later and is posted came after ours in the queue; less
@@ -83,7 +85,7 @@ const READ_CANDIDATES: &str = concat!(
      e.accepted_at, e.publisher FROM events e WHERE e.seq > $1 AND e.seq <= $2 \
      AND e.accepted_at <= clock_timestamp() - $3::interval AND ",
     waits!(),
-    " ORDER BY e.seq LIMIT $7), \
+    " AND coalesce(e.leg, 1) = 1 ORDER BY e.seq LIMIT $7), \
      passed AS MATERIALIZED (SELECT e.slot, e.batch_id IS NOT NULL AS bulk, max(e.accepted_at) AS accepted_at \
      FROM events e JOIN postings p ON p.event_seq = e.seq WHERE e.seq > (SELECT min(late.seq) FROM late) \
      AND e.seq <= (SELECT min(late.seq) FROM late) + $6 AND e.slot IS NOT NULL GROUP BY 1, 2), \
@@ -128,7 +130,7 @@ const COUNT_PARKED: &str = "SELECT count(*) FROM parked k WHERE k.parked_at IS N
 
 const COUNT_HELD: &str = "SELECT count(*) FROM (SELECT FROM holds h JOIN events e ON e.loan_key = h.loan_key \
      AND e.seq > coalesce((SELECT l.last_posted_seq FROM loans l WHERE l.loan_key = h.loan_key), 0) \
-     WHERE e.slot IS NOT NULL AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) \
+     WHERE e.slot IS NOT NULL AND e.leg IS NULL AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) \
      AND NOT EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) LIMIT $1) AS held";
 
 /// The statements of this module.

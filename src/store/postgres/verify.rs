@@ -64,10 +64,12 @@ const WRONG_VERSIONS: &str = "SELECT 'loan ' || coalesce(l.loan_key, s.loan_key)
      FULL JOIN (SELECT loan_key, count(*) AS postings FROM postings WHERE loan_version IS NOT NULL GROUP BY loan_key) \
      AS s ON s.loan_key = l.loan_key WHERE coalesce(l.version, 0) <> coalesce(s.postings, 0) LIMIT $1";
 
-/// Events born finished without a posting, and events below the sweeper's mark that nobody finished.
+/// Events born finished without a posting, but for the parents of groups that wait, and events below the sweeper's mark that nobody finished.
 const LOST_EVENTS: &str = "SELECT 'event ' || e.seq || ' has no posting' FROM events e \
      WHERE e.kind <> 'upload' AND (e.slot IS NULL OR e.seq <= (SELECT mark FROM sweeper)) \
      AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) \
+     AND NOT EXISTS (SELECT FROM events l WHERE l.group_seq = e.seq AND l.leg = 1 \
+     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = l.seq)) \
      AND NOT EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) \
      AND NOT EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key) ORDER BY e.seq LIMIT $1";
 
@@ -109,7 +111,8 @@ const WRONG_UNDOS: &str = "SELECT 'posting ' || u.event_seq || ' does not undo e
      WHERE undoes_seq IS NOT NULL GROUP BY undoes_seq HAVING count(*) > 1 \
      UNION ALL SELECT e.kind || ' ' || e.seq || ' does not undo what it names' FROM events e \
      JOIN postings p ON p.event_seq = e.seq WHERE e.kind IN ('payment_returned', 'reversal') AND p.outcome = 'posted' \
-     AND p.undoes_seq IS DISTINCT FROM coalesce(e.details::json ->> 'payment_seq', e.details::json ->> 'event_seq')::bigint \
+     AND p.undoes_seq IS DISTINCT FROM coalesce(e.details::json ->> 'payment_seq', e.details::json ->> 'event_seq', \
+     e.details::json #>> '{leg,terms,reversal,leg,event_seq}')::bigint \
      UNION ALL SELECT 'disbursement ' || (e.details::json ->> 'event_seq') || ' is settled ' || count(*) || ' times' \
      FROM events e JOIN postings p ON p.event_seq = e.seq WHERE e.kind = 'disbursement_settled' \
      AND p.outcome = 'posted' AND NOT EXISTS (SELECT FROM postings u WHERE u.undoes_seq = e.seq) \
@@ -127,6 +130,25 @@ const WRONG_SYSTEM_EVENTS: &str = "SELECT 'event ' || e.seq || ' follows no post
      ON f.cause_seq = e.seq WHERE e.kind = 'payment_returned' AND p.outcome = 'posted' \
      AND ((e.details::json ->> 'fee_minor')::numeric IS DISTINCT FROM f.amount OR f.fees > 1) LIMIT $1";
 
+/// Groups: the legs are numbered without a gap and are as many as their parent says, all of its tenant; they are posted
+/// where it is done, refused for its reason where it is rejected, and wait where it waits; and what goes from loan to
+/// loan leaves nothing on the way.
+const WRONG_GROUPS: &str = "SELECT 'group ' || g.seq || ' and its legs do not go together' FROM (SELECT \
+     l.group_seq AS seq, count(*) AS legs, min(l.leg) AS first, max(l.leg) AS last, count(p.event_seq) AS finished, \
+     count(*) FILTER (WHERE p.outcome = 'posted') AS posted, bool_and(l.tenant = e.tenant) AS is_one_tenant, \
+     bool_and(p.rejection_code IS NOT DISTINCT FROM q.rejection_code) AS is_one_reason \
+     FROM events l LEFT JOIN postings p ON p.event_seq = l.seq LEFT JOIN events e ON e.seq = l.group_seq \
+     LEFT JOIN postings q ON q.event_seq = l.group_seq WHERE l.group_seq IS NOT NULL GROUP BY l.group_seq) AS g \
+     LEFT JOIN events e ON e.seq = g.seq LEFT JOIN postings q ON q.event_seq = g.seq WHERE NOT coalesce( \
+     e.slot IS NULL AND (e.details::json #>> '{group,legs}')::bigint = g.legs AND g.first = 1 AND g.last = g.legs \
+     AND g.is_one_tenant AND g.is_one_reason AND CASE q.outcome WHEN 'done' THEN g.posted = g.legs \
+     WHEN 'rejected' THEN g.finished = g.legs AND g.posted = 0 ELSE g.finished = 0 END, false) \
+     UNION ALL SELECT 'group ' || l.group_seq || ' leaves ' || sum(line.amount) || ' between its loans' FROM events l \
+     JOIN postings p ON p.event_seq = l.seq CROSS JOIN LATERAL unnest(p.accounts, p.amounts) AS line (account, amount) \
+     WHERE l.group_seq IS NOT NULL AND line.account = $2 GROUP BY l.group_seq HAVING sum(line.amount) <> 0 \
+     UNION ALL SELECT 'group ' || e.seq || ' has no legs' FROM events e WHERE e.slot IS NULL \
+     AND e.details LIKE '{\"group\":%' AND NOT EXISTS (SELECT FROM events l WHERE l.group_seq = e.seq) LIMIT $1";
+
 /// Every versioned posting in the order of its chain, with what its hash covers.
 const READ_CHAINS: &str = concat!(
     "SELECT p.loan_key, p.loan_version, p.chain_hash, e.id, e.fingerprint, l.version, l.chain_head, ",
@@ -136,7 +158,7 @@ const READ_CHAINS: &str = concat!(
 );
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 11] = [
+pub(super) const STATEMENTS: [(&str, &str); 12] = [
     ("count_events", COUNT_EVENTS),
     ("unbalanced_entries", UNBALANCED_ENTRIES),
     ("wrong_balances", WRONG_BALANCES),
@@ -147,6 +169,7 @@ pub(super) const STATEMENTS: [(&str, &str); 11] = [
     ("trial_balance", TRIAL_BALANCE),
     ("wrong_undos", WRONG_UNDOS),
     ("wrong_system_events", WRONG_SYSTEM_EVENTS),
+    ("wrong_groups", WRONG_GROUPS),
     ("read_chains", READ_CHAINS),
 ];
 
@@ -190,6 +213,9 @@ async fn prove(connection: &mut PgConnection) -> Result<VerifyReport, StoreError
     let query = sqlx::query(WRONG_UNDOS).bind(most).bind(AccountCode::PAYMENT_CLEARING.number());
     let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
     tell(&mut report, "undo_link", &rows)?;
+    let query = sqlx::query(WRONG_GROUPS).bind(most).bind(AccountCode::LOAN_TRANSFER_CLEARING.number());
+    let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
+    tell(&mut report, "group", &rows)?;
     let chains = walk_chains(connection).await?;
     report.problems.extend(chains);
     Ok(report)

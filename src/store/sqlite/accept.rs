@@ -148,14 +148,7 @@ fn accepted_rows(totals: &BTreeMap<AcceptedKey, (i64, i128)>) -> Vec<BatchAccept
 /// A key that was taken: by this very event, in a call whose outcome the caller never learned, or by another.
 fn acceptance_of_known(event: &NewEvent, known: Option<KnownEvent>) -> Result<Acceptance, StoreError> {
     let known = known.ok_or_else(|| broken("a key is taken by no event"))?;
-    let first = &known.event.event;
-    if first.tenant != event.tenant || first.key != event.key {
-        return Err(broken("two keys have one hash"));
-    }
-    if first.id == event.id {
-        return Ok(Acceptance::New { seq: known.event.seq, accepted_at: known.event.accepted_at });
-    }
-    Ok(Acceptance::Known(Box::new(known)))
+    Acceptance::of_known(event, known)
 }
 
 pub(super) async fn known_events(
@@ -173,7 +166,7 @@ pub(super) async fn known_events(
         .collect()
 }
 
-async fn raise_totals(
+pub(super) async fn raise_totals(
     db: &mut SqliteConnection,
     publisher: PublisherId,
     fresh: &[&NewEvent],

@@ -1,21 +1,23 @@
 //! Owns reads of loans and of the accounts.
 
+use std::collections::HashMap;
+
 use chrono::NaiveDate;
 use sqlx::SqliteConnection;
 
 use crate::core::event::EventKind;
-use crate::core::ids::{LoanKey, TenantId};
+use crate::core::ids::{BorrowerId, LoanKey, TenantId};
 use crate::core::ledger::{AccountCode, Layer};
 use crate::core::loan::Balances;
 use crate::core::money::{AmountOverflow, Currency};
 use crate::store::sqlite::error::store_error;
-use crate::store::sqlite::params::json;
+use crate::store::sqlite::params::{json, loan_keys};
 use crate::store::sqlite::post::movements_after;
 use crate::store::sqlite::records::{decode_records, select_records, stage};
 use crate::store::sqlite::rows::{
-    broken, decode_loan, event_columns, get, instant, loan_columns, posting_columns, sum,
+    broken, bytes, decode_loan, event_columns, get, id, instant, loan_columns, posting_columns, sum, word,
 };
-use crate::store::{AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanRecord, StoreError};
+use crate::store::{AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanParty, LoanRecord, StoreError};
 
 pub(super) const LOAN: &str = concat!(
     "SELECT ",
@@ -24,6 +26,11 @@ pub(super) const LOAN: &str = concat!(
     FROM loans AS l LEFT JOIN holds AS h ON h.loan_key = l.loan_key
     WHERE l.tenant = ?1 AND l.loan_key = ?2 AND l.version > 0"
 );
+
+pub(super) const LOAN_PARTIES: &str = "
+    SELECT l.loan_key, l.borrower_id, l.currency
+    FROM jsonb_each(?2) AS wanted JOIN loans AS l ON l.loan_key = unhex(wanted.value)
+    WHERE l.tenant = ?1 AND l.version > 0";
 
 /// Instants rise with the versions, so the last entry by the date is the first from behind.
 pub(super) const LAST_ACTIVITY: &str = "
@@ -59,6 +66,21 @@ pub(super) async fn loan(
     };
     let (loan_number, on_hold) = (get(&row, "loan_number")?, get(&row, "on_hold")?);
     Ok(Some(LoanRecord { state: decode_loan(&row)?, loan_number, on_hold }))
+}
+
+/// Whom loans belong to.
+pub(super) async fn loan_parties(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    loans: Vec<LoanKey>,
+) -> Result<HashMap<LoanKey, LoanParty>, StoreError> {
+    let query = sqlx::query(LOAN_PARTIES).bind(tenant.0).bind(loan_keys(loans)?);
+    let rows = query.fetch_all(db).await.map_err(store_error)?;
+    let party = |row| {
+        let party = LoanParty { borrower_id: BorrowerId(id(row, "borrower_id")?), currency: word(row, "currency")? };
+        Ok((LoanKey::from_bytes(bytes(row, "loan_key")?), party))
+    };
+    rows.iter().map(party).collect()
 }
 
 /// A loan's balances on a date: today's, without what counts from later days.

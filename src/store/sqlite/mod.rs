@@ -17,6 +17,7 @@ mod beats;
 mod connect;
 mod error;
 mod general_ledger;
+mod groups;
 mod loans;
 mod params;
 mod parking;
@@ -33,6 +34,7 @@ mod uploads;
 mod verify;
 mod writer;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +47,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::core::event::{AcceptedEvent, NewEvent, Party};
+use crate::core::event::{AcceptedEvent, NewEvent, NewGroup, Party};
 use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, FeeItem, Layer};
 use crate::core::money::Currency;
@@ -54,12 +56,12 @@ use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
 use crate::store::calendars::CalendarCache;
 use crate::store::{
-    Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord, FileKept,
-    FileLinked, FileRecord, Fold, HoldRequest, LoanBalances, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan,
-    ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState,
-    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn, UploadBegun,
-    UploadEnd, UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted,
-    WholeUpload, WorkerBeat, WorkerView,
+    Acceptance, AccountTotals, Attempts, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord,
+    FileKept, FileLinked, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, HoldRequest,
+    LoanBalances, LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter,
+    PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState, SigningKeyRecord, Store, StoreError,
+    SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn, UploadBegun, UploadEnd, UploadException, UploadHold,
+    UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat, WorkerView,
 };
 
 pub use statements::STATEMENTS;
@@ -227,6 +229,28 @@ impl Store for SqliteStore {
         self.read(move |db| Box::pin(ach::match_entries(db, tenant, marks))).await
     }
 
+    async fn accept_group(&self, publisher: PublisherId, group: NewGroup) -> Result<GroupAcceptance, StoreError> {
+        let clock = self.clock.clone();
+        self.writer.run("accept_group", move |db| Box::pin(groups::accept(db, publisher, group, clock.now()))).await
+    }
+
+    async fn post_group(&self, work: GroupWork, fold: GroupFold) -> Result<GroupProgress, StoreError> {
+        let (clock, calendars) = (self.clock.clone(), self.calendars.clone());
+        let post = self.writer.run_timed("post_group", move |db| {
+            Box::pin(async move { groups::post(db, work, fold, (&calendars, clock.now())).await })
+        });
+        let (mut progress, frame) = post.await?;
+        if let GroupProgress::Finished(batch) = &mut progress {
+            batch.times.begin = frame.begin;
+            batch.times.commit = frame.commit;
+        }
+        Ok(progress)
+    }
+
+    async fn legs(&self, tenant: TenantId, group: Seq) -> Result<Vec<EventRecord>, StoreError> {
+        self.read(move |db| Box::pin(groups::legs(db, tenant, group))).await
+    }
+
     async fn post_batch(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {
         let (clock, calendars) = (self.clock.clone(), self.calendars.clone());
         let post = self.writer.run_timed("post_batch", move |db| {
@@ -238,7 +262,7 @@ impl Store for SqliteStore {
         Ok(batch)
     }
 
-    async fn park(&self, request: ParkRequest) -> Result<i32, StoreError> {
+    async fn park(&self, request: ParkRequest) -> Result<Attempts, StoreError> {
         let clock = self.clock.clone();
         self.writer.run("park", move |db| Box::pin(parking::park(db, request, clock.now()))).await
     }
@@ -263,6 +287,14 @@ impl Store for SqliteStore {
 
     async fn loan(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<LoanRecord>, StoreError> {
         self.read(move |db| Box::pin(loans::loan(db, tenant, loan))).await
+    }
+
+    async fn loan_parties(
+        &self,
+        tenant: TenantId,
+        loans: Vec<LoanKey>,
+    ) -> Result<HashMap<LoanKey, LoanParty>, StoreError> {
+        self.read(move |db| Box::pin(loans::loan_parties(db, tenant, loans))).await
     }
 
     async fn party(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<Party>, StoreError> {

@@ -274,7 +274,9 @@ impl<'a> OpeningRow<'a> {
             | Command::Fee(_)
             | Command::Servicing(_)
             | Command::Receipt(_)
-            | Command::Upload(_) => None,
+            | Command::Upload(_)
+            | Command::Group(_) => None,
+            Command::Leg(leg) => leg.terms.new_loan().and_then(|terms| terms.loan_number.as_ref()),
         };
         Self {
             loan_key: Hex(state.key.bytes()),

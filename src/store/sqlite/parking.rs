@@ -8,7 +8,7 @@ use crate::core::slot::Slot;
 use crate::core::time::Timestamp;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::rows::{broken, bytes, get, id, tenant};
-use crate::store::{HoldRequest, ParkRequest, StoreError, SweepCandidate};
+use crate::store::{Attempts, HoldRequest, ParkRequest, StoreError, SweepCandidate};
 
 /// One more attempt. Only the first unposted event of its loan counts: one that is posted did not fail, and one behind
 /// another was not tried.
@@ -24,6 +24,20 @@ pub(super) const COUNT_FAILURE: &str = "
     ON CONFLICT (event_seq) DO UPDATE SET attempts = attempts + 1, reason = excluded.reason,
         failed_at = excluded.failed_at
     RETURNING attempts";
+
+/// Counts an attempt at a group, for its parent. Nothing is parked: after the last one the lane refuses the group.
+pub(super) const COUNT_GROUP_FAILURE: &str = "
+    INSERT INTO parked (event_seq, loan_key, attempts, reason, failed_at)
+    SELECT e.seq, e.loan_key, 1, ?2, ?3 FROM events AS e
+    WHERE e.seq = ?1 AND e.slot IS NULL AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = e.seq)
+    ON CONFLICT (event_seq) DO UPDATE SET attempts = attempts + 1, reason = excluded.reason,
+        failed_at = excluded.failed_at
+    RETURNING attempts";
+
+/// The group of a leg, or of a parent, which is the group itself.
+pub(super) const GROUP_OF_EVENT: &str = "
+    SELECT coalesce(e.group_seq, (SELECT l.group_seq FROM events AS l WHERE l.group_seq = e.seq LIMIT 1)) AS group_seq
+    FROM events AS e WHERE e.seq = ?1";
 
 pub(super) const PARK_EVENT: &str = "UPDATE parked SET parked_at = ?2 WHERE event_seq = ?1 AND parked_at IS NULL";
 
@@ -56,10 +70,22 @@ pub(super) const PULL_MARK_BACK: &str =
     "UPDATE sweeper SET mark = min(mark, ?1 - 1), releases = releases + 1 WHERE only_row = 1";
 
 /// Counts a failed attempt; see [`crate::store::Store::park`].
-pub(super) async fn park(db: &mut SqliteConnection, request: ParkRequest, now: Timestamp) -> Result<i32, StoreError> {
+pub(super) async fn park(
+    db: &mut SqliteConnection,
+    request: ParkRequest,
+    now: Timestamp,
+) -> Result<Attempts, StoreError> {
+    let group = sqlx::query(GROUP_OF_EVENT).bind(request.seq.0).fetch_optional(&mut *db).await.map_err(store_error)?;
+    let group = group.map(|row| get::<Option<i64>>(&row, "group_seq")).transpose()?.flatten();
+    if let Some(group) = group {
+        let count = sqlx::query(COUNT_GROUP_FAILURE).bind(group).bind(&request.reason).bind(now.micros());
+        let row = count.fetch_optional(db).await.map_err(store_error)?;
+        let count = row.map_or(Ok(0), |row| get(&row, "attempts"))?;
+        return Ok(Attempts { count, group: Some(Seq(group)) });
+    }
     let count = sqlx::query(COUNT_FAILURE).bind(request.seq.0).bind(&request.reason).bind(now.micros());
     let Some(row) = count.fetch_optional(&mut *db).await.map_err(store_error)? else {
-        return Ok(0);
+        return Ok(Attempts::default());
     };
     let attempts: i32 = get(&row, "attempts")?;
     if attempts >= request.attempts_max {
@@ -68,7 +94,7 @@ pub(super) async fn park(db: &mut SqliteConnection, request: ParkRequest, now: T
         let hold = sqlx::query(HOLD_LOAN_OF_EVENT).bind(request.seq.0).bind(&request.reason).bind(now.micros());
         hold.execute(db).await.map_err(store_error)?;
     }
-    Ok(attempts)
+    Ok(Attempts { count: attempts, group: None })
 }
 
 /// Holds or releases a loan; see [`crate::store::Store::hold`].

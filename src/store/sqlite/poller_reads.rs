@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::core::event::IdempotencyKey;
 use crate::core::ids::{EventId, KeyHash, LoanId, PaymentBatchId, TenantId};
 use crate::core::money::Minor;
+use crate::store::poller_reads::told;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, event_ids, hex_id, json};
@@ -45,7 +46,8 @@ pub(super) const PAYMENTS_OF_KEYS: &str = concat!(
 /// change without its event or posting is an error and not a gap.
 pub(super) const CHANGES_OF_EPOCH: &str = "
     SELECT ?2 AS epoch, f.xact, f.taken, e.id, e.kind, e.loan_id, p.loan_version, p.outcome, p.rejection_code,
-        p.amounts <> '[]' AS has_entry, p.alloc_fees, p.alloc_interest, p.alloc_principal, p.alloc_suspense, e.amount,
+        e.group_seq IS NULL AND (p.amounts <> '[]' OR p.outcome = 'done' AND (p.alloc_fees, p.alloc_interest,
+            p.alloc_principal, p.alloc_suspense) IS NOT (0, 0, 0, 0)) AS has_entry, p.alloc_fees, p.alloc_interest, p.alloc_principal, p.alloc_suspense, e.amount,
         e.currency, e.key, e.batch_id, p.effective_date AS posting_effective_date, p.posted_at,
         (SELECT undone.id FROM events AS undone WHERE undone.seq = p.undoes_seq) AS undoes,
         (SELECT restated.id FROM events AS restated WHERE restated.seq = p.restates_seq) AS restates
@@ -194,13 +196,15 @@ fn change(row: &SqliteRow) -> Result<Change, StoreError> {
         Ok(optional_bytes(row, column)?.map(|bytes| EventId(Uuid::from_bytes(bytes))))
     };
     let batch: Option<[u8; 16]> = optional_bytes(row, "batch_id")?;
+    let outcome = decode_outcome(row)?.ok_or_else(|| broken("a change without a posting"))?;
+    let (loan_id, outcome) = told(LoanId(id(row, "loan_id")?), outcome);
     Ok(Change {
         place: place(row)?,
         event_id: EventId(id(row, "id")?),
         kind: word(row, "kind")?,
-        loan_id: LoanId(id(row, "loan_id")?),
+        loan_id,
         loan_version: get(row, "loan_version")?,
-        outcome: decode_outcome(row)?.ok_or_else(|| broken("a change without a posting"))?,
+        outcome,
         has_entry: get(row, "has_entry")?,
         allocation: decode_allocation(row)?,
         amount: get::<Option<i64>>(row, "amount")?.map(Minor::new),

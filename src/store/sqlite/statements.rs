@@ -1,8 +1,8 @@
 //! Owns the list of every statement with a name, so that a test can prepare each of them.
 
 use super::{
-    accept, ach, admin, beats, loans, parking, periods, poller_reads, post, records, schema, servicing, sweep, uploads,
-    verify, writer,
+    accept, ach, admin, beats, groups, loans, parking, periods, poller_reads, post, records, schema, servicing, sweep,
+    uploads, verify, writer,
 };
 
 /// Every statement of this store.
@@ -77,6 +77,15 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("batch_totals_of_keys", post::BATCH_TOTALS_OF_KEYS),
     ("set_batch_totals", post::SET_BATCH_TOTALS),
     ("unpark_posted", post::UNPARK_POSTED),
+    ("first_leg", groups::FIRST_LEG),
+    ("group_rows", groups::GROUP_ROWS),
+    ("is_finished", groups::IS_FINISHED),
+    ("in_front", groups::IN_FRONT),
+    ("earlier_groups", groups::EARLIER_GROUPS),
+    ("legs", groups::LEGS),
+    ("post_parent", groups::POST_PARENT),
+    ("count_group_failure", parking::COUNT_GROUP_FAILURE),
+    ("group_of_event", parking::GROUP_OF_EVENT),
     ("count_failure", parking::COUNT_FAILURE),
     ("park_event", parking::PARK_EVENT),
     ("hold_loan_of_event", parking::HOLD_LOAN_OF_EVENT),
@@ -98,6 +107,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("epoch_after", poller_reads::EPOCH_AFTER),
     ("changed", poller_reads::CHANGED),
     ("loan", loans::LOAN),
+    ("loan_parties", loans::LOAN_PARTIES),
     ("last_activity", loans::LAST_ACTIVITY),
     ("loan_entries", loans::LOAN_ENTRIES),
     ("account_totals", loans::ACCOUNT_TOTALS),
@@ -130,6 +140,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("count_loans", verify::COUNT_LOANS),
     ("wrong_undos", verify::WRONG_UNDOS),
     ("wrong_system_events", verify::WRONG_SYSTEM_EVENTS),
+    ("wrong_groups", verify::WRONG_GROUPS),
     ("all_account_totals", verify::ALL_ACCOUNT_TOTALS),
     ("postings_by_loan", verify::POSTINGS_BY_LOAN),
 ];

@@ -42,7 +42,8 @@ const MARGIN_MICROS: i64 = 2_000_000;
 /// How many later events of the same loan are looked at.
 const LATER_OF_LOAN_MAX: i64 = 1000;
 
-/// Events in flight between two places: with a slot, unposted, neither parked nor on hold. A macro, because four
+/// Events in flight between two places: with a slot, unposted, neither parked nor on hold; a leg does not wait with its
+/// loan. A macro, because four
 /// statements count or list them.
 macro_rules! in_flight {
     () => {
@@ -50,7 +51,7 @@ macro_rules! in_flight {
         WHERE e.seq > ?1 AND e.seq <= ?2 AND e.slot IS NOT NULL
             AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = e.seq)
             AND NOT EXISTS (SELECT 1 FROM parked AS k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL)
-            AND NOT EXISTS (SELECT 1 FROM holds AS h WHERE h.loan_key = e.loan_key)"
+            AND (e.leg IS NOT NULL OR NOT EXISTS (SELECT 1 FROM holds AS h WHERE h.loan_key = e.loan_key))"
     };
 }
 
@@ -60,7 +61,8 @@ pub(super) const REACH: &str =
 
 pub(super) const FIRST_IN_FLIGHT: &str = concat!("SELECT e.seq ", in_flight!(), " ORDER BY e.seq LIMIT 1");
 
-/// The events that wait for longer than they should, those that look lost first.
+/// The events that wait for longer than they should, those that look lost first; of a group its first leg, which brings
+/// all of it to a lane.
 ///
 /// `passed` judges a kind of queue: what was accepted [`MARGIN_MICROS`] later and is posted came after ours in the
 /// queue; less than that says nothing, since publishers overtake each other. The loan itself needs no margin, and is
@@ -69,7 +71,7 @@ pub(super) const CANDIDATES: &str = concat!(
     "WITH late AS MATERIALIZED (
         SELECT e.seq, e.id, e.tenant, e.loan_key, e.slot, e.batch_id IS NOT NULL AS bulk, e.accepted_at, e.publisher ",
     in_flight!(),
-    " AND e.accepted_at <= ?3 ORDER BY e.seq LIMIT ?7),
+    " AND e.accepted_at <= ?3 AND coalesce(e.leg, 1) = 1 ORDER BY e.seq LIMIT ?7),
     passed AS MATERIALIZED (
         SELECT e.slot, e.batch_id IS NOT NULL AS bulk, max(e.accepted_at) AS accepted_at
         FROM events AS e JOIN postings AS p ON p.event_seq = e.seq
@@ -118,7 +120,7 @@ pub(super) const COUNT_HELD: &str = "
     SELECT count(*) AS held FROM (
         SELECT 1
         FROM holds AS h JOIN events AS e ON e.loan_key = h.loan_key
-        WHERE e.slot IS NOT NULL
+        WHERE e.slot IS NOT NULL AND e.leg IS NULL
             AND e.seq > coalesce((SELECT l.last_posted_seq FROM loans AS l WHERE l.loan_key = h.loan_key), 0)
             AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = e.seq)
             AND NOT EXISTS (SELECT 1 FROM parked AS k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL)

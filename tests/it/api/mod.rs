@@ -1,5 +1,6 @@
 //! The API in front of a real embedded deployment: `SQLite`, in-process broker, worker.
 
+mod accruals;
 mod ach;
 mod answers;
 mod bad_inputs;

@@ -47,6 +47,7 @@ pub(super) struct World {
     pub(super) store: Arc<SqliteStore>,
     pub(super) clock: Clock,
     pub(super) lifecycle: Lifecycle,
+    worker: WorkerParts,
     folder: PathBuf,
 }
 
@@ -115,17 +116,14 @@ impl World {
         );
         let waiting_room = WaitingRoom::default();
         waiting_room.run(&lifecycle, Arc::clone(&shared), broker.replies(publisher).await.unwrap());
-        if workers == Workers::Running {
-            let parts = WorkerParts {
-                store: Arc::clone(&shared),
-                broker: Arc::clone(&broker),
-                map,
-                lanes: 1,
-                batch_max: 100,
-                clock: clock.clone(),
-            };
-            drop(Worker::start(&parts, &lifecycle));
-        }
+        let worker = WorkerParts {
+            store: Arc::clone(&shared),
+            broker: Arc::clone(&broker),
+            map,
+            lanes: 1,
+            batch_max: 100,
+            clock: clock.clone(),
+        };
         ensure_signing_key(store.as_ref(), None, clock.now()).await.unwrap();
         let state = ApiState::new(ApiParts {
             store: shared,
@@ -138,9 +136,17 @@ impl World {
             settings,
             sealing_key: None,
         });
-        let world = Self { router: router(state.unwrap()), store, clock, lifecycle, folder };
+        let world = Self { router: router(state.unwrap()), store, clock, lifecycle, worker, folder };
+        if workers == Workers::Running {
+            world.work();
+        }
         world.tenant(1, "demo").await;
         world
+    }
+
+    /// Begins to post.
+    pub(super) fn work(&self) {
+        drop(Worker::start(&self.worker, &self.lifecycle));
     }
 
     /// A connection beside the store's.
@@ -164,6 +170,7 @@ impl World {
         let words = [
             "hpts:payments:write",
             "hpts:disbursements:write",
+            "hpts:accruals:write",
             "hpts:loans:write",
             "hpts:balances:read",
             "hpts:ledger:read",

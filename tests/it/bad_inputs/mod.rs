@@ -7,10 +7,12 @@
 mod not_run;
 mod raw;
 mod row;
+mod rows_accruals;
 mod rows_ach;
 mod rows_amounts;
 mod rows_amqp;
 mod rows_dates;
+mod rows_groups;
 mod rows_http;
 mod rows_http2;
 mod rows_json;
@@ -48,6 +50,8 @@ fn rows(facts: &Facts) -> Vec<Row> {
         rows_pollers::rows,
         rows_uploads::rows,
         rows_ach::rows,
+        rows_accruals::rows,
+        rows_groups::rows,
         rows_ledger::rows,
     ];
     tables.into_iter().flat_map(|table| table(facts)).collect()
@@ -91,6 +95,8 @@ async fn bad_inputs_get_their_answers_from_servers() {
         rows_servicing::STORIES,
         rows_uploads::STORIES,
         rows_ach::STORIES,
+        rows_accruals::STORIES,
+        rows_groups::STORIES,
         rows_http2::STORIES,
         rows_amqp::STORIES,
     ];
@@ -106,6 +112,8 @@ async fn bad_inputs_get_their_answers_from_one_process() {
         rows_servicing::STORIES,
         rows_uploads::STORIES,
         rows_ach::STORIES,
+        rows_accruals::STORIES,
+        rows_groups::STORIES,
         rows_http2::STORIES,
     ];
     run(&world, &stories).await;

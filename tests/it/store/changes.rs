@@ -68,7 +68,7 @@ pub(super) fn assert_whole(changes: &[Change], accepted: &[EventId]) {
     for (loan, mut versions) in loans {
         versions.sort_unstable();
         let whole: Vec<i64> = (1..).take(versions.len()).collect();
-        assert_eq!(versions, whole, "{loan}");
+        assert_eq!(versions, whole, "{loan:?}");
     }
 }
 
@@ -178,7 +178,7 @@ pub(crate) async fn changes_tell_what_became_of_events(fixture: &impl Fixture) {
     assert_eq!(ids(&changes[3..]), [undoing[0].id, lost.id]);
     assert_eq!((opening.kind, opening.loan_version, opening.has_entry), (EventKind::LoanOpened, Some(1), true));
     assert_eq!((opening.amount, opening.allocation), (None, None));
-    assert_eq!((payment.kind, payment.loan_id), (EventKind::PaymentReceived, loan_id(1)));
+    assert_eq!((payment.kind, payment.loan_id), (EventKind::PaymentReceived, Some(loan_id(1))));
     assert_eq!((payment.loan_version, payment.outcome), (Some(2), Outcome::Posted));
     assert_eq!(payment.key.as_deref(), Some("payment:1"));
     assert_eq!(payment.amount.unwrap().units(), 100);

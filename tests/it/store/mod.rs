@@ -2,6 +2,9 @@
 
 mod ach;
 mod changes;
+mod groups;
+mod groups_between;
+mod groups_order;
 mod intake;
 mod operations;
 mod periods;
@@ -39,11 +42,15 @@ pub(crate) trait Fixture: Sized {
     async fn age(&self, seq: Seq, seconds: i64);
     /// Counts the rows of a table.
     async fn count(&self, table: &str) -> i64;
+    /// Makes inserts of certain rows into a table fail, as a crash at that statement would.
+    async fn break_inserts(&self, table: &str, rows: &str);
+    /// Lets inserts into a table through again.
+    async fn mend_inserts(&self, table: &str);
 }
 
 /// A macro, because the databases have the same methods and share no type; only their words for a span of time differ.
 macro_rules! fixture {
-    ($database:ty, |$seconds:ident| $older:literal) => {
+    ($database:ty, |$seconds:ident| $older:literal, |$table:ident, $rows:ident| $broken:literal, $mended:literal) => {
         impl Fixture for $database {
             async fn open() -> Self {
                 Self::open().await
@@ -66,6 +73,14 @@ macro_rules! fixture {
                 self.tamper(&format!("UPDATE events SET accepted_at = {older} WHERE seq = {seq}")).await;
             }
 
+            async fn break_inserts(&self, $table: &str, $rows: &str) {
+                self.execute(&format!($broken)).await.unwrap();
+            }
+
+            async fn mend_inserts(&self, $table: &str) {
+                self.execute(&format!($mended)).await.unwrap();
+            }
+
             async fn count(&self, table: &str) -> i64 {
                 let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
                 self.connection().await.fetch_one(sql).await.unwrap().get(0)
@@ -74,8 +89,21 @@ macro_rules! fixture {
     };
 }
 
-fixture!(PostgresDatabase, |seconds| "accepted_at - interval '{seconds} seconds'");
-fixture!(SqliteDatabase, |seconds| "accepted_at - 1000000 * {seconds}");
+fixture!(
+    PostgresDatabase,
+    |seconds| "accepted_at - interval '{seconds} seconds'",
+    |table, rows| "CREATE OR REPLACE FUNCTION crash() RETURNS trigger LANGUAGE plpgsql AS \
+        'BEGIN RAISE EXCEPTION ''crash''; END'; CREATE TRIGGER crash BEFORE INSERT ON {table} FOR EACH ROW \
+        WHEN ({rows}) EXECUTE FUNCTION crash()",
+    "DROP TRIGGER crash ON {table}"
+);
+fixture!(
+    SqliteDatabase,
+    |seconds| "accepted_at - 1000000 * {seconds}",
+    |table, rows| "CREATE TRIGGER crash_{table} BEFORE INSERT ON {table} WHEN {rows} \
+        BEGIN SELECT RAISE(ABORT, 'crash'); END",
+    "DROP TRIGGER crash_{table}"
+);
 
 /// After every law the books must prove clean.
 async fn prove(store: &Arc<dyn Store>) {
@@ -127,6 +155,31 @@ macro_rules! conformance {
                     failed_event_leaves_the_rest_with_the_lane,
                     panicking_fold_writes_nothing,
                     a_dropped_future_leaves_the_pool_healthy;
+                groups:
+                    all_legs_are_posted_with_their_parent,
+                    one_bad_leg_refuses_all,
+                    principal_is_that_of_the_day,
+                    a_leg_is_never_passed,
+                    what_stands_in_front_is_told,
+                    groups_in_opposite_order_never_deadlock,
+                    redelivered_leg_posts_nothing_twice,
+                    a_groups_key_is_its_callers,
+                    a_group_never_waits_for_a_person,
+                    a_group_that_cannot_be_posted_is_refused,
+                    a_crash_loses_nothing_of_a_group,
+                    a_lost_hint_of_a_group_is_found,
+                    verify_finds_a_broken_group;
+                groups_between:
+                    suspense_goes_to_another_loan_of_the_borrower,
+                    suspense_stays_with_its_borrower,
+                    accrued_interest_is_paid_out_of_suspense,
+                    a_receipt_is_assigned_once_and_counts_from_its_day,
+                    a_refinance_moves_all_that_is_owed_and_opens_the_loan,
+                    a_restructure_sets_up_anew_what_is_owed,
+                    an_accrual_is_taken_back_on_all_its_loans_or_none;
+                groups_order:
+                    legs_committed_late_keep_the_order_of_their_parents,
+                    any_interleaving_ends_as_the_order_of_acceptance_does;
                 reads:
                     another_tenant_reads_nothing,
                     payments_are_listed_by_every_path,

@@ -23,7 +23,7 @@ pub(crate) async fn parked_event_holds_its_loan_until_released(fixture: &impl Fi
     let fail = async || {
         let reason = "it panics".to_owned();
         let request = ParkRequest { seq: wanted[0].seq, loan_key: books.key(1), reason, attempts_max: 2 };
-        books.store.park(request).await.unwrap()
+        books.store.park(request).await.unwrap().count
     };
 
     assert_eq!(fail().await, 1);
@@ -52,7 +52,7 @@ pub(crate) async fn only_the_first_unposted_event_is_parked(fixture: &impl Fixtu
     let wanted = books.accept(vec![books.payment(1, 1), books.payment(1, 2)]).await;
     let fail = async |seq: Seq, loan: u128| {
         let reason = "it panics".to_owned();
-        books.store.park(ParkRequest { seq, loan_key: books.key(loan), reason, attempts_max: 1 }).await.unwrap()
+        books.store.park(ParkRequest { seq, loan_key: books.key(loan), reason, attempts_max: 1 }).await.unwrap().count
     };
 
     assert_eq!(fail(opened[0].seq, 1).await, 0, "posted");
@@ -72,7 +72,7 @@ pub(crate) async fn healed_attempts_are_forgotten(fixture: &impl Fixture) {
     let wanted = books.accept(vec![books.payment(1, 1)]).await;
     let reason = "it panics".to_owned();
     let request = ParkRequest { seq: wanted[0].seq, loan_key: books.key(1), reason, attempts_max: 2 };
-    assert_eq!(books.store.park(request).await.unwrap(), 1);
+    assert_eq!(books.store.park(request).await.unwrap().count, 1);
     assert_eq!(fixture.count("parked").await, 1);
 
     books.post(&wanted).await;

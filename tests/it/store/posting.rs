@@ -147,7 +147,7 @@ pub(crate) async fn loan_held_before_it_opens_stays_on_hold(fixture: &impl Fixtu
     let wanted = books.accept(vec![books.opening(1, [0, 0, 500]), books.payment(1, 1)]).await;
     let reason = "it panics".to_owned();
     let request = ParkRequest { seq: wanted[0].seq, loan_key: books.key(1), reason, attempts_max: 1 };
-    assert_eq!(books.store.park(request).await.unwrap(), 1);
+    assert_eq!(books.store.park(request).await.unwrap().count, 1);
 
     let batch = books.post(&wanted).await;
     assert_eq!((batch.posted.len(), batch.held.len()), (0, 2));

@@ -7,6 +7,7 @@ pub(crate) mod books;
 pub(crate) mod certificates;
 pub(crate) mod collector;
 pub(crate) mod fold;
+pub(crate) mod groups;
 pub(crate) mod issuer;
 pub(crate) mod postgres;
 pub(crate) mod proxy;

@@ -29,6 +29,7 @@ fn posting() -> Posting {
         booking_date: date(5, 2),
         posted_at: at(0),
         chain_hash: None,
+        refused_loans: Vec::new(),
     }
 }
 
@@ -48,6 +49,7 @@ fn changed() -> Vec<Posting> {
         booking_date: _,
         posted_at: _,
         chain_hash: _,
+        refused_loans: _,
     } = posting();
     let mut changed = vec![
         Posting { event_id: EventId(Uuid::from_u128(4)), ..posting() },

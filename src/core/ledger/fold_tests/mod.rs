@@ -115,7 +115,9 @@ fn ordered(command: Command, waterfall: Waterfall) -> Command {
         | Command::Fee(_)
         | Command::Servicing(_)
         | Command::Receipt(_)
-        | Command::Upload(_)) => other,
+        | Command::Upload(_)
+        | Command::Group(_)
+        | Command::Leg(_)) => other,
     }
 }
 
@@ -129,7 +131,7 @@ fn named(command: Command, borrower_id: BorrowerId, currency: Currency) -> Comma
             Command::Disbursement(Disbursement { borrower_id, amount: Money::new(it.amount.minor, currency), ..it })
         }
         Command::LoanOpening(it) => Command::LoanOpening(LoanOpening { borrower_id, currency, ..it }),
-        it @ (Command::Receipt(_) | Command::Upload(_)) => it,
+        it @ (Command::Receipt(_) | Command::Upload(_) | Command::Group(_) | Command::Leg(_)) => it,
         Command::PaymentReturn(it) => {
             Command::PaymentReturn(PaymentReturn { borrower_id, amount: Money::new(it.amount.minor, currency), ..it })
         }

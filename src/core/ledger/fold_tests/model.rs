@@ -105,7 +105,7 @@ impl Model {
             Command::Disbursement(lent) => {
                 Effect { movement: [0, 0, i128::from(lent.amount.minor.units()), 0], split: None }
             }
-            Command::Servicing(_) | Command::Receipt(_) | Command::Upload(_) => {
+            Command::Servicing(_) | Command::Receipt(_) | Command::Upload(_) | Command::Group(_) | Command::Leg(_) => {
                 Effect { movement: [0; 4], split: None }
             }
             Command::Payment(paid) => self.pay(i128::from(paid.amount.minor.units()), paid.effective_date),
@@ -172,7 +172,9 @@ fn terms_of(command: &Command) -> Terms {
         | Command::Fee(_)
         | Command::Servicing(_)
         | Command::Receipt(_)
-        | Command::Upload(_) => None,
+        | Command::Upload(_)
+        | Command::Group(_)
+        | Command::Leg(_) => None,
     };
     let order = waterfall.map_or([Bucket::Fees, Bucket::Interest, Bucket::Principal], Waterfall::order);
     Terms {

@@ -7,6 +7,10 @@ mod money;
 mod servicing;
 mod undo;
 
+pub(super) use day::{Day, movement_of};
+pub(super) use money::judge_payment;
+pub(super) use undo::judge_mirror;
+
 use chrono::NaiveDate;
 
 use crate::core::event::{Command, NO_BORROWER};
@@ -14,9 +18,6 @@ use crate::core::ids::Seq;
 use crate::core::ledger::entry::{EntryError, JournalEntry, Layer, Line};
 use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::RejectionCode;
-pub(super) use crate::core::ledger::rules::day::movement_of;
-
-use crate::core::ledger::rules::day::Day;
 use crate::core::loan::{Allocation, Balances, LoanState, LoanStatus, Standing};
 use crate::core::money::AmountOverflow;
 
@@ -38,6 +39,9 @@ pub enum Refusal {
     /// An event came without the loan's fees, by which it is judged: a bug of the store, never an outcome.
     #[error("an event came without the loan's fees")]
     NoFees,
+    /// A leg came without its group, or is of another sort than its group's: a bug of ours, never an outcome.
+    #[error("a leg does not belong here")]
+    OtherLeg,
     /// The loan's row was made from another opening event than the one that is judged first: the batch holds two.
     /// Not an outcome: the next batch makes the row anew from this event.
     #[error("the loan's row was made from another opening event")]
@@ -71,17 +75,27 @@ pub struct Verdict {
     pub effective_date: NaiveDate,
     /// The event it takes back.
     pub undoes_seq: Option<Seq>,
+    /// The payment whose split it states anew.
+    pub restates_seq: Option<Seq>,
 }
 
 impl Verdict {
     /// What an event does that takes nothing back.
-    fn new(
+    pub(super) fn new(
         lines: impl IntoIterator<Item = Line>,
         movement: Balances,
         effective_date: NaiveDate,
     ) -> Result<Self, EntryError> {
         let entry = JournalEntry::of_movements(lines, Layer::Settled)?;
-        Ok(Self { entry, allocation: None, movement, standing: None, effective_date, undoes_seq: None })
+        Ok(Self {
+            entry,
+            allocation: None,
+            movement,
+            standing: None,
+            effective_date,
+            undoes_seq: None,
+            restates_seq: None,
+        })
     }
 }
 
@@ -99,7 +113,9 @@ pub fn judge(state: &LoanState, command: &Command, past: &Past) -> Result<Verdic
     let day = || Day::new(state, command.days().0, past);
     match command {
         // Never queued, so never here; on no loan, were it.
-        Command::Upload(_) => Err(RejectionCode::LoanNotFound.into()),
+        Command::Upload(_) | Command::Group(_) => Err(RejectionCode::LoanNotFound.into()),
+        // Judged with its group, never alone.
+        Command::Leg(_) => Err(Refusal::OtherLeg),
         Command::Receipt(receipt) => money::judge_receipt(receipt),
         Command::LoanOpening(_) if is_open => Err(RejectionCode::LoanExists.into()),
         Command::LoanOpening(opening) => money::judge_opening(opening),
@@ -110,7 +126,7 @@ pub fn judge(state: &LoanState, command: &Command, past: &Past) -> Result<Verdic
             check_party(state, command)?;
             check_status(state, &[LoanStatus::Open, LoanStatus::ChargedOff])?;
             check_day(state, command)?;
-            money::judge_payment(&day()?, payment.amount.minor)
+            judge_payment(&day()?, payment.amount.minor)
         }
         Command::Disbursement(disbursement) => {
             check_chargeable(state, command)?;

@@ -10,7 +10,7 @@ use crate::core::loan::{Balances, allocate};
 use crate::core::money::Minor;
 
 /// Money received: on a loan that is charged off it is a recovery.
-pub(super) fn judge_payment(day: &Day<'_>, amount: Minor) -> Result<Verdict, Refusal> {
+pub(in crate::core::ledger) fn judge_payment(day: &Day<'_>, amount: Minor) -> Result<Verdict, Refusal> {
     if let Some(charged_off) = day.state.charged_off {
         return judge_recovery(day, charged_off, amount);
     }

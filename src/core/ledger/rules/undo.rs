@@ -56,6 +56,12 @@ pub(super) fn judge_reversal(day: &Day<'_>, reversed: &ReversedEntry, past: &Pas
     Ok(Verdict { undoes_seq: Some(reversed.event.seq), ..verdict })
 }
 
+/// Takes a leg of a group back by its mirror.
+pub(in crate::core::ledger) fn judge_mirror(day: &Day<'_>, seq: Seq, past: &Past) -> Result<Verdict, Refusal> {
+    let booked = standing(past, seq)?;
+    Ok(Verdict { undoes_seq: Some(seq), ..mirror(day, booked)? })
+}
+
 /// The entry to take back, if there is one that stands.
 fn standing(past: &Past, seq: Seq) -> Result<&Booked, Refusal> {
     match past.earlier.state(seq).ok_or(Refusal::NoEarlierEvent)? {

@@ -30,11 +30,11 @@ pub(in crate::store::postgres) const READ_EARLIER: &str = "SELECT w.seq, p.loan_
      WHERE s.restates_seq = w.seq ORDER BY s.event_seq DESC LIMIT 1) AS r ON true";
 
 /// By loan.
-pub(super) type ByLoan = HashMap<LoanKey, Earlier>;
+pub(in crate::store::postgres) type ByLoan = HashMap<LoanKey, Earlier>;
 
 /// Reads what became of the events that these events name. One that nobody has finished yet, though it was numbered
 /// first, was committed late and is not in the drain: it joins the batch, to be posted first.
-pub(super) async fn read(
+pub(in crate::store::postgres) async fn read(
     connection: &mut PgConnection,
     by_loan: &mut BTreeMap<LoanKey, Vec<AcceptedEvent>>,
 ) -> Result<ByLoan, StoreError> {

@@ -61,6 +61,7 @@ const FIND_OPENINGS: &str = concat!(
      CROSS JOIN LATERAL (SELECT ",
     event_columns!(),
     " FROM events e WHERE e.seq = o.seq AND e.loan_key = o.loan_key AND e.kind = ANY($4) AND e.slot IS NOT NULL \
+     AND (e.kind NOT IN ('refinance', 'restructure') OR e.details LIKE '%\"new_loan\":{%') \
      AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq OFFSET 0) OFFSET 0) AS e \
      ORDER BY e.loan_key, e.seq"
 );
@@ -93,23 +94,26 @@ pub(in crate::store::postgres) const STATEMENTS: [(&str, &str); 7] = [
 
 /// The batch's loans, by what the locks found.
 #[derive(Default)]
-pub(super) struct Locked {
+pub(in crate::store::postgres) struct Locked {
     /// Locked by us; version 0 where we have just made the row.
-    pub(super) loans: BTreeMap<LoanKey, LoanRow>,
+    pub(in crate::store::postgres) loans: BTreeMap<LoanKey, LoanRow>,
     /// Among them, rows that we made.
-    pub(super) opened: BTreeSet<LoanKey>,
+    pub(in crate::store::postgres) opened: BTreeSet<LoanKey>,
     /// Not opened, because the number belongs to another loan.
-    pub(super) number_taken: BTreeSet<LoanKey>,
+    pub(in crate::store::postgres) number_taken: BTreeSet<LoanKey>,
     /// No loan, and no event that opens one.
-    pub(super) absent: BTreeSet<LoanKey>,
+    pub(in crate::store::postgres) absent: BTreeSet<LoanKey>,
     /// No loan, and held.
-    pub(super) held: BTreeSet<LoanKey>,
+    pub(in crate::store::postgres) held: BTreeSet<LoanKey>,
     /// Locked by another transaction.
-    pub(super) elsewhere: BTreeSet<LoanKey>,
+    pub(in crate::store::postgres) elsewhere: BTreeSet<LoanKey>,
 }
 
 /// Locks the loans that messages name.
-pub(super) async fn lock(connection: &mut PgConnection, work: &PostWork) -> Result<Locked, StoreError> {
+pub(in crate::store::postgres) async fn lock(
+    connection: &mut PgConnection,
+    work: &PostWork,
+) -> Result<Locked, StoreError> {
     let keys: BTreeSet<LoanKey> = work.wanted.iter().map(|wanted| wanted.loan_key).collect();
     let statement = if work.skip_locked { LOCK_FREE_LOANS } else { LOCK_LOANS };
     let mut locked = Locked { loans: lock_loans(connection, statement, &keys).await?, ..Locked::default() };
@@ -182,7 +186,7 @@ async fn find_openings(
     }
     let named = work.wanted.iter().filter(|wanted| missing.contains(&wanted.loan_key));
     let (seqs, keys): (Vec<i64>, Vec<Uuid>) = named.map(|wanted| (wanted.seq.0, key_column(wanted.loan_key))).unzip();
-    let kinds = ["disbursement", "loan_opened", "unidentified_receipt"].as_slice();
+    let kinds = ["disbursement", "loan_opened", "unidentified_receipt", "refinance", "restructure"].as_slice();
     let query = sqlx::query(FIND_OPENINGS).bind(key_columns(missing)).bind(seqs).bind(keys).bind(kinds);
     let rows: Vec<PgRow> = query.fetch_all(connection).await.map_err(classify)?;
     let events = rows.iter().map(|row| rows::event(&mut Columns::of(row)));
@@ -224,22 +228,23 @@ fn unopened(opening: &AcceptedEvent) -> LoanState {
 
 /// The number as written and as compared.
 fn loan_number(command: &Command) -> Option<(&str, &str)> {
-    match command {
-        Command::LoanOpening(opening) => {
-            opening.loan_number.as_ref().map(|number| (number.as_str(), number.comparable()))
-        }
+    let number = match command {
+        Command::LoanOpening(opening) => opening.loan_number.as_ref(),
+        Command::Leg(leg) => leg.terms.new_loan().and_then(|terms| terms.loan_number.as_ref()),
         Command::Payment(_)
         | Command::Disbursement(_)
         | Command::PaymentReturn(_)
         | Command::Fee(_)
         | Command::Servicing(_)
         | Command::Receipt(_)
-        | Command::Upload(_) => None,
-    }
+        | Command::Upload(_)
+        | Command::Group(_) => None,
+    };
+    number.map(|number| (number.as_str(), number.comparable()))
 }
 
 /// Deletes the rows that we made and that got no version.
-pub(super) async fn forget_unopened(
+pub(in crate::store::postgres) async fn forget_unopened(
     connection: &mut PgConnection,
     locked: &Locked,
     states: &[LoanState],

@@ -24,15 +24,15 @@ use crate::runtime::clock::Stopwatch;
 use crate::store::calendars::CalendarCache;
 use crate::store::{Fold, PostWork, PostedBatch, StoreError};
 
-pub(super) use earlier::READ_EARLIER;
+pub(super) use earlier::{READ_EARLIER, read as read_earlier};
 pub(super) use fees::{READ_FEE_POSTINGS, read_fees};
-pub(super) use lock::STATEMENTS as LOCK_STATEMENTS;
-pub(super) use movements::READ_MOVEMENTS;
+pub(super) use lock::{Locked, STATEMENTS as LOCK_STATEMENTS, forget_unopened, lock};
+pub(super) use movements::{READ_MOVEMENTS, add_timelines};
 pub use prepared::PreparedBatch;
 pub(super) use read::READ_EVENTS;
 pub(super) use settle::READ_NAMED;
-pub(super) use terms::WRITE_TERMS;
-pub(super) use write::STATEMENTS as WRITE_STATEMENTS;
+pub(super) use terms::{WRITE_TERMS, write as write_terms};
+pub(super) use write::{STATEMENTS as WRITE_STATEMENTS, write_legs};
 
 impl PostgresStore {
     pub(super) async fn post(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {
@@ -70,11 +70,12 @@ async fn fill(
     fold: &Fold,
     batch: &mut PostedBatch,
 ) -> Result<(), StoreError> {
-    let locked = lock::lock(connection, work).await?;
+    let locked = lock(connection, work).await?;
     batch.times.lock = watch.lap();
     let mut chosen = read::read(connection, work, &locked, calendars).await?;
     settle::settle(connection, work, &locked, &chosen, batch).await?;
-    movements::add_timelines(connection, &mut chosen.loans).await?;
+    batch.groups.append(&mut chosen.groups);
+    add_timelines(connection, &mut chosen.loans).await?;
     fees::add_fees(connection, &mut chosen.loans).await?;
     batch.times.read = watch.lap();
     let events = by_seq(&chosen.loans);
@@ -83,7 +84,7 @@ async fn fill(
         Some(_) | None => FoldOutput::default(),
     };
     batch.times.fold = watch.lap();
-    lock::forget_unopened(connection, &locked, &output.states).await?;
+    forget_unopened(connection, &locked, &output.states).await?;
     keep(work, &events, &output, batch);
     terms::write(connection, &locked.loans, &output.states).await?;
     write::write(connection, work.lane_slot, events, output, batch).await?;

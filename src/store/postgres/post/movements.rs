@@ -27,7 +27,10 @@ pub(in crate::store::postgres) const READ_MOVEMENTS: &str = "SELECT d.loan_key, 
      WHERE p.layer = $7 GROUP BY d.loan_key, p.effective_date";
 
 /// Gives a timeline to each loan that has a backdated event in the batch.
-pub(super) async fn add_timelines(connection: &mut PgConnection, loans: &mut [LoanWork]) -> Result<(), StoreError> {
+pub(in crate::store::postgres) async fn add_timelines(
+    connection: &mut PgConnection,
+    loans: &mut [LoanWork],
+) -> Result<(), StoreError> {
     let earliest = |loan: &LoanWork| earliest_backdated(loan.state.as_ref()?.greatest_effective_date, &loan.events);
     let since: HashMap<LoanKey, NaiveDate> =
         loans.iter().filter_map(|loan| earliest(loan).map(|date| (loan.key, date))).collect();

@@ -73,7 +73,7 @@ async fn fill(
     times: &mut PhaseTimes,
 ) -> Result<(), StoreError> {
     let PreparedBatch { work, events, output } = batch;
-    let locked = lock::lock(connection, &work).await?;
+    let locked = lock(connection, &work).await?;
     let loans: BTreeSet<_> = work.wanted.iter().map(|wanted| wanted.loan_key).collect();
     if locked.loans.len() != loans.len() {
         return Err(overtaken("a loan of a prepared batch is not there"));

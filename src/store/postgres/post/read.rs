@@ -53,6 +53,8 @@ pub(super) struct Chosen {
     pub(super) loans: Vec<LoanWork>,
     /// Loans that have more events than were chosen, with the last one chosen.
     pub(super) cut: HashMap<LoanKey, Seq>,
+    /// Groups whose legs stand behind what was chosen.
+    pub(super) groups: BTreeSet<Seq>,
 }
 
 /// Chooses the events.
@@ -89,14 +91,14 @@ pub(super) async fn read(
         }
     }
     let mut earlier = earlier::read(connection, &mut by_loan).await?;
-    let cut = limit(work, share, locked, &mut by_loan);
+    let (cut, groups) = limit(work, share, locked, &mut by_loan);
     let tenants = by_loan.values().filter_map(|events| tenant_of(events)).collect();
     let calendars = periods::calendars(connection, cache, version, &tenants).await?;
     let loans = by_loan.into_iter().map(|(key, events)| {
         let earlier = earlier.remove(&key).unwrap_or_default();
         loan_work(locked, key, events, (earlier, &calendars))
     });
-    Ok(Chosen { now, loans: loans.collect(), cut })
+    Ok(Chosen { now, loans: loans.collect(), cut, groups })
 }
 
 fn is_named(wanted: &Wanted, event: &AcceptedEvent) -> bool {
@@ -126,14 +128,16 @@ fn share(work: &PostWork, loans: usize) -> usize {
     share.min(work.per_loan_max).min(work.events_max).max(1)
 }
 
-/// Sorts each loan's events and cuts them to what the batch takes, always to a prefix. Answers what was cut.
+/// Sorts each loan's events and cuts them to what the batch takes, always to a prefix and in front of a leg. Answers
+/// what was cut, and the groups of those legs.
 fn limit(
     work: &PostWork,
     share: usize,
     locked: &Locked,
     by_loan: &mut BTreeMap<LoanKey, Vec<AcceptedEvent>>,
-) -> HashMap<LoanKey, Seq> {
+) -> (HashMap<LoanKey, Seq>, BTreeSet<Seq>) {
     let mut full: BTreeSet<LoanKey> = BTreeSet::new();
+    let mut groups = BTreeSet::new();
     for (key, events) in by_loan.iter_mut() {
         events.sort_unstable_by_key(|event| event.seq);
         events.dedup_by_key(|event| event.seq);
@@ -145,7 +149,9 @@ fn limit(
         } else {
             events.len()
         };
-        let end = end.min(work.per_loan_max.max(1));
+        let leg = events.iter().position(|event| event.event.origin.group.is_some());
+        groups.extend(leg.and_then(|leg| events.get(leg)?.event.origin.group).map(|group| group.group_seq));
+        let end = end.min(work.per_loan_max.max(1)).min(leg.unwrap_or(end));
         if end < events.len() {
             events.truncate(end);
             full.insert(*key);
@@ -153,7 +159,9 @@ fn limit(
     }
     share_out(work.events_max.max(1), by_loan, &mut full);
     let last = |key: &LoanKey| by_loan.get(key).and_then(|events| events.last()).map_or(Seq(0), |event| event.seq);
-    full.into_iter().map(|key| (key, last(&key))).collect()
+    let cut = full.into_iter().map(|key| (key, last(&key))).collect();
+    by_loan.retain(|_, events| !events.is_empty());
+    (cut, groups)
 }
 
 /// A loan's row is made from its first opening event. Where that event is refused, the next one waits for another
@@ -178,7 +186,9 @@ fn cannot_open(command: &Command) -> bool {
         | Command::Fee(_)
         | Command::Servicing(_)
         | Command::Receipt(_)
-        | Command::Upload(_) => false,
+        | Command::Upload(_)
+        | Command::Group(_)
+        | Command::Leg(_) => false,
     }
 }
 
@@ -204,7 +214,6 @@ fn share_out(events_max: usize, by_loan: &mut BTreeMap<LoanKey, Vec<AcceptedEven
             full.insert(*key);
         }
     }
-    by_loan.retain(|_, events| !events.is_empty());
 }
 
 /// Whose loan it is: that of all its events.

@@ -13,16 +13,17 @@ use crate::store::postgres::rows::Columns;
 use crate::store::{PostWork, PostedBatch, StoreError, Wanted};
 
 /// What stands under the ids of wanted events that were not chosen. Rare: messages that came twice, held loans.
-pub(in crate::store::postgres) const READ_NAMED: &str = "SELECT e.id, e.seq, e.loan_key, e.publisher, \
+pub(in crate::store::postgres) const READ_NAMED: &str = "SELECT e.id, e.seq, e.loan_key, e.publisher, e.group_seq, \
      EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq OFFSET 0), \
      EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL OFFSET 0) \
      FROM unnest($1::uuid[]) AS w (id) CROSS JOIN LATERAL \
-     (SELECT e.id, e.seq, e.loan_key, e.publisher FROM events e WHERE e.id = w.id OFFSET 0) AS e";
+     (SELECT e.id, e.seq, e.loan_key, e.publisher, e.group_seq FROM events e WHERE e.id = w.id OFFSET 0) AS e";
 
 struct Named {
     seq: Seq,
     loan_key: LoanKey,
     publisher: PublisherId,
+    group: Option<Seq>,
     is_finished: bool,
     is_parked: bool,
 }
@@ -54,6 +55,11 @@ pub(super) async fn settle(
             None => batch.unknown.push(wanted.id),
             Some(row) if row.loan_key != wanted.loan_key || row.seq != wanted.seq => batch.misnamed.push(wanted.id),
             Some(row) if row.is_finished => batch.already.push((wanted.id, row.publisher)),
+            // A group does not wait with its loan: it is looked at, and refused.
+            Some(Named { group: Some(group), .. }) => {
+                batch.groups.insert(*group);
+                batch.left.push(wanted.id);
+            }
             Some(row) if row.is_parked || is_held => batch.held.push(wanted.id),
             Some(_) => batch.left.push(wanted.id),
         }
@@ -74,6 +80,7 @@ async fn read_named(connection: &mut PgConnection, wanted: &[Wanted]) -> Result<
             seq: Seq(columns.take()?),
             loan_key: columns.loan_key()?,
             publisher: PublisherId(columns.take()?),
+            group: columns.take::<Option<i64>>()?.map(Seq),
             is_finished: columns.take()?,
             is_parked: columns.take()?,
         };

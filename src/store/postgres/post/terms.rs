@@ -21,7 +21,7 @@ pub(in crate::store::postgres) const WRITE_TERMS: &str = "UPDATE loans SET charg
      WHERE loans.loan_key = n.loan_key";
 
 /// Writes the terms of the loans whose terms the batch has changed.
-pub(super) async fn write(
+pub(in crate::store::postgres) async fn write(
     connection: &mut PgConnection,
     before: &BTreeMap<LoanKey, LoanRow>,
     states: &[LoanState],

@@ -7,7 +7,8 @@ use sqlx::PgConnection;
 use super::write_columns::{PostingColumns, Sums, bind_loans};
 use crate::core::event::{AcceptedEvent, NewEvent};
 use crate::core::ids::{EventId, Seq};
-use crate::core::ledger::{FoldOutput, SystemPosting};
+use crate::core::ledger::{FoldOutput, GroupOutput, SystemPosting};
+use crate::core::loan::LoanState;
 use crate::store::postgres::error::{classify, overtaken};
 use crate::store::postgres::intake_rows::{EventColumns, new_event_columns, new_events};
 use crate::store::postgres::rows::Columns;
@@ -100,13 +101,56 @@ pub(super) async fn write(
         batch.posted.push((event, posted.posting));
     }
     let seqs = insert_system_events(connection, &output.system).await?;
-    for system in &output.system {
+    add_system(&seqs, &output.system, &mut columns, &mut sums)?;
+    flush(connection, lane_slot, (columns, sums), &output.states).await
+}
+
+fn add_system(
+    seqs: &HashMap<EventId, Seq>,
+    system: &[SystemPosting],
+    columns: &mut PostingColumns,
+    sums: &mut Sums,
+) -> Result<(), StoreError> {
+    for system in system {
         let seq = seqs.get(&system.event.id).ok_or_else(|| overtaken("a consequence was there already"))?;
         columns.push(*seq, &system.posting)?;
         sums.push(*seq, &system.event, &system.posting);
     }
-    let expected = (columns.len(), output.states.len());
-    let query = bind_loans(columns.bind(sqlx::query(WRITE_BATCH)), &output.states);
+    Ok(())
+}
+
+/// Writes the legs of a group and puts them into `batch`; of the parent, that it has come to its end.
+pub(in crate::store::postgres) async fn write_legs(
+    connection: &mut PgConnection,
+    lane_slot: i16,
+    (parent, mut events): (&AcceptedEvent, HashMap<Seq, AcceptedEvent>),
+    output: GroupOutput,
+    batch: &mut PostedBatch,
+) -> Result<(), StoreError> {
+    let mut columns = PostingColumns::default();
+    let mut sums = Sums::default();
+    sums.push(parent.seq, &parent.event, &output.parent);
+    for posted in output.legs {
+        let event = events.remove(&posted.seq);
+        let event = event.ok_or_else(|| StoreError::Broken(format!("the fold posted {}, unasked", posted.seq)))?;
+        columns.push(posted.seq, &posted.posting)?;
+        sums.push(posted.seq, &event.event, &posted.posting);
+        batch.posted.push((event, posted.posting));
+    }
+    let seqs = insert_system_events(connection, &output.system).await?;
+    add_system(&seqs, &output.system, &mut columns, &mut sums)?;
+    flush(connection, lane_slot, (columns, sums), &output.states).await
+}
+
+/// Writes the rows; fewer than given means that somebody else was here.
+async fn flush(
+    connection: &mut PgConnection,
+    lane_slot: i16,
+    (columns, sums): (PostingColumns, Sums),
+    states: &[LoanState],
+) -> Result<(), StoreError> {
+    let expected = (columns.len(), states.len());
+    let query = bind_loans(columns.bind(sqlx::query(WRITE_BATCH)), states);
     let row = sums.bind(query, lane_slot)?.fetch_one(connection).await.map_err(classify).map_err(finished_before)?;
     let mut counts = Columns::of(&row);
     let written: (i64, i64) = (counts.take()?, counts.take()?);

@@ -34,7 +34,7 @@ pub(in crate::store::sqlite) const EARLIER_EVENTS: &str = "
 
 /// Reads what became of the events that the batch's events name. One that nobody has finished yet, though it was
 /// numbered first, joins the batch, to be posted first.
-pub(super) async fn read(
+pub(in crate::store::sqlite) async fn read(
     db: &mut SqliteConnection,
     batch: &mut BatchEvents,
 ) -> Result<BTreeMap<LoanKey, Earlier>, StoreError> {

@@ -30,14 +30,16 @@ pub(in crate::store::sqlite) const OPENING_EVENTS: &str = concat!(
     JOIN events AS e ON e.seq = (
         SELECT min(opening.seq) FROM (
             SELECT * FROM (
-                SELECT recent.seq, recent.kind, recent.slot FROM events AS recent
+                SELECT recent.seq, recent.kind, recent.slot, recent.details FROM events AS recent
                 WHERE recent.loan_key = unhex(wanted.value ->> 'loan_key')
                 ORDER BY recent.seq DESC LIMIT 10000)
             UNION ALL
-            SELECT named.seq, named.kind, named.slot
+            SELECT named.seq, named.kind, named.slot, named.details
             FROM json_each(wanted.value, '$.named') AS place JOIN events AS named ON named.seq = place.value
             WHERE named.loan_key = unhex(wanted.value ->> 'loan_key')) AS opening
-        WHERE opening.kind IN ('loan_opened', 'disbursement', 'unidentified_receipt') AND opening.slot IS NOT NULL
+        WHERE opening.kind IN ('loan_opened', 'disbursement', 'unidentified_receipt', 'refinance', 'restructure')
+            AND (opening.kind NOT IN ('refinance', 'restructure') OR opening.details LIKE '%\"new_loan\":{%')
+            AND opening.slot IS NOT NULL
             AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = opening.seq))"
 );
 
@@ -61,18 +63,18 @@ pub(in crate::store::sqlite) const DELETE_UNOPENED: &str =
 
 /// A loan of the batch.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LockedLoan {
+pub(in crate::store::sqlite) struct LockedLoan {
     /// Its state; `None` where there is no loan and nothing opens one.
-    pub(super) state: Option<LoanState>,
+    pub(in crate::store::sqlite) state: Option<LoanState>,
     /// The event that opens it, where it was missing.
-    pub(super) opening: Option<AcceptedEvent>,
+    pub(in crate::store::sqlite) opening: Option<AcceptedEvent>,
     /// Whether its number belongs to another loan.
-    pub(super) number_taken: bool,
+    pub(in crate::store::sqlite) number_taken: bool,
 }
 
 impl LockedLoan {
     /// Whether there is no such loan, and no event that opens it. Its events are finished by name only.
-    pub(super) const fn is_absent(&self) -> bool {
+    pub(in crate::store::sqlite) const fn is_absent(&self) -> bool {
         self.state.is_none() && self.opening.is_none()
     }
 }
@@ -86,7 +88,7 @@ struct Missing {
     key: LoanKey,
 }
 
-pub(super) async fn lock_loans(
+pub(in crate::store::sqlite) async fn lock_loans(
     db: &mut SqliteConnection,
     sorted: &Sorted,
 ) -> Result<BTreeMap<LoanKey, LockedLoan>, StoreError> {

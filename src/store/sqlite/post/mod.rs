@@ -41,9 +41,14 @@ pub(super) use terms::WRITE_TERMS;
 pub(super) use totals::{ACCOUNT_TOTALS_OF_KEYS, BATCH_TOTALS_OF_KEYS, SET_BATCH_TOTALS};
 pub(super) use write::{APPEND_SYSTEM_EVENTS, UNPARK_POSTED, WRITE_BATCH};
 
-use loans::LockedLoan;
+pub(super) use earlier::read as read_earlier;
+pub(super) use loans::{LockedLoan, lock_loans};
+pub(super) use read::{BatchEvents, timelines};
+pub(super) use sort::{Sorted, ToPost};
+pub(super) use terms::write as write_terms;
+pub(super) use write::{delete_unopened, unpark, write_legs};
+
 use read::Pasts;
-use sort::Sorted;
 
 /// Posts one batch; see [`crate::store::Store::post_batch`].
 pub(super) async fn post_batch(
@@ -55,13 +60,14 @@ pub(super) async fn post_batch(
     let mut watch = Stopwatch::start();
     let mut times = PhaseTimes::default();
     let sorted = sort::sort_wanted(db, &work.wanted).await?;
-    let loans = loans::lock_loans(db, &sorted).await?;
+    let loans = lock_loans(db, &sorted).await?;
     times.lock = watch.lap();
-    let (events, earlier) = read::unposted_events(db, &work, &sorted, &loans).await?;
-    let timelines = read::timelines(db, &events, &loans).await?;
+    let (mut events, earlier) = read::unposted_events(db, &work, &sorted, &loans).await?;
+    let mut groups = std::mem::take(&mut events.groups);
+    groups.extend(&sorted.groups);
+    let timelines = timelines(db, &events, &loans).await?;
     let calendars = periods::calendars(db, calendars, events.calendar_version, &events.tenants()).await?;
-    let fees = fees::of_batch(db, &events).await?;
-    let pasts = Pasts { timelines, earlier, fees, calendars };
+    let pasts = Pasts { timelines, earlier, fees: fees::of_batch(db, &events).await?, calendars };
     let tried: HashSet<EventId> = events.events.values().flatten().map(|event| event.event.id).collect();
     let by_seq: BTreeMap<Seq, AcceptedEvent> =
         events.events.values().flatten().map(|event| (event.seq, event.clone())).collect();
@@ -74,7 +80,8 @@ pub(super) async fn post_batch(
     terms::write(db, &loans, &output.states).await?;
     write::unpark(db, &events.failed_before, &posted).await?;
     times.write = watch.lap();
-    Ok(report(sorted, posted, output, &Leftovers { tried, stopped }, times))
+    let batch = report(sorted, posted, output, &Leftovers { tried, stopped }, times);
+    Ok(PostedBatch { groups, ..batch })
 }
 
 /// An opening that was refused leaves no loan. The next opening of the same batch was judged by the terms of the first,
@@ -132,6 +139,7 @@ fn report(
             !judged || leftovers.stopped.contains(&wanted.loan_key)
         })
         .map(|wanted| wanted.id)
+        .chain(sorted.held_legs)
         .collect();
     PostedBatch {
         posted,
@@ -141,6 +149,7 @@ fn report(
         left,
         // Drained by another message: nothing is wrong with it any more.
         misnamed: sorted.misnamed.into_iter().filter(|id| !done.contains(id)).collect(),
+        groups: BTreeSet::new(),
         failures: output.failures,
         times,
     }

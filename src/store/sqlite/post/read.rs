@@ -65,13 +65,15 @@ const ROUNDS_MAX: usize = 4;
 
 /// The events of a batch.
 #[derive(Debug, Default)]
-pub(super) struct BatchEvents {
+pub(in crate::store::sqlite) struct BatchEvents {
     /// By loan, in order of acceptance.
-    pub(super) events: BTreeMap<LoanKey, Vec<AcceptedEvent>>,
+    pub(in crate::store::sqlite) events: BTreeMap<LoanKey, Vec<AcceptedEvent>>,
     /// Of them those that failed before.
-    pub(super) failed_before: Vec<Seq>,
+    pub(in crate::store::sqlite) failed_before: Vec<Seq>,
+    /// Groups whose legs stand behind them.
+    pub(in crate::store::sqlite) groups: BTreeSet<Seq>,
     /// The number of the last change of any calendar.
-    pub(super) calendar_version: i64,
+    pub(in crate::store::sqlite) calendar_version: i64,
 }
 
 impl BatchEvents {
@@ -84,6 +86,17 @@ impl BatchEvents {
         self.calendar_version = get(row, "calendar_version")?;
         self.events.entry(place.0).or_default().push(event);
         Ok(place)
+    }
+
+    /// No loan goes past an unposted leg: it is posted with its group.
+    fn stop_at_legs(&mut self) {
+        for events in self.events.values_mut() {
+            if let Some(leg) = events.iter().position(|event| event.event.origin.group.is_some()) {
+                self.groups.extend(events.get(leg).and_then(|leg| leg.event.origin.group).map(|group| group.group_seq));
+                events.truncate(leg);
+            }
+        }
+        self.events.retain(|_, events| !events.is_empty());
     }
 
     /// Whose events they are.
@@ -135,6 +148,7 @@ pub(super) async fn unposted_events(
         events.sort_unstable_by_key(|event| event.seq);
         events.truncate(work.per_loan_max);
     }
+    batch.stop_at_legs();
     Ok((batch, earlier))
 }
 
@@ -198,7 +212,7 @@ async fn overtaken_events(
 }
 
 /// The movements after the earliest backdated event of each loan that has one.
-pub(super) async fn timelines(
+pub(in crate::store::sqlite) async fn timelines(
     db: &mut SqliteConnection,
     batch: &BatchEvents,
     loans: &BTreeMap<LoanKey, LockedLoan>,
@@ -242,6 +256,11 @@ pub(in crate::store::sqlite) async fn movements_after(
     Ok(movements)
 }
 
+/// Whose loan it is: that of all its events.
+fn tenant_of(events: &[AcceptedEvent]) -> Option<TenantId> {
+    events.first().map(|event| event.event.tenant)
+}
+
 /// What the loans' events need of their past.
 #[derive(Debug, Default)]
 pub(super) struct Pasts {
@@ -249,11 +268,6 @@ pub(super) struct Pasts {
     pub(super) earlier: BTreeMap<LoanKey, Earlier>,
     pub(super) fees: BTreeMap<LoanKey, FeeBook>,
     pub(super) calendars: Calendars,
-}
-
-/// Whose loan it is: that of all its events.
-fn tenant_of(events: &[AcceptedEvent]) -> Option<TenantId> {
-    events.first().map(|event| event.event.tenant)
 }
 
 /// The fold's input, in key order.

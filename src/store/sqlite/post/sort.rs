@@ -1,6 +1,6 @@
 //! Owns the first look at the events that messages name: which of them are still to be posted.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sqlx::SqliteConnection;
 
@@ -16,7 +16,7 @@ pub(in crate::store::sqlite) const HELD_LOANS: &str =
 
 /// The row decides, whatever the message says.
 pub(in crate::store::sqlite) const SORT_WANTED: &str = "
-    SELECT e.id, e.seq, e.loan_key, e.publisher,
+    SELECT e.id, e.seq, e.loan_key, e.publisher, e.group_seq,
         CASE WHEN p.event_seq IS NOT NULL THEN 'already'
              WHEN h.loan_key IS NOT NULL OR k.parked_at IS NOT NULL THEN 'held'
              ELSE 'to_post' END AS place
@@ -29,22 +29,26 @@ pub(in crate::store::sqlite) const SORT_WANTED: &str = "
 
 /// An event to post.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ToPost {
-    pub(super) id: EventId,
-    pub(super) seq: Seq,
-    pub(super) loan_key: LoanKey,
+pub(in crate::store::sqlite) struct ToPost {
+    pub(in crate::store::sqlite) id: EventId,
+    pub(in crate::store::sqlite) seq: Seq,
+    pub(in crate::store::sqlite) loan_key: LoanKey,
 }
 
 /// The wanted events by what is known of them, each in the order of the messages.
 #[derive(Debug, Default)]
-pub(super) struct Sorted {
-    pub(super) to_post: Vec<ToPost>,
-    pub(super) already: Vec<(EventId, PublisherId)>,
-    pub(super) unknown: Vec<EventId>,
-    pub(super) held: Vec<EventId>,
-    pub(super) misnamed: Vec<EventId>,
+pub(in crate::store::sqlite) struct Sorted {
+    pub(in crate::store::sqlite) to_post: Vec<ToPost>,
+    pub(in crate::store::sqlite) already: Vec<(EventId, PublisherId)>,
+    pub(in crate::store::sqlite) unknown: Vec<EventId>,
+    pub(in crate::store::sqlite) held: Vec<EventId>,
+    /// Legs on loans that wait for a person: their groups do not wait.
+    pub(in crate::store::sqlite) held_legs: Vec<EventId>,
+    /// The groups of these.
+    pub(in crate::store::sqlite) groups: BTreeSet<Seq>,
+    pub(in crate::store::sqlite) misnamed: Vec<EventId>,
     /// Loans to drain though no event of theirs is to be posted: those that misleading messages name.
-    pub(super) named: Vec<LoanKey>,
+    pub(in crate::store::sqlite) named: Vec<LoanKey>,
 }
 
 impl Sorted {
@@ -58,6 +62,7 @@ struct Found {
     seq: Seq,
     loan_key: LoanKey,
     publisher: PublisherId,
+    group: Option<Seq>,
     place: String,
 }
 
@@ -70,6 +75,7 @@ pub(super) async fn sort_wanted(db: &mut SqliteConnection, wanted: &[Wanted]) ->
             seq: Seq(get(row, "seq")?),
             loan_key: LoanKey::from_bytes(bytes(row, "loan_key")?),
             publisher: PublisherId(id(row, "publisher")?),
+            group: get::<Option<i64>>(row, "group_seq")?.map(Seq),
             place: get(row, "place")?,
         };
         found.insert(EventId(id(row, "id")?), event);
@@ -107,9 +113,13 @@ fn place(sorted: &mut Sorted, wanted: &Wanted, event: &Found) {
         sorted.named.push(wanted.loan_key);
         return;
     }
-    match event.place.as_str() {
-        "already" => sorted.already.push((wanted.id, event.publisher)),
-        "held" => sorted.held.push(wanted.id),
+    match (event.place.as_str(), event.group) {
+        ("already", _) => sorted.already.push((wanted.id, event.publisher)),
+        ("held", Some(group)) => {
+            sorted.groups.insert(group);
+            sorted.held_legs.push(wanted.id);
+        }
+        ("held", None) => sorted.held.push(wanted.id),
         _ => sorted.to_post.push(ToPost { id: wanted.id, seq: event.seq, loan_key: event.loan_key }),
     }
 }

@@ -22,7 +22,7 @@ pub(in crate::store::sqlite) const WRITE_TERMS: &str = "
     WHERE loans.loan_key = unhex(change.value ->> 'loan_key')";
 
 /// Writes the terms of the loans whose terms the batch has changed.
-pub(super) async fn write(
+pub(in crate::store::sqlite) async fn write(
     db: &mut SqliteConnection,
     before: &BTreeMap<LoanKey, LockedLoan>,
     states: &[LoanState],

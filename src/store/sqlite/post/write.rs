@@ -9,7 +9,8 @@ use sqlx::{Executor, Sqlite, SqliteConnection};
 
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{EventId, LoanKey, Seq, TenantId};
-use crate::core::ledger::{FoldOutput, Posting};
+use crate::core::ledger::{FoldOutput, GroupOutput, Posting, SystemPosting};
+use crate::core::loan::LoanState;
 use crate::core::time::Timestamp;
 use crate::store::StoreError;
 use crate::store::sqlite::accept::insert_events;
@@ -71,7 +72,7 @@ pub(super) async fn write(
     loans: &BTreeMap<LoanKey, LockedLoan>,
     (lane_slot, now): (i16, Timestamp),
 ) -> Result<Vec<(AcceptedEvent, Posting)>, StoreError> {
-    let system = append_system_events(db, output, now).await?;
+    let system = append_system_events(db, &output.system, now).await?;
     let mut rows = Vec::with_capacity(output.postings.len());
     let mut totals = Totals::default();
     let mut changes: BTreeMap<TenantId, Vec<Seq>> = BTreeMap::new();
@@ -83,28 +84,76 @@ pub(super) async fn write(
         changes.entry(event.event.tenant).or_default().push(done.seq);
         posted.push((event.clone(), done.posting.clone()));
     }
-    for done in &output.system {
-        let seq = *system.get(&done.event.id).ok_or_else(|| broken("a system event got no number"))?;
+    add_system(&system, &output.system, &mut rows, &mut totals, &mut changes)?;
+    if !rows.is_empty() {
+        flush(db, &rows, &loan_changes(output, loans), &changes, (&mut totals, lane_slot)).await?;
+    }
+    totals.write_batch_totals(db, lane_slot).await?;
+    delete_unopened(db, &output.states, loans).await?;
+    Ok(posted)
+}
+
+fn add_system(
+    seqs: &HashMap<EventId, Seq>,
+    system: &[SystemPosting],
+    rows: &mut Vec<PostingRow>,
+    totals: &mut Totals,
+    changes: &mut BTreeMap<TenantId, Vec<Seq>>,
+) -> Result<(), StoreError> {
+    for done in system {
+        let seq = *seqs.get(&done.event.id).ok_or_else(|| broken("a system event got no number"))?;
         rows.push(PostingRow::new(seq, &done.posting));
         totals.add(&done.event, &done.posting)?;
         changes.entry(done.event.tenant).or_default().push(seq);
     }
-    let changes: Vec<ChangeRow> =
-        changes.iter().map(|(tenant, seqs)| ChangeRow::new(*tenant, seqs)).collect::<Result<_, _>>()?;
-    if !rows.is_empty() {
-        let loans = loan_changes(output, loans);
-        let account_totals = totals.account_totals(db, lane_slot).await?;
-        let script = sqlx::query(WRITE_BATCH).bind(json(&rows)?).bind(json(&loans)?).bind(json(&changes)?);
-        let script = script.bind(lane_slot).bind(account_totals);
-        expect_rows(db, script, &[rows.len(), loans.len(), changes.len()]).await?;
+    Ok(())
+}
+
+/// Writes the legs of a group, and of the parent that it has come to its end; answers the legs in order.
+pub(in crate::store::sqlite) async fn write_legs(
+    db: &mut SqliteConnection,
+    (parent, events): (&AcceptedEvent, &BTreeMap<Seq, AcceptedEvent>),
+    output: &GroupOutput,
+    loans: &BTreeMap<LoanKey, LockedLoan>,
+    (lane_slot, now): (i16, Timestamp),
+) -> Result<Vec<(AcceptedEvent, Posting)>, StoreError> {
+    let system = append_system_events(db, &output.system, now).await?;
+    let mut rows = Vec::with_capacity(output.legs.len());
+    let mut totals = Totals::default();
+    let mut changes = BTreeMap::from([(parent.event.tenant, vec![parent.seq])]);
+    let mut posted = Vec::with_capacity(output.legs.len());
+    for done in &output.legs {
+        let event = event_of(events, done.seq)?;
+        rows.push(PostingRow::new(done.seq, &done.posting));
+        totals.add(&event.event, &done.posting)?;
+        changes.entry(event.event.tenant).or_default().push(done.seq);
+        posted.push((event.clone(), done.posting.clone()));
     }
-    totals.write_batch_totals(db, lane_slot).await?;
-    delete_unopened(db, output, loans).await?;
+    add_system(&system, &output.system, &mut rows, &mut totals, &mut changes)?;
+    let changed: Vec<LoanChange> =
+        output.states.iter().map(|state| LoanChange::new(state, state.last_posted_seq)).collect();
+    flush(db, &rows, &changed, &changes, (&mut totals, lane_slot)).await?;
+    delete_unopened(db, &output.states, loans).await?;
     Ok(posted)
 }
 
+async fn flush(
+    db: &mut SqliteConnection,
+    rows: &[PostingRow],
+    loans: &[LoanChange],
+    changes: &BTreeMap<TenantId, Vec<Seq>>,
+    (totals, lane_slot): (&mut Totals, i16),
+) -> Result<(), StoreError> {
+    let changes: Vec<ChangeRow> =
+        changes.iter().map(|(tenant, seqs)| ChangeRow::new(*tenant, seqs)).collect::<Result<_, _>>()?;
+    let account_totals = totals.account_totals(db, lane_slot).await?;
+    let script = sqlx::query(WRITE_BATCH).bind(json(rows)?).bind(json(loans)?).bind(json(&changes)?);
+    let script = script.bind(lane_slot).bind(account_totals);
+    expect_rows(db, script, &[rows.len(), loans.len(), changes.len()]).await
+}
+
 /// Forgets the failures of events that are posted now.
-pub(super) async fn unpark(
+pub(in crate::store::sqlite) async fn unpark(
     db: &mut SqliteConnection,
     failed_before: &[Seq],
     posted: &[(AcceptedEvent, Posting)],
@@ -120,13 +169,13 @@ pub(super) async fn unpark(
 
 async fn append_system_events(
     db: &mut SqliteConnection,
-    output: &FoldOutput,
+    system: &[SystemPosting],
     now: Timestamp,
 ) -> Result<HashMap<EventId, Seq>, StoreError> {
-    if output.system.is_empty() {
+    if system.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows: Vec<EventRow> = output.system.iter().map(|done| EventRow::from(&done.event)).collect();
+    let rows: Vec<EventRow> = system.iter().map(|done| EventRow::from(&done.event)).collect();
     let insert = sqlx::query(APPEND_SYSTEM_EVENTS).bind(json(&rows)?).bind(now.micros());
     let rows = insert.fetch_all(db).await.map_err(store_error)?;
     rows.iter().map(|row| Ok((EventId(id(row, "id")?), Seq(get(row, "seq")?)))).collect()
@@ -147,12 +196,12 @@ fn loan_changes(output: &FoldOutput, loans: &BTreeMap<LoanKey, LockedLoan>) -> V
 }
 
 /// Loans that this transaction inserted and nothing opened.
-async fn delete_unopened(
+pub(in crate::store::sqlite) async fn delete_unopened(
     db: &mut SqliteConnection,
-    output: &FoldOutput,
+    states: &[LoanState],
     loans: &BTreeMap<LoanKey, LockedLoan>,
 ) -> Result<(), StoreError> {
-    let opened: HashSet<LoanKey> = output.states.iter().map(|state| state.key).collect();
+    let opened: HashSet<LoanKey> = states.iter().map(|state| state.key).collect();
     let unopened: Vec<LoanKey> = loans
         .iter()
         .filter(|(key, loan)| loan.opening.is_some() && !loan.number_taken && !opened.contains(key))

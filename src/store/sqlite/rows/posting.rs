@@ -2,7 +2,7 @@
 
 use sqlx::sqlite::SqliteRow;
 
-use crate::core::ids::{EventId, LoanKey, Seq};
+use crate::core::ids::{EventId, LoanId, LoanKey, Seq};
 use crate::core::ledger::{AccountCode, JournalEntry, Line, Outcome, Posting};
 use crate::core::loan::{Allocation, Balances, DayMovement};
 use crate::core::money::{AmountOverflow, Minor};
@@ -14,7 +14,7 @@ macro_rules! posting_columns {
     () => {
         "p.loan_key AS posting_loan_key, p.loan_version, p.outcome, p.rejection_code, p.accounts, p.amounts, p.layer,
         p.alloc_fees, p.alloc_interest, p.alloc_principal, p.alloc_suspense, p.undoes_seq,
-        p.restates_seq, p.effective_date AS posting_effective_date, p.booking_date, p.posted_at, p.chain_hash"
+        p.restates_seq, p.effective_date AS posting_effective_date, p.booking_date, p.posted_at, p.chain_hash, p.answer"
     };
 }
 pub(in crate::store::sqlite) use posting_columns;
@@ -40,7 +40,16 @@ pub(in crate::store::sqlite) fn decode_posting(
         booking_date: date(row, "booking_date")?,
         posted_at: instant(row, "posted_at")?,
         chain_hash: optional_bytes(row, "chain_hash")?,
+        refused_loans: decode_refused(row, outcome)?,
     }))
+}
+
+/// The loans that a group was refused for stand where an operation of the api has its answer.
+fn decode_refused(row: &SqliteRow, outcome: Outcome) -> Result<Vec<LoanId>, StoreError> {
+    match (outcome, get::<Option<&[u8]>>(row, "answer")?) {
+        (Outcome::Rejected(_), Some(answer)) => serde_json::from_slice(answer).map_err(|_| broken("answer")),
+        (Outcome::Rejected(_) | Outcome::Posted | Outcome::Done, _) => Ok(Vec::new()),
+    }
 }
 
 /// Reads outcome and rejection code; `None` where there is no posting.

@@ -42,7 +42,8 @@ pub(in crate::store::sqlite) const WRONG_UNDOS: &str = "
     SELECT e.kind || ' ' || e.seq || ' does not undo what it names'
     FROM events AS e JOIN postings AS p ON p.event_seq = e.seq
     WHERE e.kind IN ('payment_returned', 'reversal') AND p.outcome = 'posted'
-        AND p.undoes_seq IS NOT coalesce(e.details ->> 'payment_seq', e.details ->> 'event_seq')
+        AND p.undoes_seq IS NOT coalesce(e.details ->> 'payment_seq', e.details ->> 'event_seq',
+            e.details ->> '$.leg.terms.reversal.leg.event_seq')
     UNION ALL
     SELECT 'disbursement ' || (e.details ->> 'event_seq') || ' is settled ' || count(*) || ' times'
     FROM events AS e JOIN postings AS p ON p.event_seq = e.seq
@@ -72,10 +73,46 @@ pub(in crate::store::sqlite) const WRONG_SYSTEM_EVENTS: &str = "
         AND (e.details ->> 'fee_minor' IS NOT f.amount OR f.fees > 1)
     LIMIT 100";
 
+/// Groups: the legs are numbered without a gap and are as many as their parent says, all of its tenant; they are posted
+/// where it is done, refused for its reason where it is rejected, and wait where it waits; and what goes from loan to
+/// loan leaves nothing on the way.
+pub(in crate::store::sqlite) const WRONG_GROUPS: &str = "
+    SELECT 'group ' || g.seq || ' and its legs do not go together' AS detail
+    FROM (SELECT l.group_seq AS seq, count(*) AS legs, min(l.leg) AS first, max(l.leg) AS last,
+              count(p.event_seq) AS finished, sum(p.outcome IS 'posted') AS posted,
+              min(l.tenant = e.tenant) AS is_one_tenant, min(p.rejection_code IS q.rejection_code) AS is_one_reason
+          FROM events AS l
+          LEFT JOIN postings AS p ON p.event_seq = l.seq
+          LEFT JOIN events AS e ON e.seq = l.group_seq
+          LEFT JOIN postings AS q ON q.event_seq = l.group_seq
+          WHERE l.group_seq IS NOT NULL GROUP BY l.group_seq) AS g
+    LEFT JOIN events AS e ON e.seq = g.seq
+    LEFT JOIN postings AS q ON q.event_seq = g.seq
+    WHERE NOT coalesce(
+        e.slot IS NULL AND e.details ->> '$.group.legs' = g.legs AND g.first = 1 AND g.last = g.legs
+            AND g.is_one_tenant AND g.is_one_reason
+            AND CASE q.outcome WHEN 'done' THEN g.posted = g.legs
+                WHEN 'rejected' THEN g.finished = g.legs AND g.posted = 0 ELSE g.finished = 0 END,
+        0)
+    UNION ALL
+    SELECT 'group ' || l.group_seq || ' leaves ' || sum(amount.value) || ' between its loans'
+    FROM events AS l
+    JOIN postings AS p ON p.event_seq = l.seq
+    JOIN json_each(iif(json_valid(p.accounts), p.accounts, '[]')) AS account
+    JOIN json_each(iif(json_valid(p.amounts), p.amounts, '[]')) AS amount ON amount.key = account.key
+    WHERE l.group_seq IS NOT NULL AND account.value = ?1
+    GROUP BY l.group_seq HAVING sum(amount.value) <> 0
+    UNION ALL
+    SELECT 'group ' || e.seq || ' has no legs' FROM events AS e
+    WHERE e.slot IS NULL AND e.details LIKE '{\"group\":%'
+        AND NOT EXISTS (SELECT 1 FROM events AS l WHERE l.group_seq = e.seq)
+    LIMIT 100";
+
 /// Notes every link that does not hold.
 pub(super) async fn check_links(db: &mut SqliteConnection, findings: &mut Findings) -> Result<(), StoreError> {
     let undos = sqlx::query(WRONG_UNDOS).bind(AccountCode::PAYMENT_CLEARING.number());
-    let checks = [("undo_link", undos), ("system_event", sqlx::query(WRONG_SYSTEM_EVENTS))];
+    let groups = sqlx::query(WRONG_GROUPS).bind(AccountCode::LOAN_TRANSFER_CLEARING.number());
+    let checks = [("undo_link", undos), ("system_event", sqlx::query(WRONG_SYSTEM_EVENTS)), ("group", groups)];
     for (check, query) in checks {
         for row in query.fetch_all(&mut *db).await.map_err(store_error)? {
             let detail: String = get(&row, "detail")?;

@@ -12,7 +12,7 @@ use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::rows::get;
 use crate::store::{StoreError, VerifyReport};
 
-pub(super) use links::{WRONG_SYSTEM_EVENTS, WRONG_UNDOS};
+pub(super) use links::{WRONG_GROUPS, WRONG_SYSTEM_EVENTS, WRONG_UNDOS};
 pub(super) use sums::ALL_ACCOUNT_TOTALS;
 pub(super) use walk::POSTINGS_BY_LOAN;
 
@@ -37,6 +37,9 @@ pub(super) const LOST_EVENTS: &str = "
     LEFT JOIN holds AS h ON h.loan_key = e.loan_key
     WHERE NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = e.seq)
         AND e.kind <> 'upload'
+        -- The parent of a group that waits.
+        AND NOT EXISTS (SELECT 1 FROM events AS l WHERE l.group_seq = e.seq AND l.leg = 1
+            AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = l.seq))
         AND (e.slot IS NULL
             OR (e.seq <= (SELECT mark FROM sweeper) AND k.event_seq IS NULL AND h.loan_key IS NULL))
     ORDER BY e.seq LIMIT 100";
@@ -76,7 +79,7 @@ async fn count_stages(db: &mut SqliteConnection, report: &mut VerifyReport) -> R
         let events: i64 = get(&row, "events")?;
         report.events = report.events.saturating_add(events);
         match get::<&str>(&row, "stage")? {
-            "posted" => report.posted = events,
+            "posted" | "done" => report.posted = report.posted.saturating_add(events),
             "rejected" => report.rejected = events,
             "parked" => report.parked = events,
             "held" => report.held = events,

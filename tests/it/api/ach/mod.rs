@@ -1,5 +1,6 @@
 //! ACH files: bytes in through a feed, payments, returns and exceptions out.
 
+mod assigned;
 mod cut;
 mod feeds;
 mod files;

@@ -1,0 +1,242 @@
+//! Owns `POST /v1/accruals/batch`: the interest of many loans, posted together or not at all.
+
+use std::collections::HashSet;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use utoipa::ToSchema;
+
+use crate::api::auth::Scope;
+use crate::api::error::ApiError;
+use crate::api::http::heavy::off_the_runtime;
+use crate::api::json::Fields;
+use crate::api::openapi::{AcceptedView, AccrualAnswer, ProblemDocument};
+use crate::api::problem::FieldError;
+use crate::api::state::ApiState;
+use crate::api::write::accept::{GroupRequest, accept_group_and_answer};
+use crate::api::write::request::{AcceptanceRules, WriteRequest};
+use crate::core::event::{GroupOperation, LEGS_MAX, LegRequest, LegTerms, Metadata};
+use crate::core::ids::{LoanId, LoanKey, ProgramId, TenantId};
+use crate::core::money::Minor;
+use crate::store::LoanParty;
+
+/// The most bytes of a body: 10,000 loans of 200 bytes, and as much again.
+const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How days may be counted.
+const DAY_COUNTS: [&str; 6] = ["ACT_365", "ACT_360", "30_360", "30E_360", "ACT_ACT", "ACT_365_25"];
+
+/// One loan's interest.
+#[derive(Debug, ToSchema)]
+pub struct AccruedLoan {
+    /// The loan; once a batch.
+    pub loan_id: uuid::Uuid,
+    /// What the loan owes in principal on that day, in whole minor units; checked against the ledger.
+    #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
+    pub outstanding_principal_minor: String,
+    /// Its interest, in whole minor units.
+    #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
+    pub interest_minor: String,
+}
+
+/// Interest of many loans.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"program_id": "44444444-4444-4444-4444-444444444444", "accrual_date": "2026-05-01",
+    "day_count_convention": "ACT_365", "loans": [{"loan_id": "11111111-1111-1111-1111-111111111111",
+    "outstanding_principal_minor": "921651", "interest_minor": "252"}]}))]
+pub struct AccrualRequest {
+    /// The program whose loans they are.
+    pub program_id: uuid::Uuid,
+    /// The day the interest counts from.
+    pub accrual_date: chrono::NaiveDate,
+    /// How days are counted: `ACT_365`, `ACT_360`, `30_360`, `30E_360`, `ACT_ACT` or `ACT_365_25`.
+    pub day_count_convention: String,
+    /// The loans, 1 to 10,000, all in one currency.
+    #[schema(min_items = 1, max_items = 10000)]
+    pub loans: Vec<AccruedLoan>,
+    /// Free data, up to 4 KiB and 50 keys.
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<serde_json::Value>,
+}
+
+/// Posts interest of up to 10,000 loans, all or nothing.
+///
+/// Each loan's interest is debited to Interest Receivable and credited to Interest Income on the accrual date, as one
+/// journal entry over all loans. Where the principal of a loan on that day is not the ledger's (`principal_mismatch`),
+/// a loan is not there, charged off or written off, or on hold, nothing is posted and `loans` of the problem names the
+/// loans, the first 100 of them.
+#[utoipa::path(post, path = "/v1/accruals/batch", tag = "accruals", security(("oauth2" = ["hpts:accruals:write"])),
+    params(("Idempotency-Key" = String, Header, description = "One key per intended batch, kept over retries"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`, `wait=N`")),
+    request_body = AccrualRequest,
+    responses((status = 201, description = "Posted", body = AccrualAnswer),
+        (status = 200, description = "The first answer to this key again", body = AccrualAnswer),
+        (status = 202, description = "Accepted, not finished in time", body = AcceptedView),
+        (status = 400, description = "No or a bad key, not JSON", body = ProblemDocument),
+        (status = 401, description = "No valid token", body = ProblemDocument),
+        (status = 403, description = "The token lacks the scope", body = ProblemDocument),
+        (status = 409, description = "The first request with this key is unfinished", body = ProblemDocument),
+        (status = 413, description = "More than 4 MiB", body = ProblemDocument),
+        (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument),
+        (status = 503, description = "Try again", body = ProblemDocument)))]
+pub(crate) async fn post_accruals(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
+    let request = WriteRequest::read_up_to(&state, request, &[Scope::AccrualsWrite], BODY_BYTES_MAX).await?;
+    let (request, asked) = off_the_runtime(move || {
+        let asked = request.parsed(|fields| parse(fields, &request.rules));
+        (request, asked)
+    })
+    .await?;
+    let group = asked?.group(&state, request.caller.tenant).await?;
+    accept_group_and_answer(&state, request, group).await
+}
+
+/// What is asked, before its loans are looked up.
+#[derive(Debug)]
+struct Asked {
+    operation: GroupOperation,
+    date: chrono::NaiveDate,
+    /// Each with its principal and its interest.
+    loans: Vec<(LoanId, Minor, Minor)>,
+    metadata: Option<Metadata>,
+}
+
+fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Asked> {
+    let program_id = fields.required("program_id", ProgramId::parse);
+    let date = fields.date_until("accrual_date", rules.latest_effective);
+    let day_count_convention = fields.required("day_count_convention", parse_day_count);
+    let loans = fields.objects("loans", 1..=LEGS_MAX, |loan| {
+        let id = loan.required("loan_id", LoanId::parse);
+        let principal = loan.required("outstanding_principal_minor", Minor::parse);
+        let interest = loan.required("interest_minor", Minor::parse);
+        Some((id?, principal?, interest?))
+    });
+    let metadata = fields.metadata();
+    let loans = loans?;
+    let mut seen = HashSet::with_capacity(loans.len());
+    if let Some(index) = loans.iter().position(|(id, ..)| !seen.insert(*id)) {
+        fields.fail(&format!("loans.{index}.loan_id"), "duplicate", "stands in the batch already");
+        return None;
+    }
+    if Minor::sum(loans.iter().map(|(_, _, interest)| *interest)).is_err() {
+        fields.fail("loans", "invalid", "the interest of all loans must be at most 9223372036854775807");
+        return None;
+    }
+    let operation = GroupOperation::Accrual { program_id: program_id?, day_count_convention: day_count_convention? };
+    Some(Asked { operation, date: date?, loans, metadata })
+}
+
+fn parse_day_count(text: &str) -> Result<String, &'static str> {
+    let known = DAY_COUNTS.contains(&text).then(|| text.to_owned());
+    known.ok_or("must be ACT_365, ACT_360, 30_360, 30E_360, ACT_ACT or ACT_365_25")
+}
+
+impl Asked {
+    /// The group, with what is known of its loans. One that is not known yet may be opened by an event in front; its
+    /// posting rule decides.
+    async fn group(self, state: &ApiState, tenant: TenantId) -> Result<GroupRequest, ApiError> {
+        let key = |loan: &LoanId| LoanKey::of_loan(tenant, *loan);
+        let keys = self.loans.iter().map(|(loan, ..)| key(loan)).collect();
+        let parties = state.store().loan_parties(tenant, keys).await?;
+        let mut currency = None;
+        let mut legs = Vec::with_capacity(self.loans.len());
+        for (index, (loan_id, outstanding_principal, interest)) in self.loans.into_iter().enumerate() {
+            let party: Option<&LoanParty> = parties.get(&key(&loan_id));
+            if let Some(party) = party
+                && *currency.get_or_insert(party.currency) != party.currency
+            {
+                let message = format!("is in {}, other loans of the batch are not", party.currency);
+                let error = FieldError::new(format!("loans.{index}.loan_id"), "currency", message);
+                return Err(ApiError::Validation(vec![error]));
+            }
+            let borrower_id = party.map(|party| party.borrower_id);
+            let terms = LegTerms::Accrual { outstanding_principal, interest };
+            legs.push(LegRequest { loan_id, borrower_id, effective_date: self.date, terms });
+        }
+        let currency = match currency {
+            Some(currency) => currency,
+            None => state.tenants().get(state.store(), tenant, state.now()).await?.base_currency,
+        };
+        let (operation, effective_date, metadata) = (self.operation, self.date, self.metadata);
+        Ok(GroupRequest { operation, currency, effective_date, metadata, legs })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::NaiveDate;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::json::read;
+
+    const LOAN: &str = "11111111-1111-1111-1111-111111111111";
+
+    fn day(day: u32) -> NaiveDate {
+        NaiveDate::from_ymd_opt(2026, 5, day).unwrap()
+    }
+
+    fn body() -> Value {
+        json!({"program_id": "44444444-4444-4444-4444-444444444444", "accrual_date": "2026-05-01",
+            "day_count_convention": "ACT_365",
+            "loans": [{"loan_id": LOAN, "outstanding_principal_minor": "921651", "interest_minor": "252"}]})
+    }
+
+    fn failing(body: &Value) -> Vec<String> {
+        let bytes = serde_json::to_vec(body).unwrap();
+        let mut fields = Fields::of_body(read(&bytes).unwrap());
+        let rules = AcceptanceRules { latest_effective: day(5), payment_limit: None };
+        let asked = parse(&mut fields, &rules);
+        let errors: Vec<String> = fields.finish().into_iter().map(|error| error.field).collect();
+        assert_eq!(errors.is_empty(), asked.is_some());
+        errors
+    }
+
+    #[test]
+    fn each_bad_value_names_its_field() {
+        assert_eq!(failing(&body()), Vec::<String>::new());
+        let cases = [
+            ("program_id", Value::Null),
+            ("program_id", json!("4")),
+            ("accrual_date", json!("2026-05-06")),
+            ("accrual_date", json!("2026-05-32")),
+            ("day_count_convention", json!("act_365")),
+            ("day_count_convention", json!(365)),
+            ("loans", Value::Null),
+            ("loans", json!([])),
+            ("loans", json!({})),
+            ("metadata", json!(1)),
+            ("amount_minor", json!("1")),
+        ];
+        for (field, value) in cases {
+            let mut body = body();
+            body[field] = value;
+            assert_eq!(failing(&body), [field], "{body}");
+        }
+        for (field, value) in [
+            ("loan_id", Value::Null),
+            ("outstanding_principal_minor", json!(921_651)),
+            ("outstanding_principal_minor", json!("-1")),
+            ("interest_minor", json!("2.52")),
+            ("interest_minor", Value::Null),
+            ("borrower_id", json!(LOAN)),
+        ] {
+            let mut body = body();
+            body["loans"][0][field] = value;
+            assert_eq!(failing(&body), [format!("loans.0.{field}")], "{body}");
+        }
+    }
+
+    #[test]
+    fn a_loan_stands_in_a_batch_once_and_its_sum_fits() {
+        let mut twice = body();
+        twice["loans"] = json!([twice["loans"][0].clone(), twice["loans"][0].clone()]);
+        assert_eq!(failing(&twice), ["loans.1.loan_id"]);
+        let mut huge = twice;
+        huge["loans"][1]["loan_id"] = json!("11111111-1111-1111-1111-111111111112");
+        huge["loans"][1]["interest_minor"] = json!("9223372036854775807");
+        assert_eq!(failing(&huge), ["loans"]);
+        let mut text = body();
+        text["loans"] = json!(["x", 1]);
+        assert_eq!(failing(&text), ["loans.0", "loans.1"]);
+    }
+}

@@ -1,0 +1,147 @@
+//! Owns what goes from one loan to another: `POST /v1/suspense/transfers`, and `POST /v1/receipts/{id}/assignment`.
+
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use utoipa::ToSchema;
+
+use crate::api::auth::Scope;
+use crate::api::error::ApiError;
+use crate::api::json::Fields;
+use crate::api::openapi::{AcceptedView, ProblemDocument, ReceiptAssignmentAnswer, SuspenseTransferAnswer};
+use crate::api::state::ApiState;
+use crate::api::write::accept::{GroupRequest, accept_group_and_answer};
+use crate::api::write::request::{AcceptanceRules, WriteRequest};
+use crate::api::write::servicing::{optional_amount, party};
+use crate::core::event::{Command, EarlierEvent, GroupOperation, LegRequest, LegTerms, Metadata};
+use crate::core::ids::{EventId, LoanId};
+use crate::core::money::Minor;
+
+/// Suspense that goes to another loan.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"loan_id": "11111111-1111-1111-1111-111111111111",
+    "to_loan_id": "33333333-3333-3333-3333-333333333333", "amount_minor": "5000", "effective_at": "2026-05-20"}))]
+pub struct SuspenseTransferRequest {
+    /// The loan that has it.
+    pub loan_id: uuid::Uuid,
+    /// The loan that gets it: of the same borrower, in the same currency.
+    pub to_loan_id: uuid::Uuid,
+    /// How much, more than 0; all of it where absent. At most what is in suspense on that day and every later one.
+    #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
+    pub amount_minor: Option<String>,
+    /// The day it counts from.
+    pub effective_at: chrono::NaiveDate,
+    /// Free data, up to 4 KiB and 50 keys.
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<serde_json::Value>,
+}
+
+/// The loan of a receipt that came without one.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"loan_id": "11111111-1111-1111-1111-111111111111"}))]
+pub struct ReceiptAssignmentRequest {
+    /// The loan.
+    pub loan_id: uuid::Uuid,
+    /// Free data, up to 4 KiB and 50 keys.
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<serde_json::Value>,
+}
+
+/// Moves suspense to another loan of the same borrower.
+#[utoipa::path(post, path = "/v1/suspense/transfers", tag = "suspense",
+    security(("oauth2" = ["hpts:adjustments:write"])),
+    params(("Idempotency-Key" = String, Header, description = "One key per intended transfer, kept over retries"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`, `wait=N`")),
+    request_body = SuspenseTransferRequest,
+    responses((status = 201, description = "Posted", body = SuspenseTransferAnswer),
+        (status = 200, description = "The first answer to this key again", body = SuspenseTransferAnswer),
+        (status = 202, description = "Accepted, not finished in time", body = AcceptedView),
+        (status = 400, description = "No or a bad key, not JSON", body = ProblemDocument),
+        (status = 409, description = "The first request with this key is unfinished", body = ProblemDocument),
+        (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument)))]
+pub(crate) async fn post_transfer(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
+    let request = WriteRequest::read(&state, request, &[Scope::AdjustmentsWrite]).await?;
+    let asked = request.parsed(|fields| parse_transfer(fields, &request.rules))?;
+    let (from, to) = (party(&state, &request, asked.from).await?, party(&state, &request, asked.to).await?);
+    let effective_date = asked.date;
+    let legs = vec![
+        LegRequest {
+            loan_id: asked.from,
+            borrower_id: Some(from.borrower_id),
+            effective_date,
+            terms: LegTerms::SuspenseOut { amount: asked.amount },
+        },
+        LegRequest {
+            loan_id: asked.to,
+            borrower_id: Some(to.borrower_id),
+            effective_date,
+            terms: LegTerms::SuspenseIn,
+        },
+    ];
+    let (operation, currency, metadata) = (GroupOperation::SuspenseTransfer, from.currency, asked.metadata);
+    let group = GroupRequest { operation, currency, effective_date, metadata, legs };
+    accept_group_and_answer(&state, request, group).await
+}
+
+struct Transfer {
+    from: LoanId,
+    to: LoanId,
+    amount: Option<Minor>,
+    date: chrono::NaiveDate,
+    metadata: Option<Metadata>,
+}
+
+fn parse_transfer(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Transfer> {
+    let from = fields.required("loan_id", LoanId::parse);
+    let to = fields.required("to_loan_id", LoanId::parse);
+    let amount = optional_amount(fields, "amount_minor");
+    let date = fields.date_until("effective_at", rules.latest_effective);
+    let metadata = fields.metadata();
+    if from.is_some() && from == to {
+        fields.fail("to_loan_id", "same_loan", "must be another loan");
+    }
+    Some(Transfer { from: from?, to: to?, amount, date: date?, metadata })
+}
+
+/// Assigns a receipt that came without a known loan to its loan.
+///
+/// Once: it pays the loan in the loan's order of payment, as of the day on which the money was received. One that is
+/// assigned already is refused with `already_undone`.
+#[utoipa::path(post, path = "/v1/receipts/{payment_event_id}/assignment", tag = "payments",
+    security(("oauth2" = ["hpts:payments:write"])),
+    params(("payment_event_id" = uuid::Uuid, Path, description = "The receipt"),
+        ("Idempotency-Key" = String, Header, description = "One key per intended assignment, kept over retries"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`, `wait=N`")),
+    request_body = ReceiptAssignmentRequest,
+    responses((status = 201, description = "Posted", body = ReceiptAssignmentAnswer),
+        (status = 200, description = "The first answer to this key again", body = ReceiptAssignmentAnswer),
+        (status = 202, description = "Accepted, not finished in time", body = AcceptedView),
+        (status = 400, description = "No or a bad key, not JSON", body = ProblemDocument),
+        (status = 404, description = "No such receipt", body = ProblemDocument),
+        (status = 409, description = "The receipt is assigned, or the first request with this key is unfinished",
+            body = ProblemDocument),
+        (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument)))]
+pub(crate) async fn post_assignment(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let request = WriteRequest::read(&state, request, &[Scope::PaymentsWrite]).await?;
+    let id = EventId::parse(&id).map_err(|_| ApiError::NotFound)?;
+    let record = state.store().event(request.caller.tenant, id).await?.ok_or(ApiError::NotFound)?;
+    let Command::Receipt(receipt) = &record.event.event.command else { return Err(ApiError::NotFound) };
+    let (loan_id, metadata) = request.parsed(|fields| {
+        let loan_id = fields.required("loan_id", LoanId::parse);
+        let metadata = fields.metadata();
+        Some((loan_id?, metadata))
+    })?;
+    let borrower_id = Some(party(&state, &request, loan_id).await?.borrower_id);
+    let (effective_date, amount) = (receipt.effective_date, receipt.amount.minor);
+    let receipt_out = LegTerms::ReceiptOut { receipt: EarlierEvent { id, seq: record.event.seq }, amount };
+    let legs = vec![
+        LegRequest { loan_id: receipt.loan_id, borrower_id: None, effective_date, terms: receipt_out },
+        LegRequest { loan_id, borrower_id, effective_date, terms: LegTerms::ReceiptIn { amount } },
+    ];
+    let operation = GroupOperation::ReceiptAssignment { receipt_id: id };
+    let group = GroupRequest { operation, currency: receipt.amount.currency, effective_date, metadata, legs };
+    accept_group_and_answer(&state, request, group).await
+}

@@ -1,0 +1,68 @@
+//! Money received for no known loan finds its loan.
+
+use hpts::store::Store;
+use serde_json::{Value, json};
+
+use crate::api::ach::{account, finished, numbered_loan, opened, results, send};
+use crate::api::world::World;
+use crate::support::ach::AchFile;
+
+/// A receipt of 3000; its id.
+async fn receipt(world: &World, token: &str) -> String {
+    let answer = send(world, token, "file:early", "collections", &AchFile::of_debits('A', [("420", 3_000)])).await;
+    finished(world, token, &answer).await;
+    let rows = results(world, token, &answer).await;
+    rows[0]["payment_event_id"].as_str().unwrap_or_else(|| panic!("{rows:?}")).to_owned()
+}
+
+/// What a loan's last entry says: event type, day, and account, side and amount by line.
+async fn entry(world: &World, token: &str, id: &Value) -> (Value, Vec<String>) {
+    let path = format!("/v1/journal-entries/{}", id.as_str().unwrap());
+    let entry = world.get(&path, token).await.json();
+    let line = |line: &Value| {
+        ["account_code", "direction", "amount_minor"].map(|name| line[name].as_str().unwrap().to_owned()).join(" ")
+    };
+    let lines = entry["lines"].as_array().unwrap().iter().map(line).collect();
+    (entry, lines)
+}
+
+#[tokio::test]
+async fn a_receipt_pays_its_loan_once_as_of_the_day_it_came() {
+    let (world, token) = opened().await;
+    let receipt = receipt(&world, &token).await;
+    let received = world.get(&format!("/v1/events/{receipt}"), &token).await.json();
+    let loan = numbered_loan(&world, &token, "420").await;
+    let path = format!("/v1/receipts/{receipt}/assignment");
+
+    let assigned = world.post(&path, &token, "assign:early", &json!({"loan_id": loan})).await;
+
+    assert_eq!(assigned.status, 201, "{assigned:?}");
+    let body = assigned.json();
+    assert_eq!(body.as_object().unwrap().len(), 4, "{body}");
+    assert_eq!(
+        (&body["allocation"]["principal_minor"], &body["allocation"]["fees_minor"]),
+        (&json!("3000"), &json!("0"))
+    );
+    let (booked, lines) = entry(&world, &token, &body["journal_entry_id"]).await;
+    assert_eq!(lines, ["2200 DR 3000", "1100 CR 3000"], "{booked}");
+    assert_eq!(
+        (&booked["event_type"], &booked["effective_at"]),
+        (&json!("payment_allocated"), &received["effective_at"])
+    );
+    assert_eq!(account(&world, &token, "2200").await, 0);
+    let again = world.post(&path, &token, "assign:early", &json!({"loan_id": loan})).await;
+    assert_eq!((again.status, &again.bytes), (200, &assigned.bytes));
+    let twice = world.post(&path, &token, "assign:twice", &json!({"loan_id": loan})).await;
+    assert_eq!(twice.problem(), (409, "already_undone".to_owned()));
+
+    let back = json!({"reverses_entry_id": body["journal_entry_id"], "reason_code": "error_correction",
+        "effective_at": "2026-05-02"});
+    let reverser = world.token("demo", "hpts:reversals:write").await;
+    let undone = world.post("/v1/reversals", &reverser, "assign:back", &back).await;
+    assert_eq!(undone.status, 201, "{undone:?}");
+    assert_eq!(account(&world, &token, "2200").await, 3_000);
+    let anew = world.post(&path, &token, "assign:anew", &json!({"loan_id": loan})).await;
+    assert_eq!(anew.status, 201, "{anew:?}");
+    assert_eq!(account(&world, &token, "2200").await, 0);
+    assert_eq!(world.store.verify().await.unwrap().problems, []);
+}
