@@ -175,6 +175,7 @@ impl World {
             "hpts:balances:read",
             "hpts:ledger:read",
             "hpts:adjustments:write",
+            "hpts:reversals:write",
             "hpts:reconciliation:read",
             "hpts:reconciliation:write",
         ];

@@ -11,6 +11,7 @@ use hpts::core::loan::SuspenseRelease;
 use hpts::core::money::{Currency, Minor};
 use hpts::store::Wanted;
 
+use super::periods::{close, debits};
 use super::{Fixture, prove};
 use crate::support::books::{Books, borrower, day, loan_id, next_id, usd};
 use crate::support::groups::{Accepted, work_off};
@@ -132,6 +133,20 @@ pub(crate) async fn accrued_interest_is_paid_out_of_suspense(fixture: &impl Fixt
     assert_eq!(outcome, Outcome::Done);
     assert_eq!((balances(&books, 1).await, balances(&books, 2).await), ([0, 0, 0, 18], [0, 12, 0, 30]));
     assert_eq!(books.balances_on(1, day(5, 1)).await, [0, 0, 0, 30], "on the day the interest arose");
+    prove(&books.store).await;
+}
+
+pub(crate) async fn a_group_keeps_out_of_closed_periods(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 100]), books.opening(2, [0, 0, 100])]).await;
+    close(&books, "2026-04").await;
+
+    let (_, outcome) = run(&books, books.accrual(day(4, 30), &[(1, 100, 5), (2, 100, 6)])).await;
+
+    assert_eq!(outcome, Outcome::Done);
+    assert_eq!(debits(&books, AccountCode::INTEREST_RECEIVABLE, day(4, 30)).await, 0);
+    assert_eq!(debits(&books, AccountCode::INTEREST_RECEIVABLE, day(5, 1)).await, 11, "the first open day");
+    assert_eq!(books.balances_on(2, day(4, 30)).await, [0, 6, 100, 0]);
     prove(&books.store).await;
 }
 

@@ -173,6 +173,7 @@ macro_rules! conformance {
                     suspense_goes_to_another_loan_of_the_borrower,
                     suspense_stays_with_its_borrower,
                     accrued_interest_is_paid_out_of_suspense,
+                    a_group_keeps_out_of_closed_periods,
                     a_receipt_is_assigned_once_and_counts_from_its_day,
                     a_refinance_moves_all_that_is_owed_and_opens_the_loan,
                     a_restructure_sets_up_anew_what_is_owed,

@@ -29,7 +29,7 @@ pub(super) fn change(books: &Books, month: &str, status: PeriodStatus) -> Period
     change_keyed(books, &format!("period:{}", Uuid::new_v4()), month, status)
 }
 
-async fn close(books: &Books, month: &str) {
+pub(super) async fn close(books: &Books, month: &str) {
     let done = books.store.change_period(change(books, month, PeriodStatus::Closed)).await.unwrap();
     assert!(matches!(done, OperationDone::Done(_)), "{done:?}");
 }
