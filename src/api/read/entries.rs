@@ -12,7 +12,7 @@ use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
 use crate::api::read::page_token::PagedQuery;
 use crate::api::state::ApiState;
-use crate::core::event::{Command, NewEvent};
+use crate::core::event::Command;
 use crate::core::ids::{EntryId, EventId, LoanId, LoanKey};
 use crate::core::ledger::{JournalEntry, Posting};
 use crate::core::time::parse_date;
@@ -126,25 +126,10 @@ impl EntryView {
             booking_date: posting.booking_date.to_string(),
             posted_at: posting.posted_at.to_string(),
             lines: lines.collect(),
-            correlation_id: first_of_chain(event).map(|id| id.to_string()),
+            correlation_id: event.first_of_chain().map(|id| id.to_string()),
             reverses_entry_id: payment_taken_back(command).map(|payment| payment.entry_id().to_string()),
             actor: event.actor.clone(),
         }
-    }
-}
-
-/// The first event of the chain that an event belongs to: what it corrects, what it is charged for, or itself. The
-/// chain of another consequence is its cause's, whose id the event does not hold.
-fn first_of_chain(event: &NewEvent) -> Option<EventId> {
-    let itself = event.origin.cause_seq.is_none().then_some(event.id);
-    match &event.command {
-        Command::PaymentReturn(returned) => Some(returned.payment.id),
-        Command::Fee(fee) => fee.charged_for.or(itself),
-        Command::Payment(_)
-        | Command::Disbursement(_)
-        | Command::LoanOpening(_)
-        | Command::Receipt(_)
-        | Command::Upload(_) => itself,
     }
 }
 

@@ -255,6 +255,22 @@ impl NewEvent {
         }
     }
 
+    /// The first event of the chain it belongs to: what it corrects, what it is charged for, or itself. The chain of
+    /// another consequence is its cause's, whose id it does not hold.
+    #[must_use]
+    pub fn first_of_chain(&self) -> Option<EventId> {
+        let itself = self.origin.cause_seq.is_none().then_some(self.id);
+        match &self.command {
+            Command::PaymentReturn(returned) => Some(returned.payment.id),
+            Command::Fee(fee) => fee.charged_for.or(itself),
+            Command::Payment(_)
+            | Command::Disbursement(_)
+            | Command::LoanOpening(_)
+            | Command::Receipt(_)
+            | Command::Upload(_) => itself,
+        }
+    }
+
     /// Whether it rides the bulk queues.
     #[must_use]
     pub fn is_bulk(&self) -> bool {

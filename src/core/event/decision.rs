@@ -99,8 +99,12 @@ fn differing_upload(a: &Upload, b: &Upload) -> Vec<&'static str> {
         (UploadOperation::AchFeed { settings: a }, UploadOperation::AchFeed { settings: b }) => {
             named([("settings", a != b)])
         }
+        (UploadOperation::Webhook(a), UploadOperation::Webhook(b)) => a.differing(b),
         (
-            UploadOperation::PaymentBatch { .. } | UploadOperation::AchFeed { .. } | UploadOperation::AchFile { .. },
+            UploadOperation::PaymentBatch { .. }
+            | UploadOperation::AchFeed { .. }
+            | UploadOperation::AchFile { .. }
+            | UploadOperation::Webhook(_),
             _,
         ) => vec!["operation"],
     }

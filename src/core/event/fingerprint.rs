@@ -125,12 +125,16 @@ fn encode_receipt(encoder: &mut Encoder, receipt: &Receipt) {
 
 /// Neither the tenant's currency nor the day of receipt: the same upload may come again tomorrow.
 fn encode_upload(encoder: &mut Encoder, upload: &Upload) {
-    let detail = match &upload.operation {
-        UploadOperation::PaymentBatch { mode } => mode.as_str(),
-        UploadOperation::AchFeed { settings } => settings,
-        UploadOperation::AchFile { feed } => feed,
+    encoder.field(upload.operation.as_str().as_bytes());
+    let parts = match &upload.operation {
+        UploadOperation::PaymentBatch { mode } => vec![mode.as_str().to_owned()],
+        UploadOperation::AchFeed { settings } => vec![settings.clone()],
+        UploadOperation::AchFile { feed } => vec![feed.clone()],
+        UploadOperation::Webhook(operation) => operation.parts(),
     };
-    encoder.field(upload.operation.as_str().as_bytes()).field(detail.as_bytes());
+    for part in parts {
+        encoder.field(part.as_bytes());
+    }
 }
 
 fn encode_opening(encoder: &mut Encoder, opening: &LoanOpening) {

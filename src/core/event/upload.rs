@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::ids::{BorrowerId, LoanId};
 use crate::core::money::Currency;
+use crate::core::webhook::WebhookOperation;
 
 /// Stands where a row names a loan: an upload is on none.
 pub(super) const NO_LOAN: LoanId = LoanId(uuid::Uuid::nil());
@@ -63,6 +64,8 @@ pub enum UploadOperation {
         /// The feed it came through.
         feed: String,
     },
+    /// What is asked of a webhook endpoint: no rows, and finished by the api all the same.
+    Webhook(WebhookOperation),
 }
 
 impl UploadOperation {
@@ -73,6 +76,7 @@ impl UploadOperation {
             Self::PaymentBatch { .. } => "payment_batch",
             Self::AchFeed { .. } => "ach_feed",
             Self::AchFile { .. } => "ach_file",
+            Self::Webhook(operation) => operation.as_str(),
         }
     }
 }

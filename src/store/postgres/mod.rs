@@ -32,6 +32,7 @@ mod store;
 mod sweep;
 mod uploads;
 mod verify;
+mod webhooks;
 
 pub use connect::PostgresStore;
 pub use post::PreparedBatch;

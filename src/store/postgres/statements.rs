@@ -2,6 +2,7 @@
 
 use super::{
     accept, ach, admin, bench, hold, migrate, poller_reads, post, processes, read, read_loans, sweep, uploads, verify,
+    webhooks,
 };
 
 /// Every statement by the name of what it does.
@@ -31,6 +32,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &ach::STATEMENTS,
         &verify::STATEMENTS,
         &bench::STATEMENTS,
+        &webhooks::STATEMENTS,
     ];
     let mut all = lists.concat();
     all.extend(migrate::STATEMENTS);

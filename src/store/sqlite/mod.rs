@@ -28,6 +28,7 @@ mod statements;
 mod sweep;
 mod uploads;
 mod verify;
+mod webhooks;
 mod writer;
 
 use std::path::Path;
