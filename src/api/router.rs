@@ -15,6 +15,7 @@ use crate::api::read::{
     events, health, loans as loan_reads, lookup, payments as payment_reads,
 };
 use crate::api::state::ApiState;
+use crate::api::webhooks::{actions, create, reads};
 use crate::api::write::{ach_files, batches, disbursements, feeds, loans, payments, returns};
 
 /// Every address of the API.
@@ -44,6 +45,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/events/{id}", get(events::get_event))
         .route("/v1/changes", get(changes::list_changes))
         .route("/v1/changes/stream", get(changes_stream::stream_changes))
+        .merge(webhook_endpoints())
         .route("/v1/accounts/{account_code}/balance", get(accounts::get_account_balance))
         .route("/v1/health/live", get(health::live))
         .route("/v1/health/ready", get(health::ready))
@@ -55,6 +57,19 @@ pub fn router(state: ApiState) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(request_ids, edge))
         .with_state(state)
+}
+
+/// Who is told of what.
+fn webhook_endpoints() -> Router<ApiState> {
+    Router::new()
+        .route("/v1/webhook-endpoints", post(create::post_endpoint).get(reads::list_endpoints))
+        .route("/v1/webhook-endpoints/{id}", get(reads::get_endpoint))
+        .route("/v1/webhook-endpoints/{id}/deliveries", get(reads::list_deliveries))
+        .route("/v1/webhook-endpoints/{id}/rotate-secret", post(actions::rotate_secret))
+        .route("/v1/webhook-endpoints/{id}/disable", post(actions::disable))
+        .route("/v1/webhook-endpoints/{id}/enable", post(actions::enable))
+        .route("/v1/webhook-endpoints/{id}/test", post(actions::test))
+        .route("/v1/webhook-endpoints/{id}/replay", post(actions::replay))
 }
 
 /// What is there only where we issue the tokens.

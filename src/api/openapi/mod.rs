@@ -2,6 +2,7 @@
 
 mod document;
 mod schemas;
+mod webhooks;
 
 pub use crate::api::auth::jwks::{Jwk, JwkSet};
 pub use crate::api::auth::token::{OauthError, TokenRequest, TokenResponse};
@@ -18,6 +19,9 @@ pub use crate::api::read::payments::PaymentsList;
 pub use crate::api::read::result_row::{EventRow, ExceptionRow, ResultRow};
 pub use crate::api::read::status::EventView;
 pub use crate::api::uploads::answer::UploadAnswer;
+pub use crate::api::webhooks::{
+    DeliveriesList, DeliveryView, EndpointRequest, EndpointView, EndpointsList, ReplayRequest, StartedView,
+};
 pub use crate::api::write::disbursements::DisbursementRequest;
 pub use crate::api::write::feeds::{FeedView, FeedsList};
 pub use crate::api::write::loans::{LoanRequest, OpeningBalancesRequest};

@@ -10,5 +10,6 @@ mod outside_issuer;
 mod returns;
 mod tls;
 mod tokens;
+mod webhooks;
 mod wire;
 mod world;

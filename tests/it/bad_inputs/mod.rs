@@ -18,6 +18,7 @@ mod rows_pollers;
 mod rows_returns;
 mod rows_tokens;
 mod rows_uploads;
+mod rows_webhooks;
 mod stories;
 mod tokens;
 mod world;
@@ -45,6 +46,7 @@ fn rows(facts: &Facts) -> Vec<Row> {
         rows_pollers::rows,
         rows_uploads::rows,
         rows_ach::rows,
+        rows_webhooks::rows,
     ];
     tables.into_iter().flat_map(|table| table(facts)).collect()
 }
@@ -86,6 +88,7 @@ async fn bad_inputs_get_their_answers_from_servers() {
         rows_returns::STORIES,
         rows_uploads::STORIES,
         rows_ach::STORIES,
+        rows_webhooks::STORIES,
         rows_http2::STORIES,
         rows_amqp::STORIES,
     ];
@@ -95,18 +98,33 @@ async fn bad_inputs_get_their_answers_from_servers() {
 #[tokio::test]
 async fn bad_inputs_get_their_answers_from_one_process() {
     let world = World::embedded().await;
-    run(&world, &[STORIES, rows_returns::STORIES, rows_uploads::STORIES, rows_ach::STORIES, rows_http2::STORIES]).await;
+    let stories = [
+        STORIES,
+        rows_returns::STORIES,
+        rows_uploads::STORIES,
+        rows_ach::STORIES,
+        rows_webhooks::STORIES,
+        rows_http2::STORIES,
+    ];
+    run(&world, &stories).await;
 }
 
 #[test]
 fn every_number_is_run_or_listed_with_its_reason() {
     let rows = rows(&Facts::made_up());
-    let stories = [STORIES, rows_uploads::STORIES, rows_ach::STORIES, rows_http2::STORIES, rows_amqp::STORIES];
+    let stories = [
+        STORIES,
+        rows_uploads::STORIES,
+        rows_ach::STORIES,
+        rows_webhooks::STORIES,
+        rows_http2::STORIES,
+        rows_amqp::STORIES,
+    ];
     let mut seen: BTreeSet<&str> = rows.iter().map(|row| row.number).collect();
     seen.extend(stories.into_iter().flatten().map(|story| story.number));
     seen.extend(TOLD_TOGETHER.iter().map(|(number, _)| *number));
     let listed: BTreeSet<&str> = NOT_RUN.iter().map(|(number, _)| *number).collect();
-    let numbers = (1..=92).chain(94..=118).map(|number: u32| number.to_string()).chain(["51b".to_owned()]);
+    let numbers = (1..=92).chain(94..=124).map(|number: u32| number.to_string()).chain(["51b".to_owned()]);
     for number in numbers {
         let (is_run, is_listed) = (seen.contains(number.as_str()), listed.contains(number.as_str()));
         assert!(is_run != is_listed, "{number} is run: {is_run}, listed as not run: {is_listed}");
