@@ -19,7 +19,7 @@
 //! | floor | module | owns |
 //! | --- | --- | --- |
 //! | 2 | [`api`] | HTTP: requests, answers, tokens; the intake that shares commits; the room where callers wait |
-//! | 2 | [`worker`] | posting: lanes, isolation of a bad event, the sweeper, who serves which partition |
+//! | 2 | [`worker`] | posting: lanes, isolation of a bad event, the sweeper, who serves which partition; webhooks |
 //! | 2 | [`cli`] | what operators type; puts processes together and ends them in order |
 //! | 1 | [`store`] | where state lives: a contract, PostgreSQL and SQLite |
 //! | 1 | [`broker`] | how work travels: a contract, RabbitMQ and a queue in memory |
@@ -35,6 +35,7 @@
 //! 4. The postings, balances and totals are committed; the result goes to the process whose caller waits
 //!    ([`api::waiting_room`]), and the message is acknowledged.
 //! 5. [`core::ledger::answer`] makes the body, the first time and every time after.
+//! 6. [`worker`] tells whoever asked to be told (webhooks), behind the commits and out of the way of all this.
 //!
 //! Many payments in one request go the same way: `api::uploads` takes them row by row under a lease, hands them to the
 //! intake a thousand at a time, and keeps what is no payment as an exception with its reason. An ACH file is read by

@@ -27,6 +27,7 @@ mod ttl_cache;
 mod unstalled;
 mod uploads;
 pub mod waiting_room;
+mod webhooks;
 mod write;
 
 pub use router::router;

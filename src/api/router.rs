@@ -15,6 +15,7 @@ use crate::api::read::{
     events, fees as fee_reads, health, loans as loan_reads, lookup, payments as payment_reads, periods as period_reads,
 };
 use crate::api::state::ApiState;
+use crate::api::webhooks::{actions, create, reads};
 use crate::api::write::{
     accruals, ach_files, adjustments, batches, charge_offs, disbursements, feeds, fees, loans, payments, periods,
     rearrangements, returns, reversals, settlements, suspense, transfers,
@@ -52,6 +53,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/events/{id}", get(events::get_event))
         .route("/v1/changes", get(changes::list_changes))
         .route("/v1/changes/stream", get(changes_stream::stream_changes))
+        .merge(webhook_endpoints())
         .route("/v1/accounts/{account_code}/balance", get(accounts::get_account_balance))
         .route("/v1/health/live", get(health::live))
         .route("/v1/health/ready", get(health::ready))
@@ -82,6 +84,19 @@ fn servicing() -> Router<ApiState> {
         .route("/v1/chargeoffs", post(charge_offs::post_chargeoff))
         .route("/v1/recoveries", post(charge_offs::post_recovery))
         .route("/v1/loans/{loan_id}/fees", get(fee_reads::list_fees))
+}
+
+/// Who is told of what.
+fn webhook_endpoints() -> Router<ApiState> {
+    Router::new()
+        .route("/v1/webhook-endpoints", post(create::post_endpoint).get(reads::list_endpoints))
+        .route("/v1/webhook-endpoints/{id}", get(reads::get_endpoint))
+        .route("/v1/webhook-endpoints/{id}/deliveries", get(reads::list_deliveries))
+        .route("/v1/webhook-endpoints/{id}/rotate-secret", post(actions::rotate_secret))
+        .route("/v1/webhook-endpoints/{id}/disable", post(actions::disable))
+        .route("/v1/webhook-endpoints/{id}/enable", post(actions::enable))
+        .route("/v1/webhook-endpoints/{id}/test", post(actions::test))
+        .route("/v1/webhook-endpoints/{id}/replay", post(actions::replay))
 }
 
 /// What is there only where we issue the tokens.

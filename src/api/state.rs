@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 
 use crate::api::auth::{
     Authenticator, AuthenticatorSettings, Caller, Keys, OutsideIssuer, OutsideIssuerError, OutsideKeys, Scope,
-    SealingKey, StoredKeys,
+    StoredKeys,
 };
 use crate::api::changes::Changes;
 use crate::api::error::ApiError;
@@ -23,7 +23,9 @@ use crate::core::ids::{EventId, PublisherId};
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
 use crate::runtime::lifecycle::Lifecycle;
+use crate::runtime::sealing::SealingKey;
 use crate::runtime::telemetry::{GIT_SHA, VERSION};
+use crate::runtime::webhook_target::TargetPolicy;
 use crate::store::Store;
 
 /// How the api is set up.
@@ -41,6 +43,8 @@ pub struct ApiSettings {
     pub outside_issuer: Option<OutsideIssuer>,
     /// Requests a second and client.
     pub rate_limit_per_second: Option<u32>,
+    /// Where webhooks may go.
+    pub webhook_policy: TargetPolicy,
     /// This release.
     pub version: String,
     /// The commit it was built from.
@@ -56,6 +60,7 @@ impl Default for ApiSettings {
             audience: "hpts-api".to_owned(),
             outside_issuer: None,
             rate_limit_per_second: None,
+            webhook_policy: TargetPolicy::default(),
             version: VERSION.to_owned(),
             git_sha: GIT_SHA.to_owned(),
         }
@@ -81,8 +86,8 @@ pub struct ApiParts {
     pub broker: Arc<dyn Broker>,
     /// How the api is set up.
     pub settings: ApiSettings,
-    /// Opens sealed signing keys.
-    pub sealing_key: Option<SealingKey>,
+    /// Opens sealed signing keys, and seals secrets of webhooks.
+    pub sealing_key: Option<Arc<SealingKey>>,
 }
 
 /// Why an api cannot be set up.
@@ -117,13 +122,13 @@ impl ApiState {
     ///
     /// # Errors
     /// See [`SetupError`].
-    pub fn new(mut parts: ApiParts) -> Result<Self, SetupError> {
+    pub fn new(parts: ApiParts) -> Result<Self, SetupError> {
         let settings = &parts.settings;
         if settings.public_url.as_deref().is_some_and(|url| !is_base_url(url)) {
             return Err(SetupError::PublicUrl);
         }
         let keys = match &settings.outside_issuer {
-            None => Keys::BuiltIn(StoredKeys::new(parts.sealing_key.take())),
+            None => Keys::BuiltIn(StoredKeys::new(parts.sealing_key.clone())),
             Some(issuer) => Keys::Outside(OutsideKeys::start(issuer, &parts.lifecycle)?),
         };
         let auth = Authenticator::new(AuthenticatorSettings {
@@ -186,6 +191,10 @@ impl ApiState {
 
     pub(crate) fn lookups(&self) -> &Turns {
         &self.0.lookups
+    }
+
+    pub(crate) fn sealing_key(&self) -> Option<&SealingKey> {
+        self.0.parts.sealing_key.as_deref()
     }
 
     pub(crate) fn request_ids(&self) -> Arc<RequestIds> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::api::auth::{KeyError, OutsideIssuer, SealingKey, ensure_signing_key};
+use crate::api::auth::{KeyError, OutsideIssuer, ensure_signing_key};
 use crate::api::intake::{Intake, IntakeParts};
 use crate::api::monitoring::{self, Liveness, Monitored};
 use crate::api::waiting_room::WaitingRoom;
@@ -21,10 +21,11 @@ use crate::core::slot::PartitionMap;
 use crate::runtime::clock::Clock;
 use crate::runtime::config::{Config, Deployment, LogFormat, MetricsListen};
 use crate::runtime::lifecycle::Lifecycle;
+use crate::runtime::sealing::SealingKey;
 use crate::runtime::spans::SpanExport;
 use crate::runtime::telemetry::{self, Metrics};
 use crate::store::Store;
-use crate::worker::{Worker, WorkerParts};
+use crate::worker::{WebhooksParts, Worker, WorkerParts, start_webhooks};
 
 /// Commands log warnings only, for people, whatever servers do.
 pub(super) fn commands_log(config: &Config) -> Result<(), CliError> {
@@ -65,7 +66,7 @@ pub(super) async fn serve(config: &Config, with_demo: bool) -> Result<(), CliErr
         ));
     }
     let process = Process::start(config, "hpts serve", with_demo).await?;
-    let worker = process.worker(config);
+    let worker = process.worker(config)?;
     let api = process.api(config).await?;
     process.monitor(config, Some(worker)).await?;
     if with_demo {
@@ -87,7 +88,7 @@ pub(super) async fn api(config: &Config) -> Result<(), CliError> {
 pub(super) async fn worker(config: &Config) -> Result<(), CliError> {
     needs_servers(config, "worker")?;
     let process = Process::start(config, "hpts worker", false).await?;
-    let worker = process.worker(config);
+    let worker = process.worker(config)?;
     process.monitor(config, Some(worker)).await?;
     process.until_stopped(config).await
 }
@@ -133,7 +134,8 @@ impl Process {
         Ok(Self { requests, work, base, spans, clock, store, broker, map, _lock: lock })
     }
 
-    fn worker(&self, config: &Config) -> Worker {
+    /// Starts a worker, and the telling of webhooks beside it.
+    fn worker(&self, config: &Config) -> Result<Worker, CliError> {
         let parts = WorkerParts {
             store: Arc::clone(&self.store),
             broker: Arc::clone(&self.broker),
@@ -142,7 +144,15 @@ impl Process {
             batch_max: usize::try_from(config.batch_max).unwrap_or(usize::MAX),
             clock: self.clock.clone(),
         };
-        Worker::start(&parts, &self.work)
+        let webhooks = WebhooksParts {
+            store: Arc::clone(&self.store),
+            clock: self.clock.clone(),
+            sealing_key: sealing_key(config)?.map(Arc::new),
+            policy: config.webhook_policy(),
+            patience: config.webhook_patience(),
+        };
+        start_webhooks(webhooks, &self.work).map_err(|error| CliError::Refused(telemetry::chain(&error)))?;
+        Ok(Worker::start(&parts, &self.work))
     }
 
     /// Starts the API; answers where it listens.
@@ -166,6 +176,7 @@ impl Process {
             audience: config.jwt_audience.clone(),
             outside_issuer: config.jwks_url.clone().map(OutsideIssuer::at),
             rate_limit_per_second: config.rate_limit,
+            webhook_policy: config.webhook_policy(),
             version: telemetry::VERSION.to_owned(),
             git_sha: telemetry::GIT_SHA.to_owned(),
         };
@@ -178,7 +189,7 @@ impl Process {
             publisher,
             broker: Arc::clone(&self.broker),
             settings,
-            sealing_key: sealing_key(config)?,
+            sealing_key: sealing_key(config)?.map(Arc::new),
         };
         let state = ApiState::new(parts).map_err(|error| CliError::Refused(telemetry::chain(&error)))?;
         let listener = listen(config.listen, "HPTS_LISTEN").await?;

@@ -26,7 +26,7 @@ fn parse_uuid(text: &str) -> Result<Uuid, NotAnId> {
     Uuid::try_parse(text).map_err(|_| NotAnId)
 }
 
-/// A macro, because the nine id types differ in nothing but their name and must not be mixed up.
+/// A macro, because the id types differ in nothing but their name and must not be mixed up.
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -85,6 +85,10 @@ uuid_id!(
 uuid_id!(
     /// A caller's upload of many payments.
     PaymentBatchId
+);
+uuid_id!(
+    /// An address that webhooks go to.
+    WebhookEndpointId
 );
 uuid_id!(
     /// One api process, as the workers answer it.

@@ -11,3 +11,4 @@ pub mod loan;
 pub mod money;
 pub mod slot;
 pub mod time;
+pub mod webhook;

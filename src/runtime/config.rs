@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 
 use crate::runtime::jwks_url::JwksUrl;
 use crate::runtime::spans::OtlpEndpoint;
+use crate::runtime::webhook_target::{AllowedHost, TargetPolicy};
 
 /// Variables that other parts of the project read: tests and scripts.
 const OTHER_VARIABLES: [&str; 6] = [
@@ -156,7 +157,13 @@ pub struct Config {
     /// Requests a second that one client may make; no limit where unset.
     #[arg(long, env = "HPTS_RATE_LIMIT", value_parser = clap::value_parser!(u32).range(1..), global = true)]
     pub rate_limit: Option<u32>,
-    /// File with the 32-byte key, in hexadecimal, that seals signing keys in the store.
+    /// Hosts, with commas between, that webhooks may reach although they are not public, also by plain http.
+    #[arg(long, env = "HPTS_WEBHOOK_ALLOW", value_delimiter = ',', global = true)]
+    pub webhook_allow: Vec<AllowedHost>,
+    /// Days of nothing but failures after which a webhook endpoint is disabled.
+    #[arg(long, env = "HPTS_WEBHOOK_DISABLE_DAYS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=30), global = true)]
+    pub webhook_disable_days: u32,
+    /// File with the 32-byte key, in hexadecimal, that seals signing keys and webhook secrets in the store.
     #[arg(long, env = "HPTS_KEY_FILE", global = true)]
     pub key_file: Option<PathBuf>,
     /// What is logged: a level, or a filter as `tracing` reads it.
@@ -244,6 +251,18 @@ impl Config {
         if self.tls_cert.is_some() { "https" } else { "http" }
     }
 
+    /// Where webhooks may go.
+    #[must_use]
+    pub fn webhook_policy(&self) -> TargetPolicy {
+        TargetPolicy::allowing(self.webhook_allow.iter().cloned())
+    }
+
+    /// How long a webhook endpoint may fail before it is disabled.
+    #[must_use]
+    pub fn webhook_patience(&self) -> Duration {
+        Duration::from_hours(24).saturating_mul(self.webhook_disable_days)
+    }
+
     /// How long a stopping process finishes what it holds.
     #[must_use]
     pub fn drain(&self) -> Duration {
@@ -293,6 +312,8 @@ impl Config {
             ("HPTS_TLS_KEY", path(&self.tls_key)),
             ("HPTS_TLS_CLIENT_CA", path(&self.tls_client_ca)),
             ("HPTS_RATE_LIMIT", self.rate_limit.map(|limit| limit.to_string()).unwrap_or_default()),
+            ("HPTS_WEBHOOK_ALLOW", self.webhook_allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")),
+            ("HPTS_WEBHOOK_DISABLE_DAYS", self.webhook_disable_days.to_string()),
             ("HPTS_KEY_FILE", path(&self.key_file)),
             ("HPTS_LOG", self.log.clone()),
             ("HPTS_LOG_FORMAT", word(&self.log_format)),

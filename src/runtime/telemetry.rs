@@ -54,6 +54,8 @@ pub const SWEEPER_REPUBLISHED: &str = "hpts_sweeper_republished_total";
 pub const HTTP_REQUESTS: &str = "hpts_http_requests_total";
 /// Age of the oldest change that is committed and not shown to pollers yet.
 pub const CHANGES_DELAY: &str = "hpts_changes_delay_seconds";
+/// Attempts to deliver a webhook, by `outcome`.
+pub const WEBHOOK_DELIVERIES: &str = "hpts_webhook_deliveries_total";
 /// Waiting for a database connection from the pool.
 pub const DB_POOL_WAIT: &str = "hpts_db_pool_wait_seconds";
 /// Always 1, with `version` and `git_sha`.

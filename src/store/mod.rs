@@ -21,6 +21,7 @@ mod poller_reads;
 mod post;
 mod read;
 mod uploads;
+mod webhooks;
 
 pub mod postgres;
 pub mod sqlite;
@@ -59,6 +60,11 @@ pub use uploads::{
     ControlTotals, NewUpload, RowCounts, RowsAfter, Tally, UploadBegun, UploadEnd, UploadException, UploadHold,
     UploadProgress, UploadRecord, UploadRef, UploadRows, WholeAccepted, WholeUpload,
 };
+pub use webhooks::{
+    Attempt, AttemptFailure, ClaimPlan, DeliveryRecord, Disabled, DisabledReason, DueDelivery, EndpointHold,
+    EndpointRecord, EndpointRef, NewEndpoint, NewOperation, Operated, Refusal, Told, Turned, WebhookEffect,
+    WebhookStore,
+};
 
 /// The right to write next, for as long as it is held.
 #[derive(Debug, Default)]
@@ -74,9 +80,10 @@ impl Turn {
 }
 
 /// Where state lives. See the module for the rules; each method says what it holds and for how long. What pollers read
-/// stands in [`PollerReads`], what the general ledger needs in [`GeneralLedger`].
+/// stands in [`PollerReads`], what the general ledger needs in [`GeneralLedger`], what webhooks need in
+/// [`WebhookStore`].
 #[async_trait]
-pub trait Store: PollerReads + GeneralLedger + Send + Sync + Debug + 'static {
+pub trait Store: PollerReads + GeneralLedger + WebhookStore + Send + Sync + Debug + 'static {
     // --- schema ---
 
     /// Brings the schema to this release. Safe to call at any time, by several at once. Makes partition generation 1

@@ -3,6 +3,7 @@
 //! ```text
 //! queue ──▶ feed (one task a queue) ──▶ lane (K a worker) ──▶ store.post_batch ──▶ replies ──▶ acknowledgements
 //! heartbeat ──▶ dealing: which partitions are mine ──▶ lanes          sweeper: events whose hint was lost
+//! change feed ──▶ webhooks: receivers are told of what was posted
 //! ```
 //!
 //! Invariants:
@@ -26,6 +27,7 @@ mod replies;
 mod sweeper;
 mod trace;
 mod verdict;
+mod webhooks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -42,6 +44,7 @@ use crate::store::Store;
 
 pub use directly::post_directly;
 pub use fold::{lane_fold, lane_group_fold};
+pub use webhooks::{WebhooksError, WebhooksParts, start_webhooks};
 
 use dealing::Dealing;
 use lane::Lane;

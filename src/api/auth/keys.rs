@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::api::auth::error::AuthError;
 use crate::api::auth::outside::OutsideKeys;
-use crate::api::auth::sealing::{SealingError, SealingKey, opened, sealed};
 use crate::core::time::Timestamp;
+use crate::runtime::sealing::{SealingError, SealingKey, opened, sealed};
 use crate::store::{SigningKeyRecord, Store, StoreError};
 
 /// A set of stored keys older than this is read again, so that a new key signs and a removed one stops verifying.
@@ -192,7 +192,7 @@ impl Keys {
 
 /// The built-in issuer's keys, as every process reads them from the store.
 pub(crate) struct StoredKeys {
-    sealing: Option<SealingKey>,
+    sealing: Option<Arc<SealingKey>>,
     current: Mutex<Option<Arc<IssuerKeys>>>,
 }
 
@@ -203,7 +203,7 @@ impl fmt::Debug for StoredKeys {
 }
 
 impl StoredKeys {
-    pub(crate) fn new(sealing: Option<SealingKey>) -> Self {
+    pub(crate) fn new(sealing: Option<Arc<SealingKey>>) -> Self {
         Self { sealing, current: Mutex::new(None) }
     }
 
@@ -230,7 +230,7 @@ impl StoredKeys {
 
     async fn load(&self, store: &dyn Store, now: Timestamp) -> Result<Arc<IssuerKeys>, AuthError> {
         let records = store.signing_keys().await.map_err(AuthError::Unavailable)?;
-        let keys = IssuerKeys::of_records(records, self.sealing.as_ref(), now)
+        let keys = IssuerKeys::of_records(records, self.sealing.as_deref(), now)
             .map_err(|_| AuthError::Broken("a signing key cannot be opened with the configured key file"))?;
         let keys = Arc::new(keys);
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&keys));

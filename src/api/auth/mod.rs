@@ -16,7 +16,6 @@ mod keys;
 mod limits;
 mod outside;
 mod scope;
-mod sealing;
 mod secret;
 pub(crate) mod token;
 mod verifier;
@@ -26,7 +25,6 @@ pub use error::AuthError;
 pub use keys::{KeyError, ensure_signing_key, new_signing_key};
 pub use outside::{OutsideIssuer, OutsideIssuerError};
 pub use scope::{Scope, ScopeSet};
-pub use sealing::{SealingError, SealingKey};
 pub use secret::{SecretError, hash_secret, new_secret};
 
 pub(crate) use keys::{Keys, StoredKeys};

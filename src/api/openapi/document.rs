@@ -12,6 +12,7 @@ use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::api::auth::Scope;
+use crate::api::openapi::webhooks::with_webhooks;
 use crate::api::state::ApiState;
 
 /// The description of the API.
@@ -59,6 +60,15 @@ use crate::api::state::ApiState;
         crate::api::read::fees::list_fees,
         crate::api::read::entries::list_entries,
         crate::api::read::entries::get_entry,
+        crate::api::webhooks::create::post_endpoint,
+        crate::api::webhooks::reads::list_endpoints,
+        crate::api::webhooks::reads::get_endpoint,
+        crate::api::webhooks::reads::list_deliveries,
+        crate::api::webhooks::actions::rotate_secret,
+        crate::api::webhooks::actions::disable,
+        crate::api::webhooks::actions::enable,
+        crate::api::webhooks::actions::test,
+        crate::api::webhooks::actions::replay,
         crate::api::read::accounts::get_account_balance,
         crate::api::write::periods::close_period,
         crate::api::write::periods::reopen_period,
@@ -96,8 +106,9 @@ fn with_outside_issuer() -> utoipa::openapi::OpenApi {
 }
 
 /// The document's bytes, made once each: it is asked for without a token.
-static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| ApiDoc::openapi().to_json().unwrap_or_default().into());
-static DOCUMENT_OUTSIDE: LazyLock<Bytes> = LazyLock::new(|| with_outside_issuer().to_json().unwrap_or_default().into());
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| with_webhooks(&ApiDoc::openapi()).unwrap_or_default().into());
+static DOCUMENT_OUTSIDE: LazyLock<Bytes> =
+    LazyLock::new(|| with_webhooks(&with_outside_issuer()).unwrap_or_default().into());
 
 /// `GET /openapi.json`.
 pub(crate) async fn openapi_json(State(state): State<ApiState>) -> Response {
@@ -125,7 +136,7 @@ mod tests {
     #[test]
     fn every_operation_and_schema_is_described() {
         let document = serde_json::to_value(ApiDoc::openapi()).unwrap();
-        assert_eq!(document["paths"].as_object().unwrap().len(), 44);
+        assert_eq!(document["paths"].as_object().unwrap().len(), 52);
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let text = document.to_string();
         for name in [

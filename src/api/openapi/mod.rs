@@ -3,6 +3,7 @@
 mod document;
 mod schemas;
 mod servicing;
+mod webhooks;
 
 pub use crate::api::auth::jwks::{Jwk, JwkSet};
 pub use crate::api::auth::token::{OauthError, TokenRequest, TokenResponse};
@@ -21,6 +22,9 @@ pub use crate::api::read::periods::{PeriodView, PeriodsList};
 pub use crate::api::read::result_row::{EventRow, ExceptionRow, ResultRow};
 pub use crate::api::read::status::EventView;
 pub use crate::api::uploads::answer::UploadAnswer;
+pub use crate::api::webhooks::{
+    DeliveriesList, DeliveryView, EndpointRequest, EndpointView, EndpointsList, ReplayRequest, StartedView,
+};
 pub use crate::api::write::accruals::{AccrualRequest, AccruedLoan};
 pub use crate::api::write::adjustments::{AdjustmentLineRequest, AdjustmentRequest};
 pub use crate::api::write::charge_offs::{ChargeoffRequest, RecoveryRequest};

@@ -128,7 +128,8 @@ impl BatchView {
             UploadOperation::AchFile { feed } => (None, Some(feed.clone())),
             UploadOperation::AchFeed { .. }
             | UploadOperation::PeriodClose { .. }
-            | UploadOperation::PeriodReopen { .. } => (None, None),
+            | UploadOperation::PeriodReopen { .. }
+            | UploadOperation::Webhook(_) => (None, None),
         };
         let rows = record.completed_at.map(|_| record.rows);
         let rate = rate(progress, &counts);

@@ -115,6 +115,7 @@ fn differing_upload(a: &Upload, b: &Upload) -> Vec<&'static str> {
         (UploadOperation::AchFeed { settings: a }, UploadOperation::AchFeed { settings: b }) => {
             named([("settings", a != b)])
         }
+        (UploadOperation::Webhook(a), UploadOperation::Webhook(b)) => a.differing(b),
         (
             UploadOperation::PeriodClose { period: a, reason: why_a },
             UploadOperation::PeriodClose { period: b, reason: why_b },
@@ -128,7 +129,8 @@ fn differing_upload(a: &Upload, b: &Upload) -> Vec<&'static str> {
             | UploadOperation::AchFeed { .. }
             | UploadOperation::AchFile { .. }
             | UploadOperation::PeriodClose { .. }
-            | UploadOperation::PeriodReopen { .. },
+            | UploadOperation::PeriodReopen { .. }
+            | UploadOperation::Webhook(_),
             _,
         ) => vec!["operation"],
     }

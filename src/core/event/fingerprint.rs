@@ -130,17 +130,18 @@ fn encode_receipt(encoder: &mut Encoder, receipt: &Receipt) {
 
 /// Neither the tenant's currency nor the day of receipt: the same upload may come again tomorrow.
 fn encode_upload(encoder: &mut Encoder, upload: &Upload) {
-    let (detail, reason) = match &upload.operation {
-        UploadOperation::PaymentBatch { mode } => (mode.as_str(), None),
-        UploadOperation::AchFeed { settings } => (settings.as_str(), None),
-        UploadOperation::AchFile { feed } => (feed.as_str(), None),
+    encoder.field(upload.operation.as_str().as_bytes());
+    let parts = match &upload.operation {
+        UploadOperation::PaymentBatch { mode } => vec![mode.as_str().to_owned()],
+        UploadOperation::AchFeed { settings } => vec![settings.clone()],
+        UploadOperation::AchFile { feed } => vec![feed.clone()],
         UploadOperation::PeriodClose { period, reason } | UploadOperation::PeriodReopen { period, reason } => {
-            (period.as_str(), Some(reason))
+            vec![period.clone(), reason.clone()]
         }
+        UploadOperation::Webhook(operation) => operation.parts(),
     };
-    encoder.field(upload.operation.as_str().as_bytes()).field(detail.as_bytes());
-    if let Some(reason) = reason {
-        encoder.field(reason.as_bytes());
+    for part in parts {
+        encoder.field(part.as_bytes());
     }
 }
 

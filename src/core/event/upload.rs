@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::ids::{BorrowerId, LoanId};
 use crate::core::money::Currency;
+use crate::core::webhook::WebhookOperation;
 
 /// Stands where a row names a loan: an upload is on none.
 pub(super) const NO_LOAN: LoanId = LoanId(uuid::Uuid::nil());
@@ -77,6 +78,8 @@ pub enum UploadOperation {
         /// Why.
         reason: String,
     },
+    /// What is asked of a webhook endpoint: no rows, and finished by the api all the same.
+    Webhook(WebhookOperation),
 }
 
 impl UploadOperation {
@@ -89,6 +92,7 @@ impl UploadOperation {
             Self::AchFile { .. } => "ach_file",
             Self::PeriodClose { .. } => "period_close",
             Self::PeriodReopen { .. } => "period_reopen",
+            Self::Webhook(operation) => operation.as_str(),
         }
     }
 }

@@ -36,6 +36,7 @@ mod store;
 mod sweep;
 mod uploads;
 mod verify;
+mod webhooks;
 
 pub use connect::PostgresStore;
 pub use post::PreparedBatch;

@@ -56,6 +56,7 @@ macro_rules! shown_before {
         "((SELECT number FROM epoch), pg_snapshot_xmin(pg_current_snapshot())::text::bigint)"
     };
 }
+pub(super) use shown_before;
 
 /// Walks `changes` from the place's row on, opens the rows one after the other, stops at the limit, and only then looks
 /// at the events. A row has an event at least, but for the first, which may be used up: so many rows bound the walk
@@ -169,7 +170,7 @@ impl PollerReads for PostgresStore {
 
 impl PostgresStore {
     /// Reads rows, gives the connection back, and makes values of them without holding up the runtime.
-    async fn many<T>(
+    pub(super) async fn many<T>(
         &self,
         query: Prepared<'_>,
         read: impl Fn(&PgRow) -> Result<T, StoreError>,
@@ -188,7 +189,7 @@ impl PostgresStore {
     }
 }
 
-fn place(columns: &mut Columns<'_>) -> Result<ChangePlace, StoreError> {
+pub(super) fn place(columns: &mut Columns<'_>) -> Result<ChangePlace, StoreError> {
     Ok(ChangePlace { epoch: columns.take()?, xact: columns.take()?, taken: columns.take()? })
 }
 

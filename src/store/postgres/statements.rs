@@ -2,7 +2,7 @@
 
 use super::{
     accept, ach, admin, bench, groups, hold, migrate, periods, poller_reads, post, processes, read, read_loans,
-    servicing, sweep, uploads, verify,
+    servicing, sweep, uploads, verify, webhooks,
 };
 
 /// Every statement by the name of what it does.
@@ -39,6 +39,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &periods::STATEMENTS,
         &verify::STATEMENTS,
         &bench::STATEMENTS,
+        &webhooks::STATEMENTS,
     ];
     let mut all = lists.concat();
     all.extend(migrate::STATEMENTS);

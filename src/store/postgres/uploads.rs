@@ -23,7 +23,7 @@ use crate::store::{
 };
 
 /// An upload's own event. It has no slot: nothing queues it.
-const INSERT_UPLOAD_EVENT: &str = concat!(
+pub(super) const INSERT_UPLOAD_EVENT: &str = concat!(
     "INSERT INTO events (seq, accepted_at, ",
     new_event_columns!(),
     ") SELECT nextval('events_seq'), clock_timestamp(), ",

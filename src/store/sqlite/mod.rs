@@ -32,6 +32,7 @@ mod statements;
 mod sweep;
 mod uploads;
 mod verify;
+mod webhooks;
 mod writer;
 
 use std::collections::HashMap;

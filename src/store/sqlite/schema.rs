@@ -18,7 +18,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 8] = [
     Migration { version: 1, name: "books", sql: include_str!("../../../migrations/sqlite/0001_books.sql") },
     Migration { version: 2, name: "operations", sql: include_str!("../../../migrations/sqlite/0002_operations.sql") },
     Migration {
@@ -34,6 +34,7 @@ const MIGRATIONS: [Migration; 7] = [
         name: "general_ledger",
         sql: include_str!("../../../migrations/sqlite/0009_general_ledger.sql"),
     },
+    Migration { version: 10, name: "webhooks", sql: include_str!("../../../migrations/sqlite/0010_webhooks.sql") },
 ];
 
 pub(super) const CREATE_MIGRATIONS: &str = "

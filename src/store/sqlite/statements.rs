@@ -1,5 +1,6 @@
 //! Owns the list of every statement with a name, so that a test can prepare each of them.
 
+use super::webhooks::{operate, read, turn};
 use super::{
     accept, ach, admin, beats, groups, loans, parking, periods, poller_reads, post, records, schema, servicing, sweep,
     uploads, verify, writer,
@@ -143,4 +144,28 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("wrong_groups", verify::WRONG_GROUPS),
     ("all_account_totals", verify::ALL_ACCOUNT_TOTALS),
     ("postings_by_loan", verify::POSTINGS_BY_LOAN),
+    ("post_operation", operate::POST_OPERATION),
+    ("webhook_answer", operate::ANSWER),
+    ("count_endpoints", operate::COUNT_ENDPOINTS),
+    ("insert_endpoint", operate::INSERT_ENDPOINT),
+    ("endpoint_of_url", operate::ENDPOINT_OF_URL),
+    ("rotate_secret", operate::ROTATE_SECRET),
+    ("disable_endpoint", operate::DISABLE_ENDPOINT),
+    ("enable_endpoint", operate::ENABLE_ENDPOINT),
+    ("wake_endpoint", operate::WAKE_ENDPOINT),
+    ("insert_ping", operate::INSERT_PING),
+    ("rewind_endpoint", operate::REWIND_ENDPOINT),
+    ("webhook_endpoints", read::ENDPOINTS),
+    ("webhook_endpoint", read::ENDPOINT),
+    ("webhook_deliveries", read::DELIVERIES),
+    ("webhook_places", read::PLACES),
+    ("claimable", turn::CLAIMABLE),
+    ("claim_endpoints", turn::CLAIM_ENDPOINTS),
+    ("claimed_endpoints", turn::CLAIMED_ENDPOINTS),
+    ("due_deliveries", turn::DUE_DELIVERIES),
+    ("record_turn", turn::RECORD_TURN),
+    ("upsert_failures", turn::UPSERT_FAILURES),
+    ("settle_delivered", turn::SETTLE_DELIVERED),
+    ("release_endpoint", turn::RELEASE_ENDPOINT),
+    ("forget_deliveries", turn::FORGET_DELIVERIES),
 ];

@@ -12,5 +12,6 @@ mod periods;
 mod returns;
 mod tls;
 mod tokens;
+mod webhooks;
 mod wire;
 mod world;

@@ -18,9 +18,11 @@ use hpts::core::money::{Currency, Minor};
 use hpts::core::time::Timestamp;
 use hpts::runtime::clock::Clock;
 use hpts::runtime::lifecycle::Lifecycle;
+use hpts::runtime::sealing::SealingKey;
+use hpts::runtime::webhook_target::TargetPolicy;
 use hpts::store::sqlite::SqliteStore;
 use hpts::store::{ClientRecord, Store, TenantRecord};
-use hpts::worker::{Worker, WorkerParts};
+use hpts::worker::{WebhooksParts, Worker, WorkerParts, start_webhooks};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -33,6 +35,8 @@ pub(super) const BORROWER: &str = "22222222-2222-2222-2222-222222222222";
 pub(super) const SECRET: &str = "demo-secret";
 /// 2026-05-02 12:00 UTC.
 pub(super) const NOW_MICROS: i64 = 1_777_723_200_000_000;
+/// How long a webhook endpoint may fail before it is disabled.
+pub(super) const WEBHOOK_PATIENCE: Duration = Duration::from_hours(24 * 5);
 
 /// What a test brings besides the defaults.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,7 +93,8 @@ impl Answer {
 
 impl World {
     pub(super) async fn new(workers: Workers) -> Self {
-        Self::with_settings(workers, ApiSettings::default()).await
+        let webhook_policy = TargetPolicy::allowing(["127.0.0.1".parse().unwrap()]);
+        Self::with_settings(workers, ApiSettings { webhook_policy, ..ApiSettings::default() }).await
     }
 
     pub(super) async fn with_settings(workers: Workers, settings: ApiSettings) -> Self {
@@ -115,6 +120,7 @@ impl World {
             &lifecycle,
         );
         let waiting_room = WaitingRoom::default();
+        let sealing_key = Some(Arc::new(SealingKey::parse(&"5a".repeat(32)).unwrap()));
         waiting_room.run(&lifecycle, Arc::clone(&shared), broker.replies(publisher).await.unwrap());
         let worker = WorkerParts {
             store: Arc::clone(&shared),
@@ -124,7 +130,17 @@ impl World {
             batch_max: 100,
             clock: clock.clone(),
         };
-        ensure_signing_key(store.as_ref(), None, clock.now()).await.unwrap();
+        if workers == Workers::Running {
+            let webhooks = WebhooksParts {
+                store: Arc::clone(&shared),
+                clock: clock.clone(),
+                sealing_key: sealing_key.clone(),
+                policy: settings.webhook_policy.clone(),
+                patience: WEBHOOK_PATIENCE,
+            };
+            start_webhooks(webhooks, &lifecycle).unwrap();
+        }
+        ensure_signing_key(store.as_ref(), sealing_key.as_deref(), clock.now()).await.unwrap();
         let state = ApiState::new(ApiParts {
             store: shared,
             intake,
@@ -134,7 +150,7 @@ impl World {
             publisher,
             broker,
             settings,
-            sealing_key: None,
+            sealing_key,
         });
         let world = Self { router: router(state.unwrap()), store, clock, lifecycle, worker, folder };
         if workers == Workers::Running {
@@ -178,6 +194,7 @@ impl World {
             "hpts:reversals:write",
             "hpts:reconciliation:read",
             "hpts:reconciliation:write",
+            "hpts:webhooks:write",
         ];
         let client = ClientRecord {
             client_id: client_id.to_owned(),

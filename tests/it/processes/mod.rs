@@ -10,6 +10,7 @@ mod pollers;
 mod restart;
 mod spans;
 mod uploads;
+mod webhooks;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -18,6 +18,7 @@ mod servicing;
 mod sqlite;
 mod uploads;
 mod verify;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -247,6 +248,13 @@ macro_rules! conformance {
                     loans_are_found_by_number_without_leading_zeros,
                     receipts_without_a_loan_are_booked,
                     returns_find_the_newest_payment_that_stands;
+                webhooks:
+                    an_endpoint_is_made_once_and_answers_again,
+                    operations_change_the_tenants_own_endpoint_only,
+                    a_turn_is_had_by_one_worker_where_there_is_something_to_tell,
+                    a_delivery_has_a_row_from_its_first_failure,
+                    an_endpoint_that_is_gone_gets_no_turn,
+                    a_place_in_the_feed_is_found_by_time;
                 verify:
                     events_and_postings_cannot_be_changed,
                     verify_is_clean_and_finds_a_tampered_row;

@@ -11,5 +11,6 @@ pub(crate) mod groups;
 pub(crate) mod issuer;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
+pub(crate) mod receiver;
 pub(crate) mod sqlite;
 pub(crate) mod system;

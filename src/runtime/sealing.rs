@@ -1,26 +1,26 @@
-//! Owns the sealing of private keys at rest: AES-256-GCM under a key that stands in a file, never in the database.
+//! Owns the sealing of keys and secrets at rest: AES-256-GCM under a key that stands in a file, never in the database.
 //!
-//! Sealed form: a tag, a random nonce of 12 bytes, the ciphertext with its tag. The key id is authenticated with it,
-//! so that a sealed key cannot be moved to another row.
+//! Sealed form: a tag, a random nonce of 12 bytes, the ciphertext with its tag. The name of what is sealed is
+//! authenticated with it, so that it cannot be moved to another row.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// Begins a sealed key; PKCS#8 begins with 0x30.
+/// Begins what is sealed; PKCS#8 begins with 0x30, a webhook secret with `whsec_`.
 const TAG: &[u8] = b"hpts1";
 
-/// Why a key cannot be sealed or opened.
+/// Why something cannot be sealed or opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealingError {
     /// The key file does not hold 32 bytes in base64 or hexadecimal.
     #[error("the key file must hold 32 bytes in base64 or as 64 hexadecimal digits")]
     NotAKey,
-    /// A sealed key without a key file.
-    #[error("the signing keys are sealed and no key file is configured")]
+    /// Something sealed without a key file.
+    #[error("what is stored is sealed and no key file is configured")]
     Sealed,
     /// Sealed under another key, or damaged.
-    #[error("the signing key cannot be opened with this key file")]
+    #[error("what is stored cannot be opened with this key file")]
     WrongKey,
     /// The system gave no randomness.
     #[error("the system gave no randomness")]
@@ -49,39 +49,45 @@ impl SealingKey {
         Ok(Self(LessSafeKey::new(key)))
     }
 
-    fn seal(&self, kid: &str, plain: &[u8]) -> Result<Vec<u8>, SealingError> {
+    fn seal(&self, name: &str, plain: &[u8]) -> Result<Vec<u8>, SealingError> {
         let mut nonce = [0; NONCE_LEN];
         aws_lc_rs::rand::fill(&mut nonce).map_err(|_| SealingError::NoRandomness)?;
         let mut sealed = plain.to_vec();
         self.0
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(kid), &mut sealed)
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(name), &mut sealed)
             .map_err(|_| SealingError::NoRandomness)?;
         Ok([TAG, &nonce, &sealed].concat())
     }
 
-    fn open(&self, kid: &str, sealed: &[u8]) -> Result<Vec<u8>, SealingError> {
+    fn open(&self, name: &str, sealed: &[u8]) -> Result<Vec<u8>, SealingError> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(SealingError::WrongKey)?;
         let mut bytes = sealed.to_vec();
         let plain = self
             .0
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(kid), &mut bytes)
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(name), &mut bytes)
             .map_err(|_| SealingError::WrongKey)?;
         Ok(plain.to_vec())
     }
 }
 
-/// What is stored of a private key: sealed where there is a key.
-pub(crate) fn sealed(key: Option<&SealingKey>, kid: &str, plain: &[u8]) -> Result<Vec<u8>, SealingError> {
+/// What is stored: sealed under its name where there is a key.
+///
+/// # Errors
+/// [`SealingError::NoRandomness`].
+pub fn sealed(key: Option<&SealingKey>, name: &str, plain: &[u8]) -> Result<Vec<u8>, SealingError> {
     match key {
-        Some(key) => key.seal(kid, plain),
+        Some(key) => key.seal(name, plain),
         None => Ok(plain.to_vec()),
     }
 }
 
-/// The private key of what is stored. One that was stored before a key file was configured stands open.
-pub(crate) fn opened(key: Option<&SealingKey>, kid: &str, stored: &[u8]) -> Result<Vec<u8>, SealingError> {
+/// What was sealed under a name. What was stored before a key file was configured stands open.
+///
+/// # Errors
+/// See [`SealingError`].
+pub fn opened(key: Option<&SealingKey>, name: &str, stored: &[u8]) -> Result<Vec<u8>, SealingError> {
     match (stored.strip_prefix(TAG), key) {
-        (Some(sealed), Some(key)) => key.open(kid, sealed),
+        (Some(sealed), Some(key)) => key.open(name, sealed),
         (Some(_), None) => Err(SealingError::Sealed),
         (None, Some(_) | None) => Ok(stored.to_vec()),
     }
