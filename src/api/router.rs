@@ -11,11 +11,11 @@ use crate::api::http::edge::{edge, panicked};
 use crate::api::openapi::{docs, openapi_json};
 use crate::api::problem::page;
 use crate::api::read::{
-    accounts, ach_files as ach_file_reads, batch_results, batches as batch_reads, changes, changes_stream, entries,
-    events, health, loans as loan_reads, lookup, payments as payment_reads,
+    accounts, ach_exceptions, ach_files as ach_file_reads, batch_results, batches as batch_reads, changes,
+    changes_stream, entries, events, health, loans as loan_reads, lookup, payments as payment_reads,
 };
 use crate::api::state::ApiState;
-use crate::api::write::{ach_files, batches, disbursements, feeds, loans, payments, returns};
+use crate::api::write::{ach_files, ach_reviews, batches, disbursements, feeds, loans, payments, returns};
 
 /// Every address of the API.
 pub fn router(state: ApiState) -> Router {
@@ -31,6 +31,10 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/ach/files", post(ach_files::post_file))
         .route("/v1/ach/files/{batch_id}", get(ach_file_reads::get_file))
         .route("/v1/ach/files/{batch_id}/results", get(batch_results::get_results))
+        .route("/v1/ach/files/{batch_id}/exceptions/{row}", get(ach_exceptions::get_exception))
+        .route("/v1/ach/files/{batch_id}/exceptions/{row}/post", post(ach_reviews::post_exception))
+        .route("/v1/ach/files/{batch_id}/exceptions/{row}/discard", post(ach_reviews::discard_exception))
+        .route("/v1/ach/exceptions", get(ach_exceptions::list_exceptions))
         .route("/v1/batches", get(batch_reads::list_batches))
         .route("/v1/batches/{batch_id}", get(batch_reads::get_batch))
         .route("/v1/batches/{batch_id}/results", get(batch_results::get_results))

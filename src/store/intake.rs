@@ -4,6 +4,7 @@ use crate::core::event::{AcceptedEvent, Stage};
 use crate::core::ids::Seq;
 use crate::core::ledger::Posting;
 use crate::core::time::Timestamp;
+use crate::store::read::EventRecord;
 
 /// An event whose key was taken before.
 #[derive(Clone, Debug)]
@@ -14,6 +15,12 @@ pub struct KnownEvent {
     pub stage: Stage,
     /// What came of it, once finished.
     pub posting: Option<Posting>,
+}
+
+impl From<EventRecord> for KnownEvent {
+    fn from(record: EventRecord) -> Self {
+        Self { event: record.event, stage: record.stage, posting: record.posting }
+    }
 }
 
 /// What became of one event at the intake.

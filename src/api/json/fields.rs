@@ -104,6 +104,16 @@ impl<'a> Fields<'a> {
     /// A date that must be there and not lie after `latest`.
     pub(crate) fn date_until(&mut self, name: &str, latest: NaiveDate) -> Option<NaiveDate> {
         let date = self.required(name, parse_date)?;
+        self.not_after(name, date, latest)
+    }
+
+    /// A date that may be absent and must not lie after `latest`.
+    pub(crate) fn optional_date_until(&mut self, name: &str, latest: NaiveDate) -> Option<NaiveDate> {
+        let date = self.optional(name, parse_date)?;
+        self.not_after(name, date, latest)
+    }
+
+    fn not_after(&mut self, name: &str, date: NaiveDate, latest: NaiveDate) -> Option<NaiveDate> {
         if date > latest {
             self.fail(name, "in_the_future", format!("must not be after {latest}, the last day your tenant allows"));
             return None;
@@ -114,6 +124,11 @@ impl<'a> Fields<'a> {
     /// A caller's reference: 1 to 255 printable characters.
     pub(crate) fn reference(&mut self, name: &str) -> Option<String> {
         self.optional(name, parse_reference)
+    }
+
+    /// The same, where it must be there.
+    pub(crate) fn required_reference(&mut self, name: &str) -> Option<String> {
+        self.required(name, parse_reference)
     }
 
     /// The free metadata.
@@ -192,6 +207,26 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    /// Reads a list of objects, each with `read`; their failures are reported here, under their index.
+    pub(crate) fn objects<T>(&mut self, name: &str, read: impl Fn(&mut Fields<'a>) -> T) -> Option<Vec<T>> {
+        let Value::Array(items) = self.take(name)? else {
+            self.fail(name, "wrong_type", "must be an array of objects");
+            return None;
+        };
+        let mut values = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            let path = format!("{name}.{index}");
+            let Value::Object(fields) = item else {
+                self.fail(&path, "wrong_type", "must be an object");
+                continue;
+            };
+            let mut inside = Fields::new(format!("{}{path}.", self.prefix), fields, Vec::new());
+            values.push(read(&mut inside));
+            self.errors.extend(inside.finish());
+        }
+        Some(values)
     }
 
     /// Every failure, what was not taken among them.

@@ -37,6 +37,8 @@ pub enum ProblemCode {
     IdempotencyInProgress,
     /// `already_undone`
     AlreadyUndone,
+    /// `already_resolved`
+    AlreadyResolved,
     /// `duplicate_file`
     DuplicateFile,
     /// `payload_too_large`
@@ -71,6 +73,8 @@ pub enum ProblemCode {
     LoanOnHold,
     /// `not_reversible`
     NotReversible,
+    /// `not_postable`
+    NotPostable,
     /// `amount_overflow`
     AmountOverflow,
     /// `limit_exceeded`

@@ -13,14 +13,13 @@
 
 use std::time::Duration;
 
-use axum::Json;
-use axum::body::Body;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use axum::http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
 use crate::api::error::{ApiError, id_field};
+use crate::api::http::answer::json_answer;
 use crate::api::http::headers::IDEMPOTENT_REPLAYED;
 use crate::api::http::prefer::Prefer;
 use crate::api::intake::Accepted;
@@ -59,7 +58,7 @@ pub(crate) async fn accept_and_answer(
         Accepted::New { accepted_at, .. } => {
             let response = match result_in_time(state, seat, wait).await {
                 Some(finished) => finished_answer(state, brought, &finished, StatusCode::CREATED)?,
-                None => unfinished_answer(state, brought, accepted_at),
+                None => unfinished_answer(state, brought, accepted_at)?,
             };
             Ok(with_preference(response, request.prefer))
         }
@@ -79,8 +78,7 @@ pub(crate) async fn replay_or_refuse(
         return Err(refusal);
     };
     let fingerprint = Fingerprint::of(&command);
-    let known = KnownEvent { event: record.event, stage: record.stage, posting: record.posting };
-    known_answer(state, &known, &(command, fingerprint))
+    known_answer(state, &record.into(), &(command, fingerprint))
 }
 
 /// Waits for the result; a process that stops lets its waiters go.
@@ -102,20 +100,23 @@ fn finished_answer(
 ) -> Result<Response, ApiError> {
     let answer = answer(kind, id, finished).map_err(|code| ApiError::Rejected { code, kind, id })?;
     let body = serde_json::to_vec(&answer).map_err(|_| ApiError::Broken("an answer has no JSON"))?;
-    let mut response = (status, Body::from(body)).into_response();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(with_location(response, &state.location(kind, id)))
+    Ok(json_answer(status, body, Some(&state.location(kind, id))))
 }
 
-fn unfinished_answer(state: &ApiState, Brought { id, kind }: Brought, accepted_at: Timestamp) -> Response {
+fn unfinished_answer(
+    state: &ApiState,
+    Brought { id, kind }: Brought,
+    accepted_at: Timestamp,
+) -> Result<Response, ApiError> {
     let members: Map<String, Value> =
         [(id_field(kind), id.to_string()), ("status", "accepted".to_owned()), ("accepted_at", accepted_at.to_string())]
             .into_iter()
             .map(|(name, value)| (name.to_owned(), Value::String(value)))
             .collect();
-    let mut response = (StatusCode::ACCEPTED, Json(members)).into_response();
+    let body = serde_json::to_vec(&members).map_err(|_| ApiError::Broken("an answer has no JSON"))?;
+    let mut response = json_answer(StatusCode::ACCEPTED, body, Some(&state.location(kind, id)));
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    with_location(response, &state.location(kind, id))
+    Ok(response)
 }
 
 fn known_answer(
@@ -142,13 +143,6 @@ fn known_answer(
         }
         Decision::Mismatch(fields) => Err(ApiError::Mismatch { fields, kind, id }),
     }
-}
-
-fn with_location(mut response: Response, location: &str) -> Response {
-    if let Ok(location) = HeaderValue::from_str(location) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    response
 }
 
 fn with_preference(mut response: Response, prefer: Prefer) -> Response {

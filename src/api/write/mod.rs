@@ -2,6 +2,7 @@
 
 mod accept;
 pub(crate) mod ach_files;
+pub(crate) mod ach_reviews;
 pub(crate) mod batches;
 pub(crate) mod disbursements;
 pub(crate) mod feeds;

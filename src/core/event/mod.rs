@@ -14,6 +14,7 @@ mod key;
 mod metadata;
 mod payment_return;
 mod receipt;
+mod review;
 mod upload;
 mod wire;
 
@@ -31,5 +32,6 @@ pub use payment_return::{
     PaymentReturn, PaymentReturnError, ReturnCode, ReturnCodeError, ReturnTerms, ReturnedPayment,
 };
 pub use receipt::Receipt;
+pub use review::{Resolution, Review, UnknownResolution};
 pub use upload::{Upload, UploadMode, UploadOperation};
 pub use wire::{ENVELOPE_BYTES_MAX, ENVELOPE_EVENTS_MAX, ENVELOPE_VERSION, Envelope, EventRef, WireError};

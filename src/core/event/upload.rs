@@ -6,6 +6,7 @@
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+use crate::core::event::review::Review;
 use crate::core::ids::{BorrowerId, LoanId};
 use crate::core::money::Currency;
 
@@ -63,6 +64,8 @@ pub enum UploadOperation {
         /// The feed it came through.
         feed: String,
     },
+    /// `POST /v1/ach/files/{batch_id}/exceptions/{row}/post` and `/discard`: a decision about one row of a file.
+    AchReview(Review),
 }
 
 impl UploadOperation {
@@ -73,6 +76,7 @@ impl UploadOperation {
             Self::PaymentBatch { .. } => "payment_batch",
             Self::AchFeed { .. } => "ach_feed",
             Self::AchFile { .. } => "ach_file",
+            Self::AchReview(_) => "ach_review",
         }
     }
 }

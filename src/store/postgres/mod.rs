@@ -26,6 +26,7 @@ mod post;
 mod processes;
 mod read;
 mod read_loans;
+mod review;
 mod rows;
 mod statements;
 mod store;

@@ -1,7 +1,8 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bench, hold, migrate, poller_reads, post, processes, read, read_loans, sweep, uploads, verify,
+    accept, ach, admin, bench, hold, migrate, poller_reads, post, processes, read, read_loans, review, sweep, uploads,
+    verify,
 };
 
 /// Every statement by the name of what it does.
@@ -29,6 +30,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &sweep::STATEMENTS,
         &uploads::STATEMENTS,
         &ach::STATEMENTS,
+        &review::STATEMENTS,
         &verify::STATEMENTS,
         &bench::STATEMENTS,
     ];

@@ -1,7 +1,8 @@
 //! Owns the list of every statement with a name, so that a test can prepare each of them.
 
 use super::{
-    accept, ach, admin, beats, loans, parking, poller_reads, post, records, schema, sweep, uploads, verify, writer,
+    accept, ach, admin, beats, loans, parking, poller_reads, post, records, review, schema, sweep, uploads, verify,
+    writer,
 };
 
 /// Every statement of this store.
@@ -43,10 +44,21 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("file_kept", ach::FILE_KEPT),
     ("keep_file", ach::KEEP_FILE),
     ("link_file", ach::LINK_FILE),
+    ("file_upload", ach::FILE_UPLOAD),
+    ("describe_file", ach::DESCRIBE_FILE),
     ("file", ach::FILE),
     ("numbered", ach::NUMBERED),
     ("insert_entries", ach::INSERT_ENTRIES),
     ("match_entries", ach::MATCH_ENTRIES),
+    ("exception", review::EXCEPTION),
+    ("open_exceptions", review::OPEN_EXCEPTIONS),
+    ("open_exceptions_of_code", review::OPEN_EXCEPTIONS_OF_CODE),
+    ("amounts_of_exceptions", review::AMOUNTS_OF_EXCEPTIONS),
+    ("file_bytes", review::FILE_BYTES),
+    ("exception_of_row", review::EXCEPTION_OF_ROW),
+    ("resolve", review::RESOLVE),
+    ("reviewed_amount", review::REVIEWED_AMOUNT),
+    ("count_reviewed", review::COUNT_REVIEWED),
     ("sort_wanted", post::SORT_WANTED),
     ("held_loans", post::HELD_LOANS),
     ("loans_to_post", post::LOANS_TO_POST),

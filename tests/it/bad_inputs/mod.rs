@@ -16,6 +16,7 @@ mod rows_http2;
 mod rows_json;
 mod rows_pollers;
 mod rows_returns;
+mod rows_reviews;
 mod rows_tokens;
 mod rows_uploads;
 mod stories;
@@ -45,6 +46,7 @@ fn rows(facts: &Facts) -> Vec<Row> {
         rows_pollers::rows,
         rows_uploads::rows,
         rows_ach::rows,
+        rows_reviews::rows,
     ];
     tables.into_iter().flat_map(|table| table(facts)).collect()
 }
@@ -86,6 +88,7 @@ async fn bad_inputs_get_their_answers_from_servers() {
         rows_returns::STORIES,
         rows_uploads::STORIES,
         rows_ach::STORIES,
+        rows_reviews::STORIES,
         rows_http2::STORIES,
         rows_amqp::STORIES,
     ];
@@ -95,7 +98,15 @@ async fn bad_inputs_get_their_answers_from_servers() {
 #[tokio::test]
 async fn bad_inputs_get_their_answers_from_one_process() {
     let world = World::embedded().await;
-    run(&world, &[STORIES, rows_returns::STORIES, rows_uploads::STORIES, rows_ach::STORIES, rows_http2::STORIES]).await;
+    let stories = [
+        STORIES,
+        rows_returns::STORIES,
+        rows_uploads::STORIES,
+        rows_ach::STORIES,
+        rows_reviews::STORIES,
+        rows_http2::STORIES,
+    ];
+    run(&world, &stories).await;
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod postgres_changes;
 mod posting;
 mod reads;
 mod returns;
+mod reviews;
 mod sqlite;
 mod uploads;
 mod verify;
@@ -176,7 +177,15 @@ macro_rules! conformance {
                     a_refused_file_gives_way_but_not_past_another,
                     loans_are_found_by_number_without_leading_zeros,
                     receipts_without_a_loan_are_booked,
-                    returns_find_the_newest_payment_that_stands;
+                    returns_find_the_newest_payment_that_stands,
+                    an_entry_of_another_file_is_told_and_stays_told,
+                    of_two_files_at_once_one_is_the_first,
+                    of_two_keys_with_the_same_bytes_one_begins;
+                reviews:
+                    a_posted_exception_is_a_row_of_its_file,
+                    a_discarded_exception_stays_one,
+                    of_several_who_decide_at_once_one_does,
+                    open_exceptions_are_listed_over_all_files;
                 verify:
                     events_and_postings_cannot_be_changed,
                     verify_is_clean_and_finds_a_tampered_row;

@@ -3,6 +3,7 @@
 mod cut;
 mod feeds;
 mod files;
+mod reviews;
 mod samples;
 
 use axum::body::Body;
