@@ -126,7 +126,7 @@ impl<'a> Fields<'a> {
         self.optional(name, parse_reference)
     }
 
-    /// The same, where it must be there.
+    /// A text of a caller that must be there: 1 to 255 printable characters.
     pub(crate) fn required_reference(&mut self, name: &str) -> Option<String> {
         self.required(name, parse_reference)
     }

@@ -70,7 +70,10 @@ pub(crate) fn replayed(state: &ApiState, record: UploadRecord) -> Result<Respons
             with_body(state, record.id, body.into(), StatusCode::OK)
         }
         // They have no rows to follow.
-        UploadOperation::AchFeed { .. } | UploadOperation::AchReview(_) => json_answer(StatusCode::OK, body, None),
+        UploadOperation::AchFeed { .. }
+        | UploadOperation::AchReview(_)
+        | UploadOperation::PeriodClose { .. }
+        | UploadOperation::PeriodReopen { .. } => json_answer(StatusCode::OK, body, None),
     };
     response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     Ok(response)

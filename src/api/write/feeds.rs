@@ -4,14 +4,13 @@ use std::borrow::Cow;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::auth::Scope;
 use crate::api::error::ApiError;
-use crate::api::http::answer::json_answer;
 use crate::api::http::query::Query;
 use crate::api::json::Fields;
 use crate::api::openapi::ProblemDocument;
@@ -19,6 +18,7 @@ use crate::api::problem::FieldError;
 use crate::api::state::ApiState;
 use crate::api::uploads::answer::replayed;
 use crate::api::uploads::receiver::{Beginning, Receiver, UploadRequest};
+use crate::api::write::operation::first_time;
 use crate::api::write::request::WriteRequest;
 use crate::core::ach::{CustomerSetting, Feed, FeedSettings, SoftDuplicates};
 use crate::core::event::{Upload, UploadOperation};
@@ -154,7 +154,7 @@ pub(crate) async fn post_feed(State(state): State<ApiState>, request: Request) -
     let view = FeedView::from(feed.settings());
     let body = serde_json::to_vec(&view).map_err(|_| ApiError::Broken("a feed has no JSON"))?;
     receiver.finish_with(body.clone()).await?;
-    Ok(json_answer(StatusCode::CREATED, body, None))
+    Ok(first_time(body))
 }
 
 fn taken() -> ApiError {

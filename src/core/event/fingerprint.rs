@@ -137,6 +137,9 @@ fn encode_upload(encoder: &mut Encoder, upload: &Upload) {
             .field(resolution.as_str().as_bytes())
             .field(reason.as_bytes())
             .optional(effective_at.map(|date| date.to_string()).as_deref().map(str::as_bytes)),
+        UploadOperation::PeriodClose { period, reason } | UploadOperation::PeriodReopen { period, reason } => {
+            encoder.field(period.as_bytes()).field(reason.as_bytes())
+        }
     };
 }
 

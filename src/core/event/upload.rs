@@ -66,6 +66,20 @@ pub enum UploadOperation {
     },
     /// `POST /v1/ach/files/{batch_id}/exceptions/{row}/post` and `/discard`: a decision about one row of a file.
     AchReview(Review),
+    /// `POST /v1/periods/{period}/close`: no rows.
+    PeriodClose {
+        /// The month, `YYYY-MM`.
+        period: String,
+        /// Why.
+        reason: String,
+    },
+    /// `POST /v1/periods/{period}/reopen`: no rows.
+    PeriodReopen {
+        /// The month, `YYYY-MM`.
+        period: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl UploadOperation {
@@ -77,6 +91,8 @@ impl UploadOperation {
             Self::AchFeed { .. } => "ach_feed",
             Self::AchFile { .. } => "ach_file",
             Self::AchReview(_) => "ach_review",
+            Self::PeriodClose { .. } => "period_close",
+            Self::PeriodReopen { .. } => "period_reopen",
         }
     }
 }

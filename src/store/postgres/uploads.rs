@@ -253,6 +253,7 @@ pub(super) async fn progress(
     Ok(Some(UploadProgress { record, totals, last_posted_at, now }))
 }
 
+/// Begins an upload, or takes over one that was cut off.
 pub(super) async fn open(connection: &mut PgConnection, upload: &NewUpload) -> Result<UploadBegun, StoreError> {
     let event = &upload.event;
     if let Some(record) = insert_upload(connection, upload).await? {
@@ -327,6 +328,7 @@ async fn insert_upload(connection: &mut PgConnection, upload: &NewUpload) -> Res
     }))
 }
 
+/// Ends an upload; false when the lease is lost or it ended before.
 pub(super) async fn end_upload(
     connection: &mut PgConnection,
     hold: UploadHold,

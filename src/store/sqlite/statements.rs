@@ -1,8 +1,8 @@
 //! Owns the list of every statement with a name, so that a test can prepare each of them.
 
 use super::{
-    accept, ach, admin, beats, loans, parking, poller_reads, post, records, review, schema, sweep, uploads, verify,
-    writer,
+    accept, ach, admin, beats, loans, parking, periods, poller_reads, post, records, review, schema, sweep, uploads,
+    verify, writer,
 };
 
 /// Every statement of this store.
@@ -59,6 +59,12 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("resolve", review::RESOLVE),
     ("reviewed_amount", review::REVIEWED_AMOUNT),
     ("count_reviewed", review::COUNT_REVIEWED),
+    ("set_period", periods::SET_PERIOD),
+    ("raise_calendar_version", periods::RAISE_VERSION),
+    ("set_closed_period_rule", periods::SET_RULE),
+    ("closed_period_rule", periods::RULE),
+    ("periods", periods::PERIODS),
+    ("calendars", periods::CALENDARS),
     ("sort_wanted", post::SORT_WANTED),
     ("held_loans", post::HELD_LOANS),
     ("loans_to_post", post::LOANS_TO_POST),
