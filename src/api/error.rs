@@ -14,7 +14,7 @@ use crate::api::auth::AuthError;
 use crate::api::intake::IntakeError;
 pub use crate::api::json::JsonError;
 use crate::api::problem::{FieldError, Problem, ProblemCode};
-use crate::core::event::{EventKind, Stage};
+use crate::core::event::{EventKind, Resolution, Stage};
 use crate::core::ids::{EventId, LoanId, PaymentBatchId};
 use crate::core::ledger::RejectionCode;
 use crate::core::money::Minor;
@@ -83,6 +83,15 @@ pub enum ApiError {
         /// The upload that file became, if it did.
         batch: Option<PaymentBatchId>,
     },
+    /// A person decided about the exception before.
+    #[error("already resolved")]
+    AlreadyResolved {
+        /// How.
+        resolution: Resolution,
+    },
+    /// The entry of an exception cannot be posted.
+    #[error("not postable")]
+    NotPostable(Vec<FieldError>),
     /// More rows than the operation takes.
     #[error("the batch is too large")]
     BatchTooLarge,
@@ -205,6 +214,11 @@ impl ApiError {
                 let problem = batch.iter().fold(problem, |it, id| it.with_member("batch_id", id.to_string()));
                 (problem, Vec::new())
             }
+            Self::AlreadyResolved { resolution } => {
+                let problem = Problem::plain(Code::AlreadyResolved);
+                (problem.with_member("resolution", resolution.as_str().to_owned()), Vec::new())
+            }
+            Self::NotPostable(errors) => (of_fields(Code::NotPostable, errors), Vec::new()),
             Self::BatchTooLarge => plain(Code::BatchTooLarge),
             Self::NotReversible => plain(Code::NotReversible),
             Self::LimitExceeded { limit } => {

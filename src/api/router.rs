@@ -11,14 +11,15 @@ use crate::api::http::edge::{edge, panicked};
 use crate::api::openapi::{docs, openapi_json};
 use crate::api::problem::page;
 use crate::api::read::{
-    accounts, ach_files as ach_file_reads, batch_results, batches as batch_reads, changes, changes_stream, entries,
-    events, fees as fee_reads, health, loans as loan_reads, lookup, payments as payment_reads, periods as period_reads,
+    accounts, ach_exceptions, ach_files as ach_file_reads, batch_results, batches as batch_reads, changes,
+    changes_stream, entries, events, fees as fee_reads, health, loans as loan_reads, lookup, payments as payment_reads,
+    periods as period_reads,
 };
 use crate::api::state::ApiState;
 use crate::api::webhooks::{actions, create, reads};
 use crate::api::write::{
-    accruals, ach_files, adjustments, batches, charge_offs, disbursements, feeds, fees, loans, payments, periods,
-    rearrangements, returns, reversals, settlements, suspense, transfers,
+    accruals, ach_files, ach_reviews, adjustments, batches, charge_offs, disbursements, feeds, fees, loans, payments,
+    periods, rearrangements, returns, reversals, settlements, suspense, transfers,
 };
 
 /// Every address of the API.
@@ -35,6 +36,10 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/ach/files", post(ach_files::post_file))
         .route("/v1/ach/files/{batch_id}", get(ach_file_reads::get_file))
         .route("/v1/ach/files/{batch_id}/results", get(batch_results::get_results))
+        .route("/v1/ach/files/{batch_id}/exceptions/{row}", get(ach_exceptions::get_exception))
+        .route("/v1/ach/files/{batch_id}/exceptions/{row}/post", post(ach_reviews::post_exception))
+        .route("/v1/ach/files/{batch_id}/exceptions/{row}/discard", post(ach_reviews::discard_exception))
+        .route("/v1/ach/exceptions", get(ach_exceptions::list_exceptions))
         .route("/v1/batches", get(batch_reads::list_batches))
         .route("/v1/batches/{batch_id}", get(batch_reads::get_batch))
         .route("/v1/batches/{batch_id}/results", get(batch_results::get_results))

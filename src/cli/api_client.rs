@@ -1,6 +1,7 @@
 //! Owns the command line's side of the API: whose token, requests that renew it, and what an answer means for another
 //! try.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -51,8 +52,8 @@ pub(super) struct ApiArgs {
     client_secret_file: Option<PathBuf>,
 }
 
-impl std::fmt::Debug for ApiArgs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for ApiArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { url, token_url, client_id, client_secret_file, .. } = self;
         f.debug_struct("ApiArgs")
             .field("url", url)
@@ -316,6 +317,18 @@ struct FailedField {
     field: String,
     #[serde(default)]
     message: String,
+    /// Where it stands in a file.
+    line: Option<u64>,
+    column: Option<u64>,
+}
+
+impl fmt::Display for FailedField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (Some(line), Some(column)) = (self.line, self.column) {
+            write!(f, "line {line}, column {column}: ")?;
+        }
+        write!(f, "{} {}", self.field, self.message)
+    }
 }
 
 fn refusal(status: u16, body: &str, after: Option<Duration>) -> ClientError {
@@ -326,7 +339,7 @@ fn refusal(status: u16, body: &str, after: Option<Duration>) -> ClientError {
     }
     let named = refusal.errors.iter().filter(|error| !error.field.is_empty());
     for error in named.take(FIELDS_TOLD_MAX) {
-        said = format!("{said}; {} {}", error.field, error.message);
+        said = format!("{said}; {error}");
     }
     let passes = refusal.retryable.unwrap_or(matches!(status, 408 | 425 | 429 | 500 | 502..=504));
     if passes { ClientError::NotNow { status, said, after } } else { ClientError::Refused { status, said } }
@@ -356,6 +369,9 @@ mod tests {
         assert!(!error.is_passing());
         let line = "the API answers 422 invalid_file: not valid: rows.2; rows.2 is not an object";
         assert_eq!(error.to_string(), line);
+        let body = r#"{"code":"invalid_file","errors":[{"field":"amount","message":"must be 10 digits","line":3,"column":30}]}"#;
+        let line = "the API answers 422 invalid_file; line 3, column 30: amount must be 10 digits";
+        assert_eq!(refusal(422, body, None).to_string(), line);
         let oauth = refusal(401, r#"{"error":"invalid_client","error_description":"no such client"}"#, None);
         assert_eq!(oauth.to_string(), "the API answers 401 invalid_client: no such client");
         assert_eq!(refusal(404, "<html>", None).to_string(), "the API answers 404");

@@ -8,7 +8,7 @@ use crate::api::FeedView;
 use crate::cli::connect;
 use crate::cli::serve::commands_log;
 use crate::cli::{CliError, parse_minor, parse_tenant};
-use crate::core::ach::{Feed, FeedFault, FeedSettings};
+use crate::core::ach::{CustomerSetting, Feed, FeedFault, FeedSettings};
 use crate::core::ids::TenantId;
 use crate::core::money::Minor;
 use crate::runtime::clock::Clock;
@@ -46,16 +46,26 @@ pub(super) struct FeedCreate {
     /// An entry class whose payments are taken; repeat for more. CCD, PPD, TEL and WEB where absent.
     #[arg(long = "sec-code", value_name = "CODE", value_delimiter = ',')]
     sec_codes: Vec<String>,
-    /// Where the loan number stands: `individual_id`, `account_number` or `addenda:PREFIX`; repeat for more, tried in
-    /// order.
+    /// Where the loan number stands: `individual_id`, `account_number`, `addenda:PREFIX` or `customer_map`; repeat for
+    /// more. The first number in this order that is a loan's counts.
     #[arg(long, value_name = "RULE")]
     loan_number: Vec<String>,
+    /// The loan of a payer whom a company knows by a name of its own; a `*` at the end of the name stands for any rest.
+    /// Repeat for more.
+    #[arg(long = "customer", value_name = "COMPANY:NAME=LOAN", value_parser = parse_customer)]
+    customers: Vec<CustomerSetting>,
     /// A company whose batches are taken; repeat for more. All where absent.
     #[arg(long = "company-id", value_name = "ID", value_delimiter = ',')]
     company_ids: Vec<String>,
     /// The day a payment counts from: `settlement` or `effective_entry`.
     #[arg(long, value_name = "RULE")]
     date_rule: Option<String>,
+    /// A day besides Saturdays and Sundays on which nothing settles; repeat for more.
+    #[arg(long = "holiday", value_name = "DATE", value_delimiter = ',')]
+    holidays: Vec<String>,
+    /// What becomes of a payment that another file has had: `hold` (the default) or `post`.
+    #[arg(long, value_name = "CHOICE")]
+    soft_duplicates: Option<String>,
     /// What is forgiven, such as `missing_padding`; repeat for more. Nothing where absent.
     #[arg(long = "tolerance", value_name = "NAME", value_delimiter = ',')]
     tolerances: Vec<String>,
@@ -147,12 +157,23 @@ fn settings(new: FeedCreate) -> FeedSettings {
         origin: new.origin,
         sec_codes: new.sec_codes,
         loan_number: new.loan_number,
+        customers: new.customers,
         company_ids: new.company_ids,
         date_rule: new.date_rule,
+        holidays: new.holidays,
+        soft_duplicates: new.soft_duplicates,
         tolerances: new.tolerances,
         currency: None,
         return_fee: new.return_fee,
     }
+}
+
+/// `COMPANY:NAME=LOAN`; whether the parts are sound is for the settings to say.
+fn parse_customer(text: &str) -> Result<CustomerSetting, String> {
+    let parts = text.split_once(':').and_then(|(company, rest)| Some((company, rest.rsplit_once('=')?)));
+    let (company, (name, loan)) = parts.ok_or("must be COMPANY:NAME=LOAN")?;
+    let [company_id, individual_id, loan_number] = [company, name, loan].map(str::to_owned);
+    Ok(CustomerSetting { company_id, individual_id, loan_number })
 }
 
 /// A feed on one line.
@@ -181,6 +202,13 @@ mod tests {
         let shown = line(&Feed::new(&plain()).unwrap().settings());
         let expected = "collections  originator  CCD,PPD,TEL,WEB  loan number: individual_id,account_number  strict";
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_customer_is_written_with_its_company_and_loan() {
+        let customer = parse_customer("1234567890:EMP=7*=420").unwrap();
+        assert_eq!((customer.individual_id.as_str(), customer.loan_number.as_str()), ("EMP=7*", "420"));
+        assert!(parse_customer("1234567890=420").is_err() && parse_customer("1234567890:EMP").is_err());
     }
 
     #[test]

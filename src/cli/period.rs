@@ -120,7 +120,7 @@ fn operation(
     let upload = Upload { operation, currency: tenant.base_currency, received_on: today };
     let publisher = PublisherId(uuid::Uuid::new_v4());
     let event = NewEvent::of_upload(id, tenant.id, key, upload, publisher, ACTOR.to_owned());
-    Ok(NewUpload { event, holder: uuid::Uuid::new_v4(), lease: Duration::from_mins(1) })
+    Ok(NewUpload { event, holder: uuid::Uuid::new_v4(), lease: Duration::from_mins(1), file: None })
 }
 
 async fn list(config: &Config, PeriodList { tenant, json }: PeriodList) -> Result<(), CliError> {

@@ -1,6 +1,8 @@
 //! Owns the shape of what ACH files need of the store: feeds, files with their bytes, loans by their numbers, and the
 //! payments that returns name.
 
+use chrono::NaiveDate;
+
 use crate::core::ids::{BorrowerId, LoanId, PaymentBatchId, TenantId};
 use crate::core::money::{Currency, Minor};
 use crate::core::time::Timestamp;
@@ -40,17 +42,6 @@ pub enum FileKept {
     Same(Option<PaymentBatchId>),
     /// Other bytes under the same identity, with the upload they became, if they did.
     Conflict(Option<PaymentBatchId>),
-}
-
-/// Whether a file and an upload belong together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileLinked {
-    /// They do, for good.
-    Linked,
-    /// The upload is another file's.
-    OtherFile,
-    /// The file became another upload.
-    OtherUpload,
 }
 
 /// A file as the store holds it, without its bytes.
@@ -101,4 +92,26 @@ pub struct MarkedRow {
     pub row_no: i64,
     /// What a return will name.
     pub mark: EntryMark,
+    /// How the sender knows the payer. With the mark and the day it tells whether another file had the entry.
+    pub individual_id: String,
+    /// The day the sender asked for.
+    pub effective_entry_date: Option<NaiveDate>,
+}
+
+/// A payment of a file that another file had before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenRow {
+    /// Its row in the upload.
+    pub row_no: i64,
+    /// The entry of the other file.
+    pub first: FileRow,
+}
+
+/// A row of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileRow {
+    /// The upload that the file became.
+    pub batch: PaymentBatchId,
+    /// The row, from 1.
+    pub row_no: i64,
 }

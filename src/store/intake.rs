@@ -5,6 +5,7 @@ use crate::core::ids::Seq;
 use crate::core::ledger::Posting;
 use crate::core::time::Timestamp;
 use crate::store::StoreError;
+use crate::store::read::EventRecord;
 
 /// An event whose key was taken before.
 #[derive(Clone, Debug)]
@@ -15,6 +16,12 @@ pub struct KnownEvent {
     pub stage: Stage,
     /// What came of it, once finished.
     pub posting: Option<Posting>,
+}
+
+impl From<EventRecord> for KnownEvent {
+    fn from(record: EventRecord) -> Self {
+        Self { event: record.event, stage: record.stage, posting: record.posting }
+    }
 }
 
 /// What became of one event at the intake.

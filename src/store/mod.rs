@@ -20,6 +20,7 @@ mod operations;
 mod poller_reads;
 mod post;
 mod read;
+mod review;
 mod uploads;
 mod webhooks;
 
@@ -39,7 +40,7 @@ use crate::core::ledger::FeeItem;
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 
-pub use ach::{EntryMark, FeedRecord, FileKept, FileLinked, FileRecord, MarkedRow, NewFile, NumberedLoan};
+pub use ach::{EntryMark, FeedRecord, FileKept, FileRecord, FileRow, MarkedRow, NewFile, NumberedLoan, SeenRow};
 pub use admin::{ClientRecord, SchemaState, SigningKeyRecord, TenantRecord, VerifyProblem, VerifyReport};
 pub use error::StoreError;
 pub use general_ledger::{GeneralLedger, OperationDone, PeriodChange, PeriodRecord};
@@ -55,10 +56,13 @@ pub use read::{
     AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanParty, LoanRecord, PaymentsFilter, PaymentsPage,
     Progress, Undoing,
 };
-
+pub use review::{
+    ExceptionPlace, ExceptionTally, ExceptionsFilter, FileException, FileTotals, NewReview, Resolved, ReviewDone,
+    Reviews,
+};
 pub use uploads::{
     ControlTotals, NewUpload, RowCounts, RowsAfter, Tally, UploadBegun, UploadEnd, UploadException, UploadHold,
-    UploadProgress, UploadRecord, UploadRef, UploadRows, WholeAccepted, WholeUpload,
+    UploadProgress, UploadRecord, UploadRef, UploadRows, UploadedFile, WholeAccepted, WholeUpload,
 };
 pub use webhooks::{
     Attempt, AttemptFailure, ClaimPlan, DeliveryRecord, Disabled, DisabledReason, DueDelivery, EndpointHold,
@@ -81,9 +85,9 @@ impl Turn {
 
 /// Where state lives. See the module for the rules; each method says what it holds and for how long. What pollers read
 /// stands in [`PollerReads`], what the general ledger needs in [`GeneralLedger`], what webhooks need in
-/// [`WebhookStore`].
+/// [`WebhookStore`], the review of exceptions in [`Reviews`].
 #[async_trait]
-pub trait Store: PollerReads + GeneralLedger + WebhookStore + Send + Sync + Debug + 'static {
+pub trait Store: PollerReads + GeneralLedger + WebhookStore + Reviews + Send + Sync + Debug + 'static {
     // --- schema ---
 
     /// Brings the schema to this release. Safe to call at any time, by several at once. Makes partition generation 1
@@ -127,7 +131,8 @@ pub trait Store: PollerReads + GeneralLedger + WebhookStore + Send + Sync + Debu
 
     // --- uploads ---
 
-    /// Begins an upload, or takes over one that was cut off. One short transaction.
+    /// Begins an upload, or takes over one that was cut off; the file that it brings becomes its own in the same short
+    /// transaction, so of two keys that bring the same bytes at once one begins, and the other stays free.
     async fn begin_upload(&self, upload: NewUpload) -> Result<UploadBegun, StoreError>;
 
     /// Renews the lease of an upload; false when it is lost.
@@ -166,8 +171,8 @@ pub trait Store: PollerReads + GeneralLedger + WebhookStore + Send + Sync + Debu
     /// Keeps a file with its bytes, unless the same or another of its identity is there.
     async fn keep_file(&self, file: NewFile) -> Result<FileKept, StoreError>;
 
-    /// Says which upload a file became, once and for all, and what was found in it so far.
-    async fn link_file(&self, upload: UploadRef, sha256: [u8; 32], summary: String) -> Result<FileLinked, StoreError>;
+    /// Says what was found in the file of an upload.
+    async fn describe_file(&self, upload: UploadRef, summary: String) -> Result<(), StoreError>;
 
     /// The file of an upload.
     async fn file(&self, upload: UploadRef) -> Result<Option<FileRecord>, StoreError>;
@@ -175,8 +180,10 @@ pub trait Store: PollerReads + GeneralLedger + WebhookStore + Send + Sync + Debu
     /// Loans by their numbers without leading zeros; what is not found is left out.
     async fn loans_of_numbers(&self, tenant: TenantId, numbers: Vec<String>) -> Result<Vec<NumberedLoan>, StoreError>;
 
-    /// Keeps what returns will name of an upload's payments.
-    async fn mark_entries(&self, upload: UploadRef, entries: Vec<MarkedRow>) -> Result<(), StoreError>;
+    /// Keeps what returns will name of an upload's payments, and says which of them another file had before: the same
+    /// trace, amount, account, payer and day. Of two files at once exactly one is the first. A row that is marked again
+    /// gets the answer it got.
+    async fn mark_entries(&self, upload: UploadRef, entries: Vec<MarkedRow>) -> Result<Vec<SeenRow>, StoreError>;
 
     /// The payments that returns name and that nothing has undone, newest first, for each mark in the order given.
     async fn match_entries(

@@ -15,6 +15,7 @@ use crate::core::money::{Currency, Minor};
 use crate::core::time::Timestamp;
 use crate::store::intake::KnownEvent;
 use crate::store::read::EventRecord;
+use crate::store::review::Resolved;
 
 /// An upload that is about to begin, or to go on.
 #[derive(Clone, Debug)]
@@ -25,6 +26,17 @@ pub struct NewUpload {
     pub holder: Uuid,
     /// How long the request may be silent before another may take over.
     pub lease: Duration,
+    /// The file whose rows it brings: it becomes this upload's, for good.
+    pub file: Option<UploadedFile>,
+}
+
+/// A file on its way to become an upload. It is kept already.
+#[derive(Clone, Debug)]
+pub struct UploadedFile {
+    /// SHA-256 of its bytes.
+    pub sha256: [u8; 32],
+    /// JSON of what was found in it.
+    pub summary: String,
 }
 
 /// Which upload is received by whom.
@@ -49,6 +61,10 @@ pub enum UploadBegun {
     Complete(UploadRecord),
     /// The key belongs to something else.
     Taken(Box<KnownEvent>),
+    /// Nothing was written: the file became this other upload.
+    FileTaken(PaymentBatchId),
+    /// Nothing was written: the upload is another file's.
+    OtherFile(UploadRecord),
 }
 
 /// Rows by what they came to; what was accepted is counted by the store itself.
@@ -129,14 +145,18 @@ pub struct UploadException {
     pub idempotency_key: Option<String>,
     /// The payment that has the key.
     pub event_id: Option<EventId>,
-    /// The row of this upload that has the key.
+    /// The row of this upload that has the key, or the row of another file that is the same entry.
     pub first_row_no: Option<i64>,
+    /// That other file.
+    pub first_batch_id: Option<PaymentBatchId>,
     /// Its amount, where it is known.
     pub amount: Option<Minor>,
     /// Its currency, where it is known.
     pub currency: Option<String>,
     /// JSON of its failing fields.
     pub errors: Option<String>,
+    /// What a person decided about it, if one did.
+    pub resolved: Option<Resolved>,
 }
 
 /// A number of payments and their sum, in minor units of one currency.
@@ -175,6 +195,8 @@ pub struct ControlTotals {
     pub parked: Tally,
     /// Of them waiting for a loan on hold.
     pub held: Tally,
+    /// Of what was accepted: rows that were exceptions first, and that a person posted.
+    pub reviewed: Tally,
 }
 
 impl ControlTotals {
@@ -192,6 +214,7 @@ impl ControlTotals {
             "rejected" => Some(&mut self.rejected),
             "parked" => Some(&mut self.parked),
             "held" => Some(&mut self.held),
+            "reviewed" => Some(&mut self.reviewed),
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 //! Owns what a request's head may say and how its body is read, whatever the operation.
 
+pub(crate) mod answer;
 pub(crate) mod body;
 pub(crate) mod edge;
 pub(crate) mod headers;

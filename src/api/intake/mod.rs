@@ -24,7 +24,7 @@ use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
 use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::spans::TracePlace;
-use crate::store::{GroupAcceptance, KnownEvent, Store, StoreError, WholeAccepted, WholeUpload};
+use crate::store::{GroupAcceptance, KnownEvent, NewReview, ReviewDone, Store, StoreError, WholeAccepted, WholeUpload};
 
 use committer::{Committer, Incoming};
 use publishing::{Hint, Publishing};
@@ -189,6 +189,19 @@ impl Intake {
             self.publishing.publish(placed.collect());
         }
         Ok(accepted)
+    }
+
+    /// Ends an exception of a file, with the event that posts it.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub(crate) async fn accept_review(&self, review: NewReview) -> Result<ReviewDone, StoreError> {
+        let hint = review.event.as_ref().and_then(|event| Hint::of(event, Seq(0), TracePlace::current()));
+        let done = self.store.review(review).await?;
+        if let (ReviewDone::Decided(Some((_, seq))), Some(hint)) = (&done, hint) {
+            self.publishing.publish(vec![hint.at(*seq)]);
+        }
+        Ok(done)
     }
 
     /// Publishes the hint of an unfinished event again, of a group that of its first leg; at most once a second per

@@ -108,6 +108,16 @@ impl<'a> Fields<'a> {
     /// A date that must be there and not lie after `latest`.
     pub(crate) fn date_until(&mut self, name: &str, latest: NaiveDate) -> Option<NaiveDate> {
         let date = self.required(name, parse_date)?;
+        self.not_after(name, date, latest)
+    }
+
+    /// A date that may be absent and must not lie after `latest`.
+    pub(crate) fn optional_date_until(&mut self, name: &str, latest: NaiveDate) -> Option<NaiveDate> {
+        let date = self.optional(name, parse_date)?;
+        self.not_after(name, date, latest)
+    }
+
+    fn not_after(&mut self, name: &str, date: NaiveDate, latest: NaiveDate) -> Option<NaiveDate> {
         if date > latest {
             self.fail(name, "in_the_future", format!("must not be after {latest}, the last day your tenant allows"));
             return None;
@@ -212,18 +222,39 @@ impl<'a> Fields<'a> {
         count: RangeInclusive<usize>,
         read: impl Fn(&mut Fields<'a>) -> Option<T>,
     ) -> Option<Vec<T>> {
-        let items = match self.take(name) {
-            Some(Value::Array(items)) if count.contains(&items.len()) => items,
-            Some(Value::Array(_)) => {
+        let Some(value) = self.take(name) else {
+            self.fail(name, "required", "is required");
+            return None;
+        };
+        self.objects_of(name, value, count, read)
+    }
+
+    /// The same of a list that may be absent.
+    pub(crate) fn optional_objects<T>(
+        &mut self,
+        name: &str,
+        count: RangeInclusive<usize>,
+        read: impl Fn(&mut Fields<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let value = self.take(name)?;
+        self.objects_of(name, value, count, read)
+    }
+
+    fn objects_of<T>(
+        &mut self,
+        name: &str,
+        value: Value<'a>,
+        count: RangeInclusive<usize>,
+        read: impl Fn(&mut Fields<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let items = match value {
+            Value::Array(items) if count.contains(&items.len()) => items,
+            Value::Array(_) => {
                 self.fail(name, "invalid", format!("must hold {} to {} objects", count.start(), count.end()));
                 return None;
             }
-            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
                 self.fail(name, "wrong_type", "must be an array of objects");
-                return None;
-            }
-            None => {
-                self.fail(name, "required", "is required");
                 return None;
             }
         };

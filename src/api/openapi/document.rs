@@ -28,6 +28,10 @@ use crate::api::state::ApiState;
         crate::api::write::feeds::list_feeds,
         crate::api::write::ach_files::post_file,
         crate::api::read::ach_files::get_file,
+        crate::api::write::ach_reviews::post_exception,
+        crate::api::write::ach_reviews::discard_exception,
+        crate::api::read::ach_exceptions::get_exception,
+        crate::api::read::ach_exceptions::list_exceptions,
         crate::api::write::batches::post_batch,
         crate::api::read::batches::get_batch,
         crate::api::read::batches::list_batches,
@@ -136,7 +140,7 @@ mod tests {
     #[test]
     fn every_operation_and_schema_is_described() {
         let document = serde_json::to_value(ApiDoc::openapi()).unwrap();
-        assert_eq!(document["paths"].as_object().unwrap().len(), 52);
+        assert_eq!(document["paths"].as_object().unwrap().len(), 56);
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let text = document.to_string();
         for name in [

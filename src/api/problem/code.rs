@@ -37,6 +37,8 @@ pub enum ProblemCode {
     IdempotencyInProgress,
     /// `already_undone`
     AlreadyUndone,
+    /// `already_resolved`
+    AlreadyResolved,
     /// `duplicate_file`
     DuplicateFile,
     /// `payload_too_large`
@@ -73,6 +75,8 @@ pub enum ProblemCode {
     NotReversible,
     /// `insufficient_balance`
     InsufficientBalance,
+    /// `not_postable`
+    NotPostable,
     /// `amount_overflow`
     AmountOverflow,
     /// `limit_exceeded`

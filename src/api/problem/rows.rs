@@ -20,7 +20,7 @@ pub(super) enum Retryable {
 }
 
 /// The list, in order of the variants.
-pub(super) const ROWS: [Row; 44] = [
+pub(super) const ROWS: [Row; 46] = [
     Row {
         code: ProblemCode::MalformedJson,
         name: "malformed_json",
@@ -152,6 +152,15 @@ pub(super) const ROWS: [Row; 44] = [
         title: "The event is undone already",
         retryable: Retryable::No,
         explanation: "An event is reversed or returned at most once.",
+    },
+    Row {
+        code: ProblemCode::AlreadyResolved,
+        name: "already_resolved",
+        status: 409,
+        title: "Somebody has decided about this exception before",
+        retryable: Retryable::No,
+        explanation: "An exception of a file is posted or discarded once; resolution says which it was. GET the exception \
+            for the reason, and who gave it.",
     },
     Row {
         code: ProblemCode::DuplicateFile,
@@ -303,6 +312,16 @@ pub(super) const ROWS: [Row; 44] = [
         retryable: Retryable::No,
         explanation: "A balance of the loan holds less, on the event's day or on a later one, than the event takes from \
             it; or there is nothing left for it to take. The books are unchanged.",
+    },
+    Row {
+        code: ProblemCode::NotPostable,
+        name: "not_postable",
+        status: 422,
+        title: "The entry of this exception cannot be posted",
+        retryable: Retryable::No,
+        explanation: "The entry was judged again and something is still in its way, as errors says: it moves no money \
+            that a payer owes, its return names no single payment, or it needs an effective_at that counts. Nothing was \
+            stored; send another request under the same key, or discard the exception.",
     },
     Row {
         code: ProblemCode::AmountOverflow,

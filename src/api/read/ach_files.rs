@@ -9,9 +9,11 @@ use utoipa::ToSchema;
 
 use crate::api::error::ApiError;
 use crate::api::openapi::ProblemDocument;
-use crate::api::read::batches::{BatchView, watched};
+use crate::api::read::batches::{BatchView, TallyView, watched};
 use crate::api::state::ApiState;
 use crate::core::ach::FileHash;
+use crate::core::event::Resolution;
+use crate::store::{ExceptionTally, FileTotals};
 
 /// A file.
 #[derive(Debug, Serialize, ToSchema)]
@@ -27,9 +29,30 @@ pub struct FileView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     summary: Option<Box<RawValue>>,
+    /// What was not posted by itself, by reason. Together with `totals[].accepted` it is every entry and every cent of the
+    /// file, at every moment.
+    exceptions: Vec<ExceptionTotal>,
     /// Its rows: entries that were neither posted nor are on their way are `invalid`, each with its reason in the results.
     #[serde(flatten)]
     batch: BatchView,
+}
+
+/// Exceptions of a file for one reason.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExceptionTotal {
+    #[schema(example = "soft_duplicate")]
+    code: String,
+    /// `open`: it waits for a person. `discarded`: a person has decided.
+    #[schema(value_type = String, example = "open")]
+    state: &'static str,
+    #[serde(flatten)]
+    total: TallyView,
+}
+
+impl From<ExceptionTally> for ExceptionTotal {
+    fn from(ExceptionTally { code, resolution, tally }: ExceptionTally) -> Self {
+        Self { code, state: resolution.map_or("open", Resolution::as_str), total: tally.into() }
+    }
 }
 
 /// A file, and how far its rows have come.
@@ -44,13 +67,15 @@ pub(crate) async fn get_file(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Json<FileView>, ApiError> {
-    let (upload, batch) = watched(&state, &id, &headers, &uri).await?;
-    let file = state.store().file(upload).await?.ok_or(ApiError::NotFound)?;
+    let (upload, _) = watched(&state, &id, &headers, &uri).await?;
+    let FileTotals { file, progress, exceptions } =
+        state.store().file_totals(upload).await?.ok_or(ApiError::NotFound)?;
     Ok(Json(FileView {
         sha256: FileHash::from_bytes(file.sha256).to_string(),
         identity: file.identity,
         received_at: file.received_at.to_string(),
         summary: file.summary.and_then(|summary| RawValue::from_string(summary).ok()),
-        batch,
+        exceptions: exceptions.into_iter().map(ExceptionTotal::from).collect(),
+        batch: BatchView::new(&progress),
     }))
 }

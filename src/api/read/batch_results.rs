@@ -2,6 +2,11 @@
 //!
 //! Rows are read a page at a time from two lists, events and exceptions, and merged. A page is emitted as far as both
 //! lists are known; the next one begins after what was emitted. A slow reader holds no connection of the database.
+//!
+//! A row that came before a cut as another row is kept among the exceptions with the id of its payment: it is shown as
+//! that payment.
+
+use std::collections::HashMap;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
@@ -17,8 +22,9 @@ use crate::api::openapi::ProblemDocument;
 use crate::api::read::batches::{SCOPES, batch_id};
 use crate::api::read::result_row::{CSV_HEADER, ResultRow};
 use crate::api::state::ApiState;
-use crate::core::ids::Seq;
-use crate::store::{RowsAfter, UploadRef, UploadRows};
+use crate::api::uploads::verdict::MOVED;
+use crate::core::ids::{EventId, Seq};
+use crate::store::{EventRecord, RowsAfter, UploadException, UploadRef, UploadRows};
 
 /// Rows of a page: about a megabyte.
 const PAGE_ROWS: i64 = 1_000;
@@ -112,7 +118,8 @@ impl Pages {
         }
         let Some(after) = self.after else { return Ok(None) };
         let page = self.state.store().upload_rows(self.upload, after, PAGE_ROWS).await?;
-        let (rows, next) = merged(&page, after);
+        let moved = self.moved(&page).await?;
+        let (rows, next) = merged(&page, &moved, after)?;
         self.after = next;
         if rows.is_empty() {
             return Ok(None);
@@ -120,10 +127,22 @@ impl Pages {
         let bytes = self.form.write(&rows)?;
         Ok(Some((bytes.into(), self)))
     }
+
+    /// The payments of rows that came before a cut as other rows.
+    async fn moved(&self, page: &UploadRows) -> Result<Moved, ApiError> {
+        let ids: Vec<EventId> = page.exceptions.iter().filter_map(moved_id).collect();
+        if ids.is_empty() {
+            return Ok(Moved::new());
+        }
+        let found = self.state.store().payments_of_ids(self.upload.tenant, ids).await?;
+        Ok(found.into_iter().map(|record| (record.event.event.id, record)).collect())
+    }
 }
 
+type Moved = HashMap<EventId, EventRecord>;
+
 /// The rows of a page as far as both lists are known, and after what the next page begins.
-fn merged(page: &UploadRows, after: RowsAfter) -> (Vec<ResultRow>, Option<RowsAfter>) {
+fn merged(page: &UploadRows, moved: &Moved, after: RowsAfter) -> Result<(Vec<ResultRow>, Option<RowsAfter>), ApiError> {
     let is_full = |length: usize| i64::try_from(length).is_ok_and(|length| length >= PAGE_ROWS);
     let last_event = page.events.last().and_then(row_and_place).filter(|_| is_full(page.events.len()));
     let last_exception = page.exceptions.last().filter(|_| is_full(page.exceptions.len())).map(|row| row.row_no);
@@ -138,12 +157,22 @@ fn merged(page: &UploadRows, after: RowsAfter) -> (Vec<ResultRow>, Option<RowsAf
     }
     for exception in page.exceptions.iter().filter(|exception| exception.row_no <= until) {
         next.exception = exception.row_no;
-        rows.push(ResultRow::of_exception(exception));
+        rows.push(match moved_id(exception) {
+            None => ResultRow::of_exception(exception),
+            Some(id) => {
+                let record = moved.get(&id).ok_or(ApiError::Broken("a moved row has no payment"))?;
+                ResultRow::of_event(exception.row_no, record)
+            }
+        });
     }
     rows.sort_by_key(ResultRow::row_no);
-    (rows, (!is_last).then_some(next))
+    Ok((rows, (!is_last).then_some(next)))
 }
 
-fn row_and_place(record: &crate::store::EventRecord) -> Option<(i64, Seq)> {
+fn moved_id(exception: &UploadException) -> Option<EventId> {
+    exception.event_id.filter(|_| exception.code == MOVED)
+}
+
+fn row_and_place(record: &EventRecord) -> Option<(i64, Seq)> {
     record.event.event.origin.batch.map(|(_, row_no)| (row_no, record.event.seq))
 }

@@ -93,6 +93,7 @@ pub struct BatchView {
     duplicates: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mismatched: Option<i64>,
+    /// Rows that are no payment. A row of a file that a person has posted since is none of them any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     invalid: Option<i64>,
     counts: CountsView,
@@ -112,7 +113,7 @@ pub struct BatchView {
 }
 
 impl BatchView {
-    fn new(progress: &UploadProgress) -> Self {
+    pub(crate) fn new(progress: &UploadProgress) -> Self {
         let record = &progress.record;
         let all = progress.totals.values().fold(ControlTotals::default(), add);
         let counts = CountsView {
@@ -127,6 +128,7 @@ impl BatchView {
             UploadOperation::PaymentBatch { mode } => (Some(mode.as_str()), None),
             UploadOperation::AchFile { feed } => (None, Some(feed.clone())),
             UploadOperation::AchFeed { .. }
+            | UploadOperation::AchReview(_)
             | UploadOperation::PeriodClose { .. }
             | UploadOperation::PeriodReopen { .. }
             | UploadOperation::Webhook(_) => (None, None),
@@ -142,7 +144,7 @@ impl BatchView {
             received: rows.map(|rows| rows.received),
             duplicates: rows.map(|rows| rows.duplicates),
             mismatched: rows.map(|rows| rows.mismatched),
-            invalid: rows.map(|rows| rows.invalid),
+            invalid: rows.map(|rows| rows.invalid.saturating_sub(all.reviewed.count)),
             counts,
             totals: progress.totals.iter().map(|(currency, totals)| totals_view(currency.code(), totals)).collect(),
             rate_per_second: rate,
@@ -161,6 +163,7 @@ fn add(sum: ControlTotals, totals: &ControlTotals) -> ControlTotals {
         rejected: sum.rejected.plus(totals.rejected),
         parked: sum.parked.plus(totals.parked),
         held: sum.held.plus(totals.held),
+        reviewed: sum.reviewed.plus(totals.reviewed),
     }
 }
 
@@ -207,7 +210,7 @@ pub(crate) async fn get_batch(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Json<BatchView>, ApiError> {
-    watched(&state, &id, &headers, &uri).await.map(|(_, view)| Json(view))
+    watched(&state, &id, &headers, &uri).await.map(|(_, progress)| Json(BatchView::new(&progress)))
 }
 
 /// An upload of the caller; one that is not finished is waited for.
@@ -216,7 +219,7 @@ pub(crate) async fn watched(
     id: &str,
     headers: &HeaderMap,
     uri: &Uri,
-) -> Result<(UploadRef, BatchView), ApiError> {
+) -> Result<(UploadRef, UploadProgress), ApiError> {
     let caller = state.caller(headers, SCOPES).await?;
     let mut query = Query::of(uri)?;
     let began = Instant::now();
@@ -227,7 +230,7 @@ pub(crate) async fn watched(
         let progress = state.store().upload_progress(upload).await?.ok_or(ApiError::NotFound)?;
         let is_over = state_of(&progress) == "finished" || began.elapsed().saturating_add(LOOK_EVERY) > wait;
         if is_over || state.lifecycle().token().is_cancelled() {
-            return Ok((upload, BatchView::new(&progress)));
+            return Ok((upload, progress));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

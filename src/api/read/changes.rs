@@ -1,12 +1,13 @@
 //! Owns `GET /v1/changes`: what reached a final state since a cursor.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 
-use crate::api::auth::Scope;
+use crate::api::auth::{Caller, Scope};
 use crate::api::changes::{Begin, ChangesPage, changes_page};
 use crate::api::error::ApiError;
 use crate::api::http::heavy::json_of;
@@ -37,16 +38,32 @@ pub(crate) async fn list_changes(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let caller = state.caller(&headers, SCOPES).await?;
+    let FeedRequest { caller, mut query, begin } = FeedRequest::read(&state, &uri, &headers).await?;
     let tenant = caller.tenant;
-    let mut query = Query::of(&uri)?;
-    let begin = query.optional("cursor", |text| Begin::parse(tenant, text)).unwrap_or_default();
     let limit = query.page_size_of(PAGE_SIZES);
     let wait = query.wait();
     query.finish()?;
     let after = place_to_begin(&state, tenant, begin).await?;
     let changes = changes_in_time(&state, tenant, (after, limit), wait).await?;
     json_of(move || changes_page(tenant, after, &changes, usize::try_from(limit).unwrap_or(usize::MAX))).await
+}
+
+/// A reader of a change feed, and where he wants to begin.
+pub(crate) struct FeedRequest {
+    pub(crate) caller: Arc<Caller>,
+    /// What else he asks for.
+    pub(crate) query: Query,
+    pub(crate) begin: Begin,
+}
+
+impl FeedRequest {
+    /// Reads a request; a bad cursor is told when the query ends.
+    pub(crate) async fn read(state: &ApiState, uri: &Uri, headers: &HeaderMap) -> Result<Self, ApiError> {
+        let caller = state.caller(headers, SCOPES).await?;
+        let mut query = Query::of(uri)?;
+        let begin = query.optional("cursor", |text| Begin::parse(caller.tenant, text)).unwrap_or_default();
+        Ok(Self { caller, query, begin })
+    }
 }
 
 /// The place that a reader begins behind.

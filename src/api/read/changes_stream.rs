@@ -18,9 +18,8 @@ use tokio::time::Instant;
 use crate::api::auth::Caller;
 use crate::api::changes::{Begin, Follower, Place, cursor_of};
 use crate::api::error::ApiError;
-use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
-use crate::api::read::changes::{SCOPES, place_to_begin};
+use crate::api::read::changes::{FeedRequest, SCOPES, place_to_begin};
 use crate::api::state::ApiState;
 use crate::core::time::Timestamp;
 use crate::runtime::telemetry::chain;
@@ -57,10 +56,8 @@ pub(crate) async fn stream_changes(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let caller = state.caller(&headers, SCOPES).await?;
+    let FeedRequest { caller, mut query, begin } = FeedRequest::read(&state, &uri, &headers).await?;
     let tenant = caller.tenant;
-    let mut query = Query::of(&uri)?;
-    let begin = query.optional("cursor", |text| Begin::parse(tenant, text)).unwrap_or_default();
     let begin = match headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty()) {
         None => begin,
         Some(value) => match Begin::parse(tenant, value.to_str().unwrap_or("")) {

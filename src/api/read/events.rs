@@ -39,33 +39,23 @@ pub(crate) async fn get_event(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Json<EventView>, ApiError> {
-    let followed = Followed { id: &id, uri: &uri, headers: &headers };
-    let (tenant, record) = followed.read(&state, SCOPES).await?;
+    let (tenant, record) = followed(&state, &id, (&uri, &headers), SCOPES).await?;
     view(&state, tenant, &record).await.map(Json)
 }
 
-/// A request that follows an event: by its id, and as long as the caller wants to wait.
-pub(crate) struct Followed<'a> {
-    /// As the path has it.
-    pub(crate) id: &'a str,
-    pub(crate) uri: &'a Uri,
-    pub(crate) headers: &'a HeaderMap,
-}
-
-impl Followed<'_> {
-    /// Whose event, and how it is.
-    pub(crate) async fn read(
-        &self,
-        state: &ApiState,
-        any_of: &'static [Scope],
-    ) -> Result<(TenantId, EventRecord), ApiError> {
-        let caller = state.caller(self.headers, any_of).await?;
-        let mut query = Query::of(self.uri)?;
-        let wait = query.wait();
-        query.finish()?;
-        let id = EventId::parse(self.id).map_err(|_| ApiError::NotFound)?;
-        Ok((caller.tenant, read_event(state, caller.tenant, id, wait).await?))
-    }
+/// Whose event a request follows, and how it is: by its id, and as long as the caller wants to wait.
+pub(crate) async fn followed(
+    state: &ApiState,
+    id: &str,
+    (uri, headers): (&Uri, &HeaderMap),
+    any_of: &'static [Scope],
+) -> Result<(TenantId, EventRecord), ApiError> {
+    let caller = state.caller(headers, any_of).await?;
+    let mut query = Query::of(uri)?;
+    let wait = query.wait();
+    query.finish()?;
+    let id = EventId::parse(id).map_err(|_| ApiError::NotFound)?;
+    Ok((caller.tenant, read_event(state, caller.tenant, id, wait).await?))
 }
 
 /// An event of the tenant; one that is unfinished is waited for.

@@ -1,6 +1,7 @@
 //! Owns the reads: each asks the store one thing for the caller's tenant and shapes the answer.
 
 pub(crate) mod accounts;
+pub(crate) mod ach_exceptions;
 pub(crate) mod ach_files;
 pub(crate) mod batch_results;
 pub(crate) mod batches;

@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 
 use crate::core::ids::TenantId;
 
+const NOT_A_TOKEN: &str = "is not a page token of this query";
+
 /// The query that a token belongs to.
 #[derive(Debug)]
 pub(crate) struct PagedQuery {
@@ -25,26 +27,37 @@ impl PagedQuery {
 
     /// The token to go on after `place`.
     pub(crate) fn token(&self, place: i64) -> String {
-        let mut bytes = place.to_be_bytes().to_vec();
+        self.token_of(&place.to_be_bytes())
+    }
+
+    /// The token to go on after a place that is no number.
+    pub(crate) fn token_of(&self, place: &[u8]) -> String {
+        let mut bytes = place.to_vec();
         bytes.extend_from_slice(&self.check(place));
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
     /// The place a token of this query goes on after.
     pub(crate) fn place(&self, token: &str) -> Result<i64, &'static str> {
-        let place = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| {
-            let (place, check) = bytes.split_first_chunk::<8>()?;
-            let place = i64::from_be_bytes(*place);
-            (place >= 0 && check == self.check(place)).then_some(place)
-        });
-        place.ok_or("is not a page token of this query")
+        let place = self.place_of(token)?;
+        let place = <[u8; 8]>::try_from(place).ok().map(i64::from_be_bytes);
+        place.filter(|place| *place >= 0).ok_or(NOT_A_TOKEN)
     }
 
-    fn check(&self, place: i64) -> [u8; 16] {
+    /// The same for a place that is no number.
+    pub(crate) fn place_of(&self, token: &str) -> Result<Vec<u8>, &'static str> {
+        let place = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| {
+            let (place, check) = bytes.split_last_chunk::<16>()?;
+            (*check == self.check(place)).then(|| place.to_vec())
+        });
+        place.ok_or(NOT_A_TOKEN)
+    }
+
+    fn check(&self, place: &[u8]) -> [u8; 16] {
         let hash: [u8; 32] = Sha256::new()
             .chain_update(b"hpts.page\0")
             .chain_update(self.tenant.0)
-            .chain_update(place.to_be_bytes())
+            .chain_update(place)
             .chain_update(&self.canonical)
             .finalize()
             .into();

@@ -11,7 +11,7 @@ use crate::api::auth::Scope;
 use crate::api::error::ApiError;
 use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
-use crate::api::read::events::{Followed, view};
+use crate::api::read::events::{followed, view};
 use crate::api::read::page_token::PagedQuery;
 use crate::api::read::status::EventView;
 use crate::api::state::ApiState;
@@ -48,8 +48,7 @@ pub(crate) async fn get_payment(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Json<EventView>, ApiError> {
-    let followed = Followed { id: &id, uri: &uri, headers: &headers };
-    let (tenant, record) = followed.read(&state, SCOPES).await?;
+    let (tenant, record) = followed(&state, &id, (&uri, &headers), SCOPES).await?;
     if record.event.event.kind.is_payment() {
         view(&state, tenant, &record).await.map(Json)
     } else {

@@ -5,12 +5,12 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::api::read::status::EventView;
-use crate::store::{EventRecord, UploadException};
+use crate::store::{EventRecord, Resolved, UploadException};
 
 /// The first line of the CSV form, for [`ResultRow::to_csv`].
 pub(crate) const CSV_HEADER: &str = "row,status,code,idempotency_key,payment_event_id,journal_entry_id,loan_id,\
     amount_minor,currency,effective_at,fees_minor,interest_minor,principal_minor,suspense_minor,posted_at,first_row,\
-    detail,external_ref\n";
+    detail,external_ref,first_batch_id,resolution\n";
 
 /// What became of one row: a payment's status, or why it made none. Members without a value are left out.
 #[derive(Debug, Serialize, ToSchema)]
@@ -19,7 +19,7 @@ pub enum ResultRow {
     /// A row that is a payment.
     Event(Box<EventRow>),
     /// A row that made no payment.
-    Exception(ExceptionRow),
+    Exception(Box<ExceptionRow>),
 }
 
 /// A row that is a payment.
@@ -46,9 +46,12 @@ pub struct ExceptionRow {
     /// The payment that has the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     payment_event_id: Option<String>,
-    /// The row of this upload that has the key.
+    /// The row of this upload that has the key, or the row of another file that is the same entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_row: Option<i64>,
+    /// That other file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_batch_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     amount_minor: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,6 +60,56 @@ pub struct ExceptionRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<crate::api::problem::FieldError>>)]
     errors: Option<Box<RawValue>>,
+    /// What a person decided about it.
+    #[serde(flatten)]
+    resolved: Option<ResolutionView>,
+}
+
+/// What a person decided about an exception of a file.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ResolutionView {
+    /// `posted` or `discarded`.
+    #[schema(value_type = String, example = "discarded")]
+    resolution: &'static str,
+    /// Why.
+    resolution_reason: String,
+    /// The client that said so.
+    resolved_by: String,
+    resolved_at: String,
+}
+
+impl From<&Resolved> for ResolutionView {
+    fn from(resolved: &Resolved) -> Self {
+        Self {
+            resolution: resolved.resolution.as_str(),
+            resolution_reason: resolved.reason.clone(),
+            resolved_by: resolved.by.clone(),
+            resolved_at: resolved.at.to_string(),
+        }
+    }
+}
+
+impl From<&UploadException> for ExceptionRow {
+    fn from(exception: &UploadException) -> Self {
+        let status = match exception.code.as_str() {
+            "duplicate" => "duplicate",
+            "mismatched" => "mismatched",
+            _ => "invalid",
+        };
+        Self {
+            row: exception.row_no,
+            status,
+            code: exception.code.clone(),
+            idempotency_key: exception.idempotency_key.clone(),
+            payment_event_id: exception.event_id.map(|id| id.to_string()),
+            first_row: exception.first_row_no,
+            first_batch_id: exception.first_batch_id.map(|id| id.to_string()),
+            amount_minor: exception.amount.map(|amount| amount.to_string()),
+            currency: exception.currency.clone(),
+            errors: exception.errors.clone().and_then(|errors| RawValue::from_string(errors).ok()),
+            resolved: exception.resolved.as_ref().map(ResolutionView::from),
+        }
+    }
 }
 
 impl ResultRow {
@@ -65,22 +118,7 @@ impl ResultRow {
     }
 
     pub(crate) fn of_exception(exception: &UploadException) -> Self {
-        let status = match exception.code.as_str() {
-            "duplicate" => "duplicate",
-            "mismatched" => "mismatched",
-            _ => "invalid",
-        };
-        Self::Exception(ExceptionRow {
-            row: exception.row_no,
-            status,
-            code: exception.code.clone(),
-            idempotency_key: exception.idempotency_key.clone(),
-            payment_event_id: exception.event_id.map(|id| id.to_string()),
-            first_row: exception.first_row_no,
-            amount_minor: exception.amount.map(|amount| amount.to_string()),
-            currency: exception.currency.clone(),
-            errors: exception.errors.clone().and_then(|errors| RawValue::from_string(errors).ok()),
-        })
+        Self::Exception(Box::new(exception.into()))
     }
 
     pub(crate) fn row_no(&self) -> i64 {
@@ -109,6 +147,8 @@ impl ResultRow {
                     (8, text(&exception.currency)),
                     (15, first_row),
                     (16, guarded(detail)),
+                    (18, text(&exception.first_batch_id)),
+                    (19, exception.resolved.as_ref().map_or_else(String::new, |it| it.resolution.to_owned())),
                 ];
                 for (at, cell) in known {
                     if let Some(place) = cells.get_mut(at) {
@@ -137,9 +177,11 @@ mod tests {
             idempotency_key: Some("payment:1".to_owned()),
             event_id: None,
             first_row_no: Some(3),
+            first_batch_id: None,
             amount: None,
             currency: None,
             errors: Some(r#"[{"field":"amount_minor"}]"#.to_owned()),
+            resolved: None,
         }
     }
 

@@ -171,6 +171,8 @@ impl EventView {
             String::new(),
             String::new(),
             guarded(self.external_ref.as_deref().unwrap_or_default()),
+            String::new(),
+            String::new(),
         ]
     }
 

@@ -3,6 +3,7 @@
 //!
 //! | the entry | the row |
 //! | --- | --- |
+//! | a payment that another file had already | exception `soft_duplicate`, or as below with a mark, as the feed says |
 //! | a payment of a known loan | a payment of that loan and its borrower |
 //! | a payment of no known loan | an unidentified receipt, assigned later |
 //! | a return that names one payment not yet undone | its return, with the feed's fee where the code has one |
@@ -10,10 +11,13 @@
 //! | a notification of change | exception `notification_of_change`, with the corrected data |
 //! | anything else | an exception with the reason |
 //!
-//! A chunk costs three statements besides its acceptance: loans by number, marks for later returns, and the match of
-//! the returns in it. Its returns are taken after its payments, so a payment and its return may come in one file.
+//! A chunk costs three statements besides its acceptance: marks for later returns, which also tell what another file
+//! had; loans by number; and the match of the returns in it. Its returns are taken after its payments, so a payment and
+//! its return may come in one file.
+//!
+//! Inside one file nothing is a duplicate: two entries alike, even with one trace number, are two payments.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::NaiveDate;
 
@@ -21,14 +25,31 @@ use crate::api::error::ApiError;
 use crate::api::problem::FieldError;
 use crate::api::state::ApiState;
 use crate::api::uploads::rows::{Row, RowFault};
-use crate::core::ach::{ChangeEntry, Feed, FileEntry, FileHash, Meaning, PaymentEntry, ReturnEntry};
+use crate::core::ach::{
+    ChangeEntry, ExceptionReason, Feed, FileEntry, FileHash, Meaning, PaymentEntry, ReturnEntry, SoftDuplicates,
+};
 use crate::core::event::{
     AcceptedEvent, Command, IdempotencyKey, LoanNumber, Metadata, MetadataValue, Payment, PaymentReturn,
     PaymentReturnError, Receipt, ReturnCode, ReturnTerms, SourceMethod,
 };
 use crate::core::ids::TenantId;
 use crate::core::money::Money;
-use crate::store::{EntryMark, MarkedRow, NumberedLoan};
+use crate::store::{EntryMark, FileRow, MarkedRow, NumberedLoan, SeenRow};
+
+/// The exception of a payment that another file had already.
+pub(crate) const SOFT_DUPLICATE: &str = "soft_duplicate";
+/// The exception of a return that names no payment: it may have come before it.
+pub(crate) const RETURN_UNMATCHED: &str = "return_unmatched";
+/// The exception of a return that names several payments.
+pub(crate) const RETURN_AMBIGUOUS: &str = "return_ambiguous";
+/// The exception of a return that would count from a day before its payment.
+pub(crate) const RETURN_BEFORE_PAYMENT: &str = "return_before_payment";
+
+/// Whether a person may have the entry of an exception with this code posted. What comes of it is judged again.
+pub(crate) fn may_be_posted(code: &str) -> bool {
+    [SOFT_DUPLICATE, RETURN_UNMATCHED, RETURN_AMBIGUOUS, RETURN_BEFORE_PAYMENT].contains(&code)
+        || ExceptionReason::parse(code).is_some_and(ExceptionReason::may_be_overruled)
+}
 
 /// What the rows of a file are made with.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +89,15 @@ impl EntryRow {
 
     fn exception(self, code: &'static str, message: String) -> Row {
         let errors = vec![FieldError::new("", code, message)];
-        let fault = RowFault { code, errors, money: Some(self.amount) };
+        let fault = RowFault { code, errors, money: Some(self.amount), first: None };
+        Row::of_fault(self.row_no, Some(self.key), fault)
+    }
+
+    /// Held for review, because `first` is the same entry.
+    fn soft_duplicate(self, first: FileRow) -> Row {
+        let message = format!("was seen as row {} of file {}", first.row_no, first.batch);
+        let errors = vec![FieldError::new("", SOFT_DUPLICATE, message)];
+        let fault = RowFault { code: SOFT_DUPLICATE, errors, money: Some(self.amount), first: Some(first) };
         Row::of_fault(self.row_no, Some(self.key), fault)
     }
 }
@@ -80,24 +109,39 @@ impl FileRows<'_> {
         EntryRow { row_no, key: self.hash.row_key(at.position), amount, meaning }
     }
 
-    /// What later returns will name of these payments.
+    /// What later returns will name of these payments, and what tells whether another file had them.
     pub(crate) fn marks(entries: &[EntryRow]) -> Vec<MarkedRow> {
         let mark = |entry: &EntryRow| match &entry.meaning {
-            Meaning::Payment(payment) => Some(MarkedRow { row_no: entry.row_no, mark: mark_of_payment(payment) }),
+            Meaning::Payment(payment) => Some(MarkedRow {
+                row_no: entry.row_no,
+                mark: mark_of_payment(payment),
+                individual_id: payment.individual_id.trimmed().to_owned(),
+                effective_entry_date: payment.effective_entry_date,
+            }),
             Meaning::Return(_) | Meaning::Change(_) | Meaning::Exception(_) => None,
         };
         entries.iter().filter_map(mark).collect()
     }
 
-    /// The rows of entries that are no returns.
-    pub(crate) async fn rows(&self, state: &ApiState, entries: Vec<EntryRow>) -> Result<Vec<Row>, ApiError> {
-        let numbers: BTreeSet<String> = entries.iter().filter_map(loan_number).map(comparable).collect();
+    /// The rows of entries that are no returns; `seen` are those that another file had.
+    pub(crate) async fn rows(
+        &self,
+        state: &ApiState,
+        entries: Vec<EntryRow>,
+        seen: Vec<SeenRow>,
+    ) -> Result<Vec<Row>, ApiError> {
+        let seen: HashMap<i64, FileRow> = seen.into_iter().map(|seen| (seen.row_no, seen.first)).collect();
+        let numbers: BTreeSet<String> = entries.iter().flat_map(loan_numbers).map(comparable).collect();
         let mut loans: HashMap<String, NumberedLoan> = HashMap::new();
         if !numbers.is_empty() {
             let found = state.store().loans_of_numbers(self.tenant, numbers.into_iter().collect()).await?;
             loans.extend(found.into_iter().map(|loan| (loan.number.clone(), loan)));
         }
-        Ok(entries.into_iter().map(|entry| self.row(entry, &loans)).collect())
+        let row = |entry: EntryRow| {
+            let first = seen.get(&entry.row_no).copied();
+            self.row(entry, &loans, first)
+        };
+        Ok(entries.into_iter().map(row).collect())
     }
 
     /// The rows of entries that are returns.
@@ -122,37 +166,57 @@ impl FileRows<'_> {
         Ok(rows)
     }
 
-    fn row(&self, entry: EntryRow, loans: &HashMap<String, NumberedLoan>) -> Row {
+    fn row(&self, entry: EntryRow, loans: &HashMap<String, NumberedLoan>, first: Option<FileRow>) -> Row {
         match entry.meaning.clone() {
-            Meaning::Payment(payment) => {
-                let number = payment.loan_number.as_ref();
-                let loan = number.and_then(|number| loans.get(number.comparable()));
-                let loan = loan.filter(|loan| loan.currency == payment.amount.currency);
-                let command = loan.map_or_else(|| self.receipt(&payment), |loan| command(loan, &payment));
-                entry.row(command)
-            }
+            Meaning::Payment(payment) => match (first, self.feed.soft_duplicates()) {
+                (Some(first), SoftDuplicates::Hold) => entry.soft_duplicate(first),
+                (Some(_), SoftDuplicates::Post) | (None, _) => entry.row(self.command(&payment, loans, first)),
+            },
             Meaning::Change(change) => entry.exception("notification_of_change", change_text(&change)),
             Meaning::Exception(reason) => entry.exception(reason.name(), reason.name().replace('_', " ")),
-            Meaning::Return(_) => entry.exception("return_unmatched", "the return was not matched".to_owned()),
+            Meaning::Return(_) => entry.exception(RETURN_UNMATCHED, "the return was not matched".to_owned()),
         }
     }
 
-    fn receipt(&self, payment: &PaymentEntry) -> Command {
-        let mut known =
-            vec![("individual_id", payment.individual_id.trimmed()), ("account", payment.account.trimmed())];
-        known.push(("company_id", payment.company_id.trimmed()));
-        let number = payment.loan_number.as_ref().map(LoanNumber::as_str);
-        known.extend(number.map(|number| ("loan_number", number)));
-        let known = known.into_iter().filter(|(_, text)| !text.is_empty());
-        let known = known.map(|(name, text)| (name.to_owned(), MetadataValue::String(text.to_owned())));
+    /// A payment of the first loan that the entry may name, or an unidentified receipt.
+    fn command(
+        &self,
+        payment: &PaymentEntry,
+        loans: &HashMap<String, NumberedLoan>,
+        first: Option<FileRow>,
+    ) -> Command {
+        let of_number = |number: &LoanNumber| loans.get(number.comparable());
+        let mut known = payment.loan_numbers.iter().filter_map(of_number);
+        let loan = known.find(|loan| loan.currency == payment.amount.currency);
+        let seen = first.into_iter().flat_map(seen_before);
+        let Some(loan) = loan else { return self.receipt(payment, seen) };
+        Command::Payment(Payment {
+            loan_id: loan.loan_id,
+            borrower_id: loan.borrower_id,
+            amount: payment.amount,
+            effective_date: payment.effective_date,
+            source_method: SourceMethod::Ach,
+            external_ref: Some(payment.trace.to_string()),
+            metadata: metadata(seen),
+        })
+    }
+
+    fn receipt(&self, payment: &PaymentEntry, seen: impl Iterator<Item = (&'static str, String)>) -> Command {
+        let number = payment.loan_numbers.first().map(LoanNumber::as_str).unwrap_or_default();
+        let known = [
+            ("individual_id", payment.individual_id.trimmed()),
+            ("account", payment.account.trimmed()),
+            ("company_id", payment.company_id.trimmed()),
+            ("loan_number", number),
+        ];
+        let known = known.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name, text.to_owned()));
         Command::Receipt(Receipt {
             loan_id: Receipt::loan_of(self.tenant, self.feed.name().as_str(), payment.amount.currency),
             amount: payment.amount,
             effective_date: payment.effective_date,
             source_method: SourceMethod::Ach,
             external_ref: Some(payment.trace.to_string()),
-            // Printable ASCII of 60 characters at most.
-            metadata: Metadata::new(&MetadataValue::Object(known.collect())).ok(),
+            metadata: metadata(known.chain(seen)),
         })
     }
 
@@ -161,12 +225,12 @@ impl FileRows<'_> {
             [payment] => payment,
             [] => {
                 let message = format!("{} of trace {} names no payment", returned.code, returned.original_trace);
-                return Ok(entry.exception("return_unmatched", message));
+                return Ok(entry.exception(RETURN_UNMATCHED, message));
             }
             several => {
                 let message =
                     format!("{} of trace {} names {} payments", returned.code, returned.original_trace, several.len());
-                return Ok(entry.exception("return_ambiguous", message));
+                return Ok(entry.exception(RETURN_AMBIGUOUS, message));
             }
         };
         let code = ReturnCode::parse(&returned.code.to_string()).map_err(|_| ApiError::Broken("a return code"))?;
@@ -178,28 +242,28 @@ impl FileRows<'_> {
                 entry.exception("return_of_unidentified_receipt", "the receipt has no loan yet".to_owned())
             }
             Err(error @ PaymentReturnError::BeforePayment(_)) => {
-                entry.exception("return_before_payment", error.to_string())
+                entry.exception(RETURN_BEFORE_PAYMENT, error.to_string())
             }
         })
     }
 }
 
-fn command(loan: &NumberedLoan, payment: &PaymentEntry) -> Command {
-    Command::Payment(Payment {
-        loan_id: loan.loan_id,
-        borrower_id: loan.borrower_id,
-        amount: payment.amount,
-        effective_date: payment.effective_date,
-        source_method: SourceMethod::Ach,
-        external_ref: Some(payment.trace.to_string()),
-        metadata: None,
-    })
+/// What a payment says that another file had already.
+fn seen_before(first: FileRow) -> [(&'static str, String); 2] {
+    [("first_batch_id", first.batch.to_string()), ("first_row", first.row_no.to_string())]
 }
 
-fn loan_number(entry: &EntryRow) -> Option<&LoanNumber> {
+/// Printable ASCII, less than 200 characters: always metadata.
+fn metadata(known: impl Iterator<Item = (&'static str, String)>) -> Option<Metadata> {
+    let known: BTreeMap<String, MetadataValue> =
+        known.map(|(name, text)| (name.to_owned(), MetadataValue::String(text))).collect();
+    if known.is_empty() { None } else { Metadata::new(&MetadataValue::Object(known)).ok() }
+}
+
+fn loan_numbers(entry: &EntryRow) -> &[LoanNumber] {
     match &entry.meaning {
-        Meaning::Payment(payment) => payment.loan_number.as_ref(),
-        Meaning::Return(_) | Meaning::Change(_) | Meaning::Exception(_) => None,
+        Meaning::Payment(payment) => &payment.loan_numbers,
+        Meaning::Return(_) | Meaning::Change(_) | Meaning::Exception(_) => &[],
     }
 }
 

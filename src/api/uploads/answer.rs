@@ -1,16 +1,17 @@
 //! Owns what the caller of an upload is answered.
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
-use axum::response::{IntoResponse, Response};
+use axum::http::header::HeaderValue;
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::error::ApiError;
+use crate::api::http::answer::json_answer;
 use crate::api::http::headers::IDEMPOTENT_REPLAYED;
 use crate::api::state::ApiState;
-use crate::core::event::{Decision, EventKind, NewEvent, Stage, decide};
+use crate::core::event::{Decision, EventKind, NewEvent, Stage, UploadOperation, decide};
 use crate::core::ids::{EventId, PaymentBatchId};
 use crate::store::{KnownEvent, RowCounts, UploadRecord};
 
@@ -64,7 +65,17 @@ pub(crate) fn compared(state: &ApiState, record: UploadRecord, print: [u8; 32]) 
 /// The first answer of an upload again.
 pub(crate) fn replayed(state: &ApiState, record: UploadRecord) -> Result<Response, ApiError> {
     let body = record.answer.ok_or(ApiError::Broken("a complete upload has no answer"))?;
-    let mut response = with_body(state, record.id, body.into(), StatusCode::OK);
+    let mut response = match record.operation {
+        UploadOperation::PaymentBatch { .. } | UploadOperation::AchFile { .. } => {
+            with_body(state, record.id, body.into(), StatusCode::OK)
+        }
+        // They have no rows to follow.
+        UploadOperation::AchFeed { .. }
+        | UploadOperation::AchReview(_)
+        | UploadOperation::PeriodClose { .. }
+        | UploadOperation::PeriodReopen { .. }
+        | UploadOperation::Webhook(_) => json_answer(StatusCode::OK, body, None),
+    };
     response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     Ok(response)
 }
@@ -85,10 +96,5 @@ pub(crate) fn taken(known: &KnownEvent, asked: &NewEvent) -> ApiError {
 }
 
 fn with_body(state: &ApiState, id: PaymentBatchId, body: Bytes, status: StatusCode) -> Response {
-    let mut response = (status, Body::from(body)).into_response();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Ok(location) = HeaderValue::from_str(&state.location(EventKind::Upload, EventId(id.0))) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    response
+    json_answer(status, body, Some(&state.location(EventKind::Upload, EventId(id.0))))
 }

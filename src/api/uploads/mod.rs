@@ -13,8 +13,9 @@ pub(crate) mod answer;
 pub(crate) mod lines;
 pub(crate) mod receiver;
 pub(crate) mod rows;
+mod seq_set;
 pub(crate) mod source;
-mod verdict;
+pub(crate) mod verdict;
 pub(crate) mod whole;
 
 /// The most rows of one commit.

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | a payment under a new key | an event of this upload |
 //! | the same again, after a cut | nothing more: it is an event of this upload already |
+//! | the same again, after a cut, as another row | `moved`: the event is shown as this row, and not as that one |
 //! | a payment whose key has the same payment | exception `duplicate`, naming the payment and, in this upload, the row |
 //! | a payment whose key has another payment | exception `mismatched`, naming the same |
 //! | no payment | an exception with the code of what is wrong |
@@ -21,12 +22,14 @@ use crate::api::intake::{Accepted, IntakeError};
 use crate::api::state::ApiState;
 use crate::api::uploads::answer::{UploadAnswer, busy, taken};
 use crate::api::uploads::rows::Row;
-use crate::api::uploads::verdict::{Asked, Holder, count, of_fault};
+use crate::api::uploads::seq_set::SeqSet;
+use crate::api::uploads::verdict::{Asked, Holder, Met, Taken, count, of_fault};
 use crate::core::event::{Command, IdempotencyKey, NewEvent, Upload, UploadOperation};
-use crate::core::ids::{EventId, KeyHash, PaymentBatchId, TenantId};
+use crate::core::ids::{EventId, KeyHash, PaymentBatchId, Seq, TenantId};
 use crate::runtime::telemetry::chain;
 use crate::store::{
     NewUpload, RowCounts, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadRecord, UploadRef,
+    UploadedFile,
 };
 
 /// How long an upload may be silent before another request may go on with it. A body may be silent for 30 s.
@@ -41,6 +44,8 @@ pub(crate) struct UploadRequest {
     pub(crate) actor: String,
     pub(crate) key: IdempotencyKey,
     pub(crate) upload: Upload,
+    /// The file that it brings.
+    pub(crate) file: Option<UploadedFile>,
 }
 
 impl UploadRequest {
@@ -49,7 +54,7 @@ impl UploadRequest {
         let id = state.intake().next_id();
         let (key, upload, actor) = (self.key.clone(), self.upload.clone(), self.actor.clone());
         let event = NewEvent::of_upload(id, self.tenant, key, upload, state.publisher(), actor);
-        NewUpload { event, holder: Uuid::new_v4(), lease: LEASE }
+        NewUpload { event, holder: Uuid::new_v4(), lease: LEASE, file: self.file.clone() }
     }
 }
 
@@ -87,8 +92,8 @@ pub(crate) struct Receiver {
     counts: RowCounts,
     prints: Prints,
     renewed: Instant,
-    /// Whether it was cut off before.
-    is_resumed: bool,
+    /// The events that rows of this sending have, where it was cut off before.
+    met: Option<SeqSet>,
     is_over: bool,
 }
 
@@ -106,6 +111,8 @@ impl Receiver {
             UploadBegun::Complete(record) => Ok(Beginning::Compare(record)),
             UploadBegun::Busy(record) => Err(busy(state, record.id)),
             UploadBegun::Taken(known) => Err(taken(&known, &asked)),
+            UploadBegun::FileTaken(batch) => Err(busy(state, batch)),
+            UploadBegun::OtherFile(record) => Err(ApiError::file_mismatch(record.id)),
         }
     }
 
@@ -117,7 +124,7 @@ impl Receiver {
             counts: RowCounts::default(),
             prints: Prints::default(),
             renewed: Instant::now(),
-            is_resumed,
+            met: is_resumed.then(SeqSet::default),
             is_over: false,
         }))
     }
@@ -197,7 +204,7 @@ impl Receiver {
     /// # Errors
     /// The store is away.
     pub(crate) async fn was_taken(&self, row_no: i64, key: &IdempotencyKey) -> Result<bool, ApiError> {
-        if !self.is_resumed {
+        if self.met.is_none() {
             return Ok(false);
         }
         let known = self.state.store().event_of_key(self.request.tenant, key.as_str()).await?;
@@ -225,6 +232,15 @@ impl Receiver {
         Err(busy(&self.state, self.hold.id))
     }
 
+    /// Notes that a row of this sending asks for an event of this upload.
+    fn meet(&mut self, seq: Seq) -> Met {
+        match self.met.as_mut().map(|met| met.insert(seq)) {
+            Some(true) => Met::First,
+            Some(false) => Met::Before,
+            None => Met::Unknown,
+        }
+    }
+
     fn event(&self, row_no: i64, key: IdempotencyKey, command: Command) -> NewEvent {
         let (id, publisher) = (self.state.intake().next_id(), self.state.publisher());
         NewEvent::of_caller(id, self.request.tenant, key, command, publisher, self.request.actor.clone())
@@ -233,7 +249,7 @@ impl Receiver {
 
     /// Hands rows with distinct keys to the intake; who holds each key afterwards.
     async fn accept(
-        &self,
+        &mut self,
         events: Vec<NewEvent>,
         exceptions: &mut Vec<UploadException>,
     ) -> Result<HashMap<KeyHash, Holder>, ApiError> {
@@ -246,9 +262,15 @@ impl Receiver {
         let mut holders = HashMap::with_capacity(asked.len());
         for ((key, id, asked), verdict) in asked.into_iter().zip(verdicts) {
             let holder = match verdict {
-                Ok(Accepted::New { .. }) => asked.as_holder(Some(id)),
+                Ok(Accepted::New { seq, .. }) => {
+                    self.meet(seq);
+                    asked.as_holder(Some(id))
+                }
                 Ok(Accepted::Known(known)) => {
-                    exceptions.extend(asked.taken_by(&known));
+                    match asked.taken_by(&known, || self.meet(known.event.seq)) {
+                        Taken::Own => {}
+                        Taken::Moved(exception) | Taken::Others(exception) => exceptions.push(exception),
+                    }
                     asked.as_holder(Some(known.event.event.id))
                 }
                 Err(IntakeError::Refused) => {

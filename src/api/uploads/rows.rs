@@ -16,6 +16,7 @@ use crate::api::write::payments::parse_payment;
 use crate::api::write::request::AcceptanceRules;
 use crate::core::event::{Command, Fingerprint, IdempotencyKey};
 use crate::core::money::{Minor, Money};
+use crate::store::FileRow;
 
 /// The most rows of one upload.
 pub(crate) const ROWS_MAX: i64 = 10_000_000;
@@ -45,11 +46,13 @@ pub(crate) struct RowFault {
     pub(crate) errors: Vec<FieldError>,
     /// What it is about, where that is known.
     pub(crate) money: Option<Money>,
+    /// The same entry of another file.
+    pub(crate) first: Option<FileRow>,
 }
 
 impl RowFault {
     fn of(code: &'static str, message: &'static str) -> Self {
-        Self { code, errors: vec![FieldError::new("", code, message)], money: None }
+        Self { code, errors: vec![FieldError::new("", code, message)], money: None, first: None }
     }
 }
 
@@ -94,7 +97,7 @@ impl Row {
         let fault = |code, errors| Self {
             row_no,
             key: key.clone(),
-            content: Err(RowFault { code, errors, money: None }),
+            content: Err(RowFault { code, errors, money: None, first: None }),
             print: bad_print(text),
         };
         match (&key, command) {

@@ -11,6 +11,31 @@ const DUPLICATE: &str = "duplicate";
 /// The key has another payment.
 const MISMATCHED: &str = "mismatched";
 
+/// The row's own payment came before a cut, and stands there at another number.
+pub(crate) const MOVED: &str = "moved";
+
+/// Whether an earlier row of a sending had an event of the upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Met {
+    /// None had it.
+    First,
+    /// One had.
+    Before,
+    /// Nobody kept count: this is the first sending, whose events have their own rows' numbers.
+    Unknown,
+}
+
+/// What the event that has a row's key is to the row.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// The event of this very row, accepted before a cut.
+    Own,
+    /// The event of this row, accepted before a cut as another row.
+    Moved(UploadException),
+    /// Something else's.
+    Others(UploadException),
+}
+
 /// A row as it was asked for, kept while its event is at the intake.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
@@ -51,14 +76,22 @@ impl Asked {
         Holder { fingerprint: self.fingerprint, event_id, row_no: Some(self.row_no) }
     }
 
-    /// The exception of a row whose key is taken; `None` where it is this very row, from before a cut.
-    pub(super) fn taken_by(&self, known: &KnownEvent) -> Option<UploadException> {
+    /// What the event that has this row's key is to it. `meet` is asked about an event of this upload: of the rows of a
+    /// sending that ask for it, the first has it.
+    pub(super) fn taken_by(&self, known: &KnownEvent, meet: impl FnOnce() -> Met) -> Taken {
         let first = &known.event.event;
         let row_no = first.origin.batch.filter(|(batch, _)| Some(*batch) == self.batch).map(|(_, row_no)| row_no);
-        let is_this_row =
-            row_no == Some(self.row_no) && (self.stands_by_place || first.fingerprint == self.fingerprint);
         let holder = Holder { fingerprint: first.fingerprint, event_id: Some(first.id), row_no };
-        (!is_this_row).then(|| self.repeats(&holder))
+        let stands_here = row_no == Some(self.row_no);
+        let is_same = first.fingerprint == self.fingerprint || (stands_here && self.stands_by_place);
+        if row_no.is_none() || !is_same {
+            return Taken::Others(self.repeats(&holder));
+        }
+        match (meet(), stands_here) {
+            (Met::First | Met::Unknown, true) => Taken::Own,
+            (Met::First, false) => Taken::Moved(UploadException { event_id: Some(first.id), ..self.exception(MOVED) }),
+            (Met::Before, _) | (Met::Unknown, false) => Taken::Others(self.repeats(&holder)),
+        }
     }
 
     /// The exception of a row whose key `holder` has.
@@ -75,9 +108,11 @@ impl Asked {
             idempotency_key: self.key.as_ref().map(|key| key.as_str().to_owned()),
             event_id: None,
             first_row_no: None,
+            first_batch_id: None,
             amount: self.amount,
             currency: Some(self.currency.clone()),
             errors: None,
+            resolved: None,
         }
     }
 }
@@ -89,10 +124,12 @@ pub(super) fn of_fault(row_no: i64, key: Option<&IdempotencyKey>, fault: &RowFau
         code: fault.code.to_owned(),
         idempotency_key: key.map(|key| key.as_str().to_owned()),
         event_id: None,
-        first_row_no: None,
+        first_row_no: fault.first.map(|first| first.row_no),
+        first_batch_id: fault.first.map(|first| first.batch),
         amount: fault.money.map(|money| money.minor),
         currency: fault.money.map(|money| money.currency.code().to_owned()),
         errors: serde_json::to_string(&fault.errors).ok(),
+        resolved: None,
     }
 }
 
@@ -102,6 +139,8 @@ pub(super) fn count(counts: &mut RowCounts, exceptions: &[UploadException]) {
         let count = match exception.code.as_str() {
             DUPLICATE => &mut counts.duplicates,
             MISMATCHED => &mut counts.mismatched,
+            // It is an event of the upload, and counted as that.
+            MOVED => continue,
             _ => &mut counts.invalid,
         };
         *count = count.saturating_add(1);

@@ -39,6 +39,9 @@ pub(crate) async fn accept_all(state: &ApiState, request: UploadRequest, rows: V
         WholeAccepted::Known(UploadBegun::New(record) | UploadBegun::Resumed(record) | UploadBegun::Busy(record)) => {
             Err(busy(state, record.id))
         }
+        WholeAccepted::Known(UploadBegun::FileTaken(_) | UploadBegun::OtherFile(_)) => {
+            Err(ApiError::Broken("rows that are no file's were taken for a file"))
+        }
     }
 }
 

@@ -13,14 +13,13 @@
 
 use std::time::Duration;
 
-use axum::Json;
-use axum::body::Body;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use axum::http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 
 use crate::api::error::ApiError;
+use crate::api::http::answer::json_answer;
 use crate::api::http::headers::IDEMPOTENT_REPLAYED;
 use crate::api::http::prefer::Prefer;
 use crate::api::intake::Accepted;
@@ -111,7 +110,7 @@ async fn answered(
         Accepted::New { accepted_at, .. } => {
             let response = match result_in_time(state, seat, wait).await {
                 Some(finished) => finished_answer(state, brought, &finished, StatusCode::CREATED)?,
-                None => unfinished_answer(state, brought, accepted_at),
+                None => unfinished_answer(state, brought, accepted_at)?,
             };
             Ok(with_preference(response, prefer))
         }
@@ -131,8 +130,7 @@ pub(crate) async fn replay_or_refuse(
         return Err(refusal);
     };
     let fingerprint = Fingerprint::of(&command);
-    let known = KnownEvent { event: record.event, stage: record.stage, posting: record.posting };
-    known_answer(state, &known, &(command, fingerprint)).await
+    known_answer(state, &record.into(), &(command, fingerprint)).await
 }
 
 /// Waits for the result; a process that stops lets its waiters go.
@@ -159,17 +157,19 @@ fn finished_answer(
         loans: finished.refused_loans.clone(),
     })?;
     let body = serde_json::to_vec(&answer).map_err(|_| ApiError::Broken("an answer has no JSON"))?;
-    let mut response = (status, Body::from(body)).into_response();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(with_location(response, &state.location(kind, id)))
+    Ok(json_answer(status, body, Some(&state.location(kind, id))))
 }
 
-fn unfinished_answer(state: &ApiState, Brought { id, kind }: Brought, accepted_at: Timestamp) -> Response {
-    let (id, accepted_at) = (NamedId { kind, id }, accepted_at.to_string());
-    let mut response =
-        (StatusCode::ACCEPTED, Json(AcceptedView { id, status: "accepted", accepted_at })).into_response();
+fn unfinished_answer(
+    state: &ApiState,
+    Brought { id, kind }: Brought,
+    accepted_at: Timestamp,
+) -> Result<Response, ApiError> {
+    let view = AcceptedView { id: NamedId { kind, id }, status: "accepted", accepted_at: accepted_at.to_string() };
+    let body = serde_json::to_vec(&view).map_err(|_| ApiError::Broken("an answer has no JSON"))?;
+    let mut response = json_answer(StatusCode::ACCEPTED, body, Some(&state.location(kind, id)));
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    with_location(response, &state.location(kind, id.id))
+    Ok(response)
 }
 
 async fn known_answer(
@@ -196,13 +196,6 @@ async fn known_answer(
         }
         Decision::Mismatch(fields) => Err(ApiError::Mismatch { fields, kind, id }),
     }
-}
-
-fn with_location(mut response: Response, location: &str) -> Response {
-    if let Ok(location) = HeaderValue::from_str(location) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    response
 }
 
 fn with_preference(mut response: Response, prefer: Prefer) -> Response {

@@ -1,7 +1,8 @@
 //! Owns `POST /v1/ach/files`: a NACHA file in, its payments and returns posted, everything else an exception.
 //!
-//! The bytes are kept, those of a refused file too. The same bytes again answer the first result; other bytes under
-//! the same header identity are a conflict. A file that was cut off is sent again and goes on: a row is known by the
+//! The bytes are kept, those of a refused file too. The same bytes again answer the first result, whatever their key; of
+//! two keys that bring them at once one receives them, and the other stays free and is told to come again. Other bytes
+//! under the same header identity are a conflict. A file that was cut off is sent again and goes on: a row is known by the
 //! hash of the bytes and its place.
 
 use axum::body::Bytes;
@@ -24,7 +25,7 @@ use crate::api::uploads::source::Source;
 use crate::core::ach::{Faults, Feed, FeedSettings, File, FileHash, Tally, Total};
 use crate::core::event::{IdempotencyKey, Upload, UploadOperation};
 use crate::core::ids::{PaymentBatchId, TenantId};
-use crate::store::{FileKept, FileLinked, NewFile, UploadRef};
+use crate::store::{FileKept, NewFile, UploadRef, UploadedFile};
 
 /// The most bytes of a file: more than a million entries.
 const FILE_BYTES_MAX: u64 = 128 * 1024 * 1024;
@@ -61,7 +62,7 @@ pub(crate) async fn post_file(State(state): State<ApiState>, request: Request) -
     let operation = UploadOperation::AchFile { feed: feed.name().as_str().to_owned() };
     let business_date = tenant.business_date(now);
     let upload = Upload { operation, currency: feed.currency(), received_on: business_date };
-    let request = UploadRequest { tenant: caller.tenant, actor: caller.client_id.clone(), key, upload };
+    let mut request = UploadRequest { tenant: caller.tenant, actor: caller.client_id.clone(), key, upload, file: None };
     let latest = tenant.latest_effective(now);
     let (hash, found) = checked(&feed, &bytes).await?;
     let Some(file) = feed.read(&bytes).ok().filter(|_| found.is_empty()) else {
@@ -79,10 +80,15 @@ pub(crate) async fn post_file(State(state): State<ApiState>, request: Request) -
         FileKept::Conflict(batch) => return Err(ApiError::DuplicateFile { batch }),
     }
     let rows = FileRows { feed: &feed, tenant: request.tenant, hash, business_date };
+    request.file = Some(UploadedFile { sha256: hash.bytes(), summary: summary(&file, &Tally::default())? });
     match Receiver::begin(&state, request).await? {
         Beginning::Receive(receiver) => receive(&state, *receiver, &file, rows, latest).await,
-        // Its bytes were others: the same ones have been answered above.
-        Beginning::Compare(record) => Err(ApiError::file_mismatch(record.id)),
+        Beginning::Compare(record) => {
+            // The same bytes, received by another request meanwhile; or others.
+            let its_file = state.store().file(UploadRef { tenant: rows.tenant, id: record.id }).await?;
+            let is_same = its_file.is_some_and(|its_file| its_file.sha256 == hash.bytes());
+            if is_same { replayed(&state, record) } else { Err(ApiError::file_mismatch(record.id)) }
+        }
     }
 }
 
@@ -97,7 +103,7 @@ async fn checked(feed: &Feed, bytes: &Bytes) -> Result<(FileHash, Vec<FieldError
     checking.await.map_err(|_| ApiError::Broken("a file could not be checked"))
 }
 
-async fn feed(state: &ApiState, tenant: TenantId, name: &str) -> Result<Feed, ApiError> {
+pub(crate) async fn feed(state: &ApiState, tenant: TenantId, name: &str) -> Result<Feed, ApiError> {
     let unknown = || ApiError::InvalidParameters(vec![FieldError::new("feed", "unknown", "is not a feed of yours")]);
     let record = state.store().feed(tenant, name).await?.ok_or_else(unknown)?;
     let settings: FeedSettings =
@@ -148,7 +154,6 @@ async fn receive(
     latest: chrono::NaiveDate,
 ) -> Result<Response, ApiError> {
     let upload = UploadRef { tenant: rows.tenant, id: receiver.id() };
-    link(state, upload, rows.hash, summary(file, &Tally::default())?).await?;
     let classifier = rows.feed.classifier(file.header(), latest);
     let mut tally = Tally::default();
     let mut chunk: Vec<EntryRow> = Vec::with_capacity(CHUNK_ROWS_MAX);
@@ -164,19 +169,9 @@ async fn receive(
     if !tally.accounts_for(file.summary()) {
         return Err(ApiError::Broken("the entries of a file do not add up to its totals"));
     }
-    link(state, upload, rows.hash, summary(file, &tally)?).await?;
+    state.store().describe_file(upload, summary(file, &tally)?).await?;
     let id = receiver.id();
     Ok(accepted(state, id, receiver.finish().await?))
-}
-
-/// Says which upload the file became. A key that was cut off with other bytes does not go on with these, and bytes that
-/// come under two keys at once are taken under one of them.
-async fn link(state: &ApiState, upload: UploadRef, hash: FileHash, summary: String) -> Result<(), ApiError> {
-    match state.store().link_file(upload, hash.bytes(), summary).await? {
-        FileLinked::Linked => Ok(()),
-        FileLinked::OtherFile => Err(ApiError::file_mismatch(upload.id)),
-        FileLinked::OtherUpload => Err(busy(state, upload.id)),
-    }
 }
 
 /// Takes a chunk: its payments first, so that a return of the same file finds them.
@@ -190,9 +185,9 @@ async fn take(
         return Ok(());
     }
     let upload = UploadRef { tenant: rows.tenant, id: receiver.id() };
-    state.store().mark_entries(upload, FileRows::marks(&chunk)).await?;
+    let seen = state.store().mark_entries(upload, FileRows::marks(&chunk)).await?;
     let (returns, others): (Vec<_>, Vec<_>) = chunk.into_iter().partition(EntryRow::is_return);
-    receiver.take(rows.rows(state, others).await?).await?;
+    receiver.take(rows.rows(state, others, seen).await?).await?;
     if returns.is_empty() {
         return Ok(());
     }

@@ -64,7 +64,7 @@ pub(crate) async fn post_batch(State(state): State<ApiState>, request: Request) 
         currency: tenant.base_currency,
         received_on: tenant.business_date(now),
     };
-    let request = UploadRequest { tenant: caller.tenant, actor: caller.client_id.clone(), key, upload };
+    let request = UploadRequest { tenant: caller.tenant, actor: caller.client_id.clone(), key, upload, file: None };
     let rows = match form {
         Form::Json => Rows::Whole(json_rows(Source::of(&parts.headers, body, JSON_BYTES_MAX)?, rules).await?),
         Form::Lines => Rows::Stream(Box::new(RowStream::new(Source::of(&parts.headers, body, u64::MAX)?, rules))),

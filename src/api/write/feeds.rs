@@ -16,10 +16,11 @@ use crate::api::json::Fields;
 use crate::api::openapi::ProblemDocument;
 use crate::api::problem::FieldError;
 use crate::api::state::ApiState;
+use crate::api::uploads::answer::replayed;
 use crate::api::uploads::receiver::{Beginning, Receiver, UploadRequest};
-use crate::api::write::operation::{first_again, first_time};
+use crate::api::write::operation::first_time;
 use crate::api::write::request::WriteRequest;
-use crate::core::ach::{Feed, FeedSettings};
+use crate::core::ach::{CUSTOMERS_MAX, CustomerSetting, Feed, FeedSettings, SoftDuplicates};
 use crate::core::event::{Upload, UploadOperation};
 use crate::core::money::Minor;
 use crate::store::FeedRecord;
@@ -43,13 +44,24 @@ pub struct FeedView {
     /// Entry classes whose payments are taken; by default CCD, PPD, TEL and WEB in the view `originator`, and CCD, CIE, CTX
     /// and PPD in `receiver`.
     sec_codes: Vec<String>,
-    /// Where the loan number stands, tried in order: `individual_id`, `account_number`, `addenda:PREFIX`.
+    /// Where the loan number stands: `individual_id`, `account_number`, `addenda:PREFIX`, `customer_map`. The first number
+    /// in this order that is a loan's counts.
     loan_number: Vec<String>,
+    /// Loans of payers whom a company knows by a name of its own, at most 500.
+    customers: Vec<CustomerView>,
     /// Companies whose batches are taken; all where empty.
     company_ids: Vec<String>,
     /// `settlement` or `effective_entry`: the day a payment counts from.
     #[serde(skip_serializing_if = "Option::is_none")]
     date_rule: Option<String>,
+    /// Days besides Saturdays and Sundays on which nothing settles: an effective entry date that falls on one and has not
+    /// settled is an exception.
+    #[schema(value_type = Vec<chrono::NaiveDate>)]
+    holidays: Vec<String>,
+    /// `hold` (default): a payment that another file has had is an exception until a person decides. `post`: it is posted,
+    /// with the other file and row in its metadata.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    soft_duplicates: Option<String>,
     /// What is forgiven; nothing where empty.
     tolerances: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,8 +71,26 @@ pub struct FeedView {
     return_fee_minor: Option<String>,
 }
 
+/// A payer whom a company knows by a name of its own.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"company_id": "1234567890", "individual_id": "EMP-7*", "loan_number": "420"}))]
+pub struct CustomerView {
+    /// The company that sends the batch.
+    company_id: String,
+    /// How it knows the payer; a `*` at the end stands for any rest. The most exact line decides.
+    individual_id: String,
+    loan_number: String,
+}
+
+impl From<CustomerSetting> for CustomerView {
+    fn from(CustomerSetting { company_id, individual_id, loan_number }: CustomerSetting) -> Self {
+        Self { company_id, individual_id, loan_number }
+    }
+}
+
 impl From<FeedSettings> for FeedView {
     fn from(settings: FeedSettings) -> Self {
+        let usual = SoftDuplicates::default();
         Self {
             name: settings.name,
             view: settings.view,
@@ -68,8 +98,11 @@ impl From<FeedSettings> for FeedView {
             origin: settings.origin,
             sec_codes: settings.sec_codes,
             loan_number: settings.loan_number,
+            customers: settings.customers.into_iter().map(CustomerView::from).collect(),
             company_ids: settings.company_ids,
             date_rule: settings.date_rule,
+            holidays: settings.holidays,
+            soft_duplicates: Some(settings.soft_duplicates.unwrap_or_else(|| usual.name().to_owned())),
             tolerances: settings.tolerances,
             currency: settings.currency,
             return_fee_minor: settings.return_fee.map(|fee| fee.to_string()),
@@ -109,9 +142,9 @@ pub(crate) async fn post_feed(State(state): State<ApiState>, request: Request) -
     if is_first && state.store().feed(tenant, &record.name).await?.is_some() {
         return Err(taken());
     }
-    let receiver = match Receiver::begin(&state, UploadRequest { tenant, actor, key, upload }).await? {
+    let receiver = match Receiver::begin(&state, UploadRequest { tenant, actor, key, upload, file: None }).await? {
         Beginning::Receive(receiver) => receiver,
-        Beginning::Compare(record) => return first_again(&state, record),
+        Beginning::Compare(record) => return replayed(&state, record),
     };
     // The same feed may stand there from an attempt that was cut off.
     let is_made = state.store().create_feed(record.clone()).await?;
@@ -146,6 +179,12 @@ pub(crate) async fn list_feeds(
     Ok(Json(FeedsList { items: feeds.iter().map(view).collect::<Result<_, _>>()? }))
 }
 
+fn customer(fields: &mut Fields<'_>) -> CustomerSetting {
+    let mut text = |name| fields.required(name, |text| Ok::<_, &str>(text.to_owned())).unwrap_or_default();
+    let [company_id, individual_id, loan_number] = ["company_id", "individual_id", "loan_number"].map(&mut text);
+    CustomerSetting { company_id, individual_id, loan_number }
+}
+
 fn parse(fields: &mut Fields<'_>) -> Option<Feed> {
     let text = |text: &str| Ok::<_, &str>(text.to_owned());
     let owned = |texts: Option<Vec<Cow<'_, str>>>| texts.unwrap_or_default().into_iter().map(Cow::into_owned).collect();
@@ -158,8 +197,13 @@ fn parse(fields: &mut Fields<'_>) -> Option<Feed> {
         origin: fields.optional("origin", text),
         sec_codes: owned(fields.texts("sec_codes")),
         loan_number: owned(fields.texts("loan_number")),
+        customers: fields
+            .optional_objects("customers", 0..=CUSTOMERS_MAX, |fields| Some(customer(fields)))
+            .unwrap_or_default(),
         company_ids: owned(fields.texts("company_ids")),
         date_rule: fields.optional("date_rule", text),
+        holidays: owned(fields.texts("holidays")),
+        soft_duplicates: fields.optional("soft_duplicates", text),
         tolerances: owned(fields.texts("tolerances")),
         currency: fields.optional("currency", text),
         return_fee: fields.optional("return_fee_minor", Minor::parse),

@@ -3,6 +3,7 @@
 mod accept;
 pub(crate) mod accruals;
 pub(crate) mod ach_files;
+pub(crate) mod ach_reviews;
 pub(crate) mod adjustments;
 pub(crate) mod batches;
 pub(crate) mod charge_offs;

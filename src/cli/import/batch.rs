@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::cli::import::screen::number;
+
 /// A number of payments and their sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct Tally {
@@ -55,6 +57,16 @@ impl Totals {
     }
 }
 
+/// Exceptions of a file for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct Exceptions {
+    pub(super) code: String,
+    /// `open` or `discarded`.
+    pub(super) state: String,
+    #[serde(flatten)]
+    pub(super) tally: Tally,
+}
+
 /// How many rows stand where, over all currencies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct Counts {
@@ -90,6 +102,9 @@ pub(super) struct Batch {
     pub(super) invalid: Option<i64>,
     pub(super) counts: Counts,
     pub(super) totals: Vec<Totals>,
+    /// Of a file, by reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) exceptions: Vec<Exceptions>,
 }
 
 impl Batch {
@@ -115,6 +130,12 @@ impl Batch {
                     accepted.count, accepted.amount, parts.count, parts.amount
                 ));
             }
+        }
+        let excepted = self.exceptions.iter().fold(0_i64, |sum, it| sum.saturating_add(it.tally.count));
+        let not_taken = [self.duplicates, self.mismatched, self.invalid].into_iter().flatten();
+        let not_taken = not_taken.fold(0_i64, i64::saturating_add);
+        if !self.exceptions.is_empty() && excepted != not_taken {
+            found.push(format!("the exceptions are {excepted}, and {not_taken} rows were not accepted"));
         }
         let told = self.totals.iter().fold(0_i64, |sum, totals| sum.saturating_add(totals.accepted.count));
         if told != self.counts.accepted {
@@ -142,9 +163,11 @@ impl Batch {
             (self.counts.in_flight, "in flight"),
         ];
         let all = parts.iter().fold(0_i64, |sum, (count, _)| sum.saturating_add(*count));
-        let named = parts.iter().filter(|(count, _)| *count != 0).map(|(count, word)| format!("{count} {word}"));
+        let named =
+            parts.iter().filter(|(count, _)| *count != 0).map(|(count, word)| format!("{} {word}", number(*count)));
         let named = named.collect::<Vec<_>>().join(", ");
-        (all != 0).then(|| format!("{all} of {} rows were not posted: {named}", self.received.unwrap_or(all)))
+        let received = number(self.received.unwrap_or(all));
+        (all != 0).then(|| format!("{} of {received} rows were not posted: {named}", number(all)))
     }
 }
 
@@ -173,18 +196,29 @@ pub(super) mod tests {
     fn a_duplicate_is_posted_and_anything_else_is_not() {
         assert_eq!(batch(&[]).not_posted(), None);
         let cases = [
-            ("/counts/rejected", "2 of 1000 rows were not posted: 2 rejected"),
-            ("/counts/parked", "2 of 1000 rows were not posted: 2 parked"),
-            ("/counts/held", "2 of 1000 rows were not posted: 2 held"),
-            ("/counts/in_flight", "2 of 1000 rows were not posted: 2 in flight"),
-            ("/mismatched", "2 of 1000 rows were not posted: 2 mismatched"),
-            ("/invalid", "2 of 1000 rows were not posted: 2 invalid"),
+            ("/counts/rejected", "2 of 1,000 rows were not posted: 2 rejected"),
+            ("/counts/parked", "2 of 1,000 rows were not posted: 2 parked"),
+            ("/counts/held", "2 of 1,000 rows were not posted: 2 held"),
+            ("/counts/in_flight", "2 of 1,000 rows were not posted: 2 in flight"),
+            ("/mismatched", "2 of 1,000 rows were not posted: 2 mismatched"),
+            ("/invalid", "2 of 1,000 rows were not posted: 2 invalid"),
         ];
         for (path, told) in cases {
             assert_eq!(batch(&[(path, json!(2))]).not_posted().as_deref(), Some(told));
         }
         let both = batch(&[("/invalid", json!(1)), ("/counts/rejected", json!(2))]);
-        assert_eq!(both.not_posted().as_deref(), Some("3 of 1000 rows were not posted: 2 rejected, 1 invalid"));
+        assert_eq!(both.not_posted().as_deref(), Some("3 of 1,000 rows were not posted: 2 rejected, 1 invalid"));
+    }
+
+    #[test]
+    fn exceptions_are_the_rows_that_were_not_accepted() {
+        let told = |invalid: i64| {
+            let mut file = batch(&[("/duplicates", json!(0)), ("/invalid", json!(invalid))]);
+            let prenotes = json!([{"code": "prenote", "state": "open", "count": 2, "amount_minor": "0"}]);
+            file.exceptions = serde_json::from_value(prenotes).unwrap();
+            file.contradictions().iter().any(|told| told.starts_with("the exceptions are 2"))
+        };
+        assert_eq!((told(2), told(3)), (false, true));
     }
 
     #[test]

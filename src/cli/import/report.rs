@@ -7,9 +7,9 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
 
-use crate::cli::import::batch::{Batch, Tally};
+use crate::cli::import::batch::{Batch, Exceptions, Tally};
 use crate::cli::import::format::Format;
-use crate::cli::import::screen::{duration, grouped};
+use crate::cli::import::screen::{duration, grouped, number};
 use crate::core::money::{Currency, Minor, Money};
 
 /// What an import led to.
@@ -72,6 +72,12 @@ impl Report {
                 row(format_args!("{word:<12}{:>16}{:>28}", number(count), money(amount, currency)));
             }
         }
+        if !batch.exceptions.is_empty() {
+            row(format_args!("\n{:<12}{:>16}{:>28}", "exceptions", "count", "amount"));
+        }
+        for exceptions in &batch.exceptions {
+            row(format_args!("{}", exception_line(exceptions, batch)));
+        }
         if self.contradictions.is_empty() {
             row(format_args!("\nthe totals add up: accepted = posted + rejected + parked + held + in flight"));
         }
@@ -90,16 +96,20 @@ impl Report {
     }
 }
 
+/// Exceptions for one reason, under the columns of the totals. A file has one currency.
+fn exception_line(Exceptions { code, state, tally }: &Exceptions, batch: &Batch) -> String {
+    let name = if state == "open" { code.clone() } else { format!("{code} ({state})") };
+    let width = 27_usize.saturating_sub(name.len());
+    let currency = batch.totals.first().map_or("USD", |totals| &totals.currency);
+    format!("{name} {:>width$}{:>28}", number(tally.count), money(tally.amount, currency))
+}
+
 /// A time with a decimal where it is short.
 fn tenths(time: Duration) -> String {
     if time >= Duration::from_mins(1) {
         return duration(time);
     }
     format!("{}.{} s", time.as_secs(), time.subsec_millis().checked_div(100).unwrap_or(0))
-}
-
-fn number(count: i64) -> String {
-    u64::try_from(count).map_or_else(|_| count.to_string(), grouped)
 }
 
 /// An amount in major units, as [`Money`] shows it; sums may be larger than any one amount.
@@ -184,6 +194,24 @@ mod tests {
 
         the totals add up: accepted = posted + rejected + parked + held + in flight
         ");
+    }
+
+    #[test]
+    fn exceptions_of_a_file_are_told_by_reason() {
+        let mut report = report(&[("/duplicates", json!(0)), ("/invalid", json!(1_001))]);
+        let of = |code, state, count: i64, amount: &str| {
+            json!({"code": code, "state": state, "count": count,
+            "amount_minor": amount})
+        };
+        let told = json!([of("prenote", "open", 1_000, "0"), of("soft_duplicate", "discarded", 1, "12345")]);
+        report.batch.exceptions = serde_json::from_value(told).unwrap();
+        let table = report.table();
+        let expected = [
+            "exceptions             count                      amount",
+            "prenote                1,000                    0.00 USD",
+            "soft_duplicate (discarded) 1                  123.45 USD",
+        ];
+        assert!(table.contains(&expected.join("\n")), "{table}");
     }
 
     #[test]

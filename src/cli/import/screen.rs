@@ -213,6 +213,11 @@ impl Pace {
     }
 }
 
+/// The same of a count, which is never less than nothing.
+pub(super) fn number(count: i64) -> String {
+    u64::try_from(count).map_or_else(|_| count.to_string(), grouped)
+}
+
 /// A number as people read it: `1,000,000`.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();

@@ -78,7 +78,9 @@ impl Upload<'_> {
         };
         self.course.begin(Stage::Posting);
         loop {
-            let path = format!("/v1/batches/{batch_id}?wait={WAIT_SECONDS}");
+            // A file is told with its exceptions.
+            let resource = if self.file.format == Format::Nacha { "ach/files" } else { "batches" };
+            let path = format!("/v1/{resource}/{batch_id}?wait={WAIT_SECONDS}");
             let batch = self.retried(async || Ok(batch_of(self.client.get(&path).await?)?)).await?;
             self.course.note(|stand| stand.batch = Some(batch.clone()));
             if batch.is_finished() {
@@ -178,8 +180,21 @@ impl Upload<'_> {
             let Ok(found) = self.client.get(&path).await else { continue };
             let first = found.pointer("/items/0").cloned();
             if let Some(Ok(batch)) = first.map(batch_of) {
+                self.look_at_file(batch.batch_id).await;
                 self.course.note(|stand| stand.batch = Some(batch));
             }
+        }
+    }
+
+    /// Asks how many entries an ACH file has: the API has read all of it before it takes the first.
+    async fn look_at_file(&self, batch_id: uuid::Uuid) {
+        let stand = self.course.look();
+        if self.file.format != Format::Nacha || !stand.is_sent || stand.rows > 0 {
+            return;
+        }
+        let Ok(file) = self.client.get(&format!("/v1/ach/files/{batch_id}")).await else { return };
+        if let Some(entries) = file.pointer("/summary/entries").and_then(Value::as_u64) {
+            self.course.note(|stand| (stand.rows, stand.rows_all) = (entries, Some(entries)));
         }
     }
 }

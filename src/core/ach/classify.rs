@@ -8,6 +8,7 @@ use chrono::NaiveDate;
 
 use crate::core::ach::code::{AccountKind, Direction, Purpose, SecCode};
 use crate::core::ach::dates::{is_weekday, nearest};
+use crate::core::ach::exception_reason::ExceptionReason;
 use crate::core::ach::feed::{DateRule, Feed, View};
 use crate::core::ach::reading::FileEntry;
 use crate::core::ach::reason::{ChangeCode, ReturnCode, ReturnFee, ReturnGroup};
@@ -32,12 +33,15 @@ pub enum Meaning {
 /// A borrower's payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaymentEntry {
-    /// The loan it names by the feed's rule; `None` makes it an unidentified receipt.
-    pub loan_number: Option<LoanNumber>,
+    /// The loans it may name, by the feed's rules in their order: the first that there is counts. Where there is none, it
+    /// is an unidentified receipt.
+    pub loan_numbers: Vec<LoanNumber>,
     /// How much.
     pub amount: Money,
     /// The day it counts from.
     pub effective_date: NaiveDate,
+    /// The day its sender asked for; `None` where that is blank or none.
+    pub effective_entry_date: Option<NaiveDate>,
     /// Its trace number, which a return will name.
     pub trace: Trace,
     /// How the sender knows the payer.
@@ -88,96 +92,19 @@ pub struct ChangeEntry {
     pub individual_id: Text<22>,
 }
 
-/// A macro, because the reasons are a closed list of which each needs its name beside its meaning.
-macro_rules! exception_reasons {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
-        /// Why an entry waits for a person. The list is closed; a name never changes its meaning.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum ExceptionReason {
-            $($(#[$doc])* $variant,)+
-        }
-
-        impl ExceptionReason {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// Its name in answers and results.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-
-            /// The reason of a name.
-            #[must_use]
-            pub fn parse(name: &str) -> Option<Self> {
-                match name {
-                    $($name => Some(Self::$variant),)+
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-exception_reasons! {
-    /// Money moves the other way than payments of this feed.
-    AgainstDirection = "against_direction",
-    /// A trial entry without money.
-    Prenote = "prenote",
-    /// An entry without money.
-    ZeroAmount = "zero_amount",
-    /// A prenote, zero-dollar entry or notification of change with an amount.
-    NonzeroPrenote = "nonzero_prenote",
-    /// A batch with the description REVERSAL, which takes entries back.
-    ReversalBatch = "reversal_batch",
-    /// An account in a bank's own books.
-    GeneralLedgerAccount = "general_ledger_account",
-    /// Code 55 or its return 56: a loan is debited only to take a credit back.
-    LoanDebit = "loan_debit",
-    /// An entry class that the feed does not take.
-    SecNotAccepted = "sec_not_accepted",
-    /// A company that the feed does not know.
-    CompanyNotAccepted = "company_not_accepted",
-    /// A CTX entry with addenda: it may pay several loans.
-    ManyAddendaCtx = "many_addenda_ctx",
-    /// The effective entry date is blank or no day of the calendar.
-    EffectiveDateMissing = "effective_date_missing",
-    /// The effective entry date lies before the day the file was made, and nothing says when it settled.
-    EffectiveDatePast = "effective_date_past",
-    /// The effective entry date is a Saturday or Sunday, and nothing says when it settled.
-    EffectiveDateWeekend = "effective_date_weekend",
-    /// The settlement date is no day of the year.
-    SettlementDateWrong = "settlement_date_wrong",
-    /// It counts from a day that has not come.
-    FutureDated = "future_dated",
-    /// A return in a feed of the receiver's view: we would be the one returning.
-    ReturnNotExpected = "return_not_expected",
-    /// A return code that the table does not know.
-    UnknownReturnCode = "unknown_return_code",
-    /// A credit of ours, a refund or disbursement, came back.
-    RefusedCredit = "refused_credit",
-    /// A refused enrolment.
-    EnrolmentReturn = "enrolment_return",
-    /// We disputed a return.
-    DishonouredReturn = "dishonoured_return",
-    /// Our dispute of a return was answered.
-    ContestedReturn = "contested_return",
-    /// A change code that does not exist.
-    UnknownChangeCode = "unknown_change_code",
-    /// A change that we asked for was refused.
-    RefusedChange = "refused_change",
-    /// A return or notification of change without the addenda that says why.
-    ReasonMissing = "reason_missing",
-}
-
 /// Says what entries of one file mean.
 #[derive(Clone, Copy, Debug)]
 pub struct Classifier<'f> {
     feed: &'f Feed,
     created_on: Option<NaiveDate>,
     latest: NaiveDate,
+    overruled: Option<Overruled>,
+}
+
+/// What a person brings who wants an entry posted.
+#[derive(Clone, Copy, Debug)]
+struct Overruled {
+    effective_date: Option<NaiveDate>,
 }
 
 impl Feed {
@@ -185,7 +112,7 @@ impl Feed {
     /// date, plus the days it allows.
     #[must_use]
     pub fn classifier(&self, header: Option<&FileHeader>, latest: NaiveDate) -> Classifier<'_> {
-        Classifier { feed: self, created_on: header.map(|header| header.created_on), latest }
+        Classifier { feed: self, created_on: header.map(|header| header.created_on), latest, overruled: None }
     }
 }
 
@@ -214,6 +141,13 @@ impl Said {
 }
 
 impl Classifier<'_> {
+    /// The same for entries that a person wants posted: what [`ExceptionReason::may_be_overruled`] names is passed over,
+    /// and `effective_date` is the day they count from, where there is one.
+    #[must_use]
+    pub fn overruled(self, effective_date: Option<NaiveDate>) -> Self {
+        Self { overruled: Some(Overruled { effective_date }), ..self }
+    }
+
     /// What an entry means.
     #[must_use]
     pub fn classify(&self, at: &FileEntry<'_>) -> Meaning {
@@ -229,7 +163,8 @@ impl Classifier<'_> {
             return Err(ExceptionReason::ReversalBatch);
         }
         let companies = &self.feed.company_ids;
-        if !companies.is_empty() && !companies.iter().any(|id| id == at.batch.company_id.trimmed()) {
+        let is_listed = companies.is_empty() || companies.iter().any(|id| id == at.batch.company_id.trimmed());
+        if !is_listed && self.overruled.is_none() {
             return Err(ExceptionReason::CompanyNotAccepted);
         }
         if said.returned.is_some() || at.entry.code.purpose == Purpose::Returned {
@@ -241,22 +176,23 @@ impl Classifier<'_> {
     fn payment(&self, at: &FileEntry<'_>, said: &Said) -> Result<PaymentEntry, ExceptionReason> {
         let entry = &at.entry;
         moves_money(entry.code.purpose, entry.amount)?;
-        if !self.feed.sec_codes.contains(&at.sec()) {
+        if !self.takes_class(at.sec()) {
             return Err(ExceptionReason::SecNotAccepted);
         }
         names_payer(entry.code.account, entry.code.direction)?;
         if entry.code.direction != self.feed.view.payment_direction() {
             return Err(ExceptionReason::AgainstDirection);
         }
-        if at.sec() == SecCode::Ctx && said.has_remittance {
+        if at.sec() == SecCode::Ctx && said.has_remittance && self.overruled.is_none() {
             return Err(ExceptionReason::ManyAddendaCtx);
         }
         let effective_date = self.effective_date(at)?;
-        let mut rules = self.feed.loan_number.iter();
+        let rules = self.feed.loan_number.iter();
         Ok(PaymentEntry {
-            loan_number: rules.find_map(|rule| rule.find(at)),
+            loan_numbers: rules.filter_map(|rule| rule.find(at, &self.feed.customers)).collect(),
             amount: Money::new(entry.amount, self.feed.currency),
             effective_date,
+            effective_entry_date: at.batch.effective_entry_date,
             trace: entry.trace,
             individual_id: at.individual_id(),
             account: entry.account,
@@ -264,8 +200,15 @@ impl Classifier<'_> {
         })
     }
 
+    fn takes_class(&self, sec: SecCode) -> bool {
+        self.feed.sec_codes.contains(&sec) || (self.overruled.is_some() && sec.pays())
+    }
+
     /// Settlement date if given, else effective entry date; never the day the file was made, never after `latest`.
     fn effective_date(&self, at: &FileEntry<'_>) -> Result<NaiveDate, ExceptionReason> {
+        if let Some(date) = self.overruled.and_then(|it| it.effective_date) {
+            return self.not_after_latest(date);
+        }
         let effective = at.batch.effective_entry_date.ok_or(ExceptionReason::EffectiveDateMissing)?;
         let settled = settled_on(at.batch.settlement, effective)?;
         let date = match (self.feed.date_rule, settled) {
@@ -281,7 +224,11 @@ impl Classifier<'_> {
         if self.created_on.is_some_and(|created| effective < created) {
             return Err(ExceptionReason::EffectiveDatePast);
         }
-        is_weekday(effective).then_some(effective).ok_or(ExceptionReason::EffectiveDateWeekend)
+        if !is_weekday(effective) {
+            return Err(ExceptionReason::EffectiveDateWeekend);
+        }
+        let is_holiday = self.feed.holidays.binary_search(&effective).is_ok();
+        if is_holiday { Err(ExceptionReason::EffectiveDateHoliday) } else { Ok(effective) }
     }
 
     fn not_after_latest(&self, date: NaiveDate) -> Result<NaiveDate, ExceptionReason> {
@@ -310,7 +257,10 @@ impl Classifier<'_> {
         names_payer(entry.code.account, entry.code.direction)?;
         // A return keeps the effective entry date of the payment, so the year is that of the file around it.
         let near = self.created_on.or(at.batch.effective_entry_date);
-        let booked_on = near.map_or(Ok(None), |near| settled_on(at.batch.settlement, near))?;
+        let booked_on = match self.overruled.and_then(|it| it.effective_date) {
+            Some(date) => Some(date),
+            None => near.map_or(Ok(None), |near| settled_on(at.batch.settlement, near))?,
+        };
         let booked_on = booked_on.map(|date| self.not_after_latest(date)).transpose()?;
         Ok(ReturnEntry {
             code,

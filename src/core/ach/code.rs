@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::core::ach::closed_list::closed_list;
+
 /// Which way money moves, seen from the account the entry names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
@@ -158,84 +160,54 @@ pub enum Identification {
     Nowhere,
 }
 
-/// A macro, because the classes are a closed list of which each is its own name.
-macro_rules! sec_codes {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
-        /// Standard entry class: how the entry was authorised and what its addenda are.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum SecCode {
-            $($(#[$doc])* $variant,)+
-        }
-
-        impl SecCode {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// The three letters.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-
-            /// The class of three capital letters.
-            #[must_use]
-            pub fn parse(letters: &str) -> Option<Self> {
-                match letters {
-                    $($name => Some(Self::$variant),)+
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-sec_codes! {
-    /// Acknowledgment of a CCD.
-    Ack = "ACK",
-    /// Check converted at a lockbox or bill payment.
-    Arc = "ARC",
-    /// Acknowledgment of a CTX.
-    Atx = "ATX",
-    /// Check converted in a back office.
-    Boc = "BOC",
-    /// Between companies, with at most one addenda.
-    Ccd = "CCD",
-    /// A person's payment through their bank.
-    Cie = "CIE",
-    /// Notification of change.
-    Cor = "COR",
-    /// Between companies, with up to 9,999 addenda.
-    Ctx = "CTX",
-    /// Death notification.
-    Dne = "DNE",
-    /// Enrolment.
-    Enr = "ENR",
-    /// Across the border; header and entry have a layout of their own.
-    Iat = "IAT",
-    /// Cash machine.
-    Mte = "MTE",
-    /// Check converted at the point of purchase.
-    Pop = "POP",
-    /// Point of sale.
-    Pos = "POS",
-    /// A person's account, by standing authority.
-    Ppd = "PPD",
-    /// Returned check presented again.
-    Rck = "RCK",
-    /// Point of sale in a shared network.
-    Shr = "SHR",
-    /// By telephone.
-    Tel = "TEL",
-    /// Truncated check.
-    Trc = "TRC",
-    /// Truncated checks, exchanged.
-    Trx = "TRX",
-    /// Over the internet.
-    Web = "WEB",
-    /// Destroyed check.
-    Xck = "XCK",
+closed_list! {
+    /// Standard entry class: how the entry was authorised and what its addenda are.
+    SecCode {
+        /// Acknowledgment of a CCD.
+        Ack = "ACK",
+        /// Check converted at a lockbox or bill payment.
+        Arc = "ARC",
+        /// Acknowledgment of a CTX.
+        Atx = "ATX",
+        /// Check converted in a back office.
+        Boc = "BOC",
+        /// Between companies, with at most one addenda.
+        Ccd = "CCD",
+        /// A person's payment through their bank.
+        Cie = "CIE",
+        /// Notification of change.
+        Cor = "COR",
+        /// Between companies, with up to 9,999 addenda.
+        Ctx = "CTX",
+        /// Death notification.
+        Dne = "DNE",
+        /// Enrolment.
+        Enr = "ENR",
+        /// Across the border; header and entry have a layout of their own.
+        Iat = "IAT",
+        /// Cash machine.
+        Mte = "MTE",
+        /// Check converted at the point of purchase.
+        Pop = "POP",
+        /// Point of sale.
+        Pos = "POS",
+        /// A person's account, by standing authority.
+        Ppd = "PPD",
+        /// Returned check presented again.
+        Rck = "RCK",
+        /// Point of sale in a shared network.
+        Shr = "SHR",
+        /// By telephone.
+        Tel = "TEL",
+        /// Truncated check.
+        Trc = "TRC",
+        /// Truncated checks, exchanged.
+        Trx = "TRX",
+        /// Over the internet.
+        Web = "WEB",
+        /// Destroyed check.
+        Xck = "XCK",
+    }
 }
 
 impl SecCode {

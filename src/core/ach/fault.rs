@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::core::ach::closed_list::closed_list;
 use crate::core::ach::text::Place;
 use crate::core::ach::tolerance::{Tolerance, Tolerances};
 
@@ -12,153 +13,182 @@ use crate::core::ach::tolerance::{Tolerance, Tolerances};
 /// 128 MiB of noise must not become gigabytes of messages.
 pub const FAULTS_MAX: usize = 100;
 
-/// A macro, because the codes are a closed list of which each needs its name and its excuse beside its meaning.
-macro_rules! fault_codes {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal $(excused by $tolerance:ident)?,)+) => {
-        /// What is wrong. The list is closed; a name never changes its meaning.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum FaultCode {
-            $($(#[$doc])* $variant,)+
-        }
+closed_list! {
+    /// What is wrong. The list is closed; a name never changes its meaning.
+    FaultCode {
+        /// There is nothing in the file.
+        EmptyFile = "empty_file",
+        /// The records are not parted by line breaks.
+        NoLineBreaks = "no_line_breaks",
+        /// A line has not 94 characters, and blanks alone make the difference.
+        LineLength = "line_length",
+        /// A line goes on after its 94 characters.
+        LineOverrun = "line_overrun",
+        /// A character that is not printable ASCII.
+        Character = "character",
+        /// A byte above 7F in a name or free text.
+        HighByte = "high_byte",
+        /// The records are no multiple of ten.
+        Padding = "padding",
 
-        impl FaultCode {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+        /// A record that begins with none of 1, 5, 6, 7, 8, 9.
+        RecordType = "record_type",
+        /// A record where another must stand.
+        RecordOrder = "record_order",
+        /// Neither file header nor file control.
+        FileRecordsMissing = "file_records_missing",
+        /// A file control and no file header.
+        FileHeaderMissing = "file_header_missing",
+        /// A file header and no file control: the file was cut off.
+        FileControlMissing = "file_control_missing",
+        /// An entry or batch control without a batch header before it.
+        BatchHeaderMissing = "batch_header_missing",
+        /// A batch that does not end with its control.
+        BatchControlMissing = "batch_control_missing",
+        /// An addenda without an entry before it.
+        EntryMissing = "entry_missing",
+        /// A batch without entries.
+        BatchEmpty = "batch_empty",
+        /// A file without batches.
+        NoBatches = "no_batches",
+        /// Something after the file control that is no filler.
+        AfterFileControl = "after_file_control",
 
-            /// Its name in answers.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
+        /// A field that must be digits and is not.
+        NotNumeric = "not_numeric",
+        /// A field that has one fixed value and shows another.
+        FixedValue = "fixed_value",
+        /// A routing number of zeros, or one whose check digit does not fit.
+        RoutingNumber = "routing_number",
+        /// The file was not made on a day of the calendar.
+        CreationDate = "creation_date",
+        /// The file was not made at a time of the day.
+        CreationTime = "creation_time",
+        /// The file modifier is neither a capital letter nor a digit.
+        FileModifier = "file_modifier",
+        /// The file is addressed to somebody else than the feed's destination.
+        DestinationNotExpected = "destination_not_expected",
+        /// The file comes from somebody else than the feed's origin.
+        OriginNotExpected = "origin_not_expected",
 
-            /// The tolerance that turns it into a warning, if there is one.
-            #[must_use]
-            pub const fn excuse(self) -> Option<Tolerance> {
-                match self {
-                    $(Self::$variant => fault_codes!(@excuse $($tolerance)?),)+
-                }
-            }
-        }
-    };
-    (@excuse $tolerance:ident) => { Some(Tolerance::$tolerance) };
-    (@excuse) => { None };
+        /// The service class is none of 200, 220, 225.
+        ServiceClass = "service_class",
+        /// The standard entry class is not one that is read here.
+        SecCode = "sec_code",
+        /// The originator status is none of 0, 1, 2.
+        OriginatorStatus = "originator_status",
+        /// A batch number that is not above the one before.
+        BatchNumberOrder = "batch_number_order",
+
+        /// A batch control that names another batch than its header.
+        ControlMismatch = "control_mismatch",
+        /// A count of entries and addenda that is not what stands there.
+        EntryCount = "entry_count",
+        /// A sum of routing numbers that is not what stands there.
+        EntryHash = "entry_hash",
+        /// A debit total that is not what stands there.
+        DebitTotal = "debit_total",
+        /// A credit total that is not what stands there.
+        CreditTotal = "credit_total",
+        /// A count of batches that is not what stands there.
+        BatchCount = "batch_count",
+        /// A count of blocks that is not what stands there.
+        BlockCount = "block_count",
+        /// Sums beyond what can be added.
+        Overflow = "overflow",
+
+        /// A transaction code that does not exist.
+        TransactionCode = "transaction_code",
+        /// A debit in a batch of credits, or a credit in a batch of debits.
+        Direction = "direction",
+        /// Nothing on a live entry.
+        ZeroAmount = "zero_amount",
+        /// Something on a prenote, a zero-dollar entry or a notification of change.
+        NonzeroAmount = "nonzero_amount",
+        /// A trace number that is not above the one before.
+        TraceOrder = "trace_order",
+        /// A trace number that does not begin with the bank of its batch.
+        TraceOdfi = "trace_odfi",
+
+        /// The addenda indicator is neither 0 nor 1.
+        AddendaIndicator = "addenda_indicator",
+        /// Addenda are announced or needed and do not follow.
+        AddendaMissing = "addenda_missing",
+        /// Addenda follow that were not announced.
+        AddendaUnexpected = "addenda_unexpected",
+        /// More addenda than the entry class allows.
+        AddendaTooMany = "addenda_too_many",
+        /// A type of addenda that does not belong to the entry class.
+        AddendaType = "addenda_type",
+        /// The addenda count of a CTX entry is not what follows.
+        AddendaCount = "addenda_count",
+        /// Sequence numbers of addenda that do not run from 1, or name another entry.
+        AddendaSequence = "addenda_sequence",
+        /// A return code that the table does not know.
+        ReturnCode = "return_code",
+        /// A change code that the table does not know.
+        ChangeCode = "change_code",
+    }
 }
 
-fault_codes! {
-    /// There is nothing in the file.
-    EmptyFile = "empty_file",
-    /// The records are not parted by line breaks.
-    NoLineBreaks = "no_line_breaks" excused by NoLineBreaks,
-    /// A line has not 94 characters, and blanks alone make the difference.
-    LineLength = "line_length" excused by TrailingSpaces,
-    /// A line goes on after its 94 characters.
-    LineOverrun = "line_overrun",
-    /// A character that is not printable ASCII.
-    Character = "character",
-    /// A byte above 7F in a name or free text.
-    HighByte = "high_byte" excused by HighBytes,
-    /// The records are no multiple of ten.
-    Padding = "padding" excused by MissingPadding,
-
-    /// A record that begins with none of 1, 5, 6, 7, 8, 9.
-    RecordType = "record_type",
-    /// A record where another must stand.
-    RecordOrder = "record_order",
-    /// Neither file header nor file control.
-    FileRecordsMissing = "file_records_missing" excused by MissingFileRecords,
-    /// A file control and no file header.
-    FileHeaderMissing = "file_header_missing",
-    /// A file header and no file control: the file was cut off.
-    FileControlMissing = "file_control_missing",
-    /// An entry or batch control without a batch header before it.
-    BatchHeaderMissing = "batch_header_missing",
-    /// A batch that does not end with its control.
-    BatchControlMissing = "batch_control_missing",
-    /// An addenda without an entry before it.
-    EntryMissing = "entry_missing",
-    /// A batch without entries.
-    BatchEmpty = "batch_empty",
-    /// A file without batches.
-    NoBatches = "no_batches" excused by NoBatches,
-    /// Something after the file control that is no filler.
-    AfterFileControl = "after_file_control",
-
-    /// A field that must be digits and is not.
-    NotNumeric = "not_numeric",
-    /// A field that has one fixed value and shows another.
-    FixedValue = "fixed_value",
-    /// A routing number of zeros, or one whose check digit does not fit.
-    RoutingNumber = "routing_number",
-    /// The file was not made on a day of the calendar.
-    CreationDate = "creation_date",
-    /// The file was not made at a time of the day.
-    CreationTime = "creation_time",
-    /// The file modifier is neither a capital letter nor a digit.
-    FileModifier = "file_modifier",
-    /// The file is addressed to somebody else than the feed's destination.
-    DestinationNotExpected = "destination_not_expected",
-    /// The file comes from somebody else than the feed's origin.
-    OriginNotExpected = "origin_not_expected",
-
-    /// The service class is none of 200, 220, 225.
-    ServiceClass = "service_class",
-    /// The standard entry class is not one that is read here.
-    SecCode = "sec_code",
-    /// The originator status is none of 0, 1, 2.
-    OriginatorStatus = "originator_status",
-    /// A batch number that is not above the one before.
-    BatchNumberOrder = "batch_number_order" excused by BatchNumberOrder,
-
-    /// A batch control that names another batch than its header.
-    ControlMismatch = "control_mismatch",
-    /// A count of entries and addenda that is not what stands there.
-    EntryCount = "entry_count",
-    /// A sum of routing numbers that is not what stands there.
-    EntryHash = "entry_hash",
-    /// A debit total that is not what stands there.
-    DebitTotal = "debit_total",
-    /// A credit total that is not what stands there.
-    CreditTotal = "credit_total",
-    /// A count of batches that is not what stands there.
-    BatchCount = "batch_count",
-    /// A count of blocks that is not what stands there.
-    BlockCount = "block_count" excused by BlockCount,
-    /// Sums beyond what can be added.
-    Overflow = "overflow",
-
-    /// A transaction code that does not exist.
-    TransactionCode = "transaction_code",
-    /// A debit in a batch of credits, or a credit in a batch of debits.
-    Direction = "direction",
-    /// Nothing on a live entry.
-    ZeroAmount = "zero_amount" excused by EntryAmounts,
-    /// Something on a prenote, a zero-dollar entry or a notification of change.
-    NonzeroAmount = "nonzero_amount" excused by EntryAmounts,
-    /// A trace number that is not above the one before.
-    TraceOrder = "trace_order" excused by TraceOrder,
-    /// A trace number that does not begin with the bank of its batch.
-    TraceOdfi = "trace_odfi" excused by TraceOdfi,
-
-    /// The addenda indicator is neither 0 nor 1.
-    AddendaIndicator = "addenda_indicator",
-    /// Addenda are announced or needed and do not follow.
-    AddendaMissing = "addenda_missing",
-    /// Addenda follow that were not announced.
-    AddendaUnexpected = "addenda_unexpected",
-    /// More addenda than the entry class allows.
-    AddendaTooMany = "addenda_too_many",
-    /// A type of addenda that does not belong to the entry class.
-    AddendaType = "addenda_type",
-    /// The addenda count of a CTX entry is not what follows.
-    AddendaCount = "addenda_count",
-    /// Sequence numbers of addenda that do not run from 1, or name another entry.
-    AddendaSequence = "addenda_sequence" excused by AddendaSequence,
-    /// A return code that the table does not know.
-    ReturnCode = "return_code" excused by UnknownReasonCodes,
-    /// A change code that the table does not know.
-    ChangeCode = "change_code" excused by UnknownReasonCodes,
+impl FaultCode {
+    /// The tolerance that turns it into a warning, if there is one.
+    #[must_use]
+    pub const fn excuse(self) -> Option<Tolerance> {
+        match self {
+            Self::NoLineBreaks => Some(Tolerance::NoLineBreaks),
+            Self::LineLength => Some(Tolerance::TrailingSpaces),
+            Self::HighByte => Some(Tolerance::HighBytes),
+            Self::Padding => Some(Tolerance::MissingPadding),
+            Self::FileRecordsMissing => Some(Tolerance::MissingFileRecords),
+            Self::NoBatches => Some(Tolerance::NoBatches),
+            Self::BatchNumberOrder => Some(Tolerance::BatchNumberOrder),
+            Self::BlockCount => Some(Tolerance::BlockCount),
+            Self::ZeroAmount | Self::NonzeroAmount => Some(Tolerance::EntryAmounts),
+            Self::TraceOrder => Some(Tolerance::TraceOrder),
+            Self::TraceOdfi => Some(Tolerance::TraceOdfi),
+            Self::AddendaSequence => Some(Tolerance::AddendaSequence),
+            Self::ReturnCode | Self::ChangeCode => Some(Tolerance::UnknownReasonCodes),
+            Self::EmptyFile
+            | Self::LineOverrun
+            | Self::Character
+            | Self::RecordType
+            | Self::RecordOrder
+            | Self::FileHeaderMissing
+            | Self::FileControlMissing
+            | Self::BatchHeaderMissing
+            | Self::BatchControlMissing
+            | Self::EntryMissing
+            | Self::BatchEmpty
+            | Self::AfterFileControl
+            | Self::NotNumeric
+            | Self::FixedValue
+            | Self::RoutingNumber
+            | Self::CreationDate
+            | Self::CreationTime
+            | Self::FileModifier
+            | Self::DestinationNotExpected
+            | Self::OriginNotExpected
+            | Self::ServiceClass
+            | Self::SecCode
+            | Self::OriginatorStatus
+            | Self::ControlMismatch
+            | Self::EntryCount
+            | Self::EntryHash
+            | Self::DebitTotal
+            | Self::CreditTotal
+            | Self::BatchCount
+            | Self::Overflow
+            | Self::TransactionCode
+            | Self::Direction
+            | Self::AddendaIndicator
+            | Self::AddendaMissing
+            | Self::AddendaUnexpected
+            | Self::AddendaTooMany
+            | Self::AddendaType
+            | Self::AddendaCount => None,
+        }
+    }
 }
 
 /// One thing that is wrong with a file.

@@ -6,8 +6,11 @@
 
 use std::fmt;
 
+use chrono::NaiveDate;
+
 use crate::core::ach::check::Expected;
 use crate::core::ach::code::{Direction, SecCode};
+use crate::core::ach::customers::Customers;
 use crate::core::ach::feed_settings::{FeedFault, FeedSettings, Findings};
 use crate::core::ach::loan_number::LoanNumberRule;
 use crate::core::ach::reading::{File, Refusal, read_expecting};
@@ -79,6 +82,30 @@ impl DateRule {
     }
 }
 
+/// What becomes of a payment that another file has had already: same trace, amount, account, payer and day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SoftDuplicates {
+    /// It is an exception until a person decides.
+    #[default]
+    Hold,
+    /// It is posted, with the other file and row in its metadata.
+    Post,
+}
+
+impl SoftDuplicates {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Hold, Self::Post];
+
+    /// Its name in settings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Post => "post",
+        }
+    }
+}
+
 /// The name of a feed: 1 to 63 of `a-z`, `0-9`, `_`, `-`, beginning with a letter or digit.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FeedName(String);
@@ -129,8 +156,11 @@ pub struct Feed {
     pub(super) expected: Expected,
     pub(super) sec_codes: Vec<SecCode>,
     pub(super) loan_number: Vec<LoanNumberRule>,
+    pub(super) customers: Customers,
     pub(super) company_ids: Vec<String>,
     pub(super) date_rule: DateRule,
+    pub(super) holidays: Vec<NaiveDate>,
+    pub(super) soft_duplicates: SoftDuplicates,
     pub(super) tolerances: Tolerances,
     pub(super) currency: Currency,
     pub(super) return_fee: Option<Minor>,
@@ -148,18 +178,20 @@ impl Feed {
         let destination = findings.address("destination", settings.destination.as_deref());
         let origin = findings.address("origin", settings.origin.as_deref());
         let sec_codes = findings.sec_codes(&settings.sec_codes, view);
-        let loan_number = findings.loan_number(&settings.loan_number);
+        let customers = Customers::new(findings.customers(&settings.customers));
+        let loan_number = findings.loan_number(&settings.loan_number, &settings.customers);
         let company_ids = findings.company_ids(&settings.company_ids);
         let rules = DateRule::ALL.map(|rule| (rule.name(), rule));
-        let date_rule = settings
-            .date_rule
-            .as_deref()
-            .map_or_else(|| Some(DateRule::default()), |rule| findings.one_of("date_rule", rule, rules));
+        let date_rule = findings.one_of_or_default("date_rule", settings.date_rule.as_deref(), rules);
+        let holidays = findings.holidays(&settings.holidays);
+        let choices = SoftDuplicates::ALL.map(|choice| (choice.name(), choice));
+        let soft_duplicates =
+            findings.one_of_or_default("soft_duplicates", settings.soft_duplicates.as_deref(), choices);
         let tolerances = findings.tolerances(&settings.tolerances);
         let currency = findings.currency(settings.currency.as_deref());
         let return_fee = findings.return_fee(settings.return_fee);
-        if let (Some(name), Some(view), Some(date_rule), Some(currency), true) =
-            (name, view, date_rule, currency, findings.is_empty())
+        if let (Some(name), Some(view), Some(date_rule), Some(soft_duplicates), Some(currency), true) =
+            (name, view, date_rule, soft_duplicates, currency, findings.is_empty())
         {
             let expected = Expected { destination, origin };
             return Ok(Self {
@@ -168,8 +200,11 @@ impl Feed {
                 expected,
                 sec_codes,
                 loan_number,
+                customers,
                 company_ids,
                 date_rule,
+                holidays,
+                soft_duplicates,
                 tolerances,
                 currency,
                 return_fee,
@@ -188,8 +223,11 @@ impl Feed {
             origin: self.expected.origin.clone(),
             sec_codes: self.sec_codes.iter().map(|sec| sec.name().to_owned()).collect(),
             loan_number: self.loan_number.iter().map(ToString::to_string).collect(),
+            customers: self.customers.settings().to_vec(),
             company_ids: self.company_ids.clone(),
             date_rule: Some(self.date_rule.name().to_owned()),
+            holidays: self.holidays.iter().map(ToString::to_string).collect(),
+            soft_duplicates: Some(self.soft_duplicates.name().to_owned()),
             tolerances: self.tolerances.iter().map(|tolerance| tolerance.name().to_owned()).collect(),
             currency: Some(self.currency.code().to_owned()),
             return_fee: self.return_fee,
@@ -212,6 +250,12 @@ impl Feed {
     #[must_use]
     pub const fn currency(&self) -> Currency {
         self.currency
+    }
+
+    /// What becomes of payments that another file has had.
+    #[must_use]
+    pub const fn soft_duplicates(&self) -> SoftDuplicates {
+        self.soft_duplicates
     }
 
     /// What it forgives.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::core::ach::code::{AccountKind, Direction};
+use crate::core::ach::customers::Customers;
 use crate::core::ach::reading::FileEntry;
 use crate::core::ach::record::Addenda;
 use crate::core::event::LoanNumber;
@@ -24,19 +25,22 @@ pub enum LoanNumberRule {
         /// The word, in any case.
         prefix: String,
     },
+    /// The feed's own map from companies and their customers to loans.
+    CustomerMap,
 }
 
 impl LoanNumberRule {
     /// How a rule is written.
-    pub(super) const FORM: &'static str =
-        "must be individual_id, account_number, or addenda: and a word of 1 to 20 characters before the digits";
+    pub(super) const FORM: &'static str = "must be individual_id, account_number, customer_map, or addenda: and a word of 1 to 20 characters before the \
+         digits";
 
-    /// Reads `individual_id`, `account_number` or `addenda:PREFIX`.
+    /// Reads `individual_id`, `account_number`, `customer_map` or `addenda:PREFIX`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "individual_id" => Some(Self::IndividualId),
             "account_number" => Some(Self::AccountNumber),
+            "customer_map" => Some(Self::CustomerMap),
             _ => {
                 let prefix = text.strip_prefix("addenda:")?;
                 // A digit at its end would make the number's first digit a matter of taste.
@@ -51,7 +55,7 @@ impl LoanNumberRule {
 
     /// The loan number of an entry by this rule.
     #[must_use]
-    pub fn find(&self, at: &FileEntry<'_>) -> Option<LoanNumber> {
+    pub(super) fn find(&self, at: &FileEntry<'_>, customers: &Customers) -> Option<LoanNumber> {
         let entry = &at.entry;
         match self {
             Self::IndividualId => number(at.individual_id().trimmed()),
@@ -66,6 +70,7 @@ impl LoanNumberRule {
                 })?;
                 after_prefix(text.trimmed(), prefix).and_then(number)
             }
+            Self::CustomerMap => customers.find(at.batch.company_id.trimmed(), at.individual_id().trimmed()),
         }
     }
 }
@@ -75,6 +80,7 @@ impl fmt::Display for LoanNumberRule {
         match self {
             Self::IndividualId => f.write_str("individual_id"),
             Self::AccountNumber => f.write_str("account_number"),
+            Self::CustomerMap => f.write_str("customer_map"),
             Self::Addenda { prefix } => write!(f, "addenda:{prefix}"),
         }
     }
@@ -111,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_rule_is_written_as_it_is_read() {
-        for text in ["individual_id", "account_number", "addenda:LOAN", "addenda:RMR*IV"] {
+        for text in ["individual_id", "account_number", "customer_map", "addenda:LOAN", "addenda:RMR*IV"] {
             assert_eq!(LoanNumberRule::parse(text).unwrap().to_string(), text);
         }
         for bad in ["", "name", "addenda:", "addenda: LOAN", "addenda:LOAN1", &format!("addenda:{}", "x".repeat(21))] {

@@ -1,11 +1,11 @@
 //! Owns the decision about a repeated key: new, replay, in progress or mismatch.
 
-use crate::core::event::command::{Command, Disbursement, LoanOpening, Payment};
+use crate::core::event::command::{Command, Disbursement, LoanOpening};
 use crate::core::event::fee::Fee;
 use crate::core::event::fingerprint::Fingerprint;
 use crate::core::event::group;
 use crate::core::event::payment_return::PaymentReturn;
-use crate::core::event::receipt::Receipt;
+use crate::core::event::review::Review;
 use crate::core::event::servicing::Servicing;
 use crate::core::event::upload::{Upload, UploadOperation};
 
@@ -60,10 +60,11 @@ pub fn decide(first: (&Command, Fingerprint), stage: Stage, incoming: (&Command,
 
 fn differing_fields(first: &Command, incoming: &Command) -> Vec<&'static str> {
     match (first, incoming) {
-        (Command::Payment(a), Command::Payment(b)) => differing_payment(a, b),
+        (Command::Payment(_), Command::Payment(_)) | (Command::Receipt(_), Command::Receipt(_)) => {
+            differing_money_in(first, incoming)
+        }
         (Command::Disbursement(a), Command::Disbursement(b)) => differing_disbursement(a, b),
         (Command::LoanOpening(a), Command::LoanOpening(b)) => differing_opening(a, b),
-        (Command::Receipt(a), Command::Receipt(b)) => differing_receipt(a, b),
         (Command::Upload(a), Command::Upload(b)) => differing_upload(a, b),
         (Command::Group(a), Command::Group(b)) => group::differing(a, b),
         (Command::PaymentReturn(a), Command::PaymentReturn(b)) => differing_return(a, b),
@@ -94,18 +95,6 @@ fn differing_servicing(a: &Servicing, b: &Servicing) -> Vec<&'static str> {
     fields
 }
 
-fn differing_receipt(a: &Receipt, b: &Receipt) -> Vec<&'static str> {
-    named([
-        ("loan_id", a.loan_id != b.loan_id),
-        ("amount_minor", a.amount.minor != b.amount.minor),
-        ("currency", a.amount.currency != b.amount.currency),
-        ("effective_at", a.effective_date != b.effective_date),
-        ("source_method", a.source_method != b.source_method),
-        ("external_ref", a.external_ref != b.external_ref),
-        ("metadata", a.metadata != b.metadata),
-    ])
-}
-
 fn differing_upload(a: &Upload, b: &Upload) -> Vec<&'static str> {
     match (&a.operation, &b.operation) {
         (UploadOperation::PaymentBatch { mode: a }, UploadOperation::PaymentBatch { mode: b }) => {
@@ -116,6 +105,7 @@ fn differing_upload(a: &Upload, b: &Upload) -> Vec<&'static str> {
             named([("settings", a != b)])
         }
         (UploadOperation::Webhook(a), UploadOperation::Webhook(b)) => a.differing(b),
+        (UploadOperation::AchReview(a), UploadOperation::AchReview(b)) => differing_review(a, b),
         (
             UploadOperation::PeriodClose { period: a, reason: why_a },
             UploadOperation::PeriodClose { period: b, reason: why_b },
@@ -130,26 +120,38 @@ fn differing_upload(a: &Upload, b: &Upload) -> Vec<&'static str> {
             | UploadOperation::AchFile { .. }
             | UploadOperation::PeriodClose { .. }
             | UploadOperation::PeriodReopen { .. }
-            | UploadOperation::Webhook(_),
+            | UploadOperation::Webhook(_)
+            | UploadOperation::AchReview(_),
             _,
         ) => vec!["operation"],
     }
+}
+
+/// File, row and resolution stand in the address: with another one it is another operation.
+fn differing_review(a: &Review, b: &Review) -> Vec<&'static str> {
+    let address = |it: &Review| (it.batch_id, it.row_no, it.resolution);
+    named([
+        ("operation", address(a) != address(b)),
+        ("reason", a.reason != b.reason),
+        ("effective_at", a.effective_at != b.effective_at),
+    ])
 }
 
 fn named<const N: usize>(fields: [(&'static str, bool); N]) -> Vec<&'static str> {
     fields.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }
 
-fn differing_payment(a: &Payment, b: &Payment) -> Vec<&'static str> {
+/// What a payment and a receipt have in common is all that they have.
+fn differing_money_in(a: &Command, b: &Command) -> Vec<&'static str> {
     named([
-        ("loan_id", a.loan_id != b.loan_id),
-        ("borrower_id", a.borrower_id != b.borrower_id),
-        ("amount_minor", a.amount.minor != b.amount.minor),
-        ("currency", a.amount.currency != b.amount.currency),
-        ("effective_at", a.effective_date != b.effective_date),
-        ("source_method", a.source_method != b.source_method),
-        ("external_ref", a.external_ref != b.external_ref),
-        ("metadata", a.metadata != b.metadata),
+        ("loan_id", a.loan_id() != b.loan_id()),
+        ("borrower_id", a.borrower_id() != b.borrower_id()),
+        ("amount_minor", a.amount() != b.amount()),
+        ("currency", a.currency() != b.currency()),
+        ("effective_at", a.effective_date() != b.effective_date()),
+        ("source_method", a.source_method() != b.source_method()),
+        ("external_ref", a.external_ref() != b.external_ref()),
+        ("metadata", a.metadata() != b.metadata()),
     ])
 }
 
@@ -208,7 +210,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::core::event::command::SourceMethod;
+    use crate::core::event::command::{Payment, SourceMethod};
     use crate::core::ids::{BorrowerId, LoanId};
     use crate::core::money::{Currency, Minor, Money};
 

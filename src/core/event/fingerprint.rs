@@ -13,6 +13,7 @@ use crate::core::event::fee::Fee;
 use crate::core::event::group::{Group, Leg};
 use crate::core::event::payment_return::PaymentReturn;
 use crate::core::event::receipt::Receipt;
+use crate::core::event::review::Review;
 use crate::core::event::servicing::Servicing;
 use crate::core::event::upload::{Upload, UploadOperation};
 use crate::core::money::Money;
@@ -131,18 +132,23 @@ fn encode_receipt(encoder: &mut Encoder, receipt: &Receipt) {
 /// Neither the tenant's currency nor the day of receipt: the same upload may come again tomorrow.
 fn encode_upload(encoder: &mut Encoder, upload: &Upload) {
     encoder.field(upload.operation.as_str().as_bytes());
-    let parts = match &upload.operation {
-        UploadOperation::PaymentBatch { mode } => vec![mode.as_str().to_owned()],
-        UploadOperation::AchFeed { settings } => vec![settings.clone()],
-        UploadOperation::AchFile { feed } => vec![feed.clone()],
+    match &upload.operation {
+        UploadOperation::PaymentBatch { mode } => encoder.field(mode.as_str().as_bytes()),
+        UploadOperation::AchFeed { settings } => encoder.field(settings.as_bytes()),
+        UploadOperation::AchFile { feed } => encoder.field(feed.as_bytes()),
+        UploadOperation::AchReview(Review { batch_id, row_no, resolution, reason, effective_at }) => encoder
+            .field(batch_id.0.as_bytes())
+            .field(&row_no.to_be_bytes())
+            .field(resolution.as_str().as_bytes())
+            .field(reason.as_bytes())
+            .optional(effective_at.map(|date| date.to_string()).as_deref().map(str::as_bytes)),
         UploadOperation::PeriodClose { period, reason } | UploadOperation::PeriodReopen { period, reason } => {
-            vec![period.clone(), reason.clone()]
+            encoder.field(period.as_bytes()).field(reason.as_bytes())
         }
-        UploadOperation::Webhook(operation) => operation.parts(),
+        UploadOperation::Webhook(operation) => {
+            operation.parts().iter().fold(encoder, |encoder, part| encoder.field(part.as_bytes()))
+        }
     };
-    for part in parts {
-        encoder.field(part.as_bytes());
-    }
 }
 
 fn encode_opening(encoder: &mut Encoder, opening: &LoanOpening) {

@@ -16,6 +16,7 @@ mod kind;
 mod metadata;
 mod payment_return;
 mod receipt;
+mod review;
 mod servicing;
 mod upload;
 mod wire;
@@ -40,6 +41,7 @@ pub use payment_return::{
     PaymentReturn, PaymentReturnError, ReturnCode, ReturnCodeError, ReturnTerms, ReturnedPayment,
 };
 pub use receipt::Receipt;
+pub use review::{Resolution, Review, UnknownResolution};
 pub use servicing::{
     AdjustmentLine, Collectibility, EarlierEvent, Party, ReversalReason, ReversedEntry, Servicing, ServicingAct,
 };

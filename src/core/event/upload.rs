@@ -6,6 +6,7 @@
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+use crate::core::event::review::Review;
 use crate::core::ids::{BorrowerId, LoanId};
 use crate::core::money::Currency;
 use crate::core::webhook::WebhookOperation;
@@ -64,6 +65,8 @@ pub enum UploadOperation {
         /// The feed it came through.
         feed: String,
     },
+    /// `POST /v1/ach/files/{batch_id}/exceptions/{row}/post` and `/discard`: a decision about one row of a file.
+    AchReview(Review),
     /// `POST /v1/periods/{period}/close`: no rows.
     PeriodClose {
         /// The month, `YYYY-MM`.
@@ -90,6 +93,7 @@ impl UploadOperation {
             Self::PaymentBatch { .. } => "payment_batch",
             Self::AchFeed { .. } => "ach_feed",
             Self::AchFile { .. } => "ach_file",
+            Self::AchReview(_) => "ach_review",
             Self::PeriodClose { .. } => "period_close",
             Self::PeriodReopen { .. } => "period_reopen",
             Self::Webhook(operation) => operation.as_str(),

@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 
+use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::connect::PostgresStore;
+use super::connect::{PostgresStore, begin, finish};
 use super::error::classify;
 use super::rows::{self, Columns, event_columns};
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{BorrowerId, LoanId, PaymentBatchId, TenantId};
 use crate::store::{
-    EntryMark, FeedRecord, FileKept, FileLinked, FileRecord, MarkedRow, NewFile, NumberedLoan, StoreError, UploadRef,
+    EntryMark, FeedRecord, FileKept, FileRecord, FileRow, MarkedRow, NewFile, NumberedLoan, SeenRow, StoreError,
+    UploadRef, UploadedFile,
 };
 
 const INSERT_FEED: &str =
@@ -32,21 +34,45 @@ const READ_FILE_KEPT: &str = "SELECT sha256 = $2, batch_id FROM ach_files \
      WHERE tenant = $1 AND (sha256 = $2 AND (identity IS NOT NULL OR batch_id IS NOT NULL) OR identity = $3) \
      ORDER BY 1 DESC LIMIT 1";
 
+/// Of several that bring the same bytes the first goes on; the others wait here and then see whose they are.
 const LINK_FILE: &str = "UPDATE ach_files AS f SET batch_id = $3, summary = $4 \
      WHERE f.tenant = $1 AND f.sha256 = $2 AND (f.batch_id IS NULL OR f.batch_id = $3) \
      AND NOT EXISTS (SELECT FROM ach_files o WHERE o.batch_id = $3 AND o.sha256 <> $2)";
 
-const READ_FILE: &str =
+const READ_FILE_UPLOAD: &str =
+    "SELECT batch_id FROM ach_files WHERE tenant = $1 AND sha256 = $2 AND batch_id IS NOT NULL AND batch_id <> $3";
+
+const DESCRIBE_FILE: &str = "UPDATE ach_files SET summary = $3 WHERE tenant = $1 AND batch_id = $2";
+
+pub(super) const READ_FILE: &str =
     "SELECT sha256, feed, identity, received_at, summary FROM ach_files WHERE tenant = $1 AND batch_id = $2";
 
 const READ_NUMBERED: &str = "SELECT l.loan_number_comparable, l.loan_id, l.borrower_id, l.currency \
      FROM unnest($2::text[]) AS n (number) CROSS JOIN LATERAL (SELECT l.loan_number_comparable, l.loan_id, \
      l.borrower_id, l.currency FROM loans l WHERE l.tenant = $1 AND l.loan_number_comparable = n.number OFFSET 0) AS l";
 
-const INSERT_ENTRIES: &str = "INSERT INTO ach_entries (tenant, batch_id, row_no, trace, amount, account, company_id) \
-     SELECT $1, $2, row_no, trace, amount, account, company_id \
-     FROM unnest($3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[]) \
-     AS n (row_no, trace, amount, account, company_id) ON CONFLICT (batch_id, row_no) DO NOTHING";
+/// One file of a tenant is marked at a time, for a millisecond: a statement does not see what another one has written and
+/// not committed. The pair of numbers is a key space of its own.
+const LOCK_MARKS: &str = "SELECT pg_advisory_xact_lock($1, hashtext(($2::uuid)::text))";
+
+/// Says which of the lock's key spaces is that of marks.
+const MARKS_LOCK: i32 = 0x0061_6368;
+
+/// Marks entries, and finds the same ones of other files: one walk of `(tenant, trace)` an entry. Ids of uploads rise with
+/// time, so the oldest is found. A row that is there already keeps what was found then; writing it is what makes it tell.
+const INSERT_ENTRIES: &str = "WITH marked AS (INSERT INTO ach_entries AS m (tenant, batch_id, row_no, trace, amount, \
+     account, company_id, individual_id, effective_entry_date, first_batch_id, first_row_no) \
+     SELECT $1, $2, n.row_no, n.trace, n.amount, n.account, n.company_id, n.individual_id, n.effective_entry_date, \
+     f.batch_id, f.row_no \
+     FROM unnest($3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::date[]) \
+     AS n (row_no, trace, amount, account, company_id, individual_id, effective_entry_date) \
+     LEFT JOIN LATERAL (SELECT a.batch_id, a.row_no FROM ach_entries a WHERE a.tenant = $1 AND a.trace = n.trace \
+     AND a.amount = n.amount AND a.account = n.account AND a.individual_id = n.individual_id \
+     AND a.effective_entry_date IS NOT DISTINCT FROM n.effective_entry_date AND a.batch_id <> $2 \
+     ORDER BY a.batch_id, a.row_no LIMIT 1) AS f ON true \
+     ON CONFLICT (batch_id, row_no) DO UPDATE SET row_no = m.row_no \
+     RETURNING m.row_no, m.first_batch_id, m.first_row_no) \
+     SELECT row_no, first_batch_id, first_row_no FROM marked WHERE first_batch_id IS NOT NULL";
 
 /// Payments that a return names and that nothing has undone, newest first.
 const MATCH_ENTRIES: &str = concat!(
@@ -61,15 +87,18 @@ const MATCH_ENTRIES: &str = concat!(
 );
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 10] = [
+pub(super) const STATEMENTS: [(&str, &str); 13] = [
     ("insert_feed", INSERT_FEED),
     ("read_feed", READ_FEED),
     ("read_feeds", READ_FEEDS),
     ("keep_file", KEEP_FILE),
     ("read_file_kept", READ_FILE_KEPT),
     ("link_file", LINK_FILE),
+    ("read_file_upload", READ_FILE_UPLOAD),
+    ("describe_file", DESCRIBE_FILE),
     ("read_file", READ_FILE),
     ("read_numbered", READ_NUMBERED),
+    ("lock_marks", LOCK_MARKS),
     ("insert_entries", INSERT_ENTRIES),
     ("match_entries", MATCH_ENTRIES),
 ];
@@ -117,34 +146,16 @@ impl PostgresStore {
         Ok(if is_same { FileKept::Same(batch) } else { FileKept::Conflict(batch) })
     }
 
-    pub(super) async fn set_file_upload(
-        &self,
-        upload: UploadRef,
-        sha256: [u8; 32],
-        summary: String,
-    ) -> Result<FileLinked, StoreError> {
+    pub(super) async fn set_file_summary(&self, upload: UploadRef, summary: String) -> Result<(), StoreError> {
         let mut connection = self.connection().await?;
-        let query = sqlx::query(LINK_FILE).bind(upload.tenant.0).bind(sha256).bind(upload.id.0).bind(summary);
-        if query.execute(&mut *connection).await.map_err(classify)?.rows_affected() == 1 {
-            return Ok(FileLinked::Linked);
-        }
-        drop(connection);
-        let other = self.read_file(upload).await?;
-        Ok(if other.is_some() { FileLinked::OtherFile } else { FileLinked::OtherUpload })
+        let query = sqlx::query(DESCRIBE_FILE).bind(upload.tenant.0).bind(upload.id.0).bind(summary);
+        query.execute(&mut *connection).await.map_err(classify).map(drop)
     }
 
     pub(super) async fn read_file(&self, upload: UploadRef) -> Result<Option<FileRecord>, StoreError> {
         let mut connection = self.connection().await?;
         let query = sqlx::query(READ_FILE).bind(upload.tenant.0).bind(upload.id.0);
-        let Some(row) = query.fetch_optional(&mut *connection).await.map_err(classify)? else { return Ok(None) };
-        let mut columns = Columns::of(&row);
-        Ok(Some(FileRecord {
-            sha256: columns.take()?,
-            feed: columns.take()?,
-            identity: columns.take()?,
-            received_at: columns.instant()?,
-            summary: columns.take()?,
-        }))
+        query.fetch_optional(&mut *connection).await.map_err(classify)?.as_ref().map(file).transpose()
     }
 
     pub(super) async fn read_numbered(
@@ -167,20 +178,18 @@ impl PostgresStore {
         rows.iter().map(loan).collect()
     }
 
-    pub(super) async fn insert_entries(&self, upload: UploadRef, entries: Vec<MarkedRow>) -> Result<(), StoreError> {
+    pub(super) async fn insert_entries(
+        &self,
+        upload: UploadRef,
+        entries: Vec<MarkedRow>,
+    ) -> Result<Vec<SeenRow>, StoreError> {
         if entries.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut connection = self.connection().await?;
-        let query = sqlx::query(INSERT_ENTRIES)
-            .bind(upload.tenant.0)
-            .bind(upload.id.0)
-            .bind(entries.iter().map(|entry| entry.row_no).collect::<Vec<_>>())
-            .bind(entries.iter().map(|entry| entry.mark.trace.as_str()).collect::<Vec<_>>())
-            .bind(entries.iter().map(|entry| entry.mark.amount.units()).collect::<Vec<_>>())
-            .bind(entries.iter().map(|entry| entry.mark.account.as_str()).collect::<Vec<_>>())
-            .bind(entries.iter().map(|entry| entry.mark.company_id.as_str()).collect::<Vec<_>>());
-        query.execute(&mut *connection).await.map_err(classify).map(drop)
+        let mut transaction = begin(&mut connection).await?;
+        let done = mark(&mut transaction, upload, &entries).await;
+        finish(transaction, done).await
     }
 
     pub(super) async fn read_matches(
@@ -204,6 +213,59 @@ impl PostgresStore {
         }
         Ok((1_i64..).zip(&marks).map(|(place, _)| found.remove(&place).unwrap_or_default()).collect())
     }
+}
+
+/// Makes a file the upload's own; where it cannot be, whose it is: `None` for an upload that is another file's.
+pub(super) async fn link_file(
+    connection: &mut PgConnection,
+    upload: UploadRef,
+    file: &UploadedFile,
+) -> Result<Result<(), Option<PaymentBatchId>>, StoreError> {
+    let link = sqlx::query(LINK_FILE).bind(upload.tenant.0).bind(file.sha256).bind(upload.id.0).bind(&file.summary);
+    if link.execute(&mut *connection).await.map_err(classify)?.rows_affected() == 1 {
+        return Ok(Ok(()));
+    }
+    let other = sqlx::query_scalar(READ_FILE_UPLOAD).bind(upload.tenant.0).bind(file.sha256).bind(upload.id.0);
+    let other: Option<Uuid> = other.fetch_optional(connection).await.map_err(classify)?;
+    Ok(Err(other.map(PaymentBatchId)))
+}
+
+/// Reads [`READ_FILE`].
+pub(super) fn file(row: &PgRow) -> Result<FileRecord, StoreError> {
+    let mut columns = Columns::of(row);
+    Ok(FileRecord {
+        sha256: columns.take()?,
+        feed: columns.take()?,
+        identity: columns.take()?,
+        received_at: columns.instant()?,
+        summary: columns.take()?,
+    })
+}
+
+async fn mark(
+    connection: &mut PgConnection,
+    upload: UploadRef,
+    entries: &[MarkedRow],
+) -> Result<Vec<SeenRow>, StoreError> {
+    let lock = sqlx::query(LOCK_MARKS).bind(MARKS_LOCK).bind(upload.tenant.0);
+    lock.execute(&mut *connection).await.map_err(classify)?;
+    let query = sqlx::query(INSERT_ENTRIES)
+        .bind(upload.tenant.0)
+        .bind(upload.id.0)
+        .bind(entries.iter().map(|entry| entry.row_no).collect::<Vec<_>>())
+        .bind(entries.iter().map(|entry| entry.mark.trace.as_str()).collect::<Vec<_>>())
+        .bind(entries.iter().map(|entry| entry.mark.amount.units()).collect::<Vec<_>>())
+        .bind(entries.iter().map(|entry| entry.mark.account.as_str()).collect::<Vec<_>>())
+        .bind(entries.iter().map(|entry| entry.mark.company_id.as_str()).collect::<Vec<_>>())
+        .bind(entries.iter().map(|entry| entry.individual_id.as_str()).collect::<Vec<_>>())
+        .bind(entries.iter().map(|entry| entry.effective_entry_date).collect::<Vec<_>>());
+    let seen = |row: &PgRow| {
+        let mut columns = Columns::of(row);
+        let row_no = columns.take()?;
+        let first = FileRow { batch: PaymentBatchId(columns.take()?), row_no: columns.take()? };
+        Ok(SeenRow { row_no, first })
+    };
+    query.fetch_all(connection).await.map_err(classify)?.iter().map(seen).collect()
 }
 
 fn feed(tenant: TenantId, row: &PgRow) -> Result<FeedRecord, StoreError> {

@@ -29,6 +29,7 @@ mod post;
 mod processes;
 mod read;
 mod read_loans;
+mod review;
 mod rows;
 mod servicing;
 mod statements;

@@ -114,6 +114,9 @@ async fn set_period(connection: &mut PgConnection, change: &PeriodChange) -> Res
         known @ (UploadBegun::Busy(_) | UploadBegun::Complete(_) | UploadBegun::Taken(_)) => {
             return Ok(OperationDone::Known(known));
         }
+        UploadBegun::FileTaken(_) | UploadBegun::OtherFile(_) => {
+            return Err(StoreError::Broken("a period was taken for a file".to_owned()));
+        }
     };
     let event = &change.operation.event;
     let query = sqlx::query(SET_PERIOD)

@@ -1,7 +1,7 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bench, groups, hold, migrate, periods, poller_reads, post, processes, read, read_loans,
+    accept, ach, admin, bench, groups, hold, migrate, periods, poller_reads, post, processes, read, read_loans, review,
     servicing, sweep, uploads, verify, webhooks,
 };
 
@@ -36,6 +36,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &sweep::STATEMENTS,
         &uploads::STATEMENTS,
         &ach::STATEMENTS,
+        &review::STATEMENTS,
         &periods::STATEMENTS,
         &verify::STATEMENTS,
         &bench::STATEMENTS,

@@ -15,9 +15,9 @@ use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 use crate::store::{
     Acceptance, AccountTotals, Attempts, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord,
-    FileKept, FileLinked, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, HoldRequest,
-    LoanBalances, LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter,
-    PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState, SigningKeyRecord, Store, StoreError,
+    FileKept, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, HoldRequest, LoanBalances,
+    LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter, PaymentsPage,
+    PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState, SeenRow, SigningKeyRecord, Store, StoreError,
     SweepCandidate, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd, UploadException, UploadHold,
     UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat, WorkerView,
 };
@@ -89,8 +89,8 @@ impl Store for PostgresStore {
         self.owned(move |store| async move { store.insert_file(file).await }).await
     }
 
-    async fn link_file(&self, upload: UploadRef, sha256: [u8; 32], summary: String) -> Result<FileLinked, StoreError> {
-        self.owned(move |store| async move { store.set_file_upload(upload, sha256, summary).await }).await
+    async fn describe_file(&self, upload: UploadRef, summary: String) -> Result<(), StoreError> {
+        self.owned(move |store| async move { store.set_file_summary(upload, summary).await }).await
     }
 
     async fn file(&self, upload: UploadRef) -> Result<Option<FileRecord>, StoreError> {
@@ -101,7 +101,7 @@ impl Store for PostgresStore {
         self.owned(move |store| async move { store.read_numbered(tenant, numbers).await }).await
     }
 
-    async fn mark_entries(&self, upload: UploadRef, entries: Vec<MarkedRow>) -> Result<(), StoreError> {
+    async fn mark_entries(&self, upload: UploadRef, entries: Vec<MarkedRow>) -> Result<Vec<SeenRow>, StoreError> {
         self.owned(move |store| async move { store.insert_entries(upload, entries).await }).await
     }
 

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection};
-use uuid::Uuid;
 
 use super::accept::{Accepted, accept_new, read_known};
+use super::ach::link_file;
 use super::connect::{PostgresStore, begin, finish};
 use super::error::classify;
 use super::intake_rows::{EventColumns, new_event_columns, new_events};
 use super::read::{record, record_columns, record_tables};
+use super::review::{exception, exception_columns};
 use super::rows::{Columns, broken, event_columns, posting_columns};
 use crate::core::event::{Command, NewEvent, UploadOperation};
-use crate::core::ids::{EventId, PaymentBatchId};
+use crate::core::ids::PaymentBatchId;
 use crate::core::money::{Currency, Minor};
 use crate::core::time::Timestamp;
 use crate::store::{
@@ -71,19 +72,23 @@ const FINISH_UPLOAD: &str = "WITH ended AS (UPDATE payment_batches SET completed
      posted_at, answer) SELECT e.seq, e.loan_key, 'done', '{}', '{}', 'SETTLED', e.effective_date, e.effective_date, \
      ended.completed_at, $8 FROM ended JOIN events e ON e.seq = ended.event_seq";
 
-/// A row that comes again after a takeover says what is true of it now.
+/// A row that comes again after a takeover says what is true of it now. Rows of files wait for a person.
 const ADD_EXCEPTIONS: &str = "INSERT INTO batch_exceptions (batch_id, row_no, code, idempotency_key, event_id, \
-     first_row_no, amount, currency, errors) \
-     SELECT $1, row_no, code, idempotency_key, event_id, first_row_no, amount, currency, errors \
-     FROM unnest($2::bigint[], $3::text[], $4::text[], $5::uuid[], $6::bigint[], $7::bigint[], $8::text[], $9::text[]) \
-     AS n (row_no, code, idempotency_key, event_id, first_row_no, amount, currency, errors) ORDER BY row_no \
-     ON CONFLICT (batch_id, row_no) DO UPDATE SET code = excluded.code, idempotency_key = excluded.idempotency_key, \
-     event_id = excluded.event_id, first_row_no = excluded.first_row_no, amount = excluded.amount, \
-     currency = excluded.currency, errors = excluded.errors";
+     first_row_no, first_batch_id, amount, currency, errors, open_for) \
+     SELECT $1, row_no, code, idempotency_key, event_id, first_row_no, first_batch_id, amount, currency, errors, \
+     (SELECT f.tenant FROM ach_files f WHERE f.batch_id = $1) \
+     FROM unnest($2::bigint[], $3::text[], $4::text[], $5::uuid[], $6::bigint[], $7::uuid[], $8::bigint[], $9::text[], \
+     $10::text[]) AS n (row_no, code, idempotency_key, event_id, first_row_no, first_batch_id, amount, currency, errors) \
+     ORDER BY row_no ON CONFLICT (batch_id, row_no) DO UPDATE SET code = excluded.code, \
+     idempotency_key = excluded.idempotency_key, event_id = excluded.event_id, first_row_no = excluded.first_row_no, \
+     first_batch_id = excluded.first_batch_id, amount = excluded.amount, currency = excluded.currency, \
+     errors = excluded.errors";
 
 /// The control totals, in one snapshot: counters for what is finished, and the few rows that wait for a person.
 const READ_CONTROL_TOTALS: &str = "SELECT 'accepted', currency, count, amount::text, NULL::timestamptz \
      FROM batch_accepted WHERE batch_id = $2 \
+     UNION ALL SELECT 'reviewed', currency, reviewed, reviewed_amount::text, NULL \
+     FROM batch_accepted WHERE batch_id = $2 AND reviewed > 0 \
      UNION ALL SELECT outcome, currency, sum(count)::bigint, sum(amount)::text, max(last_posted_at) \
      FROM batch_totals WHERE batch_id = $2 GROUP BY outcome, currency \
      UNION ALL SELECT 'parked', e.currency, count(*), coalesce(sum(e.amount), 0)::text, NULL \
@@ -97,19 +102,25 @@ const READ_CONTROL_TOTALS: &str = "SELECT 'accepted', currency, count, amount::t
      AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) \
      AND NOT EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) GROUP BY e.currency";
 
-/// Rows that became events: a walk of `(batch_id, row_no)`. After a takeover two may have one number.
+/// Rows that became events: a walk of `(batch_id, row_no)`. After a takeover two may have one number, unless the upload
+/// came again in another order and says where the first of them stands now.
 const READ_UPLOAD_EVENTS: &str = concat!(
     "SELECT ",
     record_columns!(),
     " FROM ",
     record_tables!(),
     " WHERE e.tenant = $1 AND e.batch_id = $2 AND e.row_no >= $3 AND (e.row_no, e.seq) > ($3, $4) \
+     AND NOT EXISTS (SELECT FROM batch_exceptions m WHERE m.event_id = e.id AND m.code = 'moved' AND m.batch_id = $2) \
      ORDER BY e.row_no, e.seq LIMIT $5"
 );
 
-const READ_EXCEPTIONS: &str = "SELECT x.row_no, x.code, x.idempotency_key, x.event_id, x.first_row_no, x.amount, \
-     x.currency, x.errors FROM payment_batches b JOIN batch_exceptions x ON x.batch_id = b.id \
-     WHERE b.tenant = $1 AND b.id = $2 AND x.row_no > $3 ORDER BY x.row_no LIMIT $4";
+/// What a person posted is an event, and no exception any more.
+const READ_EXCEPTIONS: &str = concat!(
+    "SELECT ",
+    exception_columns!(),
+    " FROM payment_batches b JOIN batch_exceptions x ON x.batch_id = b.id WHERE b.tenant = $1 AND b.id = $2 \
+     AND x.row_no > $3 AND x.resolution IS DISTINCT FROM 'posted' ORDER BY x.row_no LIMIT $4"
+);
 
 /// The statements of this module.
 pub(super) const STATEMENTS: [(&str, &str); 12] = [
@@ -131,8 +142,13 @@ impl PostgresStore {
     pub(super) async fn open_upload(&self, upload: NewUpload) -> Result<UploadBegun, StoreError> {
         let mut connection = self.connection().await?;
         let mut transaction = begin(&mut connection).await?;
-        let done = open(&mut transaction, &upload).await;
-        finish(transaction, done).await
+        match open(&mut transaction, &upload).await {
+            // Nothing of it stays.
+            Ok(refused @ (UploadBegun::FileTaken(_) | UploadBegun::OtherFile(_))) => {
+                transaction.rollback().await.map_err(classify).map(|()| refused)
+            }
+            done => finish(transaction, done).await,
+        }
     }
 
     pub(super) async fn renew_upload(&self, hold: UploadHold, lease: Duration) -> Result<bool, StoreError> {
@@ -168,6 +184,7 @@ impl PostgresStore {
             .bind(rows.iter().map(|row| row.idempotency_key.as_deref()).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.event_id.map(|id| id.0)).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.first_row_no).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.first_batch_id.map(|id| id.0)).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.amount.map(Minor::units)).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.currency.as_deref()).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.errors.as_deref()).collect::<Vec<_>>());
@@ -187,18 +204,7 @@ impl PostgresStore {
 
     pub(super) async fn read_progress(&self, upload: UploadRef) -> Result<Option<UploadProgress>, StoreError> {
         let mut connection = self.connection().await?;
-        // The upload first: the totals of one that is seen as complete then count all that it accepted.
-        let Some((record, now)) = read_upload(&mut connection, upload).await? else {
-            return Ok(None);
-        };
-        let rows = sqlx::query(READ_CONTROL_TOTALS)
-            .bind(upload.tenant.0)
-            .bind(upload.id.0)
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(classify)?;
-        let (totals, last_posted_at) = control_totals(&rows)?;
-        Ok(Some(UploadProgress { record, totals, last_posted_at, now }))
+        progress(&mut connection, upload).await
     }
 
     pub(super) async fn read_rows(
@@ -227,16 +233,31 @@ impl PostgresStore {
             .map_err(classify)?;
         Ok(UploadRows {
             events: events.iter().map(record).collect::<Result<_, _>>()?,
-            exceptions: exceptions.iter().map(exception).collect::<Result<_, _>>()?,
+            exceptions: exceptions.iter().map(|row| exception(&mut Columns::of(row))).collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// How far an upload has come.
+pub(super) async fn progress(
+    connection: &mut PgConnection,
+    upload: UploadRef,
+) -> Result<Option<UploadProgress>, StoreError> {
+    // The upload first: the totals of one that is seen as complete then count all that it accepted.
+    let Some((record, now)) = read_upload(connection, upload).await? else {
+        return Ok(None);
+    };
+    let totals = sqlx::query(READ_CONTROL_TOTALS).bind(upload.tenant.0).bind(upload.id.0);
+    let rows = totals.fetch_all(connection).await.map_err(classify)?;
+    let (totals, last_posted_at) = control_totals(&rows)?;
+    Ok(Some(UploadProgress { record, totals, last_posted_at, now }))
 }
 
 /// Begins an upload, or takes over one that was cut off.
 pub(super) async fn open(connection: &mut PgConnection, upload: &NewUpload) -> Result<UploadBegun, StoreError> {
     let event = &upload.event;
     if let Some(record) = insert_upload(connection, upload).await? {
-        return Ok(UploadBegun::New(record));
+        return with_file(connection, upload, UploadBegun::New(record)).await;
     }
     let events = std::slice::from_ref(event);
     let known = read_known(connection, events, &Accepted::new()).await?.remove(&event.key_hash.bytes());
@@ -252,10 +273,27 @@ pub(super) async fn open(connection: &mut PgConnection, upload: &NewUpload) -> R
     }
     let record = read_upload(connection, UploadRef { tenant: event.tenant, id }).await?;
     let (record, _) = record.ok_or_else(|| StoreError::Broken(format!("upload {id} has no row")))?;
-    Ok(match (is_taken, record.completed_at) {
-        (true, _) => UploadBegun::Resumed(record),
-        (false, Some(_)) => UploadBegun::Complete(record),
-        (false, None) => UploadBegun::Busy(record),
+    match (is_taken, record.completed_at) {
+        (true, _) => with_file(connection, upload, UploadBegun::Resumed(record)).await,
+        (false, Some(_)) => Ok(UploadBegun::Complete(record)),
+        (false, None) => Ok(UploadBegun::Busy(record)),
+    }
+}
+
+/// An upload that is held, with the file it brings as its own.
+async fn with_file(
+    connection: &mut PgConnection,
+    upload: &NewUpload,
+    begun: UploadBegun,
+) -> Result<UploadBegun, StoreError> {
+    let (Some(file), UploadBegun::New(record) | UploadBegun::Resumed(record)) = (&upload.file, &begun) else {
+        return Ok(begun);
+    };
+    let linked = link_file(connection, UploadRef { tenant: upload.event.tenant, id: record.id }, file).await?;
+    Ok(match linked {
+        Ok(()) => begun,
+        Err(Some(other)) => UploadBegun::FileTaken(other),
+        Err(None) => UploadBegun::OtherFile(record.clone()),
     })
 }
 
@@ -371,20 +409,6 @@ fn control_totals(rows: &[PgRow]) -> Result<Totals, StoreError> {
         last = last.max(columns.optional_instant()?);
     }
     Ok((totals, last))
-}
-
-fn exception(row: &PgRow) -> Result<UploadException, StoreError> {
-    let mut columns = Columns::of(row);
-    Ok(UploadException {
-        row_no: columns.take()?,
-        code: columns.take()?,
-        idempotency_key: columns.take()?,
-        event_id: columns.take::<Option<Uuid>>()?.map(EventId),
-        first_row_no: columns.take()?,
-        amount: columns.take::<Option<i64>>()?.map(Minor::new),
-        currency: columns.take()?,
-        errors: columns.take()?,
-    })
 }
 
 fn millis(lease: Duration) -> i64 {

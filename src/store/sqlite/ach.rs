@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use chrono::NaiveDate;
 use serde::Serialize;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
@@ -12,9 +13,10 @@ use crate::core::ids::{BorrowerId, LoanId, PaymentBatchId, TenantId};
 use crate::core::time::Timestamp;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::json;
-use crate::store::sqlite::rows::{bytes, decode_event, event_columns, get, id, instant, optional_bytes, word};
+use crate::store::sqlite::rows::{broken, bytes, decode_event, event_columns, get, id, instant, optional_bytes, word};
 use crate::store::{
-    EntryMark, FeedRecord, FileKept, FileLinked, FileRecord, MarkedRow, NewFile, NumberedLoan, StoreError, UploadRef,
+    EntryMark, FeedRecord, FileKept, FileRecord, FileRow, MarkedRow, NewFile, NumberedLoan, SeenRow, StoreError,
+    UploadRef, UploadedFile,
 };
 
 pub(super) const INSERT_FEED: &str =
@@ -47,11 +49,28 @@ pub(super) const NUMBERED: &str = "
     SELECT l.loan_number_comparable, l.loan_id, l.borrower_id, l.currency
     FROM jsonb_each(?2) AS n JOIN loans AS l ON l.tenant = ?1 AND l.loan_number_comparable = n.value";
 
+/// Marks entries, and finds the same ones of other files. There is one writer, so exactly one of two files is the first.
+/// Where `min` stands alone, the other columns are those of its row. A row that is there already keeps what was found
+/// then; writing it is what makes it tell.
 pub(super) const INSERT_ENTRIES: &str = "
-    INSERT INTO ach_entries (tenant, batch_id, row_no, trace, amount, account, company_id)
-    SELECT ?1, ?2, value ->> 'row_no', value ->> 'trace', value ->> 'amount', value ->> 'account',
-        value ->> 'company_id'
-    FROM jsonb_each(?3) WHERE true ON CONFLICT (batch_id, row_no) DO NOTHING";
+    INSERT INTO ach_entries (tenant, batch_id, row_no, trace, amount, account, company_id, individual_id,
+        effective_entry_date, first_batch_id, first_row_no)
+    SELECT ?1, ?2, n.value ->> 'row_no', n.value ->> 'trace', n.value ->> 'amount', n.value ->> 'account',
+        n.value ->> 'company_id', n.value ->> 'individual_id', n.value ->> 'effective_entry_date', min(a.batch_id),
+        a.row_no
+    FROM jsonb_each(?3) AS n
+    LEFT JOIN ach_entries AS a INDEXED BY ach_entries_trace ON a.tenant = ?1 AND a.trace = n.value ->> 'trace'
+        AND a.amount = n.value ->> 'amount' AND a.account = n.value ->> 'account'
+        AND a.individual_id = n.value ->> 'individual_id'
+        AND a.effective_entry_date IS n.value ->> 'effective_entry_date' AND a.batch_id <> ?2
+    GROUP BY n.key
+    ON CONFLICT (batch_id, row_no) DO UPDATE SET amount = amount
+    RETURNING row_no, first_batch_id, first_row_no";
+
+pub(super) const FILE_UPLOAD: &str =
+    "SELECT batch_id FROM ach_files WHERE tenant = ?1 AND sha256 = ?2 AND batch_id IS NOT NULL AND batch_id <> ?3";
+
+pub(super) const DESCRIBE_FILE: &str = "UPDATE ach_files SET summary = ?3 WHERE tenant = ?1 AND batch_id = ?2";
 
 /// Payments that a return names and that nothing has undone, newest first.
 pub(super) const MATCH_ENTRIES: &str = concat!(
@@ -65,20 +84,37 @@ pub(super) const MATCH_ENTRIES: &str = concat!(
     ORDER BY n.key, e.seq DESC"
 );
 
+/// What a return names.
 #[derive(Serialize)]
-struct EntryRow<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    row_no: Option<i64>,
+struct MarkRow<'a> {
     trace: &'a str,
     amount: i64,
     account: &'a str,
     company_id: &'a str,
 }
 
-impl<'a> EntryRow<'a> {
-    fn new(row_no: Option<i64>, mark: &'a EntryMark) -> Self {
+impl<'a> From<&'a EntryMark> for MarkRow<'a> {
+    fn from(mark: &'a EntryMark) -> Self {
         let EntryMark { trace, amount, account, company_id } = mark;
-        Self { row_no, trace, amount: amount.units(), account, company_id }
+        Self { trace, amount: amount.units(), account, company_id }
+    }
+}
+
+/// A row of `ach_entries`.
+#[derive(Serialize)]
+struct EntryRow<'a> {
+    row_no: i64,
+    #[serde(flatten)]
+    mark: MarkRow<'a>,
+    individual_id: &'a str,
+    effective_entry_date: Option<NaiveDate>,
+}
+
+impl<'a> From<&'a MarkedRow> for EntryRow<'a> {
+    fn from(row: &'a MarkedRow) -> Self {
+        let MarkedRow { row_no, mark, individual_id, effective_entry_date } = row;
+        let effective_entry_date = *effective_entry_date;
+        Self { row_no: *row_no, mark: mark.into(), individual_id, effective_entry_date }
     }
 }
 
@@ -122,19 +158,36 @@ pub(super) async fn keep_file(
     Ok(FileKept::New)
 }
 
-/// Says which upload a file became.
+/// Makes a file the upload's own.
 pub(super) async fn link_file(
     db: &mut SqliteConnection,
     upload: UploadRef,
+    file: UploadedFile,
+) -> Result<(), StoreError> {
+    let query = sqlx::query(LINK_FILE).bind(upload.tenant.0).bind(file.sha256.to_vec()).bind(upload.id.0);
+    let linked = query.bind(file.summary).execute(db).await.map_err(store_error)?.rows_affected();
+    if linked == 1 { Ok(()) } else { Err(broken("a file was linked between two looks of the one writer")) }
+}
+
+/// The other upload that a file became.
+pub(super) async fn file_upload(
+    db: &mut SqliteConnection,
+    upload: UploadRef,
     sha256: [u8; 32],
+) -> Result<Option<PaymentBatchId>, StoreError> {
+    let query = sqlx::query(FILE_UPLOAD).bind(upload.tenant.0).bind(sha256.to_vec()).bind(upload.id.0);
+    let row = query.fetch_optional(db).await.map_err(store_error)?;
+    row.as_ref().map(|row| id(row, "batch_id").map(PaymentBatchId)).transpose()
+}
+
+/// Says what was found in a file.
+pub(super) async fn describe_file(
+    db: &mut SqliteConnection,
+    upload: UploadRef,
     summary: String,
-) -> Result<FileLinked, StoreError> {
-    let query = sqlx::query(LINK_FILE).bind(upload.tenant.0).bind(sha256.to_vec()).bind(upload.id.0).bind(summary);
-    if query.execute(&mut *db).await.map_err(store_error)?.rows_affected() == 1 {
-        return Ok(FileLinked::Linked);
-    }
-    let other = file(db, upload).await?;
-    Ok(if other.is_some() { FileLinked::OtherFile } else { FileLinked::OtherUpload })
+) -> Result<(), StoreError> {
+    let query = sqlx::query(DESCRIBE_FILE).bind(upload.tenant.0).bind(upload.id.0).bind(summary);
+    query.execute(db).await.map_err(store_error).map(drop)
 }
 
 /// The file of an upload.
@@ -168,15 +221,21 @@ pub(super) async fn numbered(
     rows.iter().map(loan).collect()
 }
 
-/// Keeps what returns will name.
+/// Keeps what returns will name, and says what another file had before.
 pub(super) async fn insert_entries(
     db: &mut SqliteConnection,
     upload: UploadRef,
     entries: Vec<MarkedRow>,
-) -> Result<(), StoreError> {
-    let rows: Vec<EntryRow<'_>> = entries.iter().map(|entry| EntryRow::new(Some(entry.row_no), &entry.mark)).collect();
+) -> Result<Vec<SeenRow>, StoreError> {
+    let rows: Vec<EntryRow<'_>> = entries.iter().map(EntryRow::from).collect();
     let query = sqlx::query(INSERT_ENTRIES).bind(upload.tenant.0).bind(upload.id.0).bind(json(&rows)?);
-    query.execute(db).await.map_err(store_error).map(drop)
+    let mut seen = Vec::new();
+    for row in query.fetch_all(db).await.map_err(store_error)? {
+        let Some(batch) = optional_bytes(&row, "first_batch_id")? else { continue };
+        let first = FileRow { batch: PaymentBatchId(Uuid::from_bytes(batch)), row_no: get(&row, "first_row_no")? };
+        seen.push(SeenRow { row_no: get(&row, "row_no")?, first });
+    }
+    Ok(seen)
 }
 
 /// The payments that returns name, for each in the order given.
@@ -185,7 +244,7 @@ pub(super) async fn match_entries(
     tenant: TenantId,
     marks: Vec<EntryMark>,
 ) -> Result<Vec<Vec<AcceptedEvent>>, StoreError> {
-    let rows: Vec<EntryRow<'_>> = marks.iter().map(|mark| EntryRow::new(None, mark)).collect();
+    let rows: Vec<MarkRow<'_>> = marks.iter().map(MarkRow::from).collect();
     let query = sqlx::query(MATCH_ENTRIES).bind(tenant.0).bind(json(&rows)?);
     let mut found: HashMap<i64, Vec<AcceptedEvent>> = HashMap::new();
     for row in query.fetch_all(db).await.map_err(store_error)? {

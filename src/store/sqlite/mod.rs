@@ -25,6 +25,7 @@ mod periods;
 mod poller_reads;
 mod post;
 mod records;
+mod review;
 mod rows;
 mod schema;
 mod servicing;
@@ -58,9 +59,9 @@ use crate::runtime::clock::Clock;
 use crate::store::calendars::CalendarCache;
 use crate::store::{
     Acceptance, AccountTotals, Attempts, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord,
-    FileKept, FileLinked, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, HoldRequest,
-    LoanBalances, LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter,
-    PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState, SigningKeyRecord, Store, StoreError,
+    FileKept, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, HoldRequest, LoanBalances,
+    LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter, PaymentsPage,
+    PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState, SeenRow, SigningKeyRecord, Store, StoreError,
     SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn, UploadBegun, UploadEnd, UploadException, UploadHold,
     UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat, WorkerView,
 };
@@ -203,8 +204,8 @@ impl Store for SqliteStore {
         self.writer.run("keep_file", move |db| Box::pin(ach::keep_file(db, file, clock.now()))).await
     }
 
-    async fn link_file(&self, upload: UploadRef, sha256: [u8; 32], summary: String) -> Result<FileLinked, StoreError> {
-        self.writer.run("link_file", move |db| Box::pin(ach::link_file(db, upload, sha256, summary))).await
+    async fn describe_file(&self, upload: UploadRef, summary: String) -> Result<(), StoreError> {
+        self.writer.run("describe_file", move |db| Box::pin(ach::describe_file(db, upload, summary))).await
     }
 
     async fn file(&self, upload: UploadRef) -> Result<Option<FileRecord>, StoreError> {
@@ -215,9 +216,9 @@ impl Store for SqliteStore {
         self.read(move |db| Box::pin(ach::numbered(db, tenant, numbers))).await
     }
 
-    async fn mark_entries(&self, upload: UploadRef, entries: Vec<MarkedRow>) -> Result<(), StoreError> {
+    async fn mark_entries(&self, upload: UploadRef, entries: Vec<MarkedRow>) -> Result<Vec<SeenRow>, StoreError> {
         if entries.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         self.writer.run("mark_entries", move |db| Box::pin(ach::insert_entries(db, upload, entries))).await
     }

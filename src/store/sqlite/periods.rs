@@ -60,6 +60,9 @@ pub(super) async fn change(
         known @ (UploadBegun::Busy(_) | UploadBegun::Complete(_) | UploadBegun::Taken(_)) => {
             return Ok(OperationDone::Known(known));
         }
+        UploadBegun::FileTaken(_) | UploadBegun::OtherFile(_) => {
+            return Err(StoreError::Broken("a period was taken for a file".to_owned()));
+        }
     };
     let set = sqlx::query(SET_PERIOD).bind(tenant.0).bind(period.first_day().to_string()).bind(status.as_str());
     set.bind(reason).bind(actor).bind(now.micros()).execute(&mut *db).await.map_err(store_error)?;

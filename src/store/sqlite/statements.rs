@@ -2,8 +2,8 @@
 
 use super::webhooks::{operate, read, turn};
 use super::{
-    accept, ach, admin, beats, groups, loans, parking, periods, poller_reads, post, records, schema, servicing, sweep,
-    uploads, verify, writer,
+    accept, ach, admin, beats, groups, loans, parking, periods, poller_reads, post, records, review, schema, servicing,
+    sweep, uploads, verify, writer,
 };
 
 /// Every statement of this store.
@@ -48,10 +48,21 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("file_kept", ach::FILE_KEPT),
     ("keep_file", ach::KEEP_FILE),
     ("link_file", ach::LINK_FILE),
+    ("file_upload", ach::FILE_UPLOAD),
+    ("describe_file", ach::DESCRIBE_FILE),
     ("file", ach::FILE),
     ("numbered", ach::NUMBERED),
     ("insert_entries", ach::INSERT_ENTRIES),
     ("match_entries", ach::MATCH_ENTRIES),
+    ("exception", review::EXCEPTION),
+    ("open_exceptions", review::OPEN_EXCEPTIONS),
+    ("open_exceptions_of_code", review::OPEN_EXCEPTIONS_OF_CODE),
+    ("amounts_of_exceptions", review::AMOUNTS_OF_EXCEPTIONS),
+    ("file_bytes", review::FILE_BYTES),
+    ("exception_of_row", review::EXCEPTION_OF_ROW),
+    ("resolve", review::RESOLVE),
+    ("reviewed_amount", review::REVIEWED_AMOUNT),
+    ("count_reviewed", review::COUNT_REVIEWED),
     ("set_period", periods::SET_PERIOD),
     ("raise_calendar_version", periods::RAISE_VERSION),
     ("set_closed_period_rule", periods::SET_RULE),

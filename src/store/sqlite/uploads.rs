@@ -8,16 +8,19 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::core::event::{Command, NewEvent, UploadOperation};
 use crate::core::ids::{EventId, PaymentBatchId};
-use crate::core::money::{Currency, Minor};
+use crate::core::money::Currency;
 use crate::core::time::Timestamp;
 use crate::store::sqlite::accept::{accept, insert_events, known_events};
+use crate::store::sqlite::ach;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{EventRow, ExceptionRow, json};
 use crate::store::sqlite::records::{decode_records, select_records, stage};
+use crate::store::sqlite::review::{exception, exception_columns};
 use crate::store::sqlite::rows::{broken, event_columns, get, id, instant, optional_bytes, posting_columns, sum, word};
 use crate::store::{
     Acceptance, ControlTotals, NewUpload, RowCounts, RowsAfter, StoreError, Tally, UploadBegun, UploadEnd,
-    UploadException, UploadHold, UploadProgress, UploadRecord, UploadRef, UploadRows, WholeAccepted, WholeUpload,
+    UploadException, UploadHold, UploadProgress, UploadRecord, UploadRef, UploadRows, UploadedFile, WholeAccepted,
+    WholeUpload,
 };
 
 /// An upload's own event. It has no slot: nothing queues it.
@@ -59,23 +62,26 @@ pub(super) const POST_UPLOAD: &str = "
     SELECT e.seq, e.loan_key, 'done', '[]', '[]', 'SETTLED', e.effective_date, e.effective_date, ?2, ?3
     FROM payment_batches AS b JOIN events AS e ON e.seq = b.event_seq WHERE b.id = ?1";
 
-/// A row that comes again after a takeover says what is true of it now.
+/// A row that comes again after a takeover says what is true of it now. Rows of files wait for a person.
 pub(super) const ADD_EXCEPTIONS: &str = "
-    INSERT INTO batch_exceptions (batch_id, row_no, code, idempotency_key, event_id, first_row_no, amount, currency,
-        errors)
+    INSERT INTO batch_exceptions (batch_id, row_no, code, idempotency_key, event_id, first_row_no, first_batch_id, amount,
+        currency, errors, open_for)
     SELECT ?1, value ->> 'row_no', value ->> 'code', value ->> 'idempotency_key', unhex(value ->> 'event_id'),
-        value ->> 'first_row_no', value ->> 'amount', value ->> 'currency', value ->> 'errors'
+        value ->> 'first_row_no', unhex(value ->> 'first_batch_id'), value ->> 'amount', value ->> 'currency',
+        value ->> 'errors', (SELECT f.tenant FROM ach_files AS f WHERE f.batch_id = ?1)
     FROM jsonb_each(?2) WHERE true
     ON CONFLICT (batch_id, row_no) DO UPDATE SET code = excluded.code, idempotency_key = excluded.idempotency_key,
-        event_id = excluded.event_id, first_row_no = excluded.first_row_no, amount = excluded.amount,
-        currency = excluded.currency, errors = excluded.errors";
+        event_id = excluded.event_id, first_row_no = excluded.first_row_no, first_batch_id = excluded.first_batch_id,
+        amount = excluded.amount, currency = excluded.currency, errors = excluded.errors";
 
 /// The sums are added up in Rust: they have 128 bits.
 pub(super) const FINISHED_TOTALS: &str =
     "SELECT outcome AS word, currency, count, amount, last_posted_at FROM batch_totals WHERE batch_id = ?1";
 
 pub(super) const ACCEPTED_TOTALS: &str =
-    "SELECT 'accepted' AS word, currency, count, amount FROM batch_accepted WHERE batch_id = ?1";
+    "SELECT 'accepted' AS word, currency, count, amount FROM batch_accepted WHERE batch_id = ?1
+    UNION ALL SELECT 'reviewed', currency, reviewed, reviewed_amount FROM batch_accepted
+    WHERE batch_id = ?1 AND reviewed > 0";
 
 /// Rows that wait for a person: parked ones, and the unposted ones of loans on hold. Few.
 pub(super) const WAITING_ROWS: &str = "
@@ -93,45 +99,82 @@ pub(super) const WAITING_ROWS: &str = "
         AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = e.seq)
         AND NOT EXISTS (SELECT 1 FROM parked AS k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL)";
 
-/// Rows that became events, in row order. After a takeover two may have one number.
+/// Rows that became events, in row order. After a takeover two may have one number, unless the upload came again in
+/// another order and says where the first of them stands now.
 pub(super) const UPLOAD_EVENTS: &str = concat!(
     select_records!("events AS e INDEXED BY events_batch_row LEFT JOIN postings AS p ON p.event_seq = e.seq"),
     " WHERE e.batch_id = ?2 AND e.tenant = ?1 AND e.row_no >= ?3 AND (e.row_no, e.seq) > (?3, ?4)
+        AND NOT EXISTS (SELECT 1 FROM batch_exceptions AS m
+            WHERE m.event_id = e.id AND m.code = 'moved' AND m.batch_id = ?2)
     ORDER BY e.row_no, e.seq LIMIT ?5"
 );
 
-pub(super) const UPLOAD_EXCEPTIONS: &str = "
-    SELECT x.row_no, x.code, x.idempotency_key, x.event_id, x.first_row_no, x.amount, x.currency, x.errors
-    FROM payment_batches AS b JOIN batch_exceptions AS x ON x.batch_id = b.id
-    WHERE b.tenant = ?1 AND b.id = ?2 AND x.row_no > ?3 ORDER BY x.row_no LIMIT ?4";
+/// What a person posted is an event, and no exception any more.
+pub(super) const UPLOAD_EXCEPTIONS: &str = concat!(
+    "SELECT ",
+    exception_columns!(),
+    " FROM payment_batches AS b JOIN batch_exceptions AS x ON x.batch_id = b.id
+    WHERE b.tenant = ?1 AND b.id = ?2 AND x.row_no > ?3 AND x.resolution IS NOT 'posted' ORDER BY x.row_no LIMIT ?4"
+);
 
-/// Begins an upload, or takes over one that was cut off.
+/// Begins an upload, or takes over one that was cut off. The one writer looks before it writes, so nothing has to be
+/// taken back.
 pub(super) async fn begin(
     db: &mut SqliteConnection,
     upload: NewUpload,
     now: Timestamp,
 ) -> Result<UploadBegun, StoreError> {
     let event = &upload.event;
-    if let Some(record) = insert(db, &upload, now).await? {
-        return Ok(UploadBegun::New(record));
-    }
     let known = known_events(db, &[event]).await?.remove(&event.key_hash);
-    let known = known.ok_or_else(|| broken("an upload's key is taken by no event"))?;
+    let Some(known) = known else {
+        let own = UploadRef { tenant: event.tenant, id: PaymentBatchId(event.id.0) };
+        if let Some(other) = other_upload(db, own, upload.file.as_ref()).await? {
+            return Ok(UploadBegun::FileTaken(other));
+        }
+        let record = insert(db, &upload, now).await?.ok_or_else(|| broken("a key was taken between two looks"))?;
+        link(db, own, upload.file).await?;
+        return Ok(UploadBegun::New(record));
+    };
     if known.event.event.fingerprint != event.fingerprint {
         return Ok(UploadBegun::Taken(Box::new(known)));
     }
-    let id = PaymentBatchId(known.event.event.id.0);
-    let taken = sqlx::query(TAKE_UPLOAD).bind(id.0).bind(upload.holder).bind(until(now, upload.lease));
+    let own = UploadRef { tenant: event.tenant, id: PaymentBatchId(known.event.event.id.0) };
+    if let Some(file) = &upload.file {
+        let record = read(db, own).await?.ok_or_else(|| broken("payment_batches"))?;
+        let its_own = ach::file(db, own).await?;
+        if record.completed_at.is_none() && its_own.is_some_and(|its_own| its_own.sha256 != file.sha256) {
+            return Ok(UploadBegun::OtherFile(record));
+        }
+        if let Some(other) = other_upload(db, own, upload.file.as_ref()).await? {
+            return Ok(UploadBegun::FileTaken(other));
+        }
+    }
+    let taken = sqlx::query(TAKE_UPLOAD).bind(own.id.0).bind(upload.holder).bind(until(now, upload.lease));
     let taken = taken.bind(now.micros()).execute(&mut *db).await.map_err(store_error)?.rows_affected() == 1;
     if taken {
-        sqlx::query(FORGET_EXCEPTIONS).bind(id.0).execute(&mut *db).await.map_err(store_error)?;
+        sqlx::query(FORGET_EXCEPTIONS).bind(own.id.0).execute(&mut *db).await.map_err(store_error)?;
+        link(db, own, upload.file).await?;
     }
-    let record = read(db, UploadRef { tenant: event.tenant, id }).await?.ok_or_else(|| broken("payment_batches"))?;
+    let record = read(db, own).await?.ok_or_else(|| broken("payment_batches"))?;
     Ok(match (taken, record.completed_at) {
         (true, _) => UploadBegun::Resumed(record),
         (false, Some(_)) => UploadBegun::Complete(record),
         (false, None) => UploadBegun::Busy(record),
     })
+}
+
+async fn other_upload(
+    db: &mut SqliteConnection,
+    own: UploadRef,
+    file: Option<&UploadedFile>,
+) -> Result<Option<PaymentBatchId>, StoreError> {
+    let Some(file) = file else { return Ok(None) };
+    ach::file_upload(db, own, file.sha256).await
+}
+
+async fn link(db: &mut SqliteConnection, own: UploadRef, file: Option<UploadedFile>) -> Result<(), StoreError> {
+    let Some(file) = file else { return Ok(()) };
+    ach::link_file(db, own, file).await
 }
 
 /// Begins an upload whose key is new; `None` where it was taken.
@@ -331,19 +374,6 @@ fn record(row: &SqliteRow) -> Result<UploadRecord, StoreError> {
         },
         fingerprint: optional_bytes(row, "fingerprint")?,
         answer: get(row, "answer")?,
-    })
-}
-
-fn exception(row: &SqliteRow) -> Result<UploadException, StoreError> {
-    Ok(UploadException {
-        row_no: get(row, "row_no")?,
-        code: get(row, "code")?,
-        idempotency_key: get(row, "idempotency_key")?,
-        event_id: optional_bytes(row, "event_id")?.map(|bytes| EventId(uuid::Uuid::from_bytes(bytes))),
-        first_row_no: get(row, "first_row_no")?,
-        amount: get::<Option<i64>>(row, "amount")?.map(Minor::new),
-        currency: get(row, "currency")?,
-        errors: get(row, "errors")?,
     })
 }
 

@@ -268,8 +268,57 @@ async fn resume(world: &World, token: &str, case: u32, amounts: &[u16], cut_at: 
     let sum: u64 = amounts.iter().map(|amount| u64::from(*amount) + 1).sum();
     assert_eq!(batch["counts"]["posted"], amounts.len(), "{batch}");
     assert_eq!(batch["totals"][0]["posted"]["amount_minor"], sum.to_string());
+    // Every row is its own payment, wherever it stood when it came first.
+    let shown = results(world, token, &answer).await;
+    let seen: Vec<(i64, &str, &str)> = shown.iter().map(row_told).collect();
+    let expected: Vec<(i64, &str, &str)> =
+        (1..).zip(&rows).map(|(number, row)| (number, "posted", row["idempotency_key"].as_str().unwrap())).collect();
+    assert_eq!(seen, expected, "cut at {cut_at}, turned by {turn}");
     let balance = world.get(&format!("/v1/loans/{loan}/balance"), token).await.json();
     assert_eq!(balance["principal_outstanding_minor"], (1_000_000_000 - sum).to_string());
+}
+
+fn row_told(row: &Value) -> (i64, &str, &str) {
+    let text = |name: &str| row[name].as_str().unwrap_or_default();
+    (row["row"].as_i64().unwrap(), text("status"), text("idempotency_key"))
+}
+
+/// Sent again in another order, with a row twice: the first of the two is the payment, the second names it.
+#[tokio::test]
+async fn rows_that_moved_are_shown_where_they_stand_now() {
+    let (world, token) = opened().await;
+    let rows: Vec<Value> = (1..=1_500).map(|n| row(&format!("payment:{n:04}"), LOAN, &n.to_string())).collect();
+    let sent = lines(&rows[..1_200]) + "{\"idempotency_key\":\"row";
+    let broken = world.call(upload(&token, "upload:moved", "application/x-ndjson", cut(sent))).await;
+    assert_eq!(broken.problem().0, 400, "{broken:?}");
+    let mut again: Vec<Value> = rows.iter().rev().cloned().collect();
+    // Payment 2 stands first and again in row 1,500; row 1,502 asks for something else under the key of row 1,501.
+    again.insert(0, rows[1].clone());
+    again.push(row("payment:0001", LOAN, "9999"));
+    let answer = loop {
+        let answer = send(&world, &token, "upload:moved", &again).await;
+        if answer.status != 409 {
+            break answer;
+        }
+    };
+    let told = answer.json();
+    let counts = ["received", "accepted", "duplicates", "mismatched", "invalid"].map(|name| told[name].as_i64());
+    assert_eq!(counts, [1_502, 1_500, 1, 1, 0].map(Some), "{told}");
+    finished(&world, &token, &answer).await;
+    let shown = results(&world, &token, &answer).await;
+    let seen: Vec<(i64, &str, &str)> = shown.iter().map(row_told).collect();
+    let status = |number: i64| match number {
+        1_500 => "duplicate",
+        1_502 => "mismatched",
+        _ => "posted",
+    };
+    let expected: Vec<(i64, &str, &str)> = (1..)
+        .zip(&again)
+        .map(|(number, row)| (number, status(number), row["idempotency_key"].as_str().unwrap()))
+        .collect();
+    assert_eq!(seen, expected);
+    assert_eq!((&shown[1_499]["first_row"], &shown[1_501]["first_row"]), (&json!(1), &json!(1_501)));
+    assert_eq!(shown[1_499]["payment_event_id"], shown[0]["payment_event_id"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,7 @@ mod rows_json;
 mod rows_ledger;
 mod rows_pollers;
 mod rows_returns;
+mod rows_reviews;
 mod rows_servicing;
 mod rows_tokens;
 mod rows_uploads;
@@ -53,6 +54,7 @@ fn rows(facts: &Facts) -> Vec<Row> {
         rows_ach::rows,
         rows_accruals::rows,
         rows_groups::rows,
+        rows_reviews::rows,
         rows_ledger::rows,
         rows_webhooks::rows,
     ];
@@ -100,6 +102,7 @@ async fn bad_inputs_get_their_answers_from_servers() {
         rows_accruals::STORIES,
         rows_groups::STORIES,
         rows_webhooks::STORIES,
+        rows_reviews::STORIES,
         rows_http2::STORIES,
         rows_amqp::STORIES,
     ];
@@ -118,6 +121,7 @@ async fn bad_inputs_get_their_answers_from_one_process() {
         rows_accruals::STORIES,
         rows_groups::STORIES,
         rows_webhooks::STORIES,
+        rows_reviews::STORIES,
         rows_http2::STORIES,
     ];
     run(&world, &stories).await;

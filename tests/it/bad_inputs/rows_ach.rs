@@ -98,6 +98,7 @@ fn changed() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         one("98", "a destination that is not ours", 1, 4, b" 121042882"),
         ("99", "service class of credits", with(plain('Z'), &[(2, 2, b"220"), (4, 2, b"220")])),
         one("99", "entry class", 2, 51, b"XXX"),
+        one("99", "a bank's accounting advices", 2, 51, b"ADV"),
         one("99", "transaction code", 3, 2, b"99"),
         one("100", "letters in the amount", 3, 30, b"00000000AB"),
         one("100", "blanks for the amount", 3, 30, b"          "),
@@ -135,7 +136,7 @@ fn rearranged() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     ]
 }
 
-async fn send(world: &World, key: &str, feed: &str, bytes: &[u8]) -> Answer {
+pub(super) async fn send(world: &World, key: &str, feed: &str, bytes: &[u8]) -> Answer {
     let head = format!(
         "POST {} HTTP/1.1\r\nHost: hpts.test\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
          Idempotency-Key: {key}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n",
@@ -169,7 +170,7 @@ async fn unpadded(world: &World) -> Told {
 }
 
 async fn trace_twice(world: &World) -> Told {
-    let two = AchFile::of_debits('B', [("999999", 100), ("999998", 100)]);
+    let two = AchFile::of_debits('B', [("999999", 120), ("999998", 120)]);
     let first = two[2 * 95 + 79..2 * 95 + 94].to_vec();
     let bytes = with(two, &[(4, 80, &first)]);
     taken(world, "story:file:twice", LENIENT_FEED, &bytes, [2, 0]).await.map(drop)
@@ -189,8 +190,9 @@ async fn past_date(world: &World) -> Told {
 }
 
 async fn identity(world: &World) -> Told {
-    let first = taken(world, "story:file:first", DEMO_FEED, &plain('E'), [1, 0]).await?;
-    let other = AchFile::of_debits('E', [("999999", 101)]);
+    let bytes = AchFile::of_debits('E', [("999999", 150)]);
+    let first = taken(world, "story:file:first", DEMO_FEED, &bytes, [1, 0]).await?;
+    let other = AchFile::of_debits('E', [("999999", 151)]);
     let conflict = send(world, "story:file:other", DEMO_FEED, &other).await;
     let is_told = conflict.status == 409 && conflict.json()["code"] == "duplicate_file";
     hold(is_told, "expected duplicate_file", &conflict)?;

@@ -77,7 +77,7 @@ fn only(file: &str, feed: &Feed) -> Meaning {
 #[test]
 fn a_credit_with_code_52_names_its_loan_by_the_account() {
     let Meaning::Payment(payment) = only("loan-credit.ach", &feed(View::Receiver, &[])) else { panic!("no payment") };
-    assert_eq!(payment.loan_number.unwrap().as_str(), "12345678");
+    assert_eq!(payment.loan_numbers[0].as_str(), "12345678");
     assert_eq!(payment.amount.to_string(), "1000000.00 USD");
     assert_eq!(payment.effective_date, NaiveDate::from_ymd_opt(2019, 6, 25).unwrap());
 }

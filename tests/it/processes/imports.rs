@@ -246,7 +246,8 @@ async fn a_file_that_is_cut_again_and_again_is_posted_once() {
             }
             proxy.set(Mode::Refuse);
             proxy.cut();
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            // The import has come again, and goes on when it comes once more.
+            tokio::time::timeout(PATIENCE, proxy.refuses()).await.unwrap();
             proxy.set(Mode::Slow);
         }
         proxy.set(Mode::Forward);

@@ -12,12 +12,14 @@ mod spans;
 mod uploads;
 mod webhooks;
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -153,6 +155,33 @@ impl System {
         let mut command = self.command(arguments);
         command.env("HPTS_CLIENT_ID", "demo").env("HPTS_CLIENT_SECRET", "demo-secret");
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    /// The same; tells as soon as the command says something on its standard error.
+    pub(crate) async fn output_telling(
+        &self,
+        arguments: &[&str],
+        said: &'static str,
+        told: oneshot::Sender<()>,
+    ) -> Output {
+        let mut command = self.command(arguments);
+        command.env("HPTS_CLIENT_ID", "demo").env("HPTS_CLIENT_SECRET", "demo-secret");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let running = move || {
+            let mut child = command.spawn().unwrap();
+            let (mut errors, mut told) = (String::new(), Some(told));
+            for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+                let line = line.unwrap();
+                if line.contains(said)
+                    && let Some(told) = told.take()
+                {
+                    told.send(()).unwrap();
+                }
+                errors += &(line + "\n");
+            }
+            Output { stderr: errors.into_bytes(), ..child.wait_with_output().unwrap() }
+        };
+        tokio::task::spawn_blocking(running).await.unwrap()
     }
 
     /// Runs a command that must succeed; answers what it printed.

@@ -8,6 +8,7 @@ use http_body_util::StreamBody;
 use hyper::body::{Bytes, Frame};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::processes::client::{Client, payment};
@@ -63,16 +64,16 @@ async fn an_upload_whose_api_is_killed_is_finished_by_another() {
     assert_eq!(problem["code"], "idempotency_in_progress");
     let url = format!("http://127.0.0.1:{}", second.port);
     let arguments = ["import", file.to_str().unwrap(), "--url", &url, "--key", KEY, "--json"];
-    let import = system.output_beside(&arguments);
+    let (told, refused) = oneshot::channel();
+    let import = system.output_telling(&arguments, "409 idempotency_in_progress", told);
     let operate = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::timeout(PATIENCE, refused).await.unwrap().unwrap();
         let ended = "UPDATE payment_batches SET leased_to = now() WHERE completed_at IS NULL";
         assert_eq!(sqlx::query(ended).execute(&mut database).await.unwrap().rows_affected(), 1);
     };
     let (output, ()) = tokio::join!(import, operate);
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{errors}");
-    assert!(errors.contains("409 idempotency_in_progress"), "{errors}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["received"], &report["counts"]["posted"]), (&ROWS.into(), &ROWS.into()), "{report}");
     assert_eq!(system.verified().await["posted"], 1 + 5 + ROWS);

@@ -6,11 +6,14 @@ use hpts::core::event::{Command, EventKind, IdempotencyKey, NewEvent, Receipt, S
 use hpts::core::ids::{EventId, TenantId};
 use hpts::core::ledger::{AccountCode, Layer, Outcome};
 use hpts::core::money::{Currency, Minor};
-use hpts::store::{EntryMark, FeedRecord, FileKept, FileLinked, MarkedRow, NewFile, NewUpload, UploadBegun, UploadRef};
+use hpts::store::{
+    EntryMark, FeedRecord, FileKept, FileRow, MarkedRow, NewFile, NewUpload, SeenRow, UploadBegun, UploadHold,
+    UploadRef, UploadedFile,
+};
 use uuid::Uuid;
 
 use super::{Fixture, prove};
-use crate::support::books::{Books, borrower, day, loan_id, usd};
+use crate::support::books::{Books, borrower, day, loan_id, next_id, usd};
 
 fn feed(tenant: TenantId, name: &str, settings: &str) -> FeedRecord {
     FeedRecord { tenant, name: name.to_owned(), settings: settings.to_owned() }
@@ -21,14 +24,19 @@ fn file(tenant: TenantId, print: u8, identity: Option<&str>) -> NewFile {
     NewFile { tenant, sha256: [print; 32], feed: "collections".to_owned(), identity, bytes: vec![print; 10] }
 }
 
-/// Begins the upload that a file becomes.
-async fn begin(books: &Books, key: &str) -> UploadRef {
+/// An upload of a file that was kept; without one it brings none.
+fn upload(books: &Books, key: &str, print: Option<u8>) -> NewUpload {
     let operation = UploadOperation::AchFile { feed: "collections".to_owned() };
     let upload = Upload { operation, currency: Currency::USD, received_on: day(5, 1) };
-    let (id, key) = (EventId(Uuid::new_v4()), IdempotencyKey::parse(key).unwrap());
+    let (id, key) = (next_id(), IdempotencyKey::parse(key).unwrap());
     let event = NewEvent::of_upload(id, books.tenant, key, upload, books.publisher, "test".to_owned());
-    let new = NewUpload { event, holder: Uuid::new_v4(), lease: Duration::from_mins(1) };
-    let begun = books.store.begin_upload(new).await.unwrap();
+    let file = print.map(|print| UploadedFile { sha256: [print; 32], summary: "begun".to_owned() });
+    NewUpload { event, holder: Uuid::new_v4(), lease: Duration::from_mins(1), file }
+}
+
+/// Begins an upload.
+async fn begin(books: &Books, key: &str) -> UploadRef {
+    let begun = books.store.begin_upload(upload(books, key, None)).await.unwrap();
     let UploadBegun::New(record) = begun else { panic!("{begun:?}") };
     UploadRef { tenant: books.tenant, id: record.id }
 }
@@ -40,6 +48,11 @@ fn mark(sequence: u32, amount: i64) -> EntryMark {
         account: "0000000420".to_owned(),
         company_id: "1234567890".to_owned(),
     }
+}
+
+/// A payment of one payer and 1 May.
+fn marked_row(row_no: i64, mark: EntryMark) -> MarkedRow {
+    MarkedRow { row_no, mark, individual_id: "420".to_owned(), effective_entry_date: Some(day(5, 1)) }
 }
 
 pub(crate) async fn feeds_read_back_and_names_are_unique_in_a_tenant(fixture: &impl Fixture) {
@@ -69,27 +82,39 @@ pub(crate) async fn a_file_is_kept_once_and_its_identity_is_its_own(fixture: &im
     assert_eq!(keep(books.tenant, 2, Some("A")).await, FileKept::Conflict(None));
     assert_eq!(keep(other, 1, Some("A")).await, FileKept::New, "another tenant's files are none of theirs");
 
-    let upload = begin(&books, "file:0001").await;
-    assert_eq!(store.file(upload).await.unwrap(), None);
-    for summary in ["begun", "done"] {
-        let linked = store.link_file(upload, [1; 32], summary.to_owned()).await.unwrap();
-        assert_eq!(linked, FileLinked::Linked);
-    }
-    let kept = store.file(upload).await.unwrap().unwrap();
+    let bring = async |key, print| store.begin_upload(upload(&books, key, Some(print))).await.unwrap();
+    let begun = bring("file:0001", 1).await;
+    let UploadBegun::New(record) = begun else { panic!("{begun:?}") };
+    let first = UploadRef { tenant: books.tenant, id: record.id };
+    assert_eq!(store.file(first).await.unwrap().unwrap().summary.as_deref(), Some("begun"));
+    store.describe_file(first, "done".to_owned()).await.unwrap();
+    let kept = store.file(first).await.unwrap().unwrap();
     assert_eq!((kept.sha256, kept.feed.as_str(), kept.identity.as_deref()), ([1; 32], "collections", Some("A")));
     assert_eq!(kept.summary.as_deref(), Some("done"));
-    assert_eq!(store.file(UploadRef { tenant: other, id: upload.id }).await.unwrap(), None);
-    assert_eq!(keep(books.tenant, 1, Some("A")).await, FileKept::Same(Some(upload.id)));
-    assert_eq!(keep(books.tenant, 2, Some("A")).await, FileKept::Conflict(Some(upload.id)));
+    assert_eq!(store.file(UploadRef { tenant: other, id: first.id }).await.unwrap(), None);
+    assert_eq!(keep(books.tenant, 1, Some("A")).await, FileKept::Same(Some(first.id)));
+    assert_eq!(keep(books.tenant, 2, Some("A")).await, FileKept::Conflict(Some(first.id)));
 
     assert_eq!(keep(books.tenant, 3, Some("B")).await, FileKept::New);
-    let linked = store.link_file(upload, [3; 32], "other".to_owned()).await.unwrap();
-    assert_eq!(linked, FileLinked::OtherFile, "an upload has one file");
-    let second = begin(&books, "file:0002").await;
-    let linked = store.link_file(second, [1; 32], "other".to_owned()).await.unwrap();
-    assert_eq!(linked, FileLinked::OtherUpload, "a file becomes one upload");
-    assert_eq!(store.file(upload).await.unwrap(), Some(kept));
-    assert_eq!(fixture.count("ach_files").await, 3);
+    let busy = bring("file:0001", 1).await;
+    assert!(matches!(busy, UploadBegun::Busy(_)), "{busy:?}");
+    let taken = bring("file:0002", 1).await;
+    assert!(matches!(taken, UploadBegun::FileTaken(id) if id == first.id), "a file becomes one upload: {taken:?}");
+    assert_eq!(store.event_of_key(books.tenant, "file:0002").await.unwrap(), None, "the key stays free");
+    let holder = upload(&books, "file:0003", Some(3));
+    let hold = UploadHold { id: hpts::core::ids::PaymentBatchId(holder.event.id.0), holder: holder.holder };
+    assert!(matches!(store.begin_upload(holder).await.unwrap(), UploadBegun::New(_)));
+    store.release_upload(hold).await.unwrap();
+    assert_eq!(keep(books.tenant, 4, Some("C")).await, FileKept::New);
+    let odd = bring("file:0003", 4).await;
+    assert!(
+        matches!(odd, UploadBegun::OtherFile(ref record) if record.id == hold.id),
+        "an upload has one file: {odd:?}"
+    );
+    let resumed = bring("file:0003", 3).await;
+    assert!(matches!(resumed, UploadBegun::Resumed(ref record) if record.id == hold.id), "{resumed:?}");
+    assert_eq!(store.file(first).await.unwrap(), Some(kept));
+    assert_eq!(fixture.count("ach_files").await, 4);
 }
 
 pub(crate) async fn a_refused_file_gives_way_but_not_past_another(fixture: &impl Fixture) {
@@ -157,8 +182,7 @@ pub(crate) async fn receipts_without_a_loan_are_booked(fixture: &impl Fixture) {
 
 /// Accepts and posts payments of loan 1 as rows of an upload, and marks them.
 async fn marked(books: &Books, upload: UploadRef, rows: &[(i64, EntryMark)]) -> Vec<hpts::store::Wanted> {
-    let row = |(row_no, mark): &(i64, EntryMark)| MarkedRow { row_no: *row_no, mark: mark.clone() };
-    let marks: Vec<MarkedRow> = rows.iter().map(row).collect();
+    let marks: Vec<MarkedRow> = rows.iter().map(|(row_no, mark)| marked_row(*row_no, mark.clone())).collect();
     books.store.mark_entries(upload, marks.clone()).await.unwrap();
     let event = |(row_no, mark): &(i64, EntryMark)| -> NewEvent {
         books.payment(1, mark.amount.units()).in_batch(upload.id, *row_no)
@@ -212,4 +236,87 @@ pub(crate) async fn returns_find_the_newest_payment_that_stands(fixture: &impl F
     let payment = &found[0][0].event;
     assert_eq!((payment.kind, payment.command.amount()), (EventKind::PaymentReceived, Some(Minor::new(700))));
     prove(store).await;
+}
+
+pub(crate) async fn an_entry_of_another_file_is_told_and_stays_told(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let thief = Books::open(fixture.store(), 2).await;
+    let store = &books.store;
+    let (first, second) = (begin(&books, "file:0001").await, begin(&books, "file:0002").await);
+    let twins = vec![marked_row(1, mark(1, 500)), marked_row(2, mark(1, 500)), marked_row(3, mark(2, 700))];
+    assert_eq!(store.mark_entries(first, twins.clone()).await.unwrap(), [], "inside one file nothing is a duplicate");
+
+    let odd = |row_no, change: fn(&mut MarkedRow)| {
+        let mut odd = marked_row(row_no, mark(1, 500));
+        change(&mut odd);
+        odd
+    };
+    let others = vec![
+        odd(1, |row| row.mark.amount = Minor::new(501)),
+        odd(2, |row| "1".clone_into(&mut row.mark.account)),
+        odd(3, |row| "421".clone_into(&mut row.individual_id)),
+        odd(4, |row| row.effective_entry_date = Some(day(5, 4))),
+        odd(5, |row| row.effective_entry_date = None),
+        odd(6, |row| "1".clone_into(&mut row.mark.trace)),
+        odd(7, |row| "another".clone_into(&mut row.mark.company_id)),
+        marked_row(8, mark(2, 700)),
+        marked_row(9, mark(1, 500)),
+    ];
+    let seen = |row_no, of| SeenRow { row_no, first: FileRow { batch: first.id, row_no: of } };
+    let mut told = store.mark_entries(second, others.clone()).await.unwrap();
+    told.sort_by_key(|seen| seen.row_no);
+    assert_eq!(told, [seen(7, 1), seen(8, 3), seen(9, 1)], "the company is no part of it");
+    assert_eq!(store.mark_entries(first, twins.clone()).await.unwrap(), [], "the first stays the first");
+    let mut again = store.mark_entries(second, others).await.unwrap();
+    again.sort_by_key(|seen| seen.row_no);
+    assert_eq!(again, told, "after a cut");
+
+    let third = begin(&books, "file:0003").await;
+    let told = store.mark_entries(third, vec![marked_row(1, mark(1, 500))]).await.unwrap();
+    assert_eq!(told, [seen(1, 1)], "the oldest is named");
+    let theirs = begin(&thief, "file:0001").await;
+    assert_eq!(store.mark_entries(theirs, twins).await.unwrap(), [], "another tenant's entries are theirs");
+    let dateless = || vec![odd(2, |row| row.effective_entry_date = None)];
+    assert_eq!(store.mark_entries(third, dateless()).await.unwrap().len(), 1, "no day is the same as no day");
+    assert_eq!(store.mark_entries(third, Vec::new()).await.unwrap(), []);
+}
+
+pub(crate) async fn of_two_files_at_once_one_is_the_first(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    for round in 0..10_u32 {
+        let (one, other) =
+            (begin(&books, &format!("file:one:{round}")).await, begin(&books, &format!("file:other:{round}")).await);
+        let rows: Vec<MarkedRow> = (1..=200_u32).map(|n| marked_row(i64::from(n), mark(round * 1000 + n, 5))).collect();
+        let marking = |upload| books.store.mark_entries(upload, rows.clone());
+        let (one, other) = tokio::join!(marking(one), marking(other));
+        let mut told = [one, other].map(|told| told.unwrap().len());
+        told.sort_unstable();
+        assert_eq!(told, [0, 200], "round {round}");
+    }
+}
+
+pub(crate) async fn of_two_keys_with_the_same_bytes_one_begins(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    for round in 0..10_u8 {
+        books.store.keep_file(file(books.tenant, round, None)).await.unwrap();
+        let [one, other] = ["one", "other"].map(|key| {
+            let new = upload(&books, &format!("file:{key}:{round}"), Some(round));
+            books.store.begin_upload(new)
+        });
+        let (one, other) = tokio::join!(one, other);
+        let (mut begun, mut taken) = (Vec::new(), Vec::new());
+        for told in [one.unwrap(), other.unwrap()] {
+            match told {
+                UploadBegun::New(record) => begun.push(record.id),
+                UploadBegun::FileTaken(other) => taken.push(other),
+                UploadBegun::Resumed(_)
+                | UploadBegun::Busy(_)
+                | UploadBegun::Complete(_)
+                | UploadBegun::Taken(_)
+                | UploadBegun::OtherFile(_) => panic!("{told:?}"),
+            }
+        }
+        assert_eq!((begun.len(), &taken), (1, &begun), "round {round}");
+    }
+    assert_eq!(fixture.count("payment_batches").await, 10, "the losers left nothing");
 }

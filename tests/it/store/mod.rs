@@ -14,6 +14,7 @@ mod postgres_periods;
 mod posting;
 mod reads;
 mod returns;
+mod reviews;
 mod servicing;
 mod sqlite;
 mod uploads;
@@ -247,7 +248,15 @@ macro_rules! conformance {
                     a_refused_file_gives_way_but_not_past_another,
                     loans_are_found_by_number_without_leading_zeros,
                     receipts_without_a_loan_are_booked,
-                    returns_find_the_newest_payment_that_stands;
+                    returns_find_the_newest_payment_that_stands,
+                    an_entry_of_another_file_is_told_and_stays_told,
+                    of_two_files_at_once_one_is_the_first,
+                    of_two_keys_with_the_same_bytes_one_begins;
+                reviews:
+                    a_posted_exception_is_a_row_of_its_file,
+                    a_discarded_exception_stays_one,
+                    of_several_who_decide_at_once_one_does,
+                    open_exceptions_are_listed_over_all_files;
                 webhooks:
                     an_endpoint_is_made_once_and_answers_again,
                     operations_change_the_tenants_own_endpoint_only,

@@ -21,7 +21,7 @@ pub(super) fn change_keyed(books: &Books, key: &str, month: &str, status: Period
     let upload = Upload { operation, currency: Currency::USD, received_on: day(6, 1) };
     let key = IdempotencyKey::parse(key).unwrap();
     let event = NewEvent::of_upload(next_id(), books.tenant, key, upload, books.publisher, "controller".to_owned());
-    let operation = NewUpload { event, holder: Uuid::new_v4(), lease: std::time::Duration::from_secs(30) };
+    let operation = NewUpload { event, holder: Uuid::new_v4(), lease: std::time::Duration::from_secs(30), file: None };
     PeriodChange { operation, period, status, reason, answer: b"{}".to_vec() }
 }
 

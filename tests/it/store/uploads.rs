@@ -24,7 +24,7 @@ fn upload(books: &Books, key: &str, n: u128) -> NewUpload {
     };
     let (id, key) = (EventId(Uuid::from_u128(n << 1)), IdempotencyKey::parse(key).unwrap());
     let event = NewEvent::of_upload(id, books.tenant, key, upload, books.publisher, "test".to_owned());
-    NewUpload { event, holder: Uuid::from_u128(n), lease: LEASE }
+    NewUpload { event, holder: Uuid::from_u128(n), lease: LEASE, file: None }
 }
 
 fn end(received: i64) -> UploadEnd {
@@ -39,9 +39,11 @@ fn exception(row_no: i64, code: &str) -> UploadException {
         idempotency_key: None,
         event_id: None,
         first_row_no: None,
+        first_batch_id: None,
         amount: None,
         currency: None,
         errors: None,
+        resolved: None,
     }
 }
 

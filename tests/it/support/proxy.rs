@@ -27,6 +27,8 @@ pub(crate) struct Proxy {
     mode: watch::Sender<Mode>,
     /// Rises with every cut.
     cuts: watch::Sender<u64>,
+    /// Rises with every connection that is refused.
+    refusals: watch::Receiver<u64>,
     injections: broadcast::Sender<Vec<u8>>,
     lifecycle: Lifecycle,
 }
@@ -38,6 +40,7 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let (mode, modes) = watch::channel(Mode::Forward);
         let (cuts, cut) = watch::channel(0);
+        let (refused, refusals) = watch::channel(0);
         let (injections, _) = broadcast::channel(16);
         let injected = injections.clone();
         let lifecycle = Lifecycle::new();
@@ -46,6 +49,7 @@ impl Proxy {
             let stop = tasks.token();
             while let Some(Ok((client, _))) = stop.run_until_cancelled(listener.accept()).await {
                 if *modes.borrow() == Mode::Refuse {
+                    refused.send_modify(|refused| *refused += 1);
                     continue;
                 }
                 let mut cut = cut.clone();
@@ -53,7 +57,7 @@ impl Proxy {
                 tasks.spawn(serve(client, server, modes.clone(), cut, injected.subscribe()));
             }
         });
-        Self { address, mode, cuts, injections, lifecycle }
+        Self { address, mode, cuts, refusals, injections, lifecycle }
     }
 
     /// Where clients connect to.
@@ -69,6 +73,13 @@ impl Proxy {
     /// Closes every connection that is open now.
     pub(crate) fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Waits until a connection that comes from now on is refused.
+    pub(crate) async fn refuses(&self) {
+        let mut refusals = self.refusals.clone();
+        refusals.mark_unchanged();
+        refusals.changed().await.unwrap();
     }
 }
 

@@ -50,7 +50,7 @@ fn reason(meaning: &Meaning) -> Option<Reason> {
 
 fn loan_of(meaning: &Meaning) -> Option<&str> {
     match meaning {
-        Meaning::Payment(payment) => payment.loan_number.as_ref().map(crate::core::event::LoanNumber::as_str),
+        Meaning::Payment(payment) => payment.loan_numbers.first().map(crate::core::event::LoanNumber::as_str),
         Meaning::Return(_) | Meaning::Change(_) | Meaning::Exception(_) => None,
     }
 }
@@ -296,4 +296,65 @@ fn names_of_reasons_are_unique() {
         assert_eq!(Reason::parse(reason.name()), Some(*reason));
     }
     assert_eq!(Reason::parse("other"), None);
+}
+
+#[test]
+fn numbers_of_every_rule_are_told_in_their_order() {
+    let customers = vec![CustomerSetting {
+        company_id: "1210428829".to_owned(),
+        individual_id: "LN-*".to_owned(),
+        loan_number: "0815".to_owned(),
+    }];
+    let feed = Feed::new(&FeedSettings { customers, ..settings(View::Originator) }).unwrap();
+    let Meaning::Payment(payment) = meaning(&feed, &batch_spec(), &entry_spec()) else { panic!("no payment") };
+    let numbers: Vec<&str> = payment.loan_numbers.iter().map(crate::core::event::LoanNumber::as_str).collect();
+    assert_eq!(numbers, ["LN-0000042", "0815"]);
+    assert_eq!(payment.effective_entry_date, Some(MADE_ON));
+}
+
+#[test]
+fn a_holiday_is_no_day_to_settle() {
+    let holidays = vec![MADE_ON.to_string()];
+    let feed = Feed::new(&FeedSettings { holidays, ..settings(View::Originator) }).unwrap();
+    let wished = meaning(&feed, &batch_spec(), &entry_spec());
+    assert_eq!(reason(&wished), Some(Reason::EffectiveDateHoliday));
+    let settled = meaning(&feed, &BatchSpec { settlement_day: Some(128), ..batch_spec() }, &entry_spec());
+    assert_eq!(reason(&settled), None, "the operator's word goes before the calendar");
+    let weekend = BatchSpec { effective_entry_date: Some(day(2026, 5, 9)), ..batch_spec() };
+    let found = meaning_on(&feed, &weekend, &entry_spec(), day(2026, 5, 12));
+    assert_eq!(reason(&found), Some(Reason::EffectiveDateWeekend));
+}
+
+#[test]
+fn a_person_overrules_dates_and_rules_of_the_feed_and_nothing_else() {
+    let company_ids = vec!["OTHER".to_owned()];
+    let feed = Feed::new(&FeedSettings { company_ids, ..settings(View::Originator) }).unwrap();
+    let credit = EntrySpec { code: code(22), ..entry_spec() };
+    let prenote = EntrySpec { code: code(28), amount: Minor::ZERO, ..entry_spec() };
+    let dateless = BatchSpec { effective_entry_date: None, ..batch_spec() };
+    let arc = BatchSpec { sec: SecCode::Arc, ..batch_spec() };
+    let reversal = BatchSpec { description: "REVERSAL", ..batch_spec() };
+    for (batch, entry, date, expected) in [
+        (batch_spec(), entry_spec(), None, Ok(MADE_ON)),
+        (arc, entry_spec(), Some(day(2026, 5, 4)), Ok(day(2026, 5, 4))),
+        (dateless, entry_spec(), None, Err(Reason::EffectiveDateMissing)),
+        (dateless, entry_spec(), Some(day(2026, 5, 4)), Ok(day(2026, 5, 4))),
+        (dateless, entry_spec(), Some(day(2026, 5, 9)), Err(Reason::FutureDated)),
+        (batch_spec(), credit, Some(MADE_ON), Err(Reason::AgainstDirection)),
+        (batch_spec(), prenote, Some(MADE_ON), Err(Reason::Prenote)),
+        (reversal, entry_spec(), Some(MADE_ON), Err(Reason::ReversalBatch)),
+    ] {
+        let mut writer = Writer::new(&file_spec()).unwrap();
+        writer.batch(&batch).unwrap();
+        writer.entry(&entry).unwrap();
+        let bytes = writer.finish().unwrap();
+        let file = feed.read(&bytes).unwrap();
+        let classifier = feed.classifier(file.header(), MADE_ON);
+        let found = match classifier.overruled(date).classify(&file.entries().next().unwrap()) {
+            Meaning::Payment(payment) => Ok(payment.effective_date),
+            Meaning::Exception(reason) => Err(reason),
+            Meaning::Return(_) | Meaning::Change(_) => panic!("{batch:?}"),
+        };
+        assert_eq!(found, expected, "{batch:?} {entry:?}");
+    }
 }

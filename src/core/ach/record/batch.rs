@@ -77,13 +77,20 @@ impl BatchHeader {
     pub(in crate::core::ach) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let service_class = reader.text(SERVICE_CLASS).digits().and_then(ServiceClass::of_number);
         if service_class.is_none() {
-            reader.fault(SERVICE_CLASS, FaultCode::ServiceClass, format_args!("must be 200, 220 or 225"));
+            let message = format_args!("must be 200, 220 or 225; 280 is of ADV batches, which are not read");
+            reader.fault(SERVICE_CLASS, FaultCode::ServiceClass, message);
         }
         let letters = reader.text(SEC_CODE);
         let sec = SecCode::parse(letters.as_str());
         if sec.is_none() {
-            let message = format_args!("{:?} is no entry class that is read here", letters.as_str());
-            reader.fault(SEC_CODE, FaultCode::SecCode, message);
+            let letters = letters.as_str();
+            // Their entries have a layout of their own, so everything after this header reads wrong.
+            let advice = if letters == "ADV" { ": it holds a bank's accounting advices and no payment" } else { "" };
+            reader.fault(
+                SEC_CODE,
+                FaultCode::SecCode,
+                format_args!("{letters:?} is no entry class that is read here{advice}"),
+            );
         }
         let [status] = *reader.text(STATUS).bytes();
         let status_known = (b'0'..=b'2').contains(&status);

@@ -21,8 +21,8 @@ async fn a_feed_is_made_once_and_its_name_is_its_own() {
     let made = world.post("/v1/ach/feeds", &token, "feed:lockbox", &asked).await;
     assert_eq!(made.status, 201, "{made:?}");
     let view = json!({"name": "lockbox", "view": "receiver", "destination": "231380104", "sec_codes": ["CIE", "PPD"],
-        "loan_number": ["individual_id", "account_number"], "company_ids": [], "date_rule": "settlement",
-        "tolerances": ["missing_padding"], "currency": "USD"});
+        "loan_number": ["individual_id", "account_number"], "customers": [], "company_ids": [],
+        "date_rule": "settlement", "holidays": [], "soft_duplicates": "hold", "tolerances": ["missing_padding"], "currency": "USD"});
     assert_eq!(made.json(), view, "with what it leaves out");
 
     let again = world.post("/v1/ach/feeds", &token, "feed:lockbox", &asked).await;
@@ -63,7 +63,7 @@ async fn a_feed_whose_answer_was_lost_is_made_by_its_key_alone() {
     };
     let (key, publisher) = (IdempotencyKey::parse("feed:lockbox").unwrap(), PublisherId(Uuid::new_v4()));
     let event = NewEvent::of_upload(EventId(Uuid::new_v4()), tenant, key, upload, publisher, "demo".to_owned());
-    let begun = NewUpload { event, holder: Uuid::new_v4(), lease: Duration::from_mins(1) };
+    let begun = NewUpload { event, holder: Uuid::new_v4(), lease: Duration::from_mins(1), file: None };
     let hold = UploadHold { id: PaymentBatchId(begun.event.id.0), holder: begun.holder };
     world.store.begin_upload(begun).await.unwrap();
     world.store.release_upload(hold).await.unwrap();

@@ -78,6 +78,9 @@ fn everything_adds_up(file: &Value, rows: &[Value]) {
     assert_eq!((&summary["batches"], &summary["entries"], &summary["addenda"]), (&json!(3), &json!(8), &json!(3)));
     let parsed = cents(&summary["debit_minor"]) + cents(&summary["credit_minor"]);
     assert_eq!((parsed, accepted, invalid), (58_100, 53_000, 5_100), "{file}");
+    let exceptions = file["exceptions"].as_array().unwrap();
+    assert_eq!(exceptions.iter().map(|it| cents(&it["amount_minor"])).sum::<i64>(), invalid, "{file}");
+    assert_eq!(exceptions.iter().map(|it| it["count"].as_i64().unwrap()).sum::<i64>(), 4, "{file}");
     assert_eq!((file["received"].as_i64(), file["invalid"].as_i64()), (Some(8), Some(4)));
     assert_eq!(file["counts"]["posted"], 4, "{file}");
     let total = |name: &str| {
@@ -119,13 +122,13 @@ async fn the_same_bytes_are_answered_as_before_and_others_of_their_identity_are_
     let conflict = send(&world, &token, "file:0002", "collections", &changed).await;
     assert_eq!(conflict.problem(), (409, "duplicate_file".to_owned()));
     assert_eq!(conflict.json()["batch_id"], first.json()["batch_id"]);
-    let next = AchFile::of_debits('B', [("420", 100), ("421", 200)]);
+    let next = AchFile::of_debits('B', [("420", 101), ("421", 202)]);
     let other = send(&world, &token, "file:0001", "collections", &next).await;
     assert_eq!(other.problem(), (422, "idempotency_mismatch".to_owned()), "the key is another file's");
     let other = send(&world, &token, "file:0003", "collections", &next).await;
     assert_eq!((other.status, &other.json()["accepted"]), (202, &json!(2)), "{other:?}");
     finished(&world, &token, &other).await;
-    assert_eq!(account(&world, &token, "2200").await, 600);
+    assert_eq!(account(&world, &token, "2200").await, 603);
 
     world.tenant(2, "other").await;
     let other = world.token("other", crate::api::ach::ALL).await;
@@ -134,6 +137,32 @@ async fn the_same_bytes_are_answered_as_before_and_others_of_their_identity_are_
     assert_eq!(theirs.status, 202, "another tenant's files are none of theirs: {theirs:?}");
     let path = format!("/v1/ach/files/{}", first.json()["batch_id"].as_str().unwrap());
     assert_eq!(world.get(&path, &other).await.problem(), (404, "not_found".to_owned()));
+    assert_eq!(world.store.verify().await.unwrap().problems, []);
+}
+
+/// Two callers bring the same bytes at once, each under a key of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_keys_with_the_same_bytes_one_receives_them() {
+    let (world, token) = opened().await;
+    for round in ['A', 'B', 'C', 'D', 'E'] {
+        let cents = i64::from(u32::from(round));
+        let bytes = AchFile::of_debits(round, (0..40).map(|_| ("420", cents)));
+        let keys = ["one", "other"].map(|who| format!("file:{who}:{round}"));
+        let (one, other) = tokio::join!(
+            send(&world, &token, &keys[0], "collections", &bytes),
+            send(&world, &token, &keys[1], "collections", &bytes),
+        );
+        let (winner, loser, key) = if one.status == 202 { (one, other, &keys[1]) } else { (other, one, &keys[0]) };
+        finished(&world, &token, &winner).await;
+        match loser.status {
+            409 => assert_eq!(loser.json()["batch_id"], winner.json()["batch_id"], "it is told whose they are"),
+            status => assert_eq!((status, &loser.bytes), (200, &winner.bytes), "{loser:?}"),
+        }
+        let again = send(&world, &token, key, "collections", &bytes).await;
+        assert_eq!((again.status, &again.bytes), (200, &winner.bytes), "it gets the first answer");
+        let found = world.get(&format!("/v1/batches?idempotency_key={key}"), &token).await.json();
+        assert_eq!(found, json!({"items": []}), "nothing is left receiving");
+    }
     assert_eq!(world.store.verify().await.unwrap().problems, []);
 }
 

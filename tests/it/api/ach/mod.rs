@@ -4,6 +4,7 @@ mod assigned;
 mod cut;
 mod feeds;
 mod files;
+mod reviews;
 mod samples;
 
 use axum::body::Body;

@@ -1,0 +1,165 @@
+//! Owns `GET /v1/ach/exceptions`: what waits for a person, over all files; and `GET
+//! /v1/ach/files/{batch_id}/exceptions/{row}`, one of them, also after a person has decided.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::error::ApiError;
+use crate::api::http::query::Query;
+use crate::api::openapi::ProblemDocument;
+use crate::api::read::batches::{SCOPES, batch_id};
+use crate::api::read::page_token::PagedQuery;
+use crate::api::read::result_row::ExceptionRow;
+use crate::api::state::ApiState;
+use crate::api::uploads::ach::may_be_posted;
+use crate::core::ids::{PaymentBatchId, TenantId};
+use crate::store::{ExceptionPlace, ExceptionsFilter, FileException, FileRow};
+
+/// An exception of a file.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FileExceptionView {
+    /// The file, as its upload was answered.
+    #[schema(value_type = uuid::Uuid)]
+    batch_id: PaymentBatchId,
+    /// The feed it came through.
+    #[schema(example = "collections")]
+    feed: String,
+    /// When the file came.
+    received_at: String,
+    /// Whether a person may have it posted; any may be discarded.
+    may_be_posted: bool,
+    #[serde(flatten)]
+    exception: ExceptionRow,
+}
+
+impl From<&FileException> for FileExceptionView {
+    fn from(exception: &FileException) -> Self {
+        let is_open = exception.exception.resolved.is_none();
+        Self {
+            batch_id: exception.row.batch,
+            feed: exception.feed.clone(),
+            received_at: exception.received_at.to_string(),
+            may_be_posted: is_open && may_be_posted(&exception.exception.code),
+            exception: (&exception.exception).into(),
+        }
+    }
+}
+
+/// A page of open exceptions.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExceptionsList {
+    /// By reason, oldest file first, in row order.
+    items: Vec<FileExceptionView>,
+    /// Gets the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<String>,
+}
+
+/// The open exceptions of all files.
+#[utoipa::path(get, path = "/v1/ach/exceptions", tag = "ach", security(("oauth2" = ["hpts:ledger:read"])),
+    params(("reason" = Option<String>, Query, description = "Of one reason, such as `soft_duplicate` or \
+            `return_unmatched`"),
+        ("feed" = Option<String>, Query, description = "Of the files of one feed"),
+        ("page_size" = Option<u32>, Query, description = "1 to 500, default 50"),
+        ("page_token" = Option<String>, Query, description = "From the page before")),
+    responses((status = 200, description = "A page", body = ExceptionsList),
+        (status = 400, description = "A parameter is not valid", body = ProblemDocument)))]
+pub(crate) async fn list_exceptions(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Json<ExceptionsList>, ApiError> {
+    let caller = state.caller(&headers, SCOPES).await?;
+    let mut query = Query::of(&uri)?;
+    let code = query.optional("reason", parse_reason);
+    let feed = query.text("feed");
+    let limit = query.page_size();
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let paged = PagedQuery::new(caller.tenant, &["ach_exceptions", &text(&code), &text(&feed)]);
+    let after = query.optional("page_token", |token| paged.place_of(token).and_then(|place| place_of(&place)));
+    query.finish()?;
+    let filter = ExceptionsFilter { code, feed, after, limit };
+    let found = state.store().exceptions(caller.tenant, filter).await?;
+    let shown = found.get(..usize::try_from(limit).unwrap_or(usize::MAX)).unwrap_or(&found);
+    let next = if found.len() > shown.len() { shown.last() } else { None };
+    Ok(Json(ExceptionsList {
+        items: shown.iter().map(FileExceptionView::from).collect(),
+        next_page_token: next.map(|last| paged.token_of(&bytes_of(last))),
+    }))
+}
+
+/// An exception of a file.
+#[utoipa::path(get, path = "/v1/ach/files/{batch_id}/exceptions/{row}", tag = "ach",
+    security(("oauth2" = ["hpts:ledger:read"])),
+    params(("batch_id" = uuid::Uuid, Path, description = "The file"),
+        ("row" = i64, Path, description = "Its row, from 1")),
+    responses((status = 200, description = "The exception, open or not", body = FileExceptionView),
+        (status = 404, description = "No such exception", body = ProblemDocument)))]
+pub(crate) async fn get_exception(
+    State(state): State<ApiState>,
+    Path((batch, row)): Path<(String, String)>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Json<FileExceptionView>, ApiError> {
+    let caller = state.caller(&headers, SCOPES).await?;
+    Query::of(&uri)?.finish()?;
+    let exception = read_exception(&state, caller.tenant, file_row(&batch, &row)?).await?;
+    Ok(Json(FileExceptionView::from(&exception)))
+}
+
+/// The row of a path.
+pub(crate) fn file_row(batch: &str, row: &str) -> Result<FileRow, ApiError> {
+    let is_number = !row.starts_with('0') && row.bytes().all(|byte| byte.is_ascii_digit());
+    let row_no = row.parse().ok().filter(|_| is_number).ok_or(ApiError::NotFound)?;
+    Ok(FileRow { batch: batch_id(batch)?, row_no })
+}
+
+/// An exception of the tenant.
+pub(crate) async fn read_exception(
+    state: &ApiState,
+    tenant: TenantId,
+    row: FileRow,
+) -> Result<FileException, ApiError> {
+    state.store().exception(tenant, row).await?.ok_or(ApiError::NotFound)
+}
+
+/// A reason is a word of letters, digits and underscores. Which there are is not closed: a reader asks what he knows.
+fn parse_reason(text: &str) -> Result<String, &'static str> {
+    let is_word = (1..=63).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    is_word.then(|| text.to_owned()).ok_or("must be a reason, such as soft_duplicate")
+}
+
+/// Where a page ends.
+fn bytes_of(last: &FileException) -> Vec<u8> {
+    let (batch, row_no) = (last.row.batch.0.into_bytes(), last.row.row_no.to_be_bytes());
+    [&batch[..], &row_no[..], last.exception.code.as_bytes()].concat()
+}
+
+fn place_of(bytes: &[u8]) -> Result<ExceptionPlace, &'static str> {
+    let place = bytes.split_first_chunk::<16>().and_then(|(batch, rest)| {
+        let (row_no, code) = rest.split_first_chunk::<8>()?;
+        let row =
+            FileRow { batch: PaymentBatchId(uuid::Uuid::from_bytes(*batch)), row_no: i64::from_be_bytes(*row_no) };
+        Some(ExceptionPlace { code: String::from_utf8(code.to_vec()).ok()?, row })
+    });
+    place.ok_or("is not a page token of this query")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_numbers_from_one() {
+        let batch = "019a0000-0000-7000-8000-000000000000";
+        assert_eq!(file_row(batch, "12").unwrap().row_no, 12);
+        for bad in ["", "0", "01", "+1", "-1", "1.0", "9223372036854775808", "x"] {
+            assert!(file_row(batch, bad).is_err(), "{bad}");
+        }
+        assert!(file_row("x", "1").is_err());
+    }
+}

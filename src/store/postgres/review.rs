@@ -1,0 +1,261 @@
+//! Owns the review of exceptions of files: their lists, and the transaction that ends one.
+
+use async_trait::async_trait;
+use sqlx::postgres::PgRow;
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use super::accept::{accept_new, read_known};
+use super::ach::{READ_FILE, file};
+use super::connect::{BEGIN, PostgresStore, finish};
+use super::error::classify;
+use super::rows::Columns;
+use super::uploads::{end_upload, open, progress};
+use crate::core::event::Resolution;
+use crate::core::ids::{EventId, PaymentBatchId, TenantId};
+use crate::core::money::Minor;
+use crate::store::{
+    ExceptionTally, ExceptionsFilter, FileException, FileRow, FileTotals, NewReview, Resolved, ReviewDone, Reviews,
+    RowCounts, StoreError, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadRef,
+};
+
+/// The columns that [`exception`] reads, of `batch_exceptions AS x`. The row that has a key may stand at another number
+/// since the upload was sent again. A macro, because `concat!` joins literals only.
+macro_rules! exception_columns {
+    () => {
+        "x.row_no, x.code, x.idempotency_key, x.event_id, coalesce((SELECT m.row_no FROM batch_exceptions m \
+         WHERE m.event_id = x.event_id AND m.code = 'moved' AND m.batch_id = x.batch_id), x.first_row_no), \
+         x.first_batch_id, x.amount, x.currency, \
+         x.errors, x.resolution, x.resolution_reason, x.resolved_by, x.resolved_at"
+    };
+}
+
+pub(super) use exception_columns;
+
+/// The columns that [`file_exception`] reads. A macro for the same reason.
+macro_rules! file_exceptions {
+    ($rest:literal) => {
+        concat!(
+            "SELECT x.batch_id, f.feed, f.received_at, b.completed_at IS NOT NULL, ",
+            exception_columns!(),
+            " FROM batch_exceptions x JOIN ach_files f ON f.batch_id = x.batch_id \
+             JOIN payment_batches b ON b.id = x.batch_id WHERE f.tenant = $1 AND b.tenant = $1 AND ",
+            $rest
+        )
+    };
+}
+
+const READ_EXCEPTION: &str = file_exceptions!("x.batch_id = $2 AND x.row_no = $3");
+
+/// A walk of `(open_for, code, batch_id, row_no)`. Two texts, because one reason is one stretch of it.
+const OPEN_EXCEPTIONS: &str = file_exceptions!(
+    "x.open_for = $1 AND ($2::text IS NULL OR f.feed = $2) AND (x.code, x.batch_id, x.row_no) > ($3, $4, $5) \
+     ORDER BY x.code, x.batch_id, x.row_no LIMIT $6"
+);
+
+const OPEN_EXCEPTIONS_OF_CODE: &str = file_exceptions!(
+    "x.open_for = $1 AND ($2::text IS NULL OR f.feed = $2) AND x.code = $7 AND (x.code, x.batch_id, x.row_no) > \
+     ($3, $4, $5) ORDER BY x.batch_id, x.row_no LIMIT $6"
+);
+
+/// A file's rows that made no event, however many: read once by whoever asks for the file.
+const COUNT_EXCEPTIONS: &str = "SELECT x.code, x.resolution, count(*), coalesce(sum(x.amount), 0)::text \
+     FROM batch_exceptions x WHERE x.batch_id = $1 AND x.resolution IS DISTINCT FROM 'posted' \
+     GROUP BY x.code, x.resolution ORDER BY x.code, x.resolution";
+
+const READ_BYTES: &str = "SELECT sha256, bytes FROM ach_files WHERE tenant = $1 AND batch_id = $2";
+
+/// The first of several reviews of a row goes on; the others wait here and then see what it decided.
+const LOCK_EXCEPTION: &str = concat!(
+    "SELECT ",
+    exception_columns!(),
+    " FROM batch_exceptions x WHERE x.batch_id = $1 AND x.row_no = $2 FOR UPDATE"
+);
+
+const RESOLVE: &str = "UPDATE batch_exceptions SET open_for = NULL, resolution = $3, resolution_reason = $4, \
+     resolved_by = $5, resolved_at = clock_timestamp() WHERE batch_id = $1 AND row_no = $2";
+
+/// The row is accepted in the same transaction, which raises what the file accepted; this says why.
+const COUNT_REVIEWED: &str = "UPDATE batch_accepted SET reviewed = reviewed + 1, reviewed_amount = reviewed_amount + $3 \
+     WHERE batch_id = $1 AND currency = $2";
+
+/// Totals that are read one after the other and must add up.
+const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// The statements of this module.
+pub(super) const STATEMENTS: [(&str, &str); 8] = [
+    ("read_exception", READ_EXCEPTION),
+    ("open_exceptions", OPEN_EXCEPTIONS),
+    ("open_exceptions_of_code", OPEN_EXCEPTIONS_OF_CODE),
+    ("count_exceptions", COUNT_EXCEPTIONS),
+    ("read_bytes", READ_BYTES),
+    ("lock_exception", LOCK_EXCEPTION),
+    ("resolve", RESOLVE),
+    ("count_reviewed", COUNT_REVIEWED),
+];
+
+#[async_trait]
+impl Reviews for PostgresStore {
+    async fn file_totals(&self, upload: UploadRef) -> Result<Option<FileTotals>, StoreError> {
+        self.owned(move |store| async move {
+            let mut connection = store.connection().await?;
+            let mut snapshot = connection.begin_with(BEGIN_SNAPSHOT).await.map_err(classify)?;
+            let totals = file_totals(&mut snapshot, upload).await;
+            finish(snapshot, totals).await
+        })
+        .await
+    }
+
+    async fn file_bytes(&self, upload: UploadRef) -> Result<Option<([u8; 32], Vec<u8>)>, StoreError> {
+        self.owned(move |store| async move {
+            let mut connection = store.connection().await?;
+            let query = sqlx::query(READ_BYTES).bind(upload.tenant.0).bind(upload.id.0);
+            let row = query.fetch_optional(&mut *connection).await.map_err(classify)?;
+            let read = |row: &PgRow| {
+                let mut columns = Columns::of(row);
+                Ok((columns.take()?, columns.take()?))
+            };
+            row.as_ref().map(read).transpose()
+        })
+        .await
+    }
+
+    async fn exception(&self, tenant: TenantId, row: FileRow) -> Result<Option<FileException>, StoreError> {
+        self.owned(move |store| async move {
+            let mut connection = store.connection().await?;
+            let query = sqlx::query(READ_EXCEPTION).bind(tenant.0).bind(row.batch.0).bind(row.row_no);
+            let row = query.fetch_optional(&mut *connection).await.map_err(classify)?;
+            row.as_ref().map(file_exception).transpose()
+        })
+        .await
+    }
+
+    async fn exceptions(&self, tenant: TenantId, filter: ExceptionsFilter) -> Result<Vec<FileException>, StoreError> {
+        self.owned(move |store| async move {
+            let mut connection = store.connection().await?;
+            let (code, batch, row_no) = match filter.after {
+                Some(after) => (after.code, after.row.batch.0, after.row.row_no),
+                None => (String::new(), Uuid::nil(), 0),
+            };
+            let text = if filter.code.is_some() { OPEN_EXCEPTIONS_OF_CODE } else { OPEN_EXCEPTIONS };
+            let query = sqlx::query(text).bind(tenant.0).bind(filter.feed).bind(code).bind(batch).bind(row_no);
+            let query = query.bind(filter.limit.saturating_add(1));
+            let query = if filter.code.is_some() { query.bind(filter.code) } else { query };
+            let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
+            rows.iter().map(file_exception).collect()
+        })
+        .await
+    }
+
+    async fn review(&self, review: NewReview) -> Result<ReviewDone, StoreError> {
+        self.owned(move |store| async move {
+            let mut connection = store.connection().await?;
+            let mut transaction = connection.begin_with(BEGIN).await.map_err(classify)?;
+            match decide(&mut transaction, review).await {
+                Ok(done @ ReviewDone::Decided(_)) => finish(transaction, Ok(done)).await,
+                // Nothing of it stays.
+                Ok(other) => transaction.rollback().await.map_err(classify).map(|()| other),
+                Err(error) => finish(transaction, Err(error)).await,
+            }
+        })
+        .await
+    }
+}
+
+async fn file_totals(connection: &mut PgConnection, upload: UploadRef) -> Result<Option<FileTotals>, StoreError> {
+    let row = sqlx::query(READ_FILE).bind(upload.tenant.0).bind(upload.id.0);
+    let Some(row) = row.fetch_optional(&mut *connection).await.map_err(classify)? else { return Ok(None) };
+    let file = file(&row)?;
+    let progress = progress(connection, upload).await?;
+    let progress = progress.ok_or_else(|| StoreError::Broken(format!("the file of {} has no upload", upload.id)))?;
+    let rows = sqlx::query(COUNT_EXCEPTIONS).bind(upload.id.0).fetch_all(connection).await.map_err(classify)?;
+    let tally = |row: &PgRow| {
+        let mut columns = Columns::of(row);
+        let code = columns.take()?;
+        let resolution = resolution(&mut columns)?;
+        let tally = Tally { count: columns.take()?, amount: columns.word("amount")? };
+        Ok(ExceptionTally { code, resolution, tally })
+    };
+    let exceptions = rows.iter().map(tally).collect::<Result<_, StoreError>>()?;
+    Ok(Some(FileTotals { file, progress, exceptions }))
+}
+
+/// Locks the exception, and decides if nobody has.
+async fn decide(connection: &mut PgConnection, review: NewReview) -> Result<ReviewDone, StoreError> {
+    let NewReview { upload, publisher, row, resolution, reason, event, answer } = review;
+    let begun = open(connection, &upload).await?;
+    if !matches!(begun, UploadBegun::New(_)) {
+        return Ok(ReviewDone::Known(begun));
+    }
+    let found = sqlx::query(LOCK_EXCEPTION).bind(row.batch.0).bind(row.row_no);
+    let Some(found) = found.fetch_optional(&mut *connection).await.map_err(classify)? else {
+        return Ok(ReviewDone::Gone);
+    };
+    if let Some(resolved) = exception(&mut Columns::of(&found))?.resolved {
+        return Ok(ReviewDone::Resolved(resolved));
+    }
+    let resolve = sqlx::query(RESOLVE).bind(row.batch.0).bind(row.row_no).bind(resolution.as_str()).bind(reason);
+    resolve.bind(&upload.event.actor).execute(&mut *connection).await.map_err(classify)?;
+    let mut place = None;
+    if let Some(event) = event {
+        let events = std::slice::from_ref(&event);
+        let accepted = accept_new(connection, publisher, events).await?;
+        let Some((seq, _)) = accepted.get(&event.id) else {
+            let known = read_known(connection, events, &accepted).await?.into_values().next();
+            let known =
+                known.ok_or_else(|| StoreError::Broken(format!("event {} was refused for no row", event.id)))?;
+            return Ok(ReviewDone::RowTaken(Box::new(known)));
+        };
+        let amount = event.command.amount().map_or(0, Minor::units);
+        let count = sqlx::query(COUNT_REVIEWED).bind(row.batch.0).bind(event.command.currency().code().to_owned());
+        count.bind(amount).execute(&mut *connection).await.map_err(classify)?;
+        place = Some((event.id, *seq));
+    }
+    let hold = UploadHold { id: PaymentBatchId(upload.event.id.0), holder: upload.holder };
+    let end = UploadEnd { rows: RowCounts::default(), fingerprint: upload.event.fingerprint.bytes(), answer };
+    if !end_upload(connection, hold, &end).await? {
+        return Err(StoreError::Broken(format!("review {} could not be ended", hold.id)));
+    }
+    Ok(ReviewDone::Decided(place))
+}
+
+fn file_exception(row: &PgRow) -> Result<FileException, StoreError> {
+    let mut columns = Columns::of(row);
+    let batch = PaymentBatchId(columns.take()?);
+    let (feed, received_at, is_received) = (columns.take()?, columns.instant()?, columns.take()?);
+    let exception = exception(&mut columns)?;
+    let row = FileRow { batch, row_no: exception.row_no };
+    Ok(FileException { row, feed, received_at, exception, is_received })
+}
+
+/// Reads [`exception_columns`].
+pub(super) fn exception(columns: &mut Columns<'_>) -> Result<UploadException, StoreError> {
+    Ok(UploadException {
+        row_no: columns.take()?,
+        code: columns.take()?,
+        idempotency_key: columns.take()?,
+        event_id: columns.take::<Option<Uuid>>()?.map(EventId),
+        first_row_no: columns.take()?,
+        first_batch_id: columns.take::<Option<Uuid>>()?.map(PaymentBatchId),
+        amount: columns.optional_amount()?,
+        currency: columns.take()?,
+        errors: columns.take()?,
+        resolved: resolved(columns)?,
+    })
+}
+
+fn resolved(columns: &mut Columns<'_>) -> Result<Option<Resolved>, StoreError> {
+    let resolution = resolution(columns)?;
+    let (reason, by): (Option<String>, Option<String>) = (columns.take()?, columns.take()?);
+    let at = columns.optional_instant()?;
+    match (resolution, reason, by, at) {
+        (Some(resolution), Some(reason), Some(by), Some(at)) => Ok(Some(Resolved { resolution, reason, by, at })),
+        (None, None, None, None) => Ok(None),
+        (_, _, _, _) => Err(StoreError::Broken("an exception is half resolved".to_owned())),
+    }
+}
+
+fn resolution(columns: &mut Columns<'_>) -> Result<Option<Resolution>, StoreError> {
+    let word: Option<&str> = columns.take()?;
+    word.map(|word| word.parse().map_err(|_| super::rows::broken("resolution", word))).transpose()
+}

@@ -1,0 +1,141 @@
+//! Owns the review of exceptions of files: what waits for a person, and how it ends.
+//!
+//! Every row of a file that was neither posted nor is on its way is an exception. It is open until a person has its
+//! entry posted or discards it. What a review posts becomes a row of the file in the same transaction that resolves the
+//! exception, so at every moment a file's rows are what was accepted and what is an exception, in count and in cents.
+
+use async_trait::async_trait;
+
+use crate::core::event::{NewEvent, Resolution};
+use crate::core::ids::{EventId, PublisherId, Seq, TenantId};
+use crate::core::time::Timestamp;
+use crate::store::ach::FileRow;
+use crate::store::intake::KnownEvent;
+use crate::store::uploads::{NewUpload, Tally, UploadBegun, UploadException, UploadProgress, UploadRef};
+use crate::store::{FileRecord, StoreError};
+
+/// How an exception ended, and who ended it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// How.
+    pub resolution: Resolution,
+    /// Why.
+    pub reason: String,
+    /// The client that said so.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// An exception with the file it is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileException {
+    /// The file, and the row in it.
+    pub row: FileRow,
+    /// The feed it came through.
+    pub feed: String,
+    /// When the file came.
+    pub received_at: Timestamp,
+    /// What is wrong.
+    pub exception: UploadException,
+    /// Whether the file's last row was taken: until then it may be forgotten again.
+    pub is_received: bool,
+}
+
+/// A place in the list of open exceptions: after this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExceptionPlace {
+    /// Its reason.
+    pub code: String,
+    /// Its row.
+    pub row: FileRow,
+}
+
+/// Which open exceptions to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExceptionsFilter {
+    /// For this reason.
+    pub code: Option<String>,
+    /// Of this feed.
+    pub feed: Option<String>,
+    /// After this one.
+    pub after: Option<ExceptionPlace>,
+    /// The most rows; the store returns up to one more, to tell whether there is a next page.
+    pub limit: i64,
+}
+
+/// Exceptions of a file for one reason, by how they ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExceptionTally {
+    /// The reason.
+    pub code: String,
+    /// How they ended; `None` for those that are open.
+    pub resolution: Option<Resolution>,
+    /// How many, and their cents.
+    pub tally: Tally,
+}
+
+/// A file, with everything that adds up to it, read in one snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileTotals {
+    /// The file.
+    pub file: FileRecord,
+    /// What was accepted, and how far it has come.
+    pub progress: UploadProgress,
+    /// What is an exception, by reason; what a person posted is not among it.
+    pub exceptions: Vec<ExceptionTally>,
+}
+
+/// A decision about one exception.
+#[derive(Clone, Debug)]
+pub struct NewReview {
+    /// The operation: its event, made by [`NewEvent::of_upload`].
+    pub upload: NewUpload,
+    /// For the counts of what was accepted.
+    pub publisher: PublisherId,
+    /// The row.
+    pub row: FileRow,
+    /// How it ends.
+    pub resolution: Resolution,
+    /// Why.
+    pub reason: String,
+    /// What is posted, as a row of the file; `None` where it is discarded.
+    pub event: Option<NewEvent>,
+    /// The body the caller gets.
+    pub answer: Vec<u8>,
+}
+
+/// What became of a review.
+#[derive(Clone, Debug)]
+pub enum ReviewDone {
+    /// It is decided; with the event that is posted, where one is.
+    Decided(Option<(EventId, Seq)>),
+    /// Nothing was written: somebody decided before.
+    Resolved(Resolved),
+    /// Nothing was written: the row's key belongs to another event.
+    RowTaken(Box<KnownEvent>),
+    /// Nothing was written: the review's own key was taken before.
+    Known(UploadBegun),
+    /// Nothing was written: there is no such exception.
+    Gone,
+}
+
+/// Reads of exceptions, and the one write that ends one.
+#[async_trait]
+pub trait Reviews {
+    /// A file with its totals and those of its exceptions, in one snapshot.
+    async fn file_totals(&self, upload: UploadRef) -> Result<Option<FileTotals>, StoreError>;
+
+    /// The hash and the bytes of an upload's file.
+    async fn file_bytes(&self, upload: UploadRef) -> Result<Option<([u8; 32], Vec<u8>)>, StoreError>;
+
+    /// An exception of a file, open or not.
+    async fn exception(&self, tenant: TenantId, row: FileRow) -> Result<Option<FileException>, StoreError>;
+
+    /// The open exceptions of a tenant: by reason, oldest file first, in row order.
+    async fn exceptions(&self, tenant: TenantId, filter: ExceptionsFilter) -> Result<Vec<FileException>, StoreError>;
+
+    /// Ends an exception, in one short transaction that holds its row: of several who decide at once the first does.
+    /// What it posts is accepted as a row of the file, numbered like any other event.
+    async fn review(&self, review: NewReview) -> Result<ReviewDone, StoreError>;
+}

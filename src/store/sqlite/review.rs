@@ -1,0 +1,261 @@
+//! Owns the review of exceptions of files: their lists, and the transaction that ends one.
+
+use async_trait::async_trait;
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
+
+use super::SqliteStore;
+use crate::core::event::Resolution;
+use crate::core::ids::{EventId, PaymentBatchId, TenantId};
+use crate::core::money::Minor;
+use crate::core::time::Timestamp;
+use crate::store::sqlite::accept::{accept, known_events};
+use crate::store::sqlite::ach::file;
+use crate::store::sqlite::error::store_error;
+use crate::store::sqlite::rows::{broken, bytes, get, id, instant, optional_bytes, sum};
+use crate::store::sqlite::uploads::{begin, finish, progress};
+use crate::store::{
+    Acceptance, ExceptionTally, ExceptionsFilter, FileException, FileRow, FileTotals, NewReview, Resolved, ReviewDone,
+    Reviews, RowCounts, StoreError, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadRef,
+};
+
+/// The columns that [`exception`] reads, of `batch_exceptions AS x`. The row that has a key may stand at another number
+/// since the upload was sent again. A macro, because `concat!` joins literals only.
+macro_rules! exception_columns {
+    () => {
+        "x.row_no, x.code, x.idempotency_key, x.event_id, coalesce((SELECT m.row_no FROM batch_exceptions AS m
+            WHERE m.event_id = x.event_id AND m.code = 'moved' AND m.batch_id = x.batch_id), x.first_row_no)
+            AS first_row_no, x.first_batch_id, x.amount, x.currency,
+        x.errors, x.resolution, x.resolution_reason, x.resolved_by, x.resolved_at"
+    };
+}
+
+pub(super) use exception_columns;
+
+/// The columns that [`file_exception`] reads. A macro for the same reason.
+macro_rules! file_exceptions {
+    ($exceptions:literal, $rest:literal) => {
+        concat!(
+            "SELECT x.batch_id, f.feed, f.received_at, b.completed_at IS NOT NULL AS is_received, ",
+            exception_columns!(),
+            " FROM ",
+            $exceptions,
+            " JOIN ach_files AS f ON f.batch_id = x.batch_id JOIN payment_batches AS b ON b.id = x.batch_id
+            WHERE f.tenant = ?1 AND b.tenant = ?1 AND ",
+            $rest
+        )
+    };
+}
+
+pub(super) const EXCEPTION: &str = file_exceptions!("batch_exceptions AS x", "x.batch_id = ?2 AND x.row_no = ?3");
+
+/// A walk of `(open_for, code, batch_id, row_no)`. Two texts, because one reason is one stretch of it.
+pub(super) const OPEN_EXCEPTIONS: &str = file_exceptions!(
+    "batch_exceptions AS x INDEXED BY batch_exceptions_open",
+    "x.open_for = ?1 AND (?2 IS NULL OR f.feed = ?2) AND (x.code, x.batch_id, x.row_no) > (?3, ?4, ?5)
+    ORDER BY x.code, x.batch_id, x.row_no LIMIT ?6"
+);
+
+pub(super) const OPEN_EXCEPTIONS_OF_CODE: &str = file_exceptions!(
+    "batch_exceptions AS x INDEXED BY batch_exceptions_open",
+    "x.open_for = ?1 AND (?2 IS NULL OR f.feed = ?2) AND x.code = ?7
+    AND (x.code, x.batch_id, x.row_no) > (?3, ?4, ?5) ORDER BY x.batch_id, x.row_no LIMIT ?6"
+);
+
+/// A file's rows that made no event; their cents are added up in Rust, because SQLite's sum has 64 bits.
+pub(super) const AMOUNTS_OF_EXCEPTIONS: &str = "
+    SELECT x.code, x.resolution, coalesce(x.amount, 0) AS amount, count(*) AS count FROM batch_exceptions AS x
+    WHERE x.batch_id = ?1 AND x.resolution IS NOT 'posted'
+    GROUP BY x.code, x.resolution, coalesce(x.amount, 0) ORDER BY x.code, x.resolution";
+
+pub(super) const FILE_BYTES: &str = "SELECT sha256, bytes FROM ach_files WHERE tenant = ?1 AND batch_id = ?2";
+
+pub(super) const EXCEPTION_OF_ROW: &str =
+    concat!("SELECT ", exception_columns!(), " FROM batch_exceptions AS x WHERE x.batch_id = ?1 AND x.row_no = ?2");
+
+pub(super) const RESOLVE: &str = "
+    UPDATE batch_exceptions SET open_for = NULL, resolution = ?3, resolution_reason = ?4, resolved_by = ?5,
+        resolved_at = ?6
+    WHERE batch_id = ?1 AND row_no = ?2";
+
+pub(super) const REVIEWED_AMOUNT: &str =
+    "SELECT reviewed_amount FROM batch_accepted WHERE batch_id = ?1 AND currency = ?2";
+
+/// The row is accepted in the same transaction, which raises what the file accepted; this says why. The sum comes whole.
+pub(super) const COUNT_REVIEWED: &str = "
+    UPDATE batch_accepted SET reviewed = reviewed + 1, reviewed_amount = ?3 WHERE batch_id = ?1 AND currency = ?2";
+
+#[async_trait]
+impl Reviews for SqliteStore {
+    async fn file_totals(&self, upload: UploadRef) -> Result<Option<FileTotals>, StoreError> {
+        let now = self.now();
+        self.read(move |db| Box::pin(file_totals(db, upload, now))).await
+    }
+
+    async fn file_bytes(&self, upload: UploadRef) -> Result<Option<([u8; 32], Vec<u8>)>, StoreError> {
+        self.read(move |db| Box::pin(file_bytes(db, upload))).await
+    }
+
+    async fn exception(&self, tenant: TenantId, row: FileRow) -> Result<Option<FileException>, StoreError> {
+        self.read(move |db| Box::pin(read_exception(db, tenant, row))).await
+    }
+
+    async fn exceptions(&self, tenant: TenantId, filter: ExceptionsFilter) -> Result<Vec<FileException>, StoreError> {
+        self.read(move |db| Box::pin(open_exceptions(db, tenant, filter))).await
+    }
+
+    async fn review(&self, review: NewReview) -> Result<ReviewDone, StoreError> {
+        let clock = self.clock.clone();
+        self.writer.run("review", move |db| Box::pin(decide(db, review, clock.now()))).await
+    }
+}
+
+async fn file_totals(
+    db: &mut SqliteConnection,
+    upload: UploadRef,
+    now: Timestamp,
+) -> Result<Option<FileTotals>, StoreError> {
+    let Some(file) = file(db, upload).await? else { return Ok(None) };
+    let progress = progress(db, upload, now).await?.ok_or_else(|| broken("the upload of a file"))?;
+    let rows = sqlx::query(AMOUNTS_OF_EXCEPTIONS).bind(upload.id.0).fetch_all(db).await.map_err(store_error)?;
+    let mut exceptions: Vec<ExceptionTally> = Vec::new();
+    for row in &rows {
+        let (code, resolution): (String, _) = (get(row, "code")?, resolution(row)?);
+        let count: i64 = get(row, "count")?;
+        let amount = i128::from(get::<i64>(row, "amount")?).checked_mul(i128::from(count));
+        let tally = Tally { count, amount: amount.ok_or_else(|| broken("batch_exceptions.amount"))? };
+        match exceptions.last_mut() {
+            Some(last) if last.code == code && last.resolution == resolution => last.tally = last.tally.plus(tally),
+            Some(_) | None => exceptions.push(ExceptionTally { code, resolution, tally }),
+        }
+    }
+    Ok(Some(FileTotals { file, progress, exceptions }))
+}
+
+async fn file_bytes(db: &mut SqliteConnection, upload: UploadRef) -> Result<Option<([u8; 32], Vec<u8>)>, StoreError> {
+    let query = sqlx::query(FILE_BYTES).bind(upload.tenant.0).bind(upload.id.0);
+    let row = query.fetch_optional(db).await.map_err(store_error)?;
+    row.as_ref().map(|row| Ok((bytes(row, "sha256")?, get(row, "bytes")?))).transpose()
+}
+
+async fn read_exception(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    row: FileRow,
+) -> Result<Option<FileException>, StoreError> {
+    let query = sqlx::query(EXCEPTION).bind(tenant.0).bind(row.batch.0).bind(row.row_no);
+    query.fetch_optional(db).await.map_err(store_error)?.as_ref().map(file_exception).transpose()
+}
+
+async fn open_exceptions(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    filter: ExceptionsFilter,
+) -> Result<Vec<FileException>, StoreError> {
+    let (code, batch, row_no) = match filter.after {
+        Some(after) => (after.code, after.row.batch.0, after.row.row_no),
+        None => (String::new(), Uuid::nil(), 0),
+    };
+    let text = if filter.code.is_some() { OPEN_EXCEPTIONS_OF_CODE } else { OPEN_EXCEPTIONS };
+    let query = sqlx::query(text).bind(tenant.0).bind(filter.feed).bind(code).bind(batch).bind(row_no);
+    let query = query.bind(filter.limit.saturating_add(1));
+    let query = if filter.code.is_some() { query.bind(filter.code) } else { query };
+    query.fetch_all(db).await.map_err(store_error)?.iter().map(file_exception).collect()
+}
+
+/// Decides if nobody has. The one writer looks before it writes, so nothing has to be taken back.
+async fn decide(db: &mut SqliteConnection, review: NewReview, now: Timestamp) -> Result<ReviewDone, StoreError> {
+    let NewReview { upload, publisher, row, resolution, reason, event, answer } = review;
+    if known_events(db, &[&upload.event]).await?.is_empty() {
+        let found = sqlx::query(EXCEPTION_OF_ROW).bind(row.batch.0).bind(row.row_no);
+        let Some(found) = found.fetch_optional(&mut *db).await.map_err(store_error)? else {
+            return Ok(ReviewDone::Gone);
+        };
+        if let Some(resolved) = exception(&found)?.resolved {
+            return Ok(ReviewDone::Resolved(resolved));
+        }
+        let events: Vec<_> = event.iter().collect();
+        if let Some(known) = known_events(db, &events).await?.into_values().next() {
+            return Ok(ReviewDone::RowTaken(Box::new(known)));
+        }
+    }
+    let hold = UploadHold { id: PaymentBatchId(upload.event.id.0), holder: upload.holder };
+    let end = UploadEnd { rows: RowCounts::default(), fingerprint: upload.event.fingerprint.bytes(), answer };
+    let actor = upload.event.actor.clone();
+    let begun = begin(db, upload, now).await?;
+    if !matches!(begun, UploadBegun::New(_)) {
+        return Ok(ReviewDone::Known(begun));
+    }
+    let resolve = sqlx::query(RESOLVE).bind(row.batch.0).bind(row.row_no).bind(resolution.as_str()).bind(reason);
+    resolve.bind(actor).bind(now.micros()).execute(&mut *db).await.map_err(store_error)?;
+    let mut place = None;
+    if let Some(event) = event {
+        let (id, command) = (event.id, event.command.clone());
+        let accepted = accept(db, publisher, vec![event], now).await?;
+        let [Acceptance::New { seq, .. }] = accepted[..] else {
+            return Err(broken("a key was taken between two looks of the one writer"));
+        };
+        count_reviewed(db, row.batch, (command.currency().code(), command.amount())).await?;
+        place = Some((id, seq));
+    }
+    if !finish(db, hold, end, now).await? {
+        return Err(broken("a review could not be ended"));
+    }
+    Ok(ReviewDone::Decided(place))
+}
+
+async fn count_reviewed(
+    db: &mut SqliteConnection,
+    batch: PaymentBatchId,
+    (currency, amount): (&str, Option<Minor>),
+) -> Result<(), StoreError> {
+    let before = sqlx::query(REVIEWED_AMOUNT).bind(batch.0).bind(currency.to_owned());
+    let before = sum(&before.fetch_one(&mut *db).await.map_err(store_error)?, "reviewed_amount")?;
+    let after = before.checked_add(i128::from(amount.map_or(0, Minor::units)));
+    let after = after.ok_or_else(|| broken("batch_accepted.reviewed_amount"))?;
+    let count = sqlx::query(COUNT_REVIEWED).bind(batch.0).bind(currency.to_owned()).bind(after.to_string());
+    count.execute(db).await.map_err(store_error).map(drop)
+}
+
+fn file_exception(row: &SqliteRow) -> Result<FileException, StoreError> {
+    let exception = exception(row)?;
+    Ok(FileException {
+        row: FileRow { batch: PaymentBatchId(id(row, "batch_id")?), row_no: exception.row_no },
+        feed: get(row, "feed")?,
+        received_at: instant(row, "received_at")?,
+        exception,
+        is_received: get(row, "is_received")?,
+    })
+}
+
+/// Reads [`exception_columns`].
+pub(super) fn exception(row: &SqliteRow) -> Result<UploadException, StoreError> {
+    Ok(UploadException {
+        row_no: get(row, "row_no")?,
+        code: get(row, "code")?,
+        idempotency_key: get(row, "idempotency_key")?,
+        event_id: optional_bytes(row, "event_id")?.map(|id| EventId(Uuid::from_bytes(id))),
+        first_row_no: get(row, "first_row_no")?,
+        first_batch_id: optional_bytes(row, "first_batch_id")?.map(|id| PaymentBatchId(Uuid::from_bytes(id))),
+        amount: get::<Option<i64>>(row, "amount")?.map(Minor::new),
+        currency: get(row, "currency")?,
+        errors: get(row, "errors")?,
+        resolved: resolved(row)?,
+    })
+}
+
+fn resolved(row: &SqliteRow) -> Result<Option<Resolved>, StoreError> {
+    let Some(resolution) = resolution(row)? else { return Ok(None) };
+    Ok(Some(Resolved {
+        resolution,
+        reason: get(row, "resolution_reason")?,
+        by: get(row, "resolved_by")?,
+        at: instant(row, "resolved_at")?,
+    }))
+}
+
+fn resolution(row: &SqliteRow) -> Result<Option<Resolution>, StoreError> {
+    let word: Option<&str> = get(row, "resolution")?;
+    word.map(|word| word.parse().map_err(|_| broken("batch_exceptions.resolution"))).transpose()
+}

@@ -1,0 +1,251 @@
+//! Laws of the review of exceptions.
+
+use std::time::Duration;
+
+use hpts::core::event::{IdempotencyKey, NewEvent, Resolution, Review, Upload, UploadOperation};
+use hpts::core::money::{Currency, Minor};
+use hpts::store::{
+    ExceptionPlace, ExceptionTally, ExceptionsFilter, FileKept, FileRow, NewFile, NewReview, NewUpload, ReviewDone,
+    RowCounts, RowsAfter, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadRef, UploadedFile,
+};
+use uuid::Uuid;
+
+use super::{Fixture, prove};
+use crate::support::books::{Books, day, next_id};
+
+fn operation(books: &Books, key: &str, operation: UploadOperation) -> NewUpload {
+    let upload = Upload { operation, currency: Currency::USD, received_on: day(5, 1) };
+    let (id, key) = (next_id(), IdempotencyKey::parse(key).unwrap());
+    let event = NewEvent::of_upload(id, books.tenant, key, upload, books.publisher, "test".to_owned());
+    NewUpload { event, holder: Uuid::new_v4(), lease: Duration::from_mins(1), file: None }
+}
+
+fn exception(row_no: i64, code: &str, amount: i64) -> UploadException {
+    UploadException {
+        row_no,
+        code: code.to_owned(),
+        idempotency_key: Some(format!("ach.{row_no}.entry")),
+        event_id: None,
+        first_row_no: None,
+        first_batch_id: None,
+        amount: Some(Minor::new(amount)),
+        currency: Some("USD".to_owned()),
+        errors: None,
+        resolved: None,
+    }
+}
+
+/// A received file: row 1 is a payment of 100, rows 2 to 5 are exceptions of 20, 30, 30 and nothing.
+async fn received(books: &Books, number: u8, feed: &str) -> UploadRef {
+    let store = &books.store;
+    let file = UploadOperation::AchFile { feed: feed.to_owned() };
+    let bytes = vec![number; 10];
+    let kept = NewFile { tenant: books.tenant, sha256: [number; 32], feed: feed.to_owned(), identity: None, bytes };
+    assert_eq!(store.keep_file(kept).await.unwrap(), FileKept::New);
+    let file_of = UploadedFile { sha256: [number; 32], summary: "{}".to_owned() };
+    let upload = NewUpload { file: Some(file_of), ..operation(books, &format!("file:{number:04}"), file) };
+    let holder = upload.holder;
+    let begun = store.begin_upload(upload).await.unwrap();
+    let UploadBegun::New(record) = begun else { panic!("{begun:?}") };
+    let (upload, hold) = (UploadRef { tenant: books.tenant, id: record.id }, UploadHold { id: record.id, holder });
+    books.book(vec![books.payment(1, 100).in_batch(record.id, 1)]).await;
+    let first = FileRow { batch: record.id, row_no: 1 };
+    let twin = UploadException {
+        first_row_no: Some(first.row_no),
+        first_batch_id: Some(first.batch),
+        ..exception(2, "soft_duplicate", 20)
+    };
+    let exceptions =
+        vec![twin, exception(3, "prenote", 30), exception(4, "prenote", 30), exception(5, "reason_missing", 0)];
+    store.add_exceptions(record.id, exceptions).await.unwrap();
+    let rows = RowCounts { received: 5, invalid: 4, ..RowCounts::default() };
+    let end = UploadEnd { rows, fingerprint: [7; 32], answer: b"{}".to_vec() };
+    assert!(store.finish_upload(hold, end).await.unwrap());
+    upload
+}
+
+fn review(books: &Books, key: &str, row: FileRow, event: Option<NewEvent>) -> NewReview {
+    let resolution = if event.is_some() { Resolution::Posted } else { Resolution::Discarded };
+    let reason = "it was looked at".to_owned();
+    let decision =
+        Review { batch_id: row.batch, row_no: row.row_no, resolution, reason: reason.clone(), effective_at: None };
+    NewReview {
+        upload: operation(books, key, UploadOperation::AchReview(decision)),
+        publisher: books.publisher,
+        row,
+        resolution,
+        reason,
+        event,
+        answer: b"decided".to_vec(),
+    }
+}
+
+/// Accepted and exceptions, each in count and cents.
+async fn totals(books: &Books, file: UploadRef) -> (Tally, Tally) {
+    let totals = books.store.file_totals(file).await.unwrap().unwrap();
+    let exceptions = totals.exceptions.iter().fold(Tally::default(), |sum, it| sum.plus(it.tally));
+    let usd = totals.progress.totals[&Currency::USD];
+    let invalid = totals.progress.record.rows.invalid - usd.reviewed.count;
+    assert_eq!(invalid, exceptions.count, "what is counted is what is there");
+    (usd.accepted, exceptions)
+}
+
+const fn tally(count: i64, amount: i128) -> Tally {
+    Tally { count, amount }
+}
+
+pub(crate) async fn a_posted_exception_is_a_row_of_its_file(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let store = &books.store;
+    books.book(vec![books.opening(1, [0, 0, 1000])]).await;
+    let file = received(&books, 1, "collections").await;
+    let row = FileRow { batch: file.id, row_no: 2 };
+    assert_eq!(totals(&books, file).await, (tally(1, 100), tally(4, 80)));
+    let event = || books.payment_keyed("ach.2.entry", 1, 20).in_batch(file.id, 2);
+    let decided = store.review(review(&books, "review:1", row, Some(event()))).await.unwrap();
+    let ReviewDone::Decided(Some((id, seq))) = decided else { panic!("{decided:?}") };
+    assert_eq!(totals(&books, file).await, (tally(2, 120), tally(3, 60)));
+    let progress = store.upload_progress(file).await.unwrap().unwrap().totals[&Currency::USD];
+    assert_eq!((progress.reviewed, progress.in_flight()), (tally(1, 20), tally(1, 20)));
+    let wanted = hpts::store::Wanted { seq, id, loan_key: books.key(1) };
+    assert_eq!(books.post(&[wanted]).await.posted.len(), 1);
+
+    let rows = store.upload_rows(file, RowsAfter::default(), 10).await.unwrap();
+    let events: Vec<_> = rows.events.iter().map(|record| record.event.event.origin.batch.unwrap().1).collect();
+    let exceptions: Vec<i64> = rows.exceptions.iter().map(|row| row.row_no).collect();
+    assert_eq!((events, exceptions), (vec![1, 2], vec![3, 4, 5]), "every row once");
+    let kept = store.exception(books.tenant, row).await.unwrap().unwrap();
+    let resolved = kept.exception.resolved.unwrap();
+    assert_eq!((resolved.resolution, resolved.by.as_str()), (Resolution::Posted, "test"));
+    assert_eq!((kept.exception.first_batch_id, kept.exception.first_row_no), (Some(file.id), Some(1)));
+
+    let second = store.review(review(&books, "review:2", row, Some(event()))).await.unwrap();
+    assert!(matches!(second, ReviewDone::Resolved(ref it) if it.resolution == Resolution::Posted), "{second:?}");
+    assert_eq!(store.event_of_key(books.tenant, "review:2").await.unwrap(), None, "its key stays free");
+    let again = store.review(review(&books, "review:1", row, Some(event()))).await.unwrap();
+    let ReviewDone::Known(UploadBegun::Complete(record)) = again else { panic!("{again:?}") };
+    assert_eq!(record.answer.as_deref(), Some(&b"decided"[..]));
+    let other = FileRow { row_no: 3, ..row };
+    let taken = store.review(review(&books, "review:1", other, None)).await.unwrap();
+    assert!(matches!(taken, ReviewDone::Known(UploadBegun::Taken(_))), "{taken:?}");
+    prove(store).await;
+}
+
+pub(crate) async fn a_discarded_exception_stays_one(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let store = &books.store;
+    books.book(vec![books.opening(1, [0, 0, 1000])]).await;
+    let file = received(&books, 1, "collections").await;
+    let row = FileRow { batch: file.id, row_no: 3 };
+    let decided = store.review(review(&books, "review:1", row, None)).await.unwrap();
+    assert!(matches!(decided, ReviewDone::Decided(None)), "{decided:?}");
+    assert_eq!(totals(&books, file).await, (tally(1, 100), tally(4, 80)));
+    let tallies = store.file_totals(file).await.unwrap().unwrap().exceptions;
+    let told = |code: &str, resolution, tally| ExceptionTally { code: code.to_owned(), resolution, tally };
+    for expected in [
+        told("prenote", Some(Resolution::Discarded), tally(1, 30)),
+        told("prenote", None, tally(1, 30)),
+        told("reason_missing", None, tally(1, 0)),
+        told("soft_duplicate", None, tally(1, 20)),
+    ] {
+        assert!(tallies.contains(&expected), "{expected:?} in {tallies:?}");
+    }
+    let rows = store.upload_rows(file, RowsAfter::default(), 10).await.unwrap();
+    assert_eq!(rows.exceptions.len(), 4);
+    assert_eq!(rows.exceptions[1].resolved.as_ref().unwrap().reason, "it was looked at");
+    let event = books.payment_keyed("ach.3.entry", 1, 30).in_batch(file.id, 3);
+    let late = store.review(review(&books, "review:2", row, Some(event))).await.unwrap();
+    assert!(matches!(late, ReviewDone::Resolved(ref it) if it.resolution == Resolution::Discarded), "{late:?}");
+    let gone = store.review(review(&books, "review:3", FileRow { row_no: 1, ..row }, None)).await.unwrap();
+    assert!(matches!(gone, ReviewDone::Gone), "{gone:?}");
+
+    books.accept(vec![books.payment_keyed("ach.4.entry", 1, 1)]).await;
+    let event = books.payment_keyed("ach.4.entry", 1, 30).in_batch(file.id, 4);
+    let row = FileRow { row_no: 4, ..row };
+    let taken = store.review(review(&books, "review:4", row, Some(event))).await.unwrap();
+    assert!(matches!(taken, ReviewDone::RowTaken(_)), "{taken:?}");
+    assert_eq!(store.exception(books.tenant, row).await.unwrap().unwrap().exception.resolved, None);
+    assert_eq!(totals(&books, file).await, (tally(1, 100), tally(4, 80)), "nothing is written");
+}
+
+pub(crate) async fn of_several_who_decide_at_once_one_does(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 1000])]).await;
+    let file = received(&books, 1, "collections").await;
+    let row = FileRow { batch: file.id, row_no: 2 };
+    let deciding = (0..8).map(|n| {
+        let event = (n % 2 == 0).then(|| books.payment_keyed("ach.2.entry", 1, 20).in_batch(file.id, 2));
+        books.store.review(review(&books, &format!("review:{n:04}"), row, event))
+    });
+    let mut decided = 0;
+    for done in futures::future::join_all(deciding).await {
+        match done.unwrap() {
+            ReviewDone::Decided(_) => decided += 1,
+            ReviewDone::Resolved(_) => {}
+            other @ (ReviewDone::RowTaken(_) | ReviewDone::Known(_) | ReviewDone::Gone) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(decided, 1);
+    let (accepted, exceptions) = totals(&books, file).await;
+    assert_eq!(accepted.plus(exceptions), tally(5, 180));
+}
+
+pub(crate) async fn open_exceptions_are_listed_over_all_files(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let thief = Books::open(fixture.store(), 2).await;
+    let store = &books.store;
+    books.book(vec![books.opening(1, [0, 0, 1000])]).await;
+    let (first, second) = (received(&books, 1, "collections").await, received(&books, 2, "lockbox").await);
+    let listed = async |filter: ExceptionsFilter| -> Vec<(String, FileRow)> {
+        let found = store.exceptions(books.tenant, filter).await.unwrap();
+        found.into_iter().map(|it| (it.exception.code, it.row)).collect()
+    };
+    let all = |limit| ExceptionsFilter { limit, ..ExceptionsFilter::default() };
+    let row = |code: &str, file: UploadRef, row_no| (code.to_owned(), FileRow { batch: file.id, row_no });
+    let expected = [
+        row("prenote", first, 3),
+        row("prenote", first, 4),
+        row("prenote", second, 3),
+        row("prenote", second, 4),
+        row("reason_missing", first, 5),
+        row("reason_missing", second, 5),
+        row("soft_duplicate", first, 2),
+        row("soft_duplicate", second, 2),
+    ];
+    assert_eq!(listed(all(50)).await, expected);
+    assert_eq!(listed(all(3)).await, expected[..4], "one more, to tell of the next page");
+    for (at, (code, row)) in expected.iter().enumerate() {
+        let after = Some(ExceptionPlace { code: code.clone(), row: *row });
+        assert_eq!(listed(ExceptionsFilter { after, ..all(50) }).await, expected[at + 1..], "after {at}");
+    }
+    let of = |code: Option<&str>, feed: Option<&str>| {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        ExceptionsFilter { code: text(code), feed: text(feed), ..all(50) }
+    };
+    assert_eq!(listed(of(Some("prenote"), None)).await, expected[..4]);
+    assert_eq!(listed(of(Some("prenote"), Some("lockbox"))).await, expected[2..4]);
+    assert_eq!(listed(of(None, Some("lockbox"))).await.len(), 4);
+    assert_eq!(listed(of(Some("future_dated"), None)).await, []);
+    let after = Some(ExceptionPlace { code: "prenote".to_owned(), row: expected[1].1 });
+    assert_eq!(listed(ExceptionsFilter { after, ..of(Some("prenote"), None) }).await, expected[2..4]);
+
+    assert_eq!(store.exceptions(thief.tenant, all(50)).await.unwrap(), []);
+    assert_eq!(store.exception(thief.tenant, expected[0].1).await.unwrap(), None);
+    let stolen = UploadRef { tenant: thief.tenant, id: first.id };
+    assert!(store.file_totals(stolen).await.unwrap().is_none() && store.file_bytes(stolen).await.unwrap().is_none());
+    assert_eq!(store.file_bytes(first).await.unwrap(), Some(([1; 32], vec![1; 10])));
+    store.review(review(&books, "review:1", expected[0].1, None)).await.unwrap();
+    assert_eq!(listed(all(50)).await, expected[1..], "what is decided is open no more");
+    let batch = begun_batch(&books).await;
+    store.add_exceptions(batch, vec![exception(1, "validation_failed", 1)]).await.unwrap();
+    assert_eq!(listed(all(50)).await, expected[1..], "rows of other uploads wait for nobody");
+}
+
+/// An upload that is no file.
+async fn begun_batch(books: &Books) -> hpts::core::ids::PaymentBatchId {
+    let mode = hpts::core::event::UploadMode::BestEffort;
+    let upload = operation(books, "upload:0001", UploadOperation::PaymentBatch { mode });
+    let begun = books.store.begin_upload(upload).await.unwrap();
+    let UploadBegun::New(record) = begun else { panic!("{begun:?}") };
+    record.id
+}
