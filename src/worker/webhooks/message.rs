@@ -186,7 +186,7 @@ mod tests {
             place: ChangePlace::START,
             event_id: EventId(Uuid::from_u128(8)),
             kind,
-            loan_id: LoanId(Uuid::from_u128(1)),
+            loan_id: Some(LoanId(Uuid::from_u128(1))),
             loan_version: Some(1),
             outcome,
             has_entry,
