@@ -130,6 +130,9 @@ fn encode_upload(encoder: &mut Encoder, upload: &Upload) {
         UploadOperation::PaymentBatch { mode } => vec![mode.as_str().to_owned()],
         UploadOperation::AchFeed { settings } => vec![settings.clone()],
         UploadOperation::AchFile { feed } => vec![feed.clone()],
+        UploadOperation::PeriodClose { period, reason } | UploadOperation::PeriodReopen { period, reason } => {
+            vec![period.clone(), reason.clone()]
+        }
         UploadOperation::Webhook(operation) => operation.parts(),
     };
     for part in parts {

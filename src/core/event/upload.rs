@@ -64,6 +64,20 @@ pub enum UploadOperation {
         /// The feed it came through.
         feed: String,
     },
+    /// `POST /v1/periods/{period}/close`: no rows.
+    PeriodClose {
+        /// The month, `YYYY-MM`.
+        period: String,
+        /// Why.
+        reason: String,
+    },
+    /// `POST /v1/periods/{period}/reopen`: no rows.
+    PeriodReopen {
+        /// The month, `YYYY-MM`.
+        period: String,
+        /// Why.
+        reason: String,
+    },
     /// What is asked of a webhook endpoint: no rows, and finished by the api all the same.
     Webhook(WebhookOperation),
 }
@@ -76,6 +90,8 @@ impl UploadOperation {
             Self::PaymentBatch { .. } => "payment_batch",
             Self::AchFeed { .. } => "ach_feed",
             Self::AchFile { .. } => "ach_file",
+            Self::PeriodClose { .. } => "period_close",
+            Self::PeriodReopen { .. } => "period_reopen",
             Self::Webhook(operation) => operation.as_str(),
         }
     }

@@ -1,8 +1,8 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bench, hold, migrate, poller_reads, post, processes, read, read_loans, sweep, uploads, verify,
-    webhooks,
+    accept, ach, admin, bench, hold, migrate, periods, poller_reads, post, processes, read, read_loans, sweep, uploads,
+    verify, webhooks,
 };
 
 /// Every statement by the name of what it does.
@@ -30,6 +30,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &sweep::STATEMENTS,
         &uploads::STATEMENTS,
         &ach::STATEMENTS,
+        &periods::STATEMENTS,
         &verify::STATEMENTS,
         &bench::STATEMENTS,
         &webhooks::STATEMENTS,

@@ -180,6 +180,9 @@ impl World {
             "hpts:loans:write",
             "hpts:balances:read",
             "hpts:ledger:read",
+            "hpts:adjustments:write",
+            "hpts:reconciliation:read",
+            "hpts:reconciliation:write",
             "hpts:webhooks:write",
         ];
         let client = ClientRecord {
