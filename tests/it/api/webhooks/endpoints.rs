@@ -34,9 +34,9 @@ async fn an_endpoint_is_made_once_and_its_secret_is_shown_once() {
         mismatch.json()["errors"].as_array().unwrap().iter().map(|error| text(&error["field"])).collect();
     assert_eq!(fields, ["url", "event_types"]);
     for _ in 0..2 {
-        let taken = world.post("/v1/webhook-endpoints", &token, "endpoint:2", &asked).await;
-        assert_eq!(taken.problem(), (422, "validation_failed".to_owned()));
-        assert_eq!(taken.json()["errors"][0]["code"], "taken", "{taken:?}");
+        let refused = world.post("/v1/webhook-endpoints", &token, "endpoint:2", &asked).await;
+        assert_eq!(refused.problem(), (422, "validation_failed".to_owned()));
+        assert_eq!(refused.json()["errors"][0]["code"], "taken", "{refused:?}");
     }
 
     let listed = world.get("/v1/webhook-endpoints", &token).await.json();

@@ -45,11 +45,11 @@ async fn a_failure_is_tried_again_under_the_same_id_until_it_is_taken() {
     until("it is taken", || async { receiver.taken().len() == 1 }).await;
     let delivery = tried(&world, &token, &id, 3).await;
     assert_eq!((&delivery["status"], delivery.get("error")), (&json!("delivered"), None), "{delivery}");
-    let received = receiver.received();
-    assert!(received.iter().all(|it| it.id() == received[0].id() && it.body == received[0].body), "{received:?}");
-    assert!(received.iter().all(|it| it.is_signed_by(&secret)));
-    assert_ne!(received[0].header("webhook-timestamp"), received[2].header("webhook-timestamp"));
-    assert_eq!(delivery["webhook_id"], received[0].id());
+    let messages = receiver.received();
+    assert!(messages.iter().all(|it| it.id() == messages[0].id() && it.body == messages[0].body), "{messages:?}");
+    assert!(messages.iter().all(|it| it.is_signed_by(&secret)));
+    assert_ne!(messages[0].header("webhook-timestamp"), messages[2].header("webhook-timestamp"));
+    assert_eq!(delivery["webhook_id"], messages[0].id());
     until("the endpoint is well", || async { endpoint(&world, &token, &id).await.get("failing_since").is_none() })
         .await;
 }

@@ -12,13 +12,13 @@ const EVERYTHING: [&str; 4] = ["journalEntryPosted", "payment.posted", "payment.
 
 async fn told(receiver: &Receiver, count: usize) -> Vec<Received> {
     until("the receiver is told", || async { receiver.received().len() >= count }).await;
-    let received = receiver.received();
-    assert_eq!(received.len(), count, "{received:?}");
-    received
+    let messages = receiver.received();
+    assert_eq!(messages.len(), count, "{messages:?}");
+    messages
 }
 
-fn of<'r>(received: &'r [Received], told: &str) -> &'r Received {
-    received.iter().find(|it| it.told() == told).unwrap_or_else(|| panic!("{told} is not among {received:?}"))
+fn of<'r>(messages: &'r [Received], told: &str) -> &'r Received {
+    messages.iter().find(|it| it.told() == told).unwrap_or_else(|| panic!("{told} is not among {messages:?}"))
 }
 
 #[tokio::test]
@@ -27,24 +27,24 @@ async fn a_payment_is_told_as_it_was_answered() {
     let receiver = Receiver::new(Mood::Well).await;
     let (id, secret) = make(&world, &token, &receiver.url("/in?a=b"), &EVERYTHING).await;
     let paid = pay(&world, &token, "payment:told").await;
-    let received = told(&receiver, 2).await;
+    let messages = told(&receiver, 2).await;
 
     let entry_id = text(&paid["journal_entry_id"]);
     let entry = world.get(&format!("/v1/journal-entries/{entry_id}"), &token).await.json();
     let expected = json!({"journal_entry_id": entry_id, "tenant_id": "00000000-0000-0000-0000-000000000001",
         "event_type": "payment_received", "occurred_at": entry["posted_at"], "correlation_id": entry["correlation_id"]});
-    assert_eq!(of(&received, "journalEntryPosted").json(), expected);
-    let posted = of(&received, "payment.posted");
+    assert_eq!(of(&messages, "journalEntryPosted").json(), expected);
+    let posted = of(&messages, "payment.posted");
     let expected = json!({"type": "payment.posted", "timestamp": paid["posted_at"],
         "tenant_id": "00000000-0000-0000-0000-000000000001", "loan_id": LOAN, "idempotency_key": "payment:told",
         "external_ref": "stripe_ch_xyz123", "data": paid});
     assert_eq!(posted.json(), expected);
-    for message in &received {
+    for message in &messages {
         assert!(message.is_signed_by(&secret), "{message:?}");
         assert_eq!((message.path.as_str(), message.header("content-type")), ("/in", "application/json"));
         assert!(message.id().starts_with("msg_"), "{message:?}");
     }
-    assert_ne!(received[0].id(), received[1].id());
+    assert_ne!(messages[0].id(), messages[1].id());
     let read = endpoint(&world, &token, &id).await;
     assert!(read["last_delivered_at"].is_string() && read.get("failing_since").is_none(), "{read}");
     assert_eq!(deliveries(&world, &token, &id).await, Vec::<Value>::new(), "what arrives at once leaves no row");
@@ -59,8 +59,8 @@ async fn a_rejection_and_a_return_are_told() {
     unknown["loan_id"] = json!("33333333-3333-3333-3333-333333333333");
     let refused = world.post("/v1/payments", &token, "payment:unknown", &unknown).await;
     assert_eq!(refused.problem(), (422, "loan_not_found".to_owned()));
-    let received = told(&receiver, 1).await;
-    let rejected = of(&received, "payment.rejected").json();
+    let messages = told(&receiver, 1).await;
+    let rejected = of(&messages, "payment.rejected").json();
     let payment_id = text(&refused.json()["payment_event_id"]);
     let status = world.get(&format!("/v1/payments/{payment_id}"), &token).await.json();
     assert_eq!(
@@ -75,10 +75,10 @@ async fn a_rejection_and_a_return_are_told() {
     let path = format!("/v1/payments/{payment_id}/return");
     let returned = world.post(&path, &token, "return:0001", &body).await;
     assert_eq!(returned.status, 201, "{returned:?}");
-    let received = told(&receiver, 2).await;
+    let messages = told(&receiver, 2).await;
     let status = world.get(&format!("/v1/payments/{payment_id}"), &token).await.json();
     assert_eq!(
-        of(&received, "payment.returned").json()["data"],
+        of(&messages, "payment.returned").json()["data"],
         json!({"payment_event_id": payment_id,
         "status": status["status"], "undone_by": status["undone_by"], "return": returned.json()})
     );
@@ -96,13 +96,13 @@ async fn endpoints_are_told_what_they_asked_for_from_when_they_were_made() {
     let lent = world.post("/v1/disbursements", &token, "disbursement:1", &body).await;
     assert_eq!(lent.status, 201, "{lent:?}");
     let paid = pay(&world, &token, "payment:after").await;
-    let received = told(&receiver, 2).await;
-    let entries: Vec<String> = received.iter().map(|it| text(&it.json()["journal_entry_id"])).collect();
+    let messages = told(&receiver, 2).await;
+    let entries: Vec<String> = messages.iter().map(|it| text(&it.json()["journal_entry_id"])).collect();
     assert_eq!(entries.len(), 2);
     for entry in [&lent.json()["journal_entry_id"], &paid["journal_entry_id"]] {
         assert!(entries.contains(&text(entry)), "{entries:?}");
     }
-    assert!(received.iter().all(|it| it.path == "/entries"), "{received:?}");
+    assert!(messages.iter().all(|it| it.path == "/entries"), "{messages:?}");
 }
 
 #[tokio::test]
@@ -155,11 +155,11 @@ async fn a_replay_tells_again_under_the_same_ids() {
     let second = pay(&world, &token, "payment:second").await;
     let before = told(&receiver, 2).await;
     replayed(&world, &token, &id, second["posted_at"].as_str().unwrap()).await;
-    let received = told(&receiver, 3).await;
-    assert_eq!((received[2].id(), &received[2].body), (before[1].id(), &before[1].body));
+    let messages = told(&receiver, 3).await;
+    assert_eq!((messages[2].id(), &messages[2].body), (before[1].id(), &before[1].body));
     replayed(&world, &token, &id, first["posted_at"].as_str().unwrap()).await;
-    let received = told(&receiver, 5).await;
-    assert_eq!(receiver.taken_ids("payment.posted").len(), 2, "{received:?}");
+    let messages = told(&receiver, 5).await;
+    assert_eq!(receiver.taken_ids("payment.posted").len(), 2, "{messages:?}");
     replayed(&world, &token, &id, "2030-01-01T00:00:00+01:00").await;
     pay(&world, &token, "payment:third").await;
     told(&receiver, 6).await;
