@@ -38,7 +38,7 @@ use crate::core::time::Timestamp;
 pub use ach::{EntryMark, FeedRecord, FileKept, FileLinked, FileRecord, MarkedRow, NewFile, NumberedLoan};
 pub use admin::{ClientRecord, SchemaState, SigningKeyRecord, TenantRecord, VerifyProblem, VerifyReport};
 pub use error::StoreError;
-pub use general_ledger::{GeneralLedger, OperationDone, PeriodChange, PeriodRecord};
+pub use general_ledger::{GeneralLedger, JournalSpan, OperationDone, PeriodChange, PeriodRecord, TrialBalanceQuestion};
 pub use intake::{Acceptance, KnownEvent};
 pub use operations::{
     Counts, HoldRequest, ParkRequest, PublisherBeat, SweepCandidate, SweepPlan, SweepRound, WorkerBeat, WorkerView,

@@ -21,6 +21,7 @@ mod error;
 mod general_ledger;
 mod hold;
 mod intake_rows;
+mod ledger_reads;
 mod migrate;
 mod periods;
 mod poller_reads;

@@ -17,6 +17,7 @@ mod beats;
 mod connect;
 mod error;
 mod general_ledger;
+mod ledger_reads;
 mod loans;
 mod params;
 mod parking;

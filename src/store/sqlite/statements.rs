@@ -1,8 +1,8 @@
 //! Owns the list of every statement with a name, so that a test can prepare each of them.
 
 use super::{
-    accept, ach, admin, beats, loans, parking, periods, poller_reads, post, records, schema, sweep, uploads, verify,
-    writer,
+    accept, ach, admin, beats, ledger_reads, loans, parking, periods, poller_reads, post, records, schema, sweep,
+    uploads, verify, writer,
 };
 
 /// Every statement of this store.
@@ -54,6 +54,12 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("closed_period_rule", periods::RULE),
     ("periods", periods::PERIODS),
     ("calendars", periods::CALENDARS),
+    ("chart", ledger_reads::CHART),
+    ("forget_chart", ledger_reads::FORGET_CHART),
+    ("add_accounts", ledger_reads::ADD_ACCOUNTS),
+    ("trial_balance", ledger_reads::TRIAL_BALANCE),
+    ("journal", ledger_reads::JOURNAL),
+    ("journal_begin", ledger_reads::JOURNAL_BEGIN),
     ("sort_wanted", post::SORT_WANTED),
     ("held_loans", post::HELD_LOANS),
     ("loans_to_post", post::LOANS_TO_POST),

@@ -5,6 +5,7 @@ mod answers;
 mod bad_inputs;
 mod batches;
 mod changes;
+mod ledger;
 mod lookup;
 mod outside_issuer;
 mod periods;

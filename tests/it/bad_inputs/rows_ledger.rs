@@ -57,5 +57,42 @@ fn periods(facts: &Facts) -> Vec<Row> {
 
 /// The reads that only look: none of them may fail for want of rows.
 fn reads(facts: &Facts) -> Vec<Row> {
-    vec![Row::get("good", "periods", PERIODS, &facts.other).good(200).says("/items", json!([]))]
+    const BALANCE: &str = "/v1/trial-balance";
+    const JOURNAL: &str = "/v1/journal-entries";
+    let year = format!("{JOURNAL}?from_date=1812-01-01&to_date=1812-12-31");
+    let mut rows = vec![
+        Row::get("good", "periods", PERIODS, &facts.other).good(200).says("/items", json!([])),
+        Row::get("good", "accounts", "/v1/accounts", &facts.other).good(200).says("/items/0/account_code", "1000"),
+        Row::get("good", "a trial balance", "/v1/trial-balance?as_of_date=1812-12-31", &facts.demo)
+            .good(200)
+            .says("/is_balanced", true),
+        Row::get("good", "an empty journal", &year, &facts.demo).good(200).has("content-type", "application/x-ndjson"),
+        Row::get("good", "the same as CSV", &year, &facts.demo)
+            .with("Accept", "text/csv")
+            .good(200)
+            .has("content-type", "text/csv"),
+        Row::get("76", "the journal without the scope", &year, &facts.narrow).refused(403, &["insufficient_scope"]),
+        Row::new("68", "accounts without a token", "GET", "/v1/accounts").refused(401, &["unauthenticated"]),
+        Row::new("68", "the trial balance without a token", "GET", BALANCE).refused(401, &["unauthenticated"]),
+        Row::new("68", "the journal without a token", "GET", &year).refused(401, &["unauthenticated"]),
+    ];
+    let wrong: [(&str, &[&'static str]); 12] = [
+        ("/v1/accounts?currency=USD", &["currency"]),
+        ("/v1/trial-balance?currency=usd", &["currency"]),
+        ("/v1/trial-balance?currency=XXQ&layer=settled", &["currency", "layer"]),
+        ("/v1/trial-balance?as_of_date=2026-02-30", &["as_of_date"]),
+        ("/v1/trial-balance?as_of_date=", &["as_of_date"]),
+        ("/v1/trial-balance?tenant_id=1", &["tenant_id"]),
+        ("/v1/journal-entries", &["from_date", "to_date"]),
+        ("/v1/journal-entries?from_date=2026-05-01", &["to_date"]),
+        ("/v1/journal-entries?from_date=2026-05-02&to_date=2026-05-01", &["to_date"]),
+        ("/v1/journal-entries?from_date=x&to_date=2026-05-01T00:00:00Z", &["from_date", "to_date"]),
+        ("/v1/journal-entries?from_date=2026-05-01&to_date=2026-05-01&to_date=2026-05-02", &["to_date"]),
+        ("/v1/journal-entries?from_date=2026-05-01&to_date=2026-05-01&account=1", &["account"]),
+    ];
+    for (target, fields) in wrong {
+        let row = Row::get("38", target, target, &facts.demo).refused(400, &["invalid_parameter"]);
+        rows.push(row.fields(fields));
+    }
+    rows
 }

@@ -3,6 +3,7 @@
 mod ach;
 mod changes;
 mod intake;
+mod ledger;
 mod operations;
 mod periods;
 mod postgres;
@@ -166,6 +167,10 @@ macro_rules! conformance {
                     worker_views_share_lane_slots,
                     schema_and_partitions_stand_after_migrating_twice,
                     tenants_clients_and_keys_read_back;
+                ledger:
+                    charts_read_back_by_tenant,
+                    the_trial_balance_goes_by_booking_date_and_tenant,
+                    the_journal_is_walked_in_stretches;
                 periods:
                     a_closed_period_takes_no_new_booking_date,
                     consequences_keep_out_of_closed_periods,
