@@ -13,7 +13,7 @@ use crate::api::problem::page;
 use crate::api::read::{
     accounts, ach_files as ach_file_reads, batch_results, batches as batch_reads, changes, changes_stream, entries,
     events, health, journal, loans as loan_reads, lookup, payments as payment_reads, periods as period_reads,
-    trial_balance,
+    reconciliation, trial_balance,
 };
 use crate::api::state::ApiState;
 use crate::api::write::{ach_files, batches, disbursements, feeds, loans, payments, periods, returns};
@@ -43,6 +43,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/loans/{loan_id}/journal-entries", get(entries::list_entries))
         .route("/v1/journal-entries", get(journal::export_journal))
         .route("/v1/journal-entries/{id}", get(entries::get_entry))
+        .route("/v1/reconciliation/status", get(reconciliation::get_status))
+        .route("/v1/reconciliation/conservation", get(reconciliation::get_conservation))
         .route("/v1/periods", get(period_reads::list_periods))
         .route("/v1/periods/{period}/close", post(periods::close_period))
         .route("/v1/periods/{period}/reopen", post(periods::reopen_period))

@@ -16,6 +16,9 @@ pub use crate::api::read::loans::{LoanBalance, LoanView};
 pub use crate::api::read::lookup::{LookupAnswer, LookupRequest};
 pub use crate::api::read::payments::PaymentsList;
 pub use crate::api::read::periods::{PeriodView, PeriodsList};
+pub use crate::api::read::reconciliation::{
+    BankReconciliation, ConservationView, LedgerIntegrity, MismatchedAccount, PortfolioRollup, ReconciliationStatus,
+};
 pub use crate::api::read::result_row::{EventRow, ExceptionRow, ResultRow};
 pub use crate::api::read::status::EventView;
 pub use crate::api::read::trial_balance::{TrialBalance, TrialBalanceRow};

@@ -15,6 +15,7 @@ pub(crate) mod lookup;
 mod page_token;
 pub(crate) mod payments;
 pub(crate) mod periods;
+pub(crate) mod reconciliation;
 pub(crate) mod result_row;
 mod rows_form;
 pub(crate) mod status;

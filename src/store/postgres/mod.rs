@@ -9,7 +9,7 @@
 //! | method | statements |
 //! | --- | --- |
 //! | `accept` | one; a second when a key was known |
-//! | `post_batch` | BEGIN, lock, read, write, COMMIT; three more when a loan opens, one when an item is backdated, one when a message came twice |
+//! | `post_batch` | BEGIN, lock, read, write, COMMIT; three more when a loan opens, one when an item is backdated, one when a message came twice, one after a period was closed |
 //! | reads | one or two |
 
 mod accept;
@@ -17,6 +17,7 @@ mod ach;
 mod admin;
 pub mod bench;
 mod connect;
+mod conservation;
 mod error;
 mod general_ledger;
 mod hold;
@@ -29,6 +30,8 @@ mod post;
 mod processes;
 mod read;
 mod read_loans;
+mod reconcile;
+mod reconciliation;
 mod rows;
 mod statements;
 mod store;

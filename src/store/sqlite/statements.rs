@@ -1,8 +1,8 @@
 //! Owns the list of every statement with a name, so that a test can prepare each of them.
 
 use super::{
-    accept, ach, admin, beats, ledger_reads, loans, parking, periods, poller_reads, post, records, schema, sweep,
-    uploads, verify, writer,
+    accept, ach, admin, beats, conservation, ledger_reads, loans, parking, periods, poller_reads, post, reconcile,
+    records, schema, sweep, uploads, verify, writer,
 };
 
 /// Every statement of this store.
@@ -123,6 +123,27 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("client", admin::CLIENT),
     ("insert_signing_key", admin::INSERT_SIGNING_KEY),
     ("signing_keys", admin::SIGNING_KEYS),
+    ("take_reconciler", conservation::TAKE_RECONCILER),
+    ("counted", conservation::COUNTED),
+    ("count_window", conservation::COUNT_WINDOW),
+    ("keep_waiting", conservation::KEEP_WAITING),
+    ("move_counted", conservation::MOVE_COUNTED),
+    ("count_finished", conservation::COUNT_FINISHED),
+    ("forget_finished", conservation::FORGET_FINISHED),
+    ("conservation", conservation::CONSERVATION),
+    ("lost", conservation::LOST),
+    ("batch_conservation", conservation::BATCH_CONSERVATION),
+    ("batch_lost", conservation::BATCH_LOST),
+    ("has_batch", conservation::HAS_BATCH),
+    ("reconcile_totals", reconcile::TOTALS),
+    ("reconcile_lines", reconcile::LINES),
+    ("reconcile_principals", reconcile::PRINCIPALS),
+    ("wrong_loans", reconcile::WRONG_LOANS),
+    ("keep_run", reconcile::KEEP_RUN),
+    ("forget_runs", reconcile::FORGET_RUNS),
+    ("latest_run", reconcile::LATEST_RUN),
+    ("currencies", reconcile::CURRENCIES),
+    ("wrong_accepted", verify::WRONG_ACCEPTED),
     ("events_by_stage", verify::EVENTS_BY_STAGE),
     ("lost_events", verify::LOST_EVENTS),
     ("empty_loans", verify::EMPTY_LOANS),

@@ -9,6 +9,7 @@ mod ledger;
 mod lookup;
 mod outside_issuer;
 mod periods;
+mod reconciliation;
 mod returns;
 mod tls;
 mod tokens;
