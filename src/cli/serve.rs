@@ -25,7 +25,7 @@ use crate::runtime::sealing::SealingKey;
 use crate::runtime::spans::SpanExport;
 use crate::runtime::telemetry::{self, Metrics};
 use crate::store::Store;
-use crate::worker::{WebhooksParts, Worker, WorkerParts, start_webhooks};
+use crate::worker::{Reconciler, WebhooksParts, Worker, WorkerParts, start_webhooks};
 
 /// Commands log warnings only, for people, whatever servers do.
 pub(super) fn commands_log(config: &Config) -> Result<(), CliError> {
@@ -152,6 +152,8 @@ impl Process {
             patience: config.webhook_patience(),
         };
         start_webhooks(webhooks, &self.work).map_err(|error| CliError::Refused(telemetry::chain(&error)))?;
+        let store = Arc::clone(&self.store);
+        Reconciler::start(store, self.clock.clone(), config.reconcile_every(), &self.work);
         Ok(Worker::start(&parts, &self.work))
     }
 

@@ -56,6 +56,10 @@ pub const HTTP_REQUESTS: &str = "hpts_http_requests_total";
 pub const CHANGES_DELAY: &str = "hpts_changes_delay_seconds";
 /// Attempts to deliver a webhook, by `outcome`.
 pub const WEBHOOK_DELIVERIES: &str = "hpts_webhook_deliveries_total";
+/// Accepted events that are nowhere, over all tenants; must be 0.
+pub const CONSERVATION_DIFFERENCE: &str = "hpts_conservation_difference";
+/// Books that did not reconcile in the last scheduled run.
+pub const RECONCILIATION_MISMATCHES: &str = "hpts_reconciliation_mismatches";
 /// Waiting for a database connection from the pool.
 pub const DB_POOL_WAIT: &str = "hpts_db_pool_wait_seconds";
 /// Always 1, with `version` and `git_sha`.

@@ -4,6 +4,7 @@
 //! queue ──▶ feed (one task a queue) ──▶ lane (K a worker) ──▶ store.post_batch ──▶ replies ──▶ acknowledgements
 //! heartbeat ──▶ dealing: which partitions are mine ──▶ lanes          sweeper: events whose hint was lost
 //! change feed ──▶ webhooks: receivers are told of what was posted
+//!                                                                     reconciler: whether the books agree
 //! ```
 //!
 //! Invariants:
@@ -23,6 +24,7 @@ mod groups;
 mod hand;
 mod lane;
 mod posting;
+mod reconciler;
 mod replies;
 mod sweeper;
 mod trace;
@@ -44,6 +46,7 @@ use crate::store::Store;
 
 pub use directly::post_directly;
 pub use fold::{lane_fold, lane_group_fold};
+pub use reconciler::{Reconciler, run_all};
 pub use webhooks::{WebhooksError, WebhooksParts, start_webhooks};
 
 use dealing::Dealing;

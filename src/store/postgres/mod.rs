@@ -9,7 +9,7 @@
 //! | method | statements |
 //! | --- | --- |
 //! | `accept` | one; a second when a key was known |
-//! | `post_batch` | BEGIN, lock, read, write, COMMIT; three more when a loan opens, one when an item is backdated, when an event names an earlier one, when fees are waived, when a loan's terms change, and when a message came twice |
+//! | `post_batch` | BEGIN, lock, read, write, COMMIT; three more when a loan opens, one when an item is backdated, when an event names an earlier one, when fees are waived, when a loan's terms change, when a message came twice, and after a period was closed |
 //! | reads | one or two |
 
 mod accept;
@@ -17,11 +17,13 @@ mod ach;
 mod admin;
 pub mod bench;
 mod connect;
+mod conservation;
 mod error;
 mod general_ledger;
 mod groups;
 mod hold;
 mod intake_rows;
+mod ledger_reads;
 mod migrate;
 mod periods;
 mod poller_reads;
@@ -29,6 +31,8 @@ mod post;
 mod processes;
 mod read;
 mod read_loans;
+mod reconcile;
+mod reconciliation;
 mod review;
 mod rows;
 mod servicing;

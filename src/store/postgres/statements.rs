@@ -1,8 +1,8 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bench, groups, hold, migrate, periods, poller_reads, post, processes, read, read_loans, review,
-    servicing, sweep, uploads, verify, webhooks,
+    accept, ach, admin, bench, conservation, groups, hold, ledger_reads, migrate, periods, poller_reads, post,
+    processes, read, read_loans, reconcile, review, servicing, sweep, uploads, verify, webhooks,
 };
 
 /// Every statement by the name of what it does.
@@ -38,6 +38,9 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &ach::STATEMENTS,
         &review::STATEMENTS,
         &periods::STATEMENTS,
+        &ledger_reads::STATEMENTS,
+        &conservation::STATEMENTS,
+        &reconcile::STATEMENTS,
         &verify::STATEMENTS,
         &bench::STATEMENTS,
         &webhooks::STATEMENTS,

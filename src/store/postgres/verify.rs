@@ -13,10 +13,10 @@ use crate::core::ledger::{AccountCode, chain_hash};
 use crate::store::{StoreError, VerifyProblem, VerifyReport};
 
 /// One snapshot for every check, so that postings made meanwhile disturb none.
-const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+pub(super) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// Whole tables are read: the planner may choose freely, and nothing is cut short.
-const WITHOUT_HURRY: &str = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
+pub(super) const WITHOUT_HURRY: &str = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
      SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on; \
      SET LOCAL enable_bitmapscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on";
 
@@ -93,6 +93,12 @@ const TRIAL_BALANCE: &str = "SELECT concat_ws(' ', 'tenant', tenant, currency, l
      'and credits', sum(credits)) FROM account_totals GROUP BY tenant, currency, layer \
      HAVING sum(debits) <> sum(credits) LIMIT $1";
 
+/// What the intake counted in its own rows against the events that it took.
+const WRONG_ACCEPTED: &str = "SELECT concat_ws(' ', 'tenant', tenant, 'has', coalesce(e.events, 0), 'events where the \
+     intake accepted', coalesce(t.accepted, 0)) FROM (SELECT tenant, sum(accepted) AS accepted FROM publisher_totals \
+     GROUP BY tenant) AS t FULL JOIN (SELECT tenant, count(*) AS events FROM events WHERE slot IS NOT NULL \
+     GROUP BY tenant) AS e USING (tenant) WHERE coalesce(t.accepted, 0) <> coalesce(e.events, 0) LIMIT $1";
+
 /// Undo links: what takes an entry back is a return or a reversal, a later posting of its loan, counts from its day, and
 /// is alone in it; of money that came in it gives back all, of any other entry it is the mirror; and a posted return or
 /// reversal takes back what it names. A disbursement is settled once.
@@ -167,6 +173,7 @@ pub(super) const STATEMENTS: [(&str, &str); 12] = [
     ("orphaned_postings", ORPHANED_POSTINGS),
     ("wrong_totals", WRONG_TOTALS),
     ("trial_balance", TRIAL_BALANCE),
+    ("wrong_accepted", WRONG_ACCEPTED),
     ("wrong_undos", WRONG_UNDOS),
     ("wrong_system_events", WRONG_SYSTEM_EVENTS),
     ("wrong_groups", WRONG_GROUPS),
@@ -174,13 +181,14 @@ pub(super) const STATEMENTS: [(&str, &str); 12] = [
 ];
 
 /// The checks that are one statement of the form "what is wrong, at most $1".
-const CHECKS: [(&str, &str); 7] = [
+const CHECKS: [(&str, &str); 8] = [
     ("entry_balance", UNBALANCED_ENTRIES),
     ("loan_version", WRONG_VERSIONS),
     ("event_without_posting", LOST_EVENTS),
     ("posting_without_event", ORPHANED_POSTINGS),
     ("account_totals", WRONG_TOTALS),
     ("trial_balance", TRIAL_BALANCE),
+    ("conservation", WRONG_ACCEPTED),
     ("system_event", WRONG_SYSTEM_EVENTS),
 ];
 

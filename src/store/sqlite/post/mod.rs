@@ -78,7 +78,7 @@ pub(super) async fn post_batch(
     let stopped = stop_at_failed_openings(&mut output, &by_seq, &loans);
     let posted = write::write(db, &output, &by_seq, &loans, (work.lane_slot, now)).await?;
     terms::write(db, &loans, &output.states).await?;
-    write::unpark(db, &events.failed_before, &posted).await?;
+    unpark(db, &events.failed_before, &posted).await?;
     times.write = watch.lap();
     let batch = report(sorted, posted, output, &Leftovers { tried, stopped }, times);
     Ok(PostedBatch { groups, ..batch })
