@@ -11,7 +11,9 @@
 
 mod ach;
 mod admin;
+mod calendars;
 mod error;
+mod general_ledger;
 mod intake;
 mod operations;
 mod poller_reads;
@@ -36,6 +38,7 @@ use crate::core::time::Timestamp;
 pub use ach::{EntryMark, FeedRecord, FileKept, FileLinked, FileRecord, MarkedRow, NewFile, NumberedLoan};
 pub use admin::{ClientRecord, SchemaState, SigningKeyRecord, TenantRecord, VerifyProblem, VerifyReport};
 pub use error::StoreError;
+pub use general_ledger::{GeneralLedger, OperationDone, PeriodChange, PeriodRecord};
 pub use intake::{Acceptance, KnownEvent};
 pub use operations::{
     Counts, HoldRequest, ParkRequest, PublisherBeat, SweepCandidate, SweepPlan, SweepRound, WorkerBeat, WorkerView,
@@ -65,9 +68,9 @@ impl Turn {
 }
 
 /// Where state lives. See the module for the rules; each method says what it holds and for how long. What pollers read
-/// stands in [`PollerReads`].
+/// stands in [`PollerReads`], what the general ledger needs in [`GeneralLedger`].
 #[async_trait]
-pub trait Store: PollerReads + Send + Sync + Debug + 'static {
+pub trait Store: PollerReads + GeneralLedger + Send + Sync + Debug + 'static {
     // --- schema ---
 
     /// Brings the schema to this release. Safe to call at any time, by several at once. Makes partition generation 1

@@ -13,5 +13,6 @@ pub(crate) mod loans;
 pub(crate) mod lookup;
 mod page_token;
 pub(crate) mod payments;
+pub(crate) mod periods;
 pub(crate) mod result_row;
 pub(crate) mod status;

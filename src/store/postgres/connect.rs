@@ -18,6 +18,7 @@ use super::fresh::KeyForecast;
 use crate::runtime::clock::Stopwatch;
 use crate::runtime::telemetry::DB_POOL_WAIT;
 use crate::store::StoreError;
+use crate::store::calendars::CalendarCache;
 
 /// How long a call waits for a connection. Longer than a posting transaction, shorter than a caller's patience.
 const ACQUIRE_WAIT: Duration = Duration::from_secs(5);
@@ -83,6 +84,8 @@ const PLAN_AGE_MAX: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct PostgresStore {
     connections: Arc<Connections>,
+    /// What the posting transactions have read of closed periods.
+    pub(super) calendars: CalendarCache,
     call_max: Duration,
     /// Whether the call this handle was made for must not leave its connections to others.
     spoiled: Arc<AtomicBool>,
@@ -216,7 +219,8 @@ impl PostgresStore {
             pool_size,
             key_forecast: KeyForecast::default(),
         };
-        Ok(Self { connections: Arc::new(connections), call_max: CALL_MAX, spoiled: Arc::default() })
+        let calendars = CalendarCache::default();
+        Ok(Self { connections: Arc::new(connections), calendars, call_max: CALL_MAX, spoiled: Arc::default() })
     }
 
     /// The same store with another limit for an ordinary call.

@@ -7,6 +7,7 @@ mod batches;
 mod changes;
 mod lookup;
 mod outside_issuer;
+mod periods;
 mod returns;
 mod tls;
 mod tokens;
