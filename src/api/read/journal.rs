@@ -134,7 +134,7 @@ impl Tabular for EntryView {
                 line.currency.clone(),
                 line.layer.to_owned(),
                 line.loan_id.clone(),
-                line.borrower_id.clone(),
+                text(&line.borrower_id),
                 guarded(&text(&line.external_ref)),
                 text(&self.correlation_id),
                 text(&self.reverses_entry_id),

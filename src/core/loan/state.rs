@@ -101,6 +101,12 @@ pub struct Standing {
 /// What few postings change: a store writes it apart from the balances, where it has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoanTerms {
+    /// Its program.
+    pub program_id: Option<ProgramId>,
+    /// Whether it takes events.
+    pub status: LoanStatus,
+    /// The order in which payments pay.
+    pub waterfall: Waterfall,
     /// Its charge-off, while that stands.
     pub charged_off: Option<ChargedOff>,
     /// What becomes of suspense when new debt arises.
@@ -179,6 +185,12 @@ impl LoanState {
     /// What few postings change.
     #[must_use]
     pub const fn terms(&self) -> LoanTerms {
-        LoanTerms { charged_off: self.charged_off, suspense_release: self.suspense_release }
+        LoanTerms {
+            program_id: self.program_id,
+            status: self.status,
+            waterfall: self.waterfall,
+            charged_off: self.charged_off,
+            suspense_release: self.suspense_release,
+        }
     }
 }

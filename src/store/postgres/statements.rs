@@ -1,7 +1,7 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bench, conservation, groups, hold, ledger_reads, migrate, periods, poller_reads, post,
+    accept, ach, admin, bench, conservation, fresh, groups, hold, ledger_reads, migrate, periods, poller_reads, post,
     processes, read, read_loans, reconcile, review, servicing, sweep, uploads, verify, webhooks,
 };
 
@@ -9,10 +9,13 @@ use super::{
 #[must_use]
 pub fn statements() -> Vec<(&'static str, &'static str)> {
     let single = [
+        ("accept_fresh", fresh::ACCEPT_FRESH),
+        ("draw_numbers", fresh::DRAW_NUMBERS),
         ("accept_events", accept::ACCEPT_EVENTS),
         ("accept_rows", accept::ACCEPT_ROWS),
         ("read_known", accept::READ_KNOWN),
         ("read_events", post::READ_EVENTS),
+        ("read_unposted_events", post::READ_UNPOSTED_EVENTS),
         ("read_named", post::READ_NAMED),
         ("read_earlier", post::READ_EARLIER),
         ("read_fee_postings", post::READ_FEE_POSTINGS),

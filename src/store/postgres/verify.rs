@@ -164,7 +164,7 @@ const READ_CHAINS: &str = concat!(
 );
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 12] = [
+pub(super) const STATEMENTS: [(&str, &str); 13] = [
     ("count_events", COUNT_EVENTS),
     ("unbalanced_entries", UNBALANCED_ENTRIES),
     ("wrong_balances", WRONG_BALANCES),

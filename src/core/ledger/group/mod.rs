@@ -303,7 +303,7 @@ fn empty(input: &GroupInput, outcome: Outcome) -> GroupOutput {
 
 /// What goes from loan to loan leaves nothing on the way.
 fn prove_clearing(legs: &[Verdict]) -> Result<(), String> {
-    let lines = legs.iter().filter_map(|leg| leg.entry.as_ref()).flat_map(|entry| entry.lines());
+    let lines = legs.iter().filter_map(|leg| leg.entry.as_ref()).flat_map(JournalEntry::lines);
     let clearing = lines.filter(|line| line.account == AccountCode::LOAN_TRANSFER_CLEARING);
     // 10,000 legs of 32,767 lines of 64 bits cannot leave 128 bits.
     let left = clearing.fold(0_i128, |sum, line| sum.saturating_add(i128::from(line.signed.units())));

@@ -62,11 +62,11 @@ pub(super) fn judge_assignment(legs: &[LegWork]) -> Blamed<GroupVerdict> {
 
 /// What an old loan owes becomes what a new one owes. A refinance moves all of it.
 pub(super) fn judge_rearrangement(legs: &[LegWork], why: Rearrangement, moves: &[Move]) -> Blamed<GroupVerdict> {
-    let moved = Some(blame(0, sum(moves))?);
+    let total = Some(blame(0, sum(moves))?);
     if let [within] = legs {
         let loan = blame(0, unclosed(within))?;
         let day = blame(0, day_of(&loan, within))?;
-        return Ok(GroupVerdict { legs: vec![blame(0, turn(&day, moves))?], moved });
+        return Ok(GroupVerdict { legs: vec![blame(0, turn(&day, moves))?], moved: total });
     }
     let (from, to) = two(legs)?;
     let old = blame(0, uncharged(from))?;
@@ -77,7 +77,7 @@ pub(super) fn judge_rearrangement(legs: &[LegWork], why: Rearrangement, moves: &
     let new = blame(1, opened_or_new(to))?;
     blame(1, same_party(&old, &new))?;
     let target = blame(1, day_of(&new, to))?;
-    Ok(GroupVerdict { legs: vec![blame(0, give(&source, moves))?, blame(1, take(&target, moves))?], moved })
+    Ok(GroupVerdict { legs: vec![blame(0, give(&source, moves))?, blame(1, take(&target, moves))?], moved: total })
 }
 
 fn two(legs: &[LegWork]) -> Blamed<(&LegWork, &LegWork)> {
@@ -112,7 +112,7 @@ fn uncharged(work: &LegWork) -> Result<LoanState, Refusal> {
 /// The new loan: it exists, or this leg opens it.
 fn opened_or_new(work: &LegWork) -> Result<LoanState, Refusal> {
     let leg = work.leg()?;
-    if !leg.terms.new_loan().is_some() {
+    if leg.terms.new_loan().is_none() {
         return uncharged(work);
     }
     match work.state {
@@ -133,8 +133,8 @@ fn same_party(old: &LoanState, new: &LoanState) -> Result<(), Refusal> {
 
 /// A refinance leaves nothing owed: the caller has moved what the ledger says that the loan owes on that day.
 fn all_owed(day: &Day<'_>, moves: &[Move]) -> Result<(), Refusal> {
-    let (owed, moved) = (day.balances()?, taken(moves)?);
-    let is_all = (owed.fees, owed.interest, owed.principal) == (moved.fees, moved.interest, moved.principal);
+    let (owed, gone) = (day.balances()?, taken(moves)?);
+    let is_all = (owed.fees, owed.interest, owed.principal) == (gone.fees, gone.interest, gone.principal);
     if is_all { Ok(()) } else { Err(RejectionCode::PrincipalMismatch.into()) }
 }
 

@@ -29,9 +29,9 @@ pub(super) use fees::{READ_FEE_POSTINGS, read_fees};
 pub(super) use lock::{Locked, STATEMENTS as LOCK_STATEMENTS, forget_unopened, lock};
 pub(super) use movements::{READ_MOVEMENTS, add_timelines};
 pub use prepared::PreparedBatch;
-pub(super) use read::READ_EVENTS;
+pub(super) use read::{READ_EVENTS, READ_UNPOSTED_EVENTS};
 pub(super) use settle::READ_NAMED;
-pub(super) use terms::{WRITE_TERMS, write as write_terms};
+pub(super) use terms::WRITE_TERMS;
 pub(super) use write::{STATEMENTS as WRITE_STATEMENTS, write_legs};
 
 impl PostgresStore {
@@ -86,8 +86,7 @@ async fn fill(
     batch.times.fold = watch.lap();
     forget_unopened(connection, &locked, &output.states).await?;
     keep(work, &events, &output, batch);
-    terms::write(connection, &locked.loans, &output.states).await?;
-    write::write(connection, work.lane_slot, events, output, batch).await?;
+    write::write(connection, (work.lane_slot, &locked), events, output, batch).await?;
     batch.times.write = watch.lap();
     Ok(())
 }

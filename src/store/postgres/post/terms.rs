@@ -13,11 +13,13 @@ use crate::store::postgres::error::{classify, overtaken};
 use crate::store::postgres::rows::{LoanRow, key_column};
 
 /// Writes the terms of loans that the transaction holds.
-pub(in crate::store::postgres) const WRITE_TERMS: &str = "UPDATE loans SET charged_off_on = n.charged_off_on, \
+pub(in crate::store::postgres) const WRITE_TERMS: &str = "UPDATE loans SET program_id = n.program_id, status = n.status, \
+     waterfall = n.waterfall, charged_off_on = n.charged_off_on, \
      loss_account = n.loss_account, memo_fees = n.memo_fees, memo_interest = n.memo_interest, \
      memo_principal = n.memo_principal, suspense_release = n.suspense_release \
-     FROM unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[]) \
-     AS n (loan_key, charged_off_on, loss_account, memo_fees, memo_interest, memo_principal, suspense_release) \
+     FROM unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], \
+     $8::uuid[], $9::text[], $10::text[]) AS n (loan_key, charged_off_on, loss_account, memo_fees, memo_interest, \
+     memo_principal, suspense_release, program_id, status, waterfall) \
      WHERE loans.loan_key = n.loan_key";
 
 /// Writes the terms of the loans whose terms the batch has changed.
@@ -44,7 +46,10 @@ pub(in crate::store::postgres) async fn write(
         .bind(charged_off(|off| off.memo.fees.units()))
         .bind(charged_off(|off| off.memo.interest.units()))
         .bind(charged_off(|off| off.memo.principal.units()))
-        .bind(changed.iter().map(|state| SuspenseRelease::as_str(state.suspense_release)).collect::<Vec<_>>());
+        .bind(changed.iter().map(|state| SuspenseRelease::as_str(state.suspense_release)).collect::<Vec<_>>())
+        .bind(changed.iter().map(|state| state.program_id.map(|program| program.0)).collect::<Vec<_>>())
+        .bind(changed.iter().map(|state| state.status.as_str()).collect::<Vec<_>>())
+        .bind(changed.iter().map(|state| state.waterfall.to_string()).collect::<Vec<_>>());
     let written = query.execute(connection).await.map_err(classify)?.rows_affected();
     if usize::try_from(written) == Ok(changed.len()) { Ok(()) } else { Err(overtaken("a loan was gone")) }
 }

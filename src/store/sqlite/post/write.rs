@@ -130,9 +130,9 @@ pub(in crate::store::sqlite) async fn write_legs(
         posted.push((event.clone(), done.posting.clone()));
     }
     add_system(&system, &output.system, &mut rows, &mut totals, &mut changes)?;
-    let changed: Vec<LoanChange> =
+    let loans_after: Vec<LoanChange> =
         output.states.iter().map(|state| LoanChange::new(state, state.last_posted_seq)).collect();
-    flush(db, &rows, &changed, &changes, (&mut totals, lane_slot)).await?;
+    flush(db, &rows, &loans_after, &changes, (&mut totals, lane_slot)).await?;
     delete_unopened(db, &output.states, loans).await?;
     Ok(posted)
 }
