@@ -8,8 +8,8 @@
 //!
 //! | method | statements |
 //! | --- | --- |
-//! | `accept` | one; a second when a key was known |
-//! | `post_batch` | BEGIN, lock, read, write, COMMIT; three more when a loan opens, one when an item is backdated, one when a message came twice, one after a period was closed |
+//! | `accept` | one; from 32 events on BEGIN, draw numbers, COPY, COMMIT; two more when a key was known |
+//! | `post_batch` | BEGIN, lock, read, write, COMMIT; a COPY before the write from 32 postings on; three more when a loan opens, one when an item is backdated, one when a message came twice, one after a period was closed |
 //! | reads | one or two |
 
 mod accept;
@@ -18,7 +18,9 @@ mod admin;
 pub mod bench;
 mod connect;
 mod conservation;
+mod copy;
 mod error;
+mod fresh;
 mod general_ledger;
 mod hold;
 mod intake_rows;
