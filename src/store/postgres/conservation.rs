@@ -30,9 +30,10 @@ const READ_COUNTED: &str = "SELECT counted_to, (SELECT mark FROM sweeper) FROM r
 const ALLOW_MERGES: &str = "SET LOCAL statement_timeout = '5min'; SET LOCAL enable_mergejoin = on";
 
 /// Counts the events of a window, once and for all; those without a posting are remembered. Nothing is counted twice:
-/// the window begins where the row says that the last one ended.
+/// the window begins where the row says that the last one ended. Both sides of the merge are told where it begins.
 const COUNT_WINDOW: &str = "WITH seen AS MATERIALIZED (SELECT e.seq, e.tenant, p.outcome FROM events e \
-     LEFT JOIN postings p ON p.event_seq = e.seq WHERE e.seq > $1 AND e.seq <= $2 AND e.slot IS NOT NULL), \
+     LEFT JOIN postings p ON p.event_seq = e.seq AND p.event_seq > $1 \
+     WHERE e.seq > $1 AND e.seq <= $2 AND e.slot IS NOT NULL), \
      moved AS (UPDATE reconciler SET counted_to = $2 WHERE counted_to = $1 RETURNING 1), \
      waiting AS (INSERT INTO conservation_waiting (event_seq, tenant) SELECT s.seq, s.tenant FROM seen s, moved \
      WHERE s.outcome IS NULL) \
@@ -73,6 +74,7 @@ const READ_CONSERVATION: &str = concat!(
      LEFT JOIN postings p ON p.event_seq = e.seq GROUP BY 1, 2 UNION ALL SELECT e.tenant, ",
     stage!(),
     ", count(*) FROM events e LEFT JOIN postings p ON p.event_seq = e.seq \
+     AND p.event_seq > (SELECT counted_to FROM reconciler) \
      WHERE e.seq > (SELECT counted_to FROM reconciler) AND e.slot IS NOT NULL GROUP BY 1, 2"
 );
 

@@ -15,6 +15,7 @@ mod reversal;
 use crate::core::event::{AcceptedEvent, Command, Group, GroupOperation, Leg, LegTerms};
 use crate::core::ids::LoanId;
 use crate::core::ledger::account::AccountCode;
+use crate::core::ledger::entry::JournalEntry;
 use crate::core::ledger::fold::{LoanWork, book, release_suspense, without_loan};
 use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::{Outcome, PostedEvent, Posting, REFUSED_LOANS_MAX, RejectionCode, SystemPosting};
