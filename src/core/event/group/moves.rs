@@ -113,7 +113,7 @@ mod waterfall_text {
 
     use crate::core::loan::Waterfall;
 
-    #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+    #[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
     pub(super) fn serialize<S: Serializer>(waterfall: &Option<Waterfall>, serializer: S) -> Result<S::Ok, S::Error> {
         match waterfall {
             Some(waterfall) => serializer.serialize_str(&waterfall.to_string()),
