@@ -8,10 +8,10 @@ use sqlx::{Connection, PgConnection};
 
 use super::accept::{Accepted, accept_new, read_known};
 use super::ach::link_file;
-use super::connect::{PostgresStore, begin, finish};
+use super::connect::{HotPath, PostgresStore, begin, finish};
 use super::error::classify;
 use super::intake_rows::{EventColumns, new_event_columns, new_events};
-use super::read::{record, record_columns, record_tables};
+use super::read::{record, record_columns, record_joins};
 use super::review::{exception, exception_columns};
 use super::rows::{Columns, broken, event_columns, posting_columns};
 use crate::core::event::{Command, NewEvent, UploadOperation};
@@ -102,16 +102,20 @@ const READ_CONTROL_TOTALS: &str = "SELECT 'accepted', currency, count, amount::t
      AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) \
      AND NOT EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) GROUP BY e.currency";
 
-/// Rows that became events: a walk of `(batch_id, row_no)`. After a takeover two may have one number, unless the upload
-/// came again in another order and says where the first of them stands now.
+/// Rows that became events: a walk of `(batch_id, row_no)` that ends with the page. The page is taken before anything is
+/// joined to it: a planner that takes an upload for small would join all the rest of it, page after page. After a
+/// takeover two rows may have one number, and the index says nothing of their order: ties come along and are sorted. An
+/// upload that came again in another order says where the first of them stands now.
 const READ_UPLOAD_EVENTS: &str = concat!(
     "SELECT ",
     record_columns!(),
-    " FROM ",
-    record_tables!(),
-    " WHERE e.tenant = $1 AND e.batch_id = $2 AND e.row_no >= $3 AND (e.row_no, e.seq) > ($3, $4) \
+    " FROM (SELECT ",
+    event_columns!(),
+    " FROM events e WHERE e.tenant = $1 AND e.batch_id = $2 AND e.row_no >= $3 AND (e.row_no, e.seq) > ($3, $4) \
      AND NOT EXISTS (SELECT FROM batch_exceptions m WHERE m.event_id = e.id AND m.code = 'moved' AND m.batch_id = $2) \
-     ORDER BY e.row_no, e.seq LIMIT $5"
+     ORDER BY e.row_no FETCH FIRST $5 ROWS WITH TIES) AS e",
+    record_joins!(),
+    " ORDER BY e.row_no, e.seq LIMIT $5"
 );
 
 /// What a person posted is an event, and no exception any more.
@@ -140,15 +144,10 @@ pub(super) const STATEMENTS: [(&str, &str); 12] = [
 
 impl PostgresStore {
     pub(super) async fn open_upload(&self, upload: NewUpload) -> Result<UploadBegun, StoreError> {
-        let mut connection = self.connection().await?;
-        let mut transaction = begin(&mut connection).await?;
-        match open(&mut transaction, &upload).await {
-            // Nothing of it stays.
-            Ok(refused @ (UploadBegun::FileTaken(_) | UploadBegun::OtherFile(_))) => {
-                transaction.rollback().await.map_err(classify).map(|()| refused)
-            }
-            done => finish(transaction, done).await,
-        }
+        let mut connection = self.hot_connection(HotPath::Upload).await?;
+        let begun = begin_and_open(&mut connection, &upload).await.inspect_err(|error| self.doubt(error))?;
+        self.rest(connection);
+        Ok(begun)
     }
 
     pub(super) async fn renew_upload(&self, hold: UploadHold, lease: Duration) -> Result<bool, StoreError> {
@@ -164,8 +163,10 @@ impl PostgresStore {
     }
 
     pub(super) async fn end_upload(&self, hold: UploadHold, end: UploadEnd) -> Result<bool, StoreError> {
-        let mut connection = self.connection().await?;
-        end_upload(&mut connection, hold, &end).await
+        let mut connection = self.hot_connection(HotPath::Upload).await?;
+        let ended = end_upload(&mut connection, hold, &end).await.inspect_err(|error| self.doubt(error))?;
+        self.rest(connection);
+        Ok(ended)
     }
 
     pub(super) async fn insert_exceptions(
@@ -203,8 +204,10 @@ impl PostgresStore {
     }
 
     pub(super) async fn read_progress(&self, upload: UploadRef) -> Result<Option<UploadProgress>, StoreError> {
-        let mut connection = self.connection().await?;
-        progress(&mut connection, upload).await
+        let mut connection = self.hot_connection(HotPath::Upload).await?;
+        let progress = progress(&mut connection, upload).await.inspect_err(|error| self.doubt(error))?;
+        self.rest(connection);
+        Ok(progress)
     }
 
     pub(super) async fn read_rows(
@@ -247,10 +250,21 @@ pub(super) async fn progress(
     let Some((record, now)) = read_upload(connection, upload).await? else {
         return Ok(None);
     };
-    let totals = sqlx::query(READ_CONTROL_TOTALS).bind(upload.tenant.0).bind(upload.id.0);
-    let rows = totals.fetch_all(connection).await.map_err(classify)?;
+    let query = sqlx::query(READ_CONTROL_TOTALS).bind(upload.tenant.0).bind(upload.id.0);
+    let rows = query.fetch_all(connection).await.map_err(classify)?;
     let (totals, last_posted_at) = control_totals(&rows)?;
     Ok(Some(UploadProgress { record, totals, last_posted_at, now }))
+}
+
+async fn begin_and_open(connection: &mut PgConnection, upload: &NewUpload) -> Result<UploadBegun, StoreError> {
+    let mut transaction = begin(connection).await?;
+    match open(&mut transaction, upload).await {
+        // Nothing of it stays.
+        Ok(refused @ (UploadBegun::FileTaken(_) | UploadBegun::OtherFile(_))) => {
+            transaction.rollback().await.map_err(classify).map(|()| refused)
+        }
+        done => finish(transaction, done).await,
+    }
 }
 
 /// Begins an upload, or takes over one that was cut off.
