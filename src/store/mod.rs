@@ -19,6 +19,7 @@ mod operations;
 mod poller_reads;
 mod post;
 mod read;
+mod reconciliation;
 mod review;
 mod uploads;
 
@@ -39,7 +40,7 @@ use crate::core::time::Timestamp;
 pub use ach::{EntryMark, FeedRecord, FileKept, FileRecord, FileRow, MarkedRow, NewFile, NumberedLoan, SeenRow};
 pub use admin::{ClientRecord, SchemaState, SigningKeyRecord, TenantRecord, VerifyProblem, VerifyReport};
 pub use error::StoreError;
-pub use general_ledger::{GeneralLedger, OperationDone, PeriodChange, PeriodRecord};
+pub use general_ledger::{GeneralLedger, JournalSpan, OperationDone, PeriodChange, PeriodRecord, TrialBalanceQuestion};
 pub use intake::{Acceptance, KnownEvent};
 pub use operations::{
     Counts, HoldRequest, ParkRequest, PublisherBeat, SweepCandidate, SweepPlan, SweepRound, WorkerBeat, WorkerView,
@@ -48,6 +49,10 @@ pub use poller_reads::{Change, ChangePlace, PollerReads};
 pub use post::{Fold, PhaseTimes, PostWork, PostedBatch, Wanted};
 pub use read::{
     AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanRecord, PaymentsFilter, PaymentsPage, Progress, Undoing,
+};
+
+pub use reconciliation::{
+    AccountMismatch, BankCheck, Conservation, Findings, Reconciliation, ReconciliationQuestion, ReconciliationRun, Sum,
 };
 pub use review::{
     ExceptionPlace, ExceptionTally, ExceptionsFilter, FileException, FileTotals, NewReview, Resolved, ReviewDone,
@@ -72,9 +77,10 @@ impl Turn {
 }
 
 /// Where state lives. See the module for the rules; each method says what it holds and for how long. What pollers read
-/// stands in [`PollerReads`], what the general ledger needs in [`GeneralLedger`], the review of exceptions in [`Reviews`].
+/// stands in [`PollerReads`], what the general ledger needs in [`GeneralLedger`], its proof in
+/// [`Reconciliation`], the review of exceptions in [`Reviews`].
 #[async_trait]
-pub trait Store: PollerReads + GeneralLedger + Reviews + Send + Sync + Debug + 'static {
+pub trait Store: PollerReads + GeneralLedger + Reconciliation + Reviews + Send + Sync + Debug + 'static {
     // --- schema ---
 
     /// Brings the schema to this release. Safe to call at any time, by several at once. Makes partition generation 1

@@ -1,8 +1,8 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bench, fresh, hold, migrate, periods, poller_reads, post, processes, read, read_loans, review,
-    sweep, uploads, verify,
+    accept, ach, admin, bench, conservation, fresh, hold, ledger_reads, migrate, periods, poller_reads, post,
+    processes, read, read_loans, reconcile, review, sweep, uploads, verify,
 };
 
 /// Every statement by the name of what it does.
@@ -35,6 +35,9 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &ach::STATEMENTS,
         &review::STATEMENTS,
         &periods::STATEMENTS,
+        &ledger_reads::STATEMENTS,
+        &conservation::STATEMENTS,
+        &reconcile::STATEMENTS,
         &verify::STATEMENTS,
         &bench::STATEMENTS,
     ];

@@ -91,6 +91,7 @@ async fn bad_inputs_get_their_answers_from_servers() {
         rows_uploads::STORIES,
         rows_ach::STORIES,
         rows_reviews::STORIES,
+        rows_ledger::STORIES,
         rows_http2::STORIES,
         rows_amqp::STORIES,
     ];
@@ -106,6 +107,7 @@ async fn bad_inputs_get_their_answers_from_one_process() {
         rows_uploads::STORIES,
         rows_ach::STORIES,
         rows_reviews::STORIES,
+        rows_ledger::STORIES,
         rows_http2::STORIES,
     ];
     run(&world, &stories).await;
