@@ -169,7 +169,7 @@ mod tests {
         let mut paid = Minor::ZERO;
         for (index, entry) in (0..).zip(file.entries()) {
             let Meaning::Payment(payment) = classifier.classify(&entry) else { panic!("entry {index} is no payment") };
-            assert_eq!(payment.loan_number.unwrap().as_str(), loans.number(index % 7));
+            assert_eq!(payment.loan_numbers[0].as_str(), loans.number(index % 7));
             paid = Minor::sum([paid, payment.amount.minor]).unwrap();
         }
         assert_eq!(paid, sum);
