@@ -19,6 +19,7 @@ mod operations;
 mod poller_reads;
 mod post;
 mod read;
+mod reconciliation;
 mod uploads;
 
 pub mod postgres;
@@ -38,7 +39,7 @@ use crate::core::time::Timestamp;
 pub use ach::{EntryMark, FeedRecord, FileKept, FileLinked, FileRecord, MarkedRow, NewFile, NumberedLoan};
 pub use admin::{ClientRecord, SchemaState, SigningKeyRecord, TenantRecord, VerifyProblem, VerifyReport};
 pub use error::StoreError;
-pub use general_ledger::{GeneralLedger, OperationDone, PeriodChange, PeriodRecord};
+pub use general_ledger::{GeneralLedger, JournalSpan, OperationDone, PeriodChange, PeriodRecord, TrialBalanceQuestion};
 pub use intake::{Acceptance, KnownEvent};
 pub use operations::{
     Counts, HoldRequest, ParkRequest, PublisherBeat, SweepCandidate, SweepPlan, SweepRound, WorkerBeat, WorkerView,
@@ -49,6 +50,9 @@ pub use read::{
     AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanRecord, PaymentsFilter, PaymentsPage, Progress, Undoing,
 };
 
+pub use reconciliation::{
+    AccountMismatch, BankCheck, Conservation, Findings, Reconciliation, ReconciliationQuestion, ReconciliationRun, Sum,
+};
 pub use uploads::{
     ControlTotals, NewUpload, RowCounts, RowsAfter, Tally, UploadBegun, UploadEnd, UploadException, UploadHold,
     UploadProgress, UploadRecord, UploadRef, UploadRows, WholeAccepted, WholeUpload,
@@ -68,9 +72,10 @@ impl Turn {
 }
 
 /// Where state lives. See the module for the rules; each method says what it holds and for how long. What pollers read
-/// stands in [`PollerReads`], what the general ledger needs in [`GeneralLedger`].
+/// stands in [`PollerReads`], what the general ledger needs in [`GeneralLedger`], and its proof in
+/// [`Reconciliation`].
 #[async_trait]
-pub trait Store: PollerReads + GeneralLedger + Send + Sync + Debug + 'static {
+pub trait Store: PollerReads + GeneralLedger + Reconciliation + Send + Sync + Debug + 'static {
     // --- schema ---
 
     /// Brings the schema to this release. Safe to call at any time, by several at once. Makes partition generation 1

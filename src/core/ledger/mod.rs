@@ -7,6 +7,7 @@
 mod account;
 mod answer;
 mod chain;
+mod chart;
 mod entry;
 mod fold;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod rules;
 pub use account::{Account, AccountCode, AccountCodeError, CHART, NormalBalance, account_of};
 pub use answer::{AllocationView, Answer, answer};
 pub use chain::chain_hash;
+pub use chart::{ADDED_FIRST, ADDED_LAST, AccountSetting, Chart, ChartFault, ShownAccount, is_added};
 pub use entry::{Direction, EntryError, JournalEntry, LINES_MAX, Layer, Line};
 pub use fold::{EventFailure, FoldInput, FoldOutput, LoanWork, Step, post_event};
 pub use past::{Past, PaymentState, TakenBack, earliest_backdated};

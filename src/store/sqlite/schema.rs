@@ -18,7 +18,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration { version: 1, name: "books", sql: include_str!("../../../migrations/sqlite/0001_books.sql") },
     Migration { version: 2, name: "operations", sql: include_str!("../../../migrations/sqlite/0002_operations.sql") },
     Migration {
@@ -31,6 +31,11 @@ const MIGRATIONS: [Migration; 5] = [
         version: 9,
         name: "general_ledger",
         sql: include_str!("../../../migrations/sqlite/0009_general_ledger.sql"),
+    },
+    Migration {
+        version: 12,
+        name: "reconciliation",
+        sql: include_str!("../../../migrations/sqlite/0012_reconciliation.sql"),
     },
 ];
 
