@@ -137,6 +137,7 @@ macro_rules! conformance {
                 intake:
                     arrival_order_is_kept_inside_one_commit,
                     same_key_is_known,
+                    taken_key_among_many_stops_no_other,
                     repeat_of_unknown_commit_answers_new,
                     refused_row_writes_nothing;
                 posting:
