@@ -11,8 +11,8 @@ use crate::api::http::edge::{edge, panicked};
 use crate::api::openapi::{docs, openapi_json};
 use crate::api::problem::page;
 use crate::api::read::{
-    accounts, ach_files as ach_file_reads, batch_results, batches as batch_reads, changes, changes_stream, entries,
-    events, health, loans as loan_reads, lookup, payments as payment_reads,
+    accounts, ach_files as ach_file_reads, allocation, batch_results, batches as batch_reads, changes, changes_stream,
+    entries, events, health, loans as loan_reads, lookup, payments as payment_reads, payoff, preview, statement,
 };
 use crate::api::state::ApiState;
 use crate::api::write::{ach_files, batches, disbursements, feeds, loans, payments, returns};
@@ -26,6 +26,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/payments", post(payments::post_payment).get(payment_reads::list_payments))
         .route("/v1/payments/batch", post(batches::post_batch))
         .route("/v1/payments/lookup", post(lookup::lookup_payments))
+        .route("/v1/payments/preview", post(preview::preview_payment))
+        .route("/v1/payments/{payment_event_id}/allocation", get(allocation::get_allocation))
         .route("/v1/payments/{payment_event_id}", get(payment_reads::get_payment))
         .route("/v1/ach/feeds", post(feeds::post_feed).get(feeds::list_feeds))
         .route("/v1/ach/files", post(ach_files::post_file))
@@ -36,9 +38,11 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/batches/{batch_id}/results", get(batch_results::get_results))
         .route("/v1/payments/{payment_event_id}/return", post(returns::post_return))
         .route("/v1/disbursements", post(disbursements::post_disbursement))
-        .route("/v1/loans", post(loans::post_loan))
+        .route("/v1/loans", post(loans::post_loan).get(loan_reads::list_loans))
         .route("/v1/loans/{loan_id}", get(loan_reads::get_loan))
         .route("/v1/loans/{loan_id}/balance", get(loan_reads::get_balance))
+        .route("/v1/loans/{loan_id}/statement", get(statement::get_statement))
+        .route("/v1/loans/{loan_id}/payoff", get(payoff::get_payoff))
         .route("/v1/loans/{loan_id}/journal-entries", get(entries::list_entries))
         .route("/v1/journal-entries/{id}", get(entries::get_entry))
         .route("/v1/events/{id}", get(events::get_event))

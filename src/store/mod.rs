@@ -13,6 +13,7 @@ mod ach;
 mod admin;
 mod error;
 mod intake;
+mod loan_reads;
 mod operations;
 mod poller_reads;
 mod post;
@@ -37,6 +38,10 @@ pub use ach::{EntryMark, FeedRecord, FileKept, FileLinked, FileRecord, MarkedRow
 pub use admin::{ClientRecord, SchemaState, SigningKeyRecord, TenantRecord, VerifyProblem, VerifyReport};
 pub use error::StoreError;
 pub use intake::{Acceptance, KnownEvent};
+pub use loan_reads::{
+    BalanceTime, HistoryCut, KindTotals, LoanAhead, LoanDays, LoanPlace, LoanReads, LoanSpan, LoansFilter, LoansPage,
+    PayoffFacts, PayoffSince, StatementPage, StatementRecord, imagined,
+};
 pub use operations::{
     Counts, HoldRequest, ParkRequest, PublisherBeat, SweepCandidate, SweepPlan, SweepRound, WorkerBeat, WorkerView,
 };
@@ -65,9 +70,9 @@ impl Turn {
 }
 
 /// Where state lives. See the module for the rules; each method says what it holds and for how long. What pollers read
-/// stands in [`PollerReads`].
+/// stands in [`PollerReads`], what is read of a loan's past in [`LoanReads`].
 #[async_trait]
-pub trait Store: PollerReads + Send + Sync + Debug + 'static {
+pub trait Store: PollerReads + LoanReads + Send + Sync + Debug + 'static {
     // --- schema ---
 
     /// Brings the schema to this release. Safe to call at any time, by several at once. Makes partition generation 1
@@ -190,12 +195,12 @@ pub trait Store: PollerReads + Send + Sync + Debug + 'static {
     /// A loan as it stands now.
     async fn loan(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<LoanRecord>, StoreError>;
 
-    /// A loan's balances counting entries effective on or before a date, with when it last moved by then.
+    /// A loan's balances counting entries effective by a date and posted by an instant, with when it last moved.
     async fn loan_balances(
         &self,
         tenant: TenantId,
         loan: LoanKey,
-        as_of: NaiveDate,
+        at: BalanceTime,
     ) -> Result<Option<LoanBalances>, StoreError>;
 
     /// The posted entries of a loan in posting order; `None` where the tenant has no such loan.

@@ -9,13 +9,19 @@ pub use crate::api::changes::{ChangeSchema, ChangesPage};
 pub use crate::api::problem::page::Explanation;
 pub use crate::api::read::accounts::AccountBalance;
 pub use crate::api::read::ach_files::FileView;
+pub use crate::api::read::allocation::{AllocationExplained, RestatementView, StepView};
 pub use crate::api::read::batches::{BatchView, BatchesList, CountsView, TallyView, TotalsView};
 pub use crate::api::read::entries::{EntriesList, EntryView, LineView};
 pub use crate::api::read::health::{Checks, Live, Ready};
-pub use crate::api::read::loans::{LoanBalance, LoanView};
+pub use crate::api::read::loans::{LoanBalance, LoanView, LoansList};
 pub use crate::api::read::lookup::{LookupAnswer, LookupRequest};
 pub use crate::api::read::payments::PaymentsList;
+pub use crate::api::read::payoff::{PayoffDayView, PayoffQuote, PayoffWarning};
+pub use crate::api::read::preview::PreviewAnswer;
 pub use crate::api::read::result_row::{EventRow, ExceptionRow, ResultRow};
+pub use crate::api::read::statement::{
+    BalancesView, MovedView, PaymentTotals, StatementRow, StatementTotals, StatementView, TypeTotals,
+};
 pub use crate::api::read::status::EventView;
 pub use crate::api::uploads::answer::UploadAnswer;
 pub use crate::api::write::disbursements::DisbursementRequest;

@@ -10,11 +10,12 @@ use crate::api::auth::Scope;
 use crate::api::error::ApiError;
 use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
+use crate::api::read::description::description;
 use crate::api::read::page_token::PagedQuery;
 use crate::api::state::ApiState;
 use crate::core::event::{Command, NewEvent};
 use crate::core::ids::{EntryId, EventId, LoanId, LoanKey};
-use crate::core::ledger::{JournalEntry, Posting};
+use crate::core::ledger::{JournalEntry, Line, Posting};
 use crate::core::time::parse_date;
 use crate::store::{EntriesPage, EventRecord};
 
@@ -59,6 +60,10 @@ pub struct EntryView {
     /// The entry that this one takes back.
     #[serde(skip_serializing_if = "Option::is_none")]
     reverses_entry_id: Option<String>,
+    /// What it was for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "Payment received by ach")]
+    description: Option<String>,
     /// The client that brought it.
     actor: String,
 }
@@ -108,29 +113,35 @@ impl EntryView {
     fn new(record: &EventRecord, posting: &Posting, entry: &JournalEntry) -> Self {
         let event = &record.event.event;
         let command = &event.command;
-        let lines = entry.lines().iter().zip(1..).map(|(line, sequence)| LineView {
-            sequence,
-            account_code: line.account.to_string(),
-            direction: line.direction().as_str(),
-            amount_minor: line.magnitude().to_string(),
-            currency: command.currency().to_string(),
-            layer: entry.layer().as_str(),
-            loan_id: command.loan_id().to_string(),
-            borrower_id: command.borrower_id().to_string(),
-            external_ref: command.external_ref().map(str::to_owned),
-        });
         Self {
             journal_entry_id: event.id.entry_id().to_string(),
             event_type: event.kind.event_type(),
             effective_at: posting.effective_date.to_string(),
             booking_date: posting.booking_date.to_string(),
             posted_at: posting.posted_at.to_string(),
-            lines: lines.collect(),
+            lines: lines_of(command, entry),
+            description: description(command),
             correlation_id: first_of_chain(event).map(|id| id.to_string()),
             reverses_entry_id: payment_taken_back(command).map(|payment| payment.entry_id().to_string()),
             actor: event.actor.clone(),
         }
     }
+}
+
+/// The lines of a command's entry.
+pub(crate) fn lines_of(command: &Command, entry: &JournalEntry) -> Vec<LineView> {
+    let line = |(line, sequence): (&Line, usize)| LineView {
+        sequence,
+        account_code: line.account.to_string(),
+        direction: line.direction().as_str(),
+        amount_minor: line.magnitude().to_string(),
+        currency: command.currency().to_string(),
+        layer: entry.layer().as_str(),
+        loan_id: command.loan_id().to_string(),
+        borrower_id: command.borrower_id().to_string(),
+        external_ref: command.external_ref().map(str::to_owned),
+    };
+    entry.lines().iter().zip(1..).map(line).collect()
 }
 
 /// The first event of the chain that an event belongs to: what it corrects, what it is charged for, or itself. The

@@ -2,10 +2,12 @@
 
 pub(crate) mod accounts;
 pub(crate) mod ach_files;
+pub(crate) mod allocation;
 pub(crate) mod batch_results;
 pub(crate) mod batches;
 pub(crate) mod changes;
 pub(crate) mod changes_stream;
+mod description;
 pub(crate) mod entries;
 pub(crate) mod events;
 pub(crate) mod health;
@@ -13,5 +15,8 @@ pub(crate) mod loans;
 pub(crate) mod lookup;
 mod page_token;
 pub(crate) mod payments;
+pub(crate) mod payoff;
+pub(crate) mod preview;
 pub(crate) mod result_row;
+pub(crate) mod statement;
 pub(crate) mod status;

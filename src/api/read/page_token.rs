@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 
 use crate::core::ids::TenantId;
 
+const NOT_OURS: &str = "is not a page token of this query";
+
 /// The query that a token belongs to.
 #[derive(Debug)]
 pub(crate) struct PagedQuery {
@@ -25,26 +27,34 @@ impl PagedQuery {
 
     /// The token to go on after `place`.
     pub(crate) fn token(&self, place: i64) -> String {
-        let mut bytes = place.to_be_bytes().to_vec();
-        bytes.extend_from_slice(&self.check(place));
-        URL_SAFE_NO_PAD.encode(bytes)
+        self.token_of(&place.to_be_bytes())
     }
 
     /// The place a token of this query goes on after.
     pub(crate) fn place(&self, token: &str) -> Result<i64, &'static str> {
-        let place = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| {
-            let (place, check) = bytes.split_first_chunk::<8>()?;
-            let place = i64::from_be_bytes(*place);
-            (place >= 0 && check == self.check(place)).then_some(place)
-        });
-        place.ok_or("is not a page token of this query")
+        let place = i64::from_be_bytes(self.place_of(token)?);
+        if place >= 0 { Ok(place) } else { Err(NOT_OURS) }
     }
 
-    fn check(&self, place: i64) -> [u8; 16] {
+    /// The token of a place that is more than one number.
+    pub(crate) fn token_of(&self, place: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode([place, &self.check(place)].concat())
+    }
+
+    /// The place of [`Self::token_of`].
+    pub(crate) fn place_of<const N: usize>(&self, token: &str) -> Result<[u8; N], &'static str> {
+        let place = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| {
+            let (place, check) = bytes.split_first_chunk::<N>()?;
+            (check == self.check(place)).then_some(*place)
+        });
+        place.ok_or(NOT_OURS)
+    }
+
+    fn check(&self, place: &[u8]) -> [u8; 16] {
         let hash: [u8; 32] = Sha256::new()
             .chain_update(b"hpts.page\0")
             .chain_update(self.tenant.0)
-            .chain_update(place.to_be_bytes())
+            .chain_update(place)
             .chain_update(&self.canonical)
             .finalize()
             .into();
@@ -64,6 +74,8 @@ mod tests {
         assert_eq!(query.place(&token), Ok(42));
         assert!(PagedQuery::new(tenant(2), &["payments", "loan"]).place(&token).is_err());
         assert!(PagedQuery::new(tenant(1), &["payments", "other"]).place(&token).is_err());
+        assert_eq!(query.place_of::<4>(&query.token_of(b"four")), Ok(*b"four"));
+        assert!(query.place_of::<4>(&query.token_of(b"eightbytes")).is_err());
         for bad in ["", "x", "AAAAAAAAACo", &token.replace('A', "B")] {
             assert!(query.place(bad).is_err(), "{bad}");
         }

@@ -30,6 +30,8 @@ impl AccountCode {
     pub const UNIDENTIFIED_RECEIPTS: Self = Self(2200);
     /// Opening Balances.
     pub const OPENING_BALANCES: Self = Self(3000);
+    /// Interest Income.
+    pub const INTEREST_INCOME: Self = Self(4100);
     /// Fee Income.
     pub const FEE_INCOME: Self = Self(4200);
 

@@ -5,6 +5,7 @@
 //! back at most once, as a whole and on its own day.
 
 mod account;
+mod ahead;
 mod answer;
 mod chain;
 mod entry;
@@ -17,6 +18,7 @@ mod results;
 mod rules;
 
 pub use account::{Account, AccountCode, AccountCodeError, CHART, NormalBalance, account_of};
+pub use ahead::{Outlook, look_ahead};
 pub use answer::{AllocationView, Answer, answer};
 pub use chain::chain_hash;
 pub use entry::{Direction, EntryError, JournalEntry, LINES_MAX, Layer, Line};

@@ -22,7 +22,7 @@ macro_rules! migration {
 }
 
 /// Every migration: version, name, text. A test compares this with the directory.
-pub(super) const MIGRATIONS: [(&str, &str, &str); 11] = [
+pub(super) const MIGRATIONS: [(&str, &str, &str); 12] = [
     migration!("0001", "tenants"),
     migration!("0002", "events"),
     migration!("0003", "postings"),
@@ -34,6 +34,7 @@ pub(super) const MIGRATIONS: [(&str, &str, &str); 11] = [
     migration!("0009", "processes"),
     migration!("0010", "grants"),
     migration!("0011", "ach"),
+    migration!("0018", "loans_borrower"),
 ];
 
 /// Makes generation 1 where there is no generation. One statement: of several processes the first wins whole.

@@ -20,6 +20,7 @@ mod connect;
 mod error;
 mod hold;
 mod intake_rows;
+mod loan_reads;
 mod migrate;
 mod poller_reads;
 mod post;

@@ -1,7 +1,8 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bench, hold, migrate, poller_reads, post, processes, read, read_loans, sweep, uploads, verify,
+    accept, ach, admin, bench, hold, loan_reads, migrate, poller_reads, post, processes, read, read_loans, sweep,
+    uploads, verify,
 };
 
 /// Every statement by the name of what it does.
@@ -22,6 +23,8 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &post::WRITE_STATEMENTS,
         &read::STATEMENTS,
         &read_loans::STATEMENTS,
+        &loan_reads::STATEMENTS,
+        &post::AHEAD_STATEMENTS,
         &poller_reads::STATEMENTS,
         &admin::STATEMENTS,
         &hold::STATEMENTS,

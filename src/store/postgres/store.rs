@@ -13,12 +13,12 @@ use crate::core::money::Currency;
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 use crate::store::{
-    Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord, FileKept,
-    FileLinked, FileRecord, Fold, HoldRequest, LoanBalances, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan,
-    ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState,
-    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd,
-    UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload,
-    WorkerBeat, WorkerView,
+    Acceptance, AccountTotals, BalanceTime, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord,
+    FileKept, FileLinked, FileRecord, Fold, HoldRequest, LoanBalances, LoanRecord, MarkedRow, NewFile, NewUpload,
+    NumberedLoan, ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter,
+    SchemaState, SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, UploadBegun,
+    UploadEnd, UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted,
+    WholeUpload, WorkerBeat, WorkerView,
 };
 
 #[async_trait]
@@ -145,9 +145,9 @@ impl Store for PostgresStore {
         &self,
         tenant: TenantId,
         loan: LoanKey,
-        as_of: NaiveDate,
+        at: BalanceTime,
     ) -> Result<Option<LoanBalances>, StoreError> {
-        self.owned(move |store| async move { store.read_balances(tenant, loan, as_of).await }).await
+        self.owned(move |store| async move { store.read_balances(tenant, loan, at).await }).await
     }
 
     async fn loan_entries(

@@ -16,6 +16,7 @@ mod admin;
 mod beats;
 mod connect;
 mod error;
+mod loan_reads;
 mod loans;
 mod params;
 mod parking;
@@ -50,12 +51,12 @@ use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
 use crate::store::{
-    Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord, FileKept,
-    FileLinked, FileRecord, Fold, HoldRequest, LoanBalances, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan,
-    ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState,
-    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn, UploadBegun,
-    UploadEnd, UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted,
-    WholeUpload, WorkerBeat, WorkerView,
+    Acceptance, AccountTotals, BalanceTime, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord,
+    FileKept, FileLinked, FileRecord, Fold, HoldRequest, LoanBalances, LoanRecord, MarkedRow, NewFile, NewUpload,
+    NumberedLoan, ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter,
+    SchemaState, SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn,
+    UploadBegun, UploadEnd, UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport,
+    WholeAccepted, WholeUpload, WorkerBeat, WorkerView,
 };
 
 pub use statements::STATEMENTS;
@@ -262,9 +263,9 @@ impl Store for SqliteStore {
         &self,
         tenant: TenantId,
         loan: LoanKey,
-        as_of: NaiveDate,
+        at: BalanceTime,
     ) -> Result<Option<LoanBalances>, StoreError> {
-        self.read(move |db| Box::pin(loans::loan_balances(db, tenant, loan, as_of))).await
+        self.read(move |db| Box::pin(loans::loan_balances(db, tenant, loan, at))).await
     }
 
     async fn loan_entries(

@@ -18,7 +18,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration { version: 1, name: "books", sql: include_str!("../../../migrations/sqlite/0001_books.sql") },
     Migration { version: 2, name: "operations", sql: include_str!("../../../migrations/sqlite/0002_operations.sql") },
     Migration {
@@ -27,6 +27,11 @@ const MIGRATIONS: [Migration; 4] = [
         sql: include_str!("../../../migrations/sqlite/0003_administration.sql"),
     },
     Migration { version: 4, name: "ach", sql: include_str!("../../../migrations/sqlite/0004_ach.sql") },
+    Migration {
+        version: 11,
+        name: "loans_borrower",
+        sql: include_str!("../../../migrations/sqlite/0011_loans_borrower.sql"),
+    },
 ];
 
 pub(super) const CREATE_MIGRATIONS: &str = "

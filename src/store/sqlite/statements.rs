@@ -1,7 +1,8 @@
 //! Owns the list of every statement with a name, so that a test can prepare each of them.
 
 use super::{
-    accept, ach, admin, beats, loans, parking, poller_reads, post, records, schema, sweep, uploads, verify, writer,
+    accept, ach, admin, beats, loan_reads, loans, parking, poller_reads, post, records, schema, sweep, uploads, verify,
+    writer,
 };
 
 /// Every statement of this store.
@@ -85,6 +86,18 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("changed", poller_reads::CHANGED),
     ("loan", loans::LOAN),
     ("last_activity", loans::LAST_ACTIVITY),
+    ("movements_beyond", loans::MOVEMENTS_BEYOND),
+    ("loans_of_number", loan_reads::LOANS_OF_NUMBER),
+    ("loans_of_borrower", loan_reads::LOANS_OF_BORROWER),
+    ("loans_of_tenant", loan_reads::LOANS_OF_TENANT),
+    ("lines_by_day", loan_reads::LINES_BY_DAY),
+    ("lines_by_kind", loan_reads::LINES_BY_KIND),
+    ("statement_rows", loan_reads::STATEMENT_ROWS),
+    ("payoff_facts", loan_reads::PAYOFF_FACTS),
+    ("restatements", loan_reads::RESTATEMENTS),
+    ("payoff_payments", loan_reads::PAYOFF_PAYMENTS),
+    ("loan_held", post::LOAN_HELD),
+    ("number_taken", post::NUMBER_TAKEN),
     ("loan_entries", loans::LOAN_ENTRIES),
     ("account_totals", loans::ACCOUNT_TOTALS),
     ("beat_publisher", beats::BEAT_PUBLISHER),

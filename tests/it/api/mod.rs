@@ -5,6 +5,7 @@ mod answers;
 mod bad_inputs;
 mod batches;
 mod changes;
+mod loan_reads;
 mod lookup;
 mod outside_issuer;
 mod returns;

@@ -14,6 +14,7 @@ mod rows_dates;
 mod rows_http;
 mod rows_http2;
 mod rows_json;
+mod rows_loans;
 mod rows_pollers;
 mod rows_returns;
 mod rows_tokens;
@@ -43,6 +44,7 @@ fn rows(facts: &Facts) -> Vec<Row> {
         rows_returns::rows,
         rows_tokens::rows,
         rows_pollers::rows,
+        rows_loans::rows,
         rows_uploads::rows,
         rows_ach::rows,
     ];

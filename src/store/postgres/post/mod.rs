@@ -1,6 +1,7 @@
 //! Owns the posting transaction: lock, read, fold, write, commit. The shape is the contract's, see
 //! [`PostWork`].
 
+mod ahead;
 mod lock;
 mod movements;
 mod prepared;
@@ -21,6 +22,7 @@ use crate::core::ledger::{FoldInput, FoldOutput, LoanWork};
 use crate::runtime::clock::Stopwatch;
 use crate::store::{Fold, PostWork, PostedBatch, StoreError};
 
+pub(super) use ahead::STATEMENTS as AHEAD_STATEMENTS;
 pub(super) use lock::STATEMENTS as LOCK_STATEMENTS;
 pub(super) use movements::READ_MOVEMENTS;
 pub use prepared::PreparedBatch;

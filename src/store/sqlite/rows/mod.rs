@@ -17,7 +17,9 @@ use crate::store::sqlite::error::store_error;
 
 pub(super) use event::{decode_event, decode_record, decode_stage, event_columns};
 pub(super) use loan::{decode_loan, loan_columns};
-pub(super) use posting::{decode_allocation, decode_movement, decode_outcome, decode_posting, posting_columns};
+pub(super) use posting::{
+    decode_accrual, decode_allocation, decode_movement, decode_outcome, decode_posting, posting_columns,
+};
 
 /// A column by its name.
 pub(super) fn get<'r, T>(row: &'r SqliteRow, column: &str) -> Result<T, StoreError>
