@@ -12,10 +12,11 @@ use crate::api::openapi::{docs, openapi_json};
 use crate::api::problem::page;
 use crate::api::read::{
     accounts, ach_files as ach_file_reads, allocation, batch_results, batches as batch_reads, changes, changes_stream,
-    entries, events, health, loans as loan_reads, lookup, payments as payment_reads, payoff, preview, statement,
+    entries, events, health, loans as loan_reads, lookup, payments as payment_reads, payoff, periods as period_reads,
+    preview, statement,
 };
 use crate::api::state::ApiState;
-use crate::api::write::{ach_files, batches, disbursements, feeds, loans, payments, returns};
+use crate::api::write::{ach_files, batches, disbursements, feeds, loans, payments, periods, returns};
 
 /// Every address of the API.
 pub fn router(state: ApiState) -> Router {
@@ -45,6 +46,9 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/loans/{loan_id}/payoff", get(payoff::get_payoff))
         .route("/v1/loans/{loan_id}/journal-entries", get(entries::list_entries))
         .route("/v1/journal-entries/{id}", get(entries::get_entry))
+        .route("/v1/periods", get(period_reads::list_periods))
+        .route("/v1/periods/{period}/close", post(periods::close_period))
+        .route("/v1/periods/{period}/reopen", post(periods::reopen_period))
         .route("/v1/events/{id}", get(events::get_event))
         .route("/v1/changes", get(changes::list_changes))
         .route("/v1/changes/stream", get(changes_stream::stream_changes))

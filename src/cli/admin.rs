@@ -7,6 +7,7 @@ use crate::cli::connect;
 use crate::cli::serve::commands_log;
 use crate::cli::{CliError, new_id, parse_minor, parse_tenant};
 use crate::core::ids::TenantId;
+use crate::core::ledger::ClosedPeriodRule;
 use crate::core::money::{Currency, Minor};
 use crate::runtime::clock::Clock;
 use crate::runtime::config::Config;
@@ -17,6 +18,24 @@ use crate::store::{ClientRecord, TenantRecord};
 pub(super) enum TenantCommand {
     /// Make a tenant and print its id.
     Create(TenantCreate),
+    /// Change a tenant's settings.
+    Set(TenantSet),
+}
+
+/// A tenant's settings that can be changed.
+#[derive(Args, Debug)]
+pub(super) struct TenantSet {
+    /// Which tenant.
+    #[arg(long, value_parser = parse_tenant)]
+    tenant: TenantId,
+    /// What becomes of events dated in a closed accounting period: `next_open_day` (booked on the first open day after
+    /// it) or `refuse` (rejected).
+    #[arg(long, value_name = "RULE", value_parser = parse_rule)]
+    closed_periods: ClosedPeriodRule,
+}
+
+fn parse_rule(text: &str) -> Result<ClosedPeriodRule, String> {
+    text.parse().map_err(|_| "must be next_open_day or refuse".to_owned())
 }
 
 /// A new tenant.
@@ -71,8 +90,25 @@ pub(super) struct ClientCreate {
 
 /// `hpts tenant …`.
 pub(super) async fn tenant(config: &Config, command: TenantCommand) -> Result<(), CliError> {
-    let TenantCommand::Create(new) = command;
     commands_log(config)?;
+    match command {
+        TenantCommand::Create(new) => create(config, new).await,
+        TenantCommand::Set(settings) => set(config, settings).await,
+    }
+}
+
+async fn set(config: &Config, TenantSet { tenant, closed_periods }: TenantSet) -> Result<(), CliError> {
+    let store = connect::current_store(config, &Clock::system()).await?;
+    let is_set = store.set_closed_periods(tenant, closed_periods).await?;
+    store.close().await;
+    if !is_set {
+        return Err(CliError::Refused(format!("there is no tenant {tenant}")));
+    }
+    println!("tenant {tenant}: closed periods {}", closed_periods.as_str());
+    Ok(())
+}
+
+async fn create(config: &Config, new: TenantCreate) -> Result<(), CliError> {
     if new.time_zone.parse::<chrono_tz::Tz>().is_err() {
         return Err(CliError::Refused(format!("{} is not an IANA time zone", new.time_zone)));
     }

@@ -15,6 +15,7 @@ mod error;
 mod feed;
 mod import;
 mod migrate;
+mod period;
 mod serve;
 mod token;
 mod verify;
@@ -68,6 +69,9 @@ enum Command {
     /// API clients.
     #[command(subcommand)]
     Client(admin::ClientCommand),
+    /// Accounting periods.
+    #[command(subcommand)]
+    Period(period::PeriodCommand),
     /// Feeds, which ACH files come through.
     #[command(subcommand)]
     Feed(feed::FeedCommand),
@@ -116,6 +120,7 @@ impl Cli {
             Command::Demo => demo::demo(&config).await,
             Command::Tenant(command) => admin::tenant(&config, command).await,
             Command::Client(command) => admin::client(&config, command).await,
+            Command::Period(command) => period::period(&config, command).await,
             Command::Feed(command) => feed::feed(&config, command).await,
             Command::Token(arguments) => token::token(&config, arguments).await,
             Command::Import(arguments) => import::import(&config, *arguments).await,

@@ -11,7 +11,9 @@
 
 mod ach;
 mod admin;
+mod calendars;
 mod error;
+mod general_ledger;
 mod intake;
 mod loan_reads;
 mod operations;
@@ -37,6 +39,7 @@ use crate::core::time::Timestamp;
 pub use ach::{EntryMark, FeedRecord, FileKept, FileLinked, FileRecord, MarkedRow, NewFile, NumberedLoan};
 pub use admin::{ClientRecord, SchemaState, SigningKeyRecord, TenantRecord, VerifyProblem, VerifyReport};
 pub use error::StoreError;
+pub use general_ledger::{GeneralLedger, OperationDone, PeriodChange, PeriodRecord};
 pub use intake::{Acceptance, KnownEvent};
 pub use loan_reads::{
     BalanceTime, HistoryCut, KindTotals, LoanAhead, LoanDays, LoanPlace, LoanReads, LoanSpan, LoansFilter, LoansPage,
@@ -70,9 +73,10 @@ impl Turn {
 }
 
 /// Where state lives. See the module for the rules; each method says what it holds and for how long. What pollers read
-/// stands in [`PollerReads`], what is read of a loan's past in [`LoanReads`].
+/// stands in [`PollerReads`], what is read of a loan's past in [`LoanReads`], what the general ledger needs in
+/// [`GeneralLedger`].
 #[async_trait]
-pub trait Store: PollerReads + LoanReads + Send + Sync + Debug + 'static {
+pub trait Store: PollerReads + LoanReads + GeneralLedger + Send + Sync + Debug + 'static {
     // --- schema ---
 
     /// Brings the schema to this release. Safe to call at any time, by several at once. Makes partition generation 1

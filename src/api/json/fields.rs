@@ -116,6 +116,11 @@ impl<'a> Fields<'a> {
         self.optional(name, parse_reference)
     }
 
+    /// A text of a caller that must be there: 1 to 255 printable characters.
+    pub(crate) fn required_reference(&mut self, name: &str) -> Option<String> {
+        self.required(name, parse_reference)
+    }
+
     /// The free metadata.
     pub(crate) fn metadata(&mut self) -> Option<Metadata> {
         let value = self.take("metadata")?;

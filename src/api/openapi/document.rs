@@ -50,6 +50,9 @@ use crate::api::state::ApiState;
         crate::api::read::entries::list_entries,
         crate::api::read::entries::get_entry,
         crate::api::read::accounts::get_account_balance,
+        crate::api::write::periods::close_period,
+        crate::api::write::periods::reopen_period,
+        crate::api::read::periods::list_periods,
         crate::api::read::health::live,
         crate::api::read::health::ready,
         crate::api::problem::page::explain,
@@ -112,7 +115,7 @@ mod tests {
     #[test]
     fn every_operation_and_schema_is_described() {
         let document = serde_json::to_value(ApiDoc::openapi()).unwrap();
-        assert_eq!(document["paths"].as_object().unwrap().len(), 30);
+        assert_eq!(document["paths"].as_object().unwrap().len(), 33);
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let text = document.to_string();
         for name in [

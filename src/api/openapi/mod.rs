@@ -17,6 +17,7 @@ pub use crate::api::read::loans::{LoanBalance, LoanView, LoansList};
 pub use crate::api::read::lookup::{LookupAnswer, LookupRequest};
 pub use crate::api::read::payments::PaymentsList;
 pub use crate::api::read::payoff::{PayoffDayView, PayoffQuote, PayoffWarning};
+pub use crate::api::read::periods::{PeriodView, PeriodsList};
 pub use crate::api::read::preview::PreviewAnswer;
 pub use crate::api::read::result_row::{EventRow, ExceptionRow, ResultRow};
 pub use crate::api::read::statement::{
@@ -28,6 +29,7 @@ pub use crate::api::write::disbursements::DisbursementRequest;
 pub use crate::api::write::feeds::{FeedView, FeedsList};
 pub use crate::api::write::loans::{LoanRequest, OpeningBalancesRequest};
 pub use crate::api::write::payments::PaymentRequest;
+pub use crate::api::write::periods::{PeriodAnswer, PeriodRequest};
 pub use crate::api::write::returns::ReturnRequest;
 pub use document::ApiDoc;
 pub(crate) use document::{docs, openapi_json};

@@ -126,7 +126,9 @@ impl BatchView {
         let (mode, feed) = match &record.operation {
             UploadOperation::PaymentBatch { mode } => (Some(mode.as_str()), None),
             UploadOperation::AchFile { feed } => (None, Some(feed.clone())),
-            UploadOperation::AchFeed { .. } => (None, None),
+            UploadOperation::AchFeed { .. }
+            | UploadOperation::PeriodClose { .. }
+            | UploadOperation::PeriodReopen { .. } => (None, None),
         };
         let rows = record.completed_at.map(|_| record.rows);
         let rate = rate(progress, &counts);

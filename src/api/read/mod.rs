@@ -16,6 +16,7 @@ pub(crate) mod lookup;
 mod page_token;
 pub(crate) mod payments;
 pub(crate) mod payoff;
+pub(crate) mod periods;
 pub(crate) mod preview;
 pub(crate) mod result_row;
 pub(crate) mod statement;

@@ -3,11 +3,9 @@
 use std::borrow::Cow;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
-use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -18,13 +16,13 @@ use crate::api::json::Fields;
 use crate::api::openapi::ProblemDocument;
 use crate::api::problem::FieldError;
 use crate::api::state::ApiState;
-use crate::api::uploads::answer::replayed;
 use crate::api::uploads::receiver::{Beginning, Receiver, UploadRequest};
+use crate::api::write::operation::{first_again, first_time};
 use crate::api::write::request::WriteRequest;
 use crate::core::ach::{Feed, FeedSettings};
 use crate::core::event::{Upload, UploadOperation};
 use crate::core::money::Minor;
-use crate::store::{FeedRecord, UploadRecord};
+use crate::store::FeedRecord;
 
 /// The settings of a feed, as they are sent and answered. Lists may be left out.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -113,7 +111,7 @@ pub(crate) async fn post_feed(State(state): State<ApiState>, request: Request) -
     }
     let receiver = match Receiver::begin(&state, UploadRequest { tenant, actor, key, upload }).await? {
         Beginning::Receive(receiver) => receiver,
-        Beginning::Compare(record) => return first_answer(&state, record),
+        Beginning::Compare(record) => return first_again(&state, record),
     };
     // The same feed may stand there from an attempt that was cut off.
     let is_made = state.store().create_feed(record.clone()).await?;
@@ -123,20 +121,11 @@ pub(crate) async fn post_feed(State(state): State<ApiState>, request: Request) -
     let view = FeedView::from(feed.settings());
     let body = serde_json::to_vec(&view).map_err(|_| ApiError::Broken("a feed has no JSON"))?;
     receiver.finish_with(body.clone()).await?;
-    let mut response = (StatusCode::CREATED, Body::from(body)).into_response();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+    Ok(first_time(body))
 }
 
 fn taken() -> ApiError {
     ApiError::Validation(vec![FieldError::new("name", "taken", "is the name of another feed")])
-}
-
-/// The first answer again, without the place of an upload: a feed has none.
-fn first_answer(state: &ApiState, record: UploadRecord) -> Result<Response, ApiError> {
-    let mut response = replayed(state, record)?;
-    response.headers_mut().remove(LOCATION);
-    Ok(response)
 }
 
 /// A tenant's feeds.

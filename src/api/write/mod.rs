@@ -6,6 +6,8 @@ pub(crate) mod batches;
 pub(crate) mod disbursements;
 pub(crate) mod feeds;
 pub(crate) mod loans;
+mod operation;
 pub(crate) mod payments;
+pub(crate) mod periods;
 pub(crate) mod request;
 pub(crate) mod returns;

@@ -100,7 +100,19 @@ fn differing_upload(a: &Upload, b: &Upload) -> Vec<&'static str> {
             named([("settings", a != b)])
         }
         (
-            UploadOperation::PaymentBatch { .. } | UploadOperation::AchFeed { .. } | UploadOperation::AchFile { .. },
+            UploadOperation::PeriodClose { period: a, reason: why_a },
+            UploadOperation::PeriodClose { period: b, reason: why_b },
+        )
+        | (
+            UploadOperation::PeriodReopen { period: a, reason: why_a },
+            UploadOperation::PeriodReopen { period: b, reason: why_b },
+        ) => named([("period", a != b), ("reason", why_a != why_b)]),
+        (
+            UploadOperation::PaymentBatch { .. }
+            | UploadOperation::AchFeed { .. }
+            | UploadOperation::AchFile { .. }
+            | UploadOperation::PeriodClose { .. }
+            | UploadOperation::PeriodReopen { .. },
             _,
         ) => vec!["operation"],
     }

@@ -125,12 +125,18 @@ fn encode_receipt(encoder: &mut Encoder, receipt: &Receipt) {
 
 /// Neither the tenant's currency nor the day of receipt: the same upload may come again tomorrow.
 fn encode_upload(encoder: &mut Encoder, upload: &Upload) {
-    let detail = match &upload.operation {
-        UploadOperation::PaymentBatch { mode } => mode.as_str(),
-        UploadOperation::AchFeed { settings } => settings,
-        UploadOperation::AchFile { feed } => feed,
+    let (detail, reason) = match &upload.operation {
+        UploadOperation::PaymentBatch { mode } => (mode.as_str(), None),
+        UploadOperation::AchFeed { settings } => (settings.as_str(), None),
+        UploadOperation::AchFile { feed } => (feed.as_str(), None),
+        UploadOperation::PeriodClose { period, reason } | UploadOperation::PeriodReopen { period, reason } => {
+            (period.as_str(), Some(reason))
+        }
     };
     encoder.field(upload.operation.as_str().as_bytes()).field(detail.as_bytes());
+    if let Some(reason) = reason {
+        encoder.field(reason.as_bytes());
+    }
 }
 
 fn encode_opening(encoder: &mut Encoder, opening: &LoanOpening) {

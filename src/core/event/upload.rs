@@ -63,6 +63,20 @@ pub enum UploadOperation {
         /// The feed it came through.
         feed: String,
     },
+    /// `POST /v1/periods/{period}/close`: no rows.
+    PeriodClose {
+        /// The month, `YYYY-MM`.
+        period: String,
+        /// Why.
+        reason: String,
+    },
+    /// `POST /v1/periods/{period}/reopen`: no rows.
+    PeriodReopen {
+        /// The month, `YYYY-MM`.
+        period: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl UploadOperation {
@@ -73,6 +87,8 @@ impl UploadOperation {
             Self::PaymentBatch { .. } => "payment_batch",
             Self::AchFeed { .. } => "ach_feed",
             Self::AchFile { .. } => "ach_file",
+            Self::PeriodClose { .. } => "period_close",
+            Self::PeriodReopen { .. } => "period_reopen",
         }
     }
 }

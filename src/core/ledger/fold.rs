@@ -203,7 +203,7 @@ fn book(
             move_balances(state, past, DayMovement { date, movement: verdict.movement })?;
             take_terms(state, &event.command);
             (posting.entry, posting.allocation) = (verdict.entry, verdict.allocation);
-            (posting.effective_date, posting.booking_date) = (date, date);
+            (posting.effective_date, posting.booking_date) = (date, past.calendar.booking_date(date));
             posting.undoes_seq = verdict.undoes_seq;
         }
     }

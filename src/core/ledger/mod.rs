@@ -13,6 +13,7 @@ mod fold;
 #[cfg(test)]
 mod fold_tests;
 mod past;
+mod period;
 mod posting;
 mod results;
 mod rules;
@@ -24,6 +25,7 @@ pub use chain::chain_hash;
 pub use entry::{Direction, EntryError, JournalEntry, LINES_MAX, Layer, Line};
 pub use fold::{EventFailure, FoldInput, FoldOutput, LoanWork, Step, post_event};
 pub use past::{Past, PaymentState, TakenBack, earliest_backdated};
+pub use period::{Calendar, ClosedPeriodRule, NotAPeriod, Period, PeriodStatus, UnknownPeriodWord};
 pub use posting::{Finished, Outcome, PostedEvent, Posting, RejectionCode, SystemPosting};
 pub use results::{RESULTS_MAX, Results};
 pub use rules::{Refusal, Verdict, judge};

@@ -3,6 +3,7 @@
 //!
 //! - A backdated event needs what moved after its day ([`Timeline`]).
 //! - An event that takes a payment back needs what became of that payment ([`TakenBack`]).
+//! - Every event needs to know which accounting periods are closed ([`Calendar`]).
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use chrono::NaiveDate;
 
 use crate::core::event::{AcceptedEvent, Command};
 use crate::core::ids::Seq;
+use crate::core::ledger::period::Calendar;
 use crate::core::ledger::posting::{Outcome, Posting};
 use crate::core::loan::{Allocation, Timeline};
 
@@ -20,6 +22,8 @@ pub struct Past {
     pub timeline: Option<Timeline>,
     /// The payments that events of the batch take back.
     pub taken_back: TakenBack,
+    /// The periods in which nothing is booked any more.
+    pub calendar: Calendar,
 }
 
 /// What became of a payment.

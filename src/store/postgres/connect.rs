@@ -17,6 +17,7 @@ use super::error::classify;
 use crate::runtime::clock::Stopwatch;
 use crate::runtime::telemetry::DB_POOL_WAIT;
 use crate::store::StoreError;
+use crate::store::calendars::CalendarCache;
 
 /// How long a call waits for a connection. Longer than a posting transaction, shorter than a caller's patience.
 const ACQUIRE_WAIT: Duration = Duration::from_secs(5);
@@ -79,6 +80,8 @@ const PLAN_AGE_MAX: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct PostgresStore {
     connections: Arc<Connections>,
+    /// What the posting transactions have read of closed periods.
+    pub(super) calendars: CalendarCache,
     call_max: Duration,
     /// Whether the call this handle was made for must not leave its connections to others.
     spoiled: Arc<AtomicBool>,
@@ -203,7 +206,8 @@ impl PostgresStore {
         let pool_size = pool_size.max(1);
         let connections =
             Connections { pool, options: base, tasks: TaskTracker::new(), resting: Mutex::default(), pool_size };
-        Ok(Self { connections: Arc::new(connections), call_max: CALL_MAX, spoiled: Arc::default() })
+        let calendars = CalendarCache::default();
+        Ok(Self { connections: Arc::new(connections), calendars, call_max: CALL_MAX, spoiled: Arc::default() })
     }
 
     /// The same store with another limit for an ordinary call.

@@ -1,8 +1,8 @@
 //! Owns the PostgreSQL store (15 or later): the only place, with `sqlite`, that names sqlx.
 //!
 //! Invariants: every method runs its SQL in an owned task, so that a caller who leaves never stops a statement half
-//! way; every transaction names its isolation level in its BEGIN; locks are taken in the order loans (by key),
-//! `account_totals`, `batch_totals`.
+//! way; every transaction names its isolation level in its BEGIN; locks are taken in the order loans (by key), the lock on
+//! accounting periods (shared), `account_totals`, `batch_totals`.
 //!
 //! Round trips, hot paths first:
 //!
@@ -18,10 +18,12 @@ mod admin;
 pub mod bench;
 mod connect;
 mod error;
+mod general_ledger;
 mod hold;
 mod intake_rows;
 mod loan_reads;
 mod migrate;
+mod periods;
 mod poller_reads;
 mod post;
 mod processes;

@@ -1,8 +1,8 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bench, hold, loan_reads, migrate, poller_reads, post, processes, read, read_loans, sweep,
-    uploads, verify,
+    accept, ach, admin, bench, hold, loan_reads, migrate, periods, poller_reads, post, processes, read, read_loans,
+    sweep, uploads, verify,
 };
 
 /// Every statement by the name of what it does.
@@ -32,6 +32,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &sweep::STATEMENTS,
         &uploads::STATEMENTS,
         &ach::STATEMENTS,
+        &periods::STATEMENTS,
         &verify::STATEMENTS,
         &bench::STATEMENTS,
     ];

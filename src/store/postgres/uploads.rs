@@ -232,7 +232,8 @@ impl PostgresStore {
     }
 }
 
-async fn open(connection: &mut PgConnection, upload: &NewUpload) -> Result<UploadBegun, StoreError> {
+/// Begins an upload, or takes over one that was cut off.
+pub(super) async fn open(connection: &mut PgConnection, upload: &NewUpload) -> Result<UploadBegun, StoreError> {
     let event = &upload.event;
     if let Some(record) = insert_upload(connection, upload).await? {
         return Ok(UploadBegun::New(record));
@@ -289,7 +290,12 @@ async fn insert_upload(connection: &mut PgConnection, upload: &NewUpload) -> Res
     }))
 }
 
-async fn end_upload(connection: &mut PgConnection, hold: UploadHold, end: &UploadEnd) -> Result<bool, StoreError> {
+/// Ends an upload; false when the lease is lost or it ended before.
+pub(super) async fn end_upload(
+    connection: &mut PgConnection,
+    hold: UploadHold,
+    end: &UploadEnd,
+) -> Result<bool, StoreError> {
     let query = sqlx::query(FINISH_UPLOAD)
         .bind(hold.id.0)
         .bind(hold.holder)

@@ -16,10 +16,12 @@ mod admin;
 mod beats;
 mod connect;
 mod error;
+mod general_ledger;
 mod loan_reads;
 mod loans;
 mod params;
 mod parking;
+mod periods;
 mod poller_reads;
 mod post;
 mod records;
@@ -50,6 +52,7 @@ use crate::core::money::Currency;
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
+use crate::store::calendars::CalendarCache;
 use crate::store::{
     Acceptance, AccountTotals, BalanceTime, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord,
     FileKept, FileLinked, FileRecord, Fold, HoldRequest, LoanBalances, LoanRecord, MarkedRow, NewFile, NewUpload,
@@ -72,6 +75,8 @@ pub struct SqliteStore {
     writer: Writer,
     readers: SqlitePool,
     tasks: TaskTracker,
+    /// What the posting transactions have read of closed periods.
+    calendars: CalendarCache,
     /// One place: whoever is about to give the writer a large job.
     turns: Arc<Semaphore>,
 }
@@ -89,7 +94,7 @@ impl SqliteStore {
         let runtime = Handle::current();
         drop(tasks.spawn_blocking(move || runtime.block_on(task)));
         let turns = Arc::new(Semaphore::new(1));
-        Ok(Self { clock, writer, readers: connect::readers(path), tasks, turns })
+        Ok(Self { clock, writer, readers: connect::readers(path), tasks, calendars: CalendarCache::default(), turns })
     }
 
     /// Runs reads in a task of their own, in one snapshot.
@@ -223,9 +228,10 @@ impl Store for SqliteStore {
     }
 
     async fn post_batch(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {
-        let clock = self.clock.clone();
-        let post =
-            self.writer.run_timed("post_batch", move |db| Box::pin(post::post_batch(db, work, fold, clock.now())));
+        let (clock, calendars) = (self.clock.clone(), self.calendars.clone());
+        let post = self.writer.run_timed("post_batch", move |db| {
+            Box::pin(async move { post::post_batch(db, work, fold, (&calendars, clock.now())).await })
+        });
         let (mut batch, frame) = post.await?;
         batch.times.begin = frame.begin;
         batch.times.commit = frame.commit;

@@ -18,7 +18,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration { version: 1, name: "books", sql: include_str!("../../../migrations/sqlite/0001_books.sql") },
     Migration { version: 2, name: "operations", sql: include_str!("../../../migrations/sqlite/0002_operations.sql") },
     Migration {
@@ -27,6 +27,11 @@ const MIGRATIONS: [Migration; 5] = [
         sql: include_str!("../../../migrations/sqlite/0003_administration.sql"),
     },
     Migration { version: 4, name: "ach", sql: include_str!("../../../migrations/sqlite/0004_ach.sql") },
+    Migration {
+        version: 9,
+        name: "general_ledger",
+        sql: include_str!("../../../migrations/sqlite/0009_general_ledger.sql"),
+    },
     Migration {
         version: 11,
         name: "loans_borrower",

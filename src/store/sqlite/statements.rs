@@ -1,8 +1,8 @@
 //! Owns the list of every statement with a name, so that a test can prepare each of them.
 
 use super::{
-    accept, ach, admin, beats, loan_reads, loans, parking, poller_reads, post, records, schema, sweep, uploads, verify,
-    writer,
+    accept, ach, admin, beats, loan_reads, loans, parking, periods, poller_reads, post, records, schema, sweep,
+    uploads, verify, writer,
 };
 
 /// Every statement of this store.
@@ -48,6 +48,12 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("numbered", ach::NUMBERED),
     ("insert_entries", ach::INSERT_ENTRIES),
     ("match_entries", ach::MATCH_ENTRIES),
+    ("set_period", periods::SET_PERIOD),
+    ("raise_calendar_version", periods::RAISE_VERSION),
+    ("set_closed_period_rule", periods::SET_RULE),
+    ("closed_period_rule", periods::RULE),
+    ("periods", periods::PERIODS),
+    ("calendars", periods::CALENDARS),
     ("sort_wanted", post::SORT_WANTED),
     ("held_loans", post::HELD_LOANS),
     ("loans_to_post", post::LOANS_TO_POST),

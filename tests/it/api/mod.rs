@@ -8,6 +8,7 @@ mod changes;
 mod loan_reads;
 mod lookup;
 mod outside_issuer;
+mod periods;
 mod returns;
 mod tls;
 mod tokens;

@@ -166,6 +166,9 @@ impl World {
             "hpts:loans:write",
             "hpts:balances:read",
             "hpts:ledger:read",
+            "hpts:adjustments:write",
+            "hpts:reconciliation:read",
+            "hpts:reconciliation:write",
         ];
         let client = ClientRecord {
             client_id: client_id.to_owned(),

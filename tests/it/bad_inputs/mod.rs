@@ -14,6 +14,7 @@ mod rows_dates;
 mod rows_http;
 mod rows_http2;
 mod rows_json;
+mod rows_ledger;
 mod rows_loans;
 mod rows_pollers;
 mod rows_returns;
@@ -47,6 +48,7 @@ fn rows(facts: &Facts) -> Vec<Row> {
         rows_loans::rows,
         rows_uploads::rows,
         rows_ach::rows,
+        rows_ledger::rows,
     ];
     tables.into_iter().flat_map(|table| table(facts)).collect()
 }

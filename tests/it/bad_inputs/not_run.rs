@@ -4,7 +4,6 @@
 pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("31", "the list has no such number"),
     ("55", "manual adjustments are not of this release"),
-    ("62", "periods cannot be closed in this release"),
     ("66", "the list has no such number"),
     ("67", "reversals are not of this release"),
     ("79", "needs a listener that asks for client certificates: tests/it/api/tls.rs"),

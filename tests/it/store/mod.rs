@@ -5,8 +5,10 @@ mod changes;
 mod intake;
 mod loan_reads;
 mod operations;
+mod periods;
 mod postgres;
 mod postgres_changes;
+mod postgres_periods;
 mod posting;
 mod reads;
 mod returns;
@@ -177,6 +179,10 @@ macro_rules! conformance {
                     worker_views_share_lane_slots,
                     schema_and_partitions_stand_after_migrating_twice,
                     tenants_clients_and_keys_read_back;
+                periods:
+                    a_closed_period_takes_no_new_booking_date,
+                    consequences_keep_out_of_closed_periods,
+                    periods_read_back_with_who_changed_them;
                 uploads:
                     an_upload_is_received_once,
                     payments_and_uploads_share_keys,

@@ -49,7 +49,8 @@ pub(crate) fn usd(units: i64) -> Money {
     Money::new(Minor::new(units), Currency::USD)
 }
 
-fn next_id() -> EventId {
+/// An id of ours, later than every one before.
+pub(crate) fn next_id() -> EventId {
     EventId(Uuid::from_u128(
         (0x0190_0000_0000_7000_8000_u128 << 48) | (u128::from(NEXT.fetch_add(1, Ordering::SeqCst)) << 1),
     ))

@@ -207,7 +207,7 @@ impl Books {
     fn post_batch(&mut self, events: &[AcceptedEvent], now: Timestamp) -> Result<(), String> {
         let mut state = self.state.or_else(|| events.iter().find_map(unopened));
         let timeline = state.and_then(|state| self.timeline(&state, events));
-        let mut past = Past { timeline, taken_back: self.taken_back(events) };
+        let mut past = Past { timeline, taken_back: self.taken_back(events), ..Past::default() };
         for event in events {
             let step = post_event(state, false, &mut past, event, now)?;
             let posting = step.posting.posting;

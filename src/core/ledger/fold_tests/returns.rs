@@ -146,7 +146,7 @@ fn suspense_that_is_gone_becomes_debt() {
     assert_eq!(books.balances(), [0, 0, 0, 300]);
     state.balances.suspense = Minor::new(120);
     let event = accepted(3, returning(books.event(2), date(2, 3), 0));
-    let mut past = Past { taken_back: books.taken_back(std::slice::from_ref(&event)), timeline: None };
+    let mut past = Past { taken_back: books.taken_back(std::slice::from_ref(&event)), ..Past::default() };
     let step = post_event(Some(state), false, &mut past, &event, at(3)).unwrap();
     let owed = named(&[("1100", 280), ("2100", 120), ("1010", -400)]);
     assert_eq!(lines(&step.posting.posting), owed);
@@ -166,6 +166,7 @@ fn suspense_that_was_gone_on_a_day_since_becomes_debt() {
     let mut past = Past {
         timeline: books.timeline(&state, std::slice::from_ref(&event)),
         taken_back: books.taken_back(std::slice::from_ref(&event)),
+        ..Past::default()
     };
     past.timeline.as_mut().unwrap().add(refunded).unwrap();
     let step = post_event(Some(state), false, &mut past, &event, at(4)).unwrap();
@@ -200,7 +201,7 @@ fn a_written_off_loan_takes_returns() {
     let books = Books::of([opening([0, 0, 100], date(1, 1)), payment(40, date(2, 1))]);
     let state = LoanState { status: crate::core::loan::LoanStatus::WrittenOff, ..books.state.unwrap() };
     let event = accepted(3, returning(books.event(2), date(2, 3), 0));
-    let mut past = Past { taken_back: books.taken_back(std::slice::from_ref(&event)), timeline: None };
+    let mut past = Past { taken_back: books.taken_back(std::slice::from_ref(&event)), ..Past::default() };
     let step = post_event(Some(state), false, &mut past, &event, at(3)).unwrap();
     assert_eq!(step.posting.posting.outcome, Outcome::Posted);
 }
@@ -260,7 +261,7 @@ fn a_fee_has_one_id_and_one_key() {
     let mut books = Books::of([opening([0, 0, 100], date(1, 1)), payment(40, date(2, 1))]);
     let event = accepted(3, returning(books.event(2), date(2, 3), 25));
     let fee = || -> SystemPosting {
-        let mut past = Past { taken_back: books.taken_back(std::slice::from_ref(&event)), timeline: None };
+        let mut past = Past { taken_back: books.taken_back(std::slice::from_ref(&event)), ..Past::default() };
         post_event(books.state, false, &mut past, &event, at(3)).unwrap().system.remove(0)
     };
     assert_eq!((fee().event.id, fee().event.key_hash), (fee().event.id, fee().event.key_hash));

@@ -1,7 +1,7 @@
 //! Owns the loan before an imagined event: what posting would be given, read in one snapshot, without a lock and
 //! without a trace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{Connection, PgConnection};
 
@@ -13,8 +13,10 @@ use crate::core::event::{AcceptedEvent, NewEvent};
 use crate::core::ids::{LoanKey, Seq, TenantId};
 use crate::core::ledger::{LoanWork, Past};
 use crate::core::loan::LoanState;
+use crate::store::calendars::CalendarCache;
 use crate::store::postgres::connect::{PostgresStore, finish};
 use crate::store::postgres::error::classify;
+use crate::store::postgres::periods;
 use crate::store::postgres::rows::{self, Columns, key_column, loan_columns};
 use crate::store::{LoanAhead, StoreError, imagined};
 
@@ -68,7 +70,10 @@ async fn look_ahead(connection: &mut PgConnection, event: NewEvent, limit: i64) 
         Some(state) => (Some(state), false),
         None => opening(connection, tenant, &events).await?,
     };
-    let past = Past { timeline: None, taken_back };
+    // Read anew: what lanes remember belongs to a number that only a posting transaction holds still.
+    let calendars = periods::calendars(connection, &CalendarCache::default(), 0, &BTreeSet::from([tenant])).await?;
+    let calendar = calendars.get(&tenant).cloned().unwrap_or_default();
+    let past = Past { timeline: None, taken_back, calendar };
     let mut loans = [LoanWork { key, state, number_taken, past, events }];
     movements::add_timelines(connection, &mut loans).await?;
     let [work] = loans;

@@ -10,16 +10,20 @@ use crate::core::event::{AcceptedEvent, Command};
 use crate::core::ids::LoanKey;
 use crate::core::loan::LoanState;
 use crate::store::postgres::error::{classify, overtaken};
+use crate::store::postgres::periods::share_periods;
 use crate::store::postgres::rows::{self, Columns, LoanRow, event_columns, key_column, loan_columns};
 use crate::store::{PostWork, StoreError};
 
 /// Locks loans and reads them as they stand once locked: 2 microseconds each. The order of the array is load-bearing
 /// and sorted by key: every transaction takes its loans in key order, so that two of them wait instead of
 /// deadlocking. One look into the key per element, whatever the planner knows of the table; a subquery that locks is
-/// not merged into the one around it. NO KEY: a foreign key check does not wait for us.
+/// not merged into the one around it. NO KEY: a foreign key check does not wait for us. The last column keeps accounting
+/// periods from being closed until the commit, see `periods`.
 const LOCK_LOANS: &str = concat!(
     "SELECT ",
     loan_columns!(),
+    ", ",
+    share_periods!(),
     " FROM unnest($1::uuid[]) AS k (wanted) CROSS JOIN LATERAL (SELECT ",
     loan_columns!(),
     " FROM loans WHERE loan_key = k.wanted FOR NO KEY UPDATE) AS l"
@@ -29,6 +33,8 @@ const LOCK_LOANS: &str = concat!(
 const LOCK_FREE_LOANS: &str = concat!(
     "SELECT ",
     loan_columns!(),
+    ", ",
+    share_periods!(),
     " FROM unnest($1::uuid[]) AS k (wanted) CROSS JOIN LATERAL (SELECT ",
     loan_columns!(),
     " FROM loans WHERE loan_key = k.wanted FOR NO KEY UPDATE SKIP LOCKED) AS l"

@@ -20,6 +20,7 @@ use crate::core::event::AcceptedEvent;
 use crate::core::ids::Seq;
 use crate::core::ledger::{FoldInput, FoldOutput, LoanWork};
 use crate::runtime::clock::Stopwatch;
+use crate::store::calendars::CalendarCache;
 use crate::store::{Fold, PostWork, PostedBatch, StoreError};
 
 pub(super) use ahead::STATEMENTS as AHEAD_STATEMENTS;
@@ -35,8 +36,9 @@ impl PostgresStore {
     pub(super) async fn post(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {
         let mut watch = Stopwatch::start();
         let mut connection = self.hot_connection(HotPath::Post).await?;
-        let batch =
-            post_batch(&mut connection, &mut watch, &work, &fold).await.inspect_err(|error| self.doubt(error))?;
+        let batch = post_batch(&mut connection, &mut watch, (&work, &self.calendars), &fold)
+            .await
+            .inspect_err(|error| self.doubt(error))?;
         self.rest(connection);
         Ok(batch)
     }
@@ -46,13 +48,13 @@ impl PostgresStore {
 async fn post_batch(
     connection: &mut PgConnection,
     watch: &mut Stopwatch,
-    work: &PostWork,
+    (work, calendars): (&PostWork, &CalendarCache),
     fold: &Fold,
 ) -> Result<PostedBatch, StoreError> {
     let mut transaction = begin(connection).await?;
     let mut batch = PostedBatch::default();
     batch.times.begin = watch.lap();
-    let filled = fill(&mut transaction, watch, work, fold, &mut batch).await;
+    let filled = fill(&mut transaction, watch, (work, calendars), fold, &mut batch).await;
     finish(transaction, filled).await?;
     batch.times.commit = watch.lap();
     Ok(batch)
@@ -62,13 +64,13 @@ async fn post_batch(
 async fn fill(
     connection: &mut PgConnection,
     watch: &mut Stopwatch,
-    work: &PostWork,
+    (work, calendars): (&PostWork, &CalendarCache),
     fold: &Fold,
     batch: &mut PostedBatch,
 ) -> Result<(), StoreError> {
     let locked = lock::lock(connection, work).await?;
     batch.times.lock = watch.lap();
-    let mut chosen = read::read(connection, work, &locked).await?;
+    let mut chosen = read::read(connection, work, &locked, calendars).await?;
     settle::settle(connection, work, &locked, &chosen, batch).await?;
     movements::add_timelines(connection, &mut chosen.loans).await?;
     batch.times.read = watch.lap();

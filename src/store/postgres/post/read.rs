@@ -8,11 +8,13 @@ use uuid::Uuid;
 use super::lock::Locked;
 use super::taken_back;
 use crate::core::event::{AcceptedEvent, Command};
-use crate::core::ids::{LoanKey, Seq};
+use crate::core::ids::{LoanKey, Seq, TenantId};
 use crate::core::ledger::{LoanWork, Past, TakenBack};
 use crate::core::money::Minor;
 use crate::core::time::Timestamp;
+use crate::store::calendars::{CalendarCache, Calendars};
 use crate::store::postgres::error::classify;
+use crate::store::postgres::periods::{self, calendar_version};
 use crate::store::postgres::rows::{self, Columns, event_columns, key_column};
 use crate::store::{PostWork, StoreError, Wanted};
 
@@ -26,13 +28,17 @@ const SHARE_SPARE: usize = 8;
 pub(in crate::store::postgres) const READ_EVENTS: &str = concat!(
     "SELECT ",
     event_columns!(),
-    ", (SELECT clock_timestamp()) FROM unnest($1::uuid[], $2::bigint[]) AS l (loan_key, mark) CROSS JOIN LATERAL (SELECT ",
+    ", (SELECT clock_timestamp()), ",
+    calendar_version!(),
+    " FROM unnest($1::uuid[], $2::bigint[]) AS l (loan_key, mark) CROSS JOIN LATERAL (SELECT ",
     event_columns!(),
     " FROM events e WHERE e.loan_key = l.loan_key AND e.seq > l.mark AND e.slot IS NOT NULL \
      AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq OFFSET 0) ORDER BY e.seq LIMIT $3) AS e \
      UNION ALL SELECT ",
     event_columns!(),
-    ", (SELECT clock_timestamp()) FROM unnest($4::bigint[]) AS n (seq) CROSS JOIN LATERAL (SELECT ",
+    ", (SELECT clock_timestamp()), ",
+    calendar_version!(),
+    " FROM unnest($4::bigint[]) AS n (seq) CROSS JOIN LATERAL (SELECT ",
     event_columns!(),
     " FROM events e WHERE e.seq = n.seq AND e.slot IS NOT NULL \
      AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq OFFSET 0) OFFSET 0) AS e"
@@ -54,6 +60,7 @@ pub(super) async fn read(
     connection: &mut PgConnection,
     work: &PostWork,
     locked: &Locked,
+    cache: &CalendarCache,
 ) -> Result<Chosen, StoreError> {
     let marks = marks(locked);
     let named = named(work, locked, &marks);
@@ -68,12 +75,13 @@ pub(super) async fn read(
         .bind(i64::try_from(share).unwrap_or(i64::MAX))
         .bind(named.keys().map(|seq| seq.0).collect::<Vec<_>>());
     let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
-    let mut now = None;
+    let (mut now, mut version) = (None, 0);
     let mut by_loan: BTreeMap<LoanKey, Vec<AcceptedEvent>> = BTreeMap::new();
     for row in &rows {
         let mut columns = Columns::of(row);
         let event = rows::event(&mut columns)?;
         now = Some(columns.instant()?);
+        version = columns.take()?;
         let is_drained = marks.get(&event.event.loan_key).is_some_and(|mark| event.seq > *mark);
         // A message may name a number that belongs to another event; it is settled as misnamed.
         if is_drained || named.get(&event.seq).is_some_and(|wanted| is_named(wanted, &event)) {
@@ -82,9 +90,11 @@ pub(super) async fn read(
     }
     let mut taken_back = taken_back::read(connection, &mut by_loan).await?;
     let cut = limit(work, share, locked, &mut by_loan);
+    let tenants = by_loan.values().filter_map(|events| tenant_of(events)).collect();
+    let calendars = periods::calendars(connection, cache, version, &tenants).await?;
     let loans = by_loan.into_iter().map(|(key, events)| {
         let taken_back = taken_back.remove(&key).unwrap_or_default();
-        loan_work(locked, key, events, taken_back)
+        loan_work(locked, key, events, (taken_back, &calendars))
     });
     Ok(Chosen { now, loans: loans.collect(), cut })
 }
@@ -196,12 +206,23 @@ fn share_out(events_max: usize, by_loan: &mut BTreeMap<LoanKey, Vec<AcceptedEven
     by_loan.retain(|_, events| !events.is_empty());
 }
 
-fn loan_work(locked: &Locked, key: LoanKey, events: Vec<AcceptedEvent>, taken_back: TakenBack) -> LoanWork {
+/// Whose loan it is: that of all its events.
+fn tenant_of(events: &[AcceptedEvent]) -> Option<TenantId> {
+    events.first().map(|event| event.event.tenant)
+}
+
+fn loan_work(
+    locked: &Locked,
+    key: LoanKey,
+    events: Vec<AcceptedEvent>,
+    (taken_back, calendars): (TakenBack, &Calendars),
+) -> LoanWork {
+    let calendar = tenant_of(&events).and_then(|tenant| calendars.get(&tenant)).cloned().unwrap_or_default();
     LoanWork {
         key,
         state: locked.loans.get(&key).map(|loan| loan.state),
         number_taken: locked.number_taken.contains(&key),
-        past: Past { timeline: None, taken_back },
+        past: Past { timeline: None, taken_back, calendar },
         events,
     }
 }

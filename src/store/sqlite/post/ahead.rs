@@ -1,6 +1,6 @@
 //! Owns the loan before an imagined event: what posting would be given, read in one snapshot and without a trace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::SqliteConnection;
 
@@ -8,8 +8,10 @@ use crate::core::event::{AcceptedEvent, Command, NewEvent};
 use crate::core::ids::{Seq, TenantId};
 use crate::core::ledger::LoanWork;
 use crate::core::time::Timestamp;
+use crate::store::calendars::CalendarCache;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{json, loan_keys};
+use crate::store::sqlite::periods;
 use crate::store::sqlite::post::loans::{LOANS_TO_POST, LockedLoan, unopened};
 use crate::store::sqlite::post::read::{self, BatchEvents, Queue, UNPOSTED_EVENTS};
 use crate::store::sqlite::post::taken_back;
@@ -53,7 +55,9 @@ pub(in crate::store::sqlite) async fn look_ahead(
     }
     let loans = BTreeMap::from([(key, loan)]);
     let timelines = read::timelines(db, &batch, &loans).await?;
-    let works = read::loan_works(batch.events, (timelines, taken_back), &loans);
+    // Read anew: what lanes remember belongs to a number that only a posting transaction holds still.
+    let calendars = periods::calendars(db, &CalendarCache::default(), 0, &BTreeSet::from([tenant])).await?;
+    let works = read::loan_works(batch.events, (timelines, taken_back, calendars), &loans);
     let work: LoanWork = works.into_iter().next().ok_or_else(|| broken("an event without its loan"))?;
     Ok(LoanAhead { now, work, on_hold, is_cut })
 }

@@ -26,6 +26,8 @@ use crate::core::ids::{EventId, LoanKey, Seq};
 use crate::core::ledger::{FoldInput, FoldOutput, Posting};
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Stopwatch;
+use crate::store::calendars::CalendarCache;
+use crate::store::sqlite::periods;
 use crate::store::sqlite::rows::broken;
 use crate::store::{Fold, PhaseTimes, PostWork, PostedBatch, StoreError};
 
@@ -45,7 +47,7 @@ pub(super) async fn post_batch(
     db: &mut SqliteConnection,
     work: PostWork,
     fold: Fold,
-    now: Timestamp,
+    (calendars, now): (&CalendarCache, Timestamp),
 ) -> Result<PostedBatch, StoreError> {
     let mut watch = Stopwatch::start();
     let mut times = PhaseTimes::default();
@@ -54,10 +56,11 @@ pub(super) async fn post_batch(
     times.lock = watch.lap();
     let (events, taken_back) = read::unposted_events(db, &work, &sorted, &loans).await?;
     let timelines = read::timelines(db, &events, &loans).await?;
+    let calendars = periods::calendars(db, calendars, events.calendar_version, &events.tenants()).await?;
     let tried: HashSet<EventId> = events.events.values().flatten().map(|event| event.event.id).collect();
     let by_seq: BTreeMap<Seq, AcceptedEvent> =
         events.events.values().flatten().map(|event| (event.seq, event.clone())).collect();
-    let input = FoldInput { now, loans: read::loan_works(events.events, (timelines, taken_back), &loans) };
+    let input = FoldInput { now, loans: read::loan_works(events.events, (timelines, taken_back, calendars), &loans) };
     times.read = watch.lap();
     let mut output = fold(input);
     times.fold = watch.lap();

@@ -1,6 +1,6 @@
 //! Owns the reads of a batch: which events it posts, fair by loan, and what moved on past days.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::NaiveDate;
 use serde::Serialize;
@@ -8,11 +8,13 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use crate::core::event::AcceptedEvent;
-use crate::core::ids::{LoanKey, Seq};
+use crate::core::ids::{LoanKey, Seq, TenantId};
 use crate::core::ledger::{LoanWork, Past, TakenBack, earliest_backdated};
 use crate::core::loan::{DayMovement, Timeline};
+use crate::store::calendars::Calendars;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, json, seqs};
+use crate::store::sqlite::periods::calendar_version;
 use crate::store::sqlite::post::loans::LockedLoan;
 use crate::store::sqlite::post::sort::Sorted;
 use crate::store::sqlite::post::taken_back;
@@ -25,8 +27,9 @@ use crate::store::{PostWork, StoreError};
 pub(in crate::store::sqlite) const UNPOSTED_EVENTS: &str = concat!(
     "SELECT ",
     event_columns!(),
-    ", k.attempts
-    FROM jsonb_each(?1) AS wanted
+    ", k.attempts, ",
+    calendar_version!(),
+    " FROM jsonb_each(?1) AS wanted
     JOIN json_each((
         SELECT json_group_array(seq) FROM (
             SELECT waiting.seq FROM events AS waiting
@@ -42,8 +45,9 @@ pub(in crate::store::sqlite) const UNPOSTED_EVENTS: &str = concat!(
 pub(in crate::store::sqlite) const EVENTS_OF_SEQS: &str = concat!(
     "SELECT ",
     event_columns!(),
-    ", k.attempts
-    FROM jsonb_each(?1) AS wanted
+    ", k.attempts, ",
+    calendar_version!(),
+    " FROM jsonb_each(?1) AS wanted
     JOIN events AS e ON e.seq = wanted.value
     LEFT JOIN parked AS k ON k.event_seq = e.seq"
 );
@@ -66,6 +70,8 @@ pub(super) struct BatchEvents {
     pub(super) events: BTreeMap<LoanKey, Vec<AcceptedEvent>>,
     /// Of them those that failed before.
     pub(super) failed_before: Vec<Seq>,
+    /// The number of the last change of any calendar.
+    pub(super) calendar_version: i64,
 }
 
 impl BatchEvents {
@@ -75,8 +81,14 @@ impl BatchEvents {
         if get::<Option<i64>>(row, "attempts")?.is_some() {
             self.failed_before.push(event.seq);
         }
+        self.calendar_version = get(row, "calendar_version")?;
         self.events.entry(place.0).or_default().push(event);
         Ok(place)
+    }
+
+    /// Whose events they are.
+    pub(super) fn tenants(&self) -> BTreeSet<TenantId> {
+        self.events.values().filter_map(|events| tenant_of(events)).collect()
     }
 
     fn taken(&self, loan: LoanKey) -> usize {
@@ -237,16 +249,22 @@ async fn movements_after(
     Ok(movements)
 }
 
+/// Whose loan it is: that of all its events.
+fn tenant_of(events: &[AcceptedEvent]) -> Option<TenantId> {
+    events.first().map(|event| event.event.tenant)
+}
+
 /// The fold's input, in key order.
 pub(super) fn loan_works(
     events: BTreeMap<LoanKey, Vec<AcceptedEvent>>,
-    (mut timelines, mut taken_back): (BTreeMap<LoanKey, Timeline>, BTreeMap<LoanKey, TakenBack>),
+    (mut timelines, mut taken_back, calendars): (BTreeMap<LoanKey, Timeline>, BTreeMap<LoanKey, TakenBack>, Calendars),
     loans: &BTreeMap<LoanKey, LockedLoan>,
 ) -> Vec<LoanWork> {
     events
         .into_iter()
         .map(|(key, events)| {
             let loan = loans.get(&key);
+            let calendar = tenant_of(&events).and_then(|tenant| calendars.get(&tenant)).cloned().unwrap_or_default();
             LoanWork {
                 key,
                 state: loan.and_then(|loan| loan.state),
@@ -254,6 +272,7 @@ pub(super) fn loan_works(
                 past: Past {
                     timeline: timelines.remove(&key),
                     taken_back: taken_back.remove(&key).unwrap_or_default(),
+                    calendar,
                 },
                 events,
             }
