@@ -116,7 +116,8 @@ pub(crate) async fn get_payoff(
     let since =
         PayoffSince { payments: days_before(today, ACH_RETURN_DAYS), returns: days_before(today, RECENT_RETURN_DAYS) };
     let facts = store.payoff_facts(caller.tenant, key, since).await?;
-    let rule = None;
+    // A rate comes with the loan's program; no loan has one yet, and the quote warns of it.
+    let rule: Option<InterestRule> = None;
     let quoted = payoff_days(&found.history, rule.as_ref(), date, days).map_err(broken)?;
     quote(&found, rule.as_ref(), &quoted, &facts).map(Json)
 }
