@@ -88,6 +88,6 @@ fn told<R: Copy + Debug + PartialEq>(rows: &BTreeMap<String, Option<R>>, expecte
     let left_out: Vec<(&str, R)> = rows.iter().filter_map(|(id, reason)| Some((id.as_str(), (*reason)?))).collect();
     let ran = rows.len() - left_out.len();
     assert_eq!(left_out, expected, "the rows left out");
-    let lines = left_out.iter().map(|(id, reason)| format!("\n  {id}: {reason:?}"));
-    (ran, format!("{ran} rows run, {} left out:{}", left_out.len(), lines.collect::<String>()))
+    let lines: Vec<String> = left_out.iter().map(|(id, reason)| format!("{id}: {reason:?}")).collect();
+    (ran, format!("{ran} rows run, {} left out:\n  {}", left_out.len(), lines.join("\n  ")))
 }
