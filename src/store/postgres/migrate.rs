@@ -34,6 +34,7 @@ pub(super) const MIGRATIONS: [(&str, &str, &str); 13] = [
     migration!("0009", "processes"),
     migration!("0010", "grants"),
     migration!("0011", "ach"),
+    migration!("0012", "cheaper_rows"),
     migration!("0016", "general_ledger"),
     migration!("0018", "loans_borrower"),
 ];

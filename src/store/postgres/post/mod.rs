@@ -27,7 +27,7 @@ pub(super) use ahead::STATEMENTS as AHEAD_STATEMENTS;
 pub(super) use lock::STATEMENTS as LOCK_STATEMENTS;
 pub(super) use movements::READ_MOVEMENTS;
 pub use prepared::PreparedBatch;
-pub(super) use read::READ_EVENTS;
+pub(super) use read::{READ_EVENTS, READ_UNPOSTED_EVENTS};
 pub(super) use settle::READ_NAMED;
 pub(super) use taken_back::READ_TAKEN_BACK;
 pub(super) use write::STATEMENTS as WRITE_STATEMENTS;
@@ -82,7 +82,7 @@ async fn fill(
     batch.times.fold = watch.lap();
     lock::forget_unopened(connection, &locked, &output.states).await?;
     keep(work, &events, &output, batch);
-    write::write(connection, work.lane_slot, events, output, batch).await?;
+    write::write(connection, (work.lane_slot, &locked), events, output, batch).await?;
     batch.times.write = watch.lap();
     Ok(())
 }
