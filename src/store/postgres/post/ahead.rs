@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::lock::{loan_number, unopened};
 use super::movements;
-use super::read::READ_EVENTS;
+use super::read::READ_UNPOSTED_EVENTS;
 use super::taken_back;
 use crate::core::event::{AcceptedEvent, NewEvent};
 use crate::core::ids::{LoanKey, Seq, TenantId};
@@ -88,7 +88,7 @@ async fn waiting(
     limit: i64,
 ) -> Result<(Vec<AcceptedEvent>, bool), StoreError> {
     let mark = state.map_or(Seq(0), |state| state.last_posted_seq);
-    let query = sqlx::query(READ_EVENTS)
+    let query = sqlx::query(READ_UNPOSTED_EVENTS)
         .bind(vec![key_column(key)])
         .bind(vec![mark.0])
         .bind(limit.saturating_add(1))
