@@ -12,8 +12,8 @@ use crate::api::openapi::{docs, openapi_json};
 use crate::api::problem::page;
 use crate::api::read::{
     accounts, ach_files as ach_file_reads, allocation, batch_results, batches as batch_reads, changes, changes_stream,
-    entries, events, health, loans as loan_reads, lookup, payments as payment_reads, payoff, periods as period_reads,
-    preview, statement,
+    entries, events, health, journal, loans as loan_reads, lookup, payments as payment_reads, payoff,
+    periods as period_reads, preview, reconciliation, statement, trial_balance,
 };
 use crate::api::state::ApiState;
 use crate::api::write::{ach_files, batches, disbursements, feeds, loans, payments, periods, returns};
@@ -45,13 +45,18 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/loans/{loan_id}/statement", get(statement::get_statement))
         .route("/v1/loans/{loan_id}/payoff", get(payoff::get_payoff))
         .route("/v1/loans/{loan_id}/journal-entries", get(entries::list_entries))
+        .route("/v1/journal-entries", get(journal::export_journal))
         .route("/v1/journal-entries/{id}", get(entries::get_entry))
+        .route("/v1/reconciliation/status", get(reconciliation::get_status))
+        .route("/v1/reconciliation/conservation", get(reconciliation::get_conservation))
         .route("/v1/periods", get(period_reads::list_periods))
         .route("/v1/periods/{period}/close", post(periods::close_period))
         .route("/v1/periods/{period}/reopen", post(periods::reopen_period))
         .route("/v1/events/{id}", get(events::get_event))
         .route("/v1/changes", get(changes::list_changes))
         .route("/v1/changes/stream", get(changes_stream::stream_changes))
+        .route("/v1/accounts", get(accounts::list_accounts))
+        .route("/v1/trial-balance", get(trial_balance::get_trial_balance))
         .route("/v1/accounts/{account_code}/balance", get(accounts::get_account_balance))
         .route("/v1/health/live", get(health::live))
         .route("/v1/health/ready", get(health::ready))

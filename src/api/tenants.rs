@@ -10,6 +10,7 @@ use crate::api::auth::AuthError;
 use crate::api::error::ApiError;
 use crate::api::ttl_cache::{TtlCache, TtlLimits};
 use crate::core::ids::TenantId;
+use crate::core::ledger::Chart;
 use crate::core::money::{Currency, Minor};
 use crate::core::time::Timestamp;
 use crate::store::{Store, TenantRecord};
@@ -26,14 +27,16 @@ pub(crate) struct Tenant {
     pub(crate) base_currency: Currency,
     /// The most one payment may be.
     pub(crate) payment_limit: Option<Minor>,
+    /// Under which codes and names it knows the accounts.
+    pub(crate) chart: Chart,
 }
 
 impl Tenant {
-    fn of_record(record: &TenantRecord) -> Result<Self, ApiError> {
+    fn of_record(record: &TenantRecord, chart: Chart) -> Result<Self, ApiError> {
         let zone = record.time_zone.parse().map_err(|_| ApiError::Broken("a tenant's time zone is not known"))?;
         let future_days = u64::try_from(record.future_days).unwrap_or(0);
         let (base_currency, payment_limit) = (record.base_currency, record.payment_limit);
-        Ok(Self { zone, future_days, base_currency, payment_limit })
+        Ok(Self { zone, future_days, base_currency, payment_limit, chart })
     }
 
     /// Today, in the tenant's zone.
@@ -68,7 +71,7 @@ impl Tenants {
             return Ok(tenant);
         }
         let record = store.tenant(id).await?.ok_or(AuthError::TenantUnknown)?;
-        let tenant = Arc::new(Tenant::of_record(&record)?);
+        let tenant = Arc::new(Tenant::of_record(&record, store.chart(id).await?)?);
         self.0.put(id, Arc::clone(&tenant), now);
         Ok(tenant)
     }
@@ -88,11 +91,12 @@ mod tests {
             future_days: 2,
             payment_limit: None,
         };
-        let tenant = Tenant::of_record(&record).unwrap();
+        let tenant = Tenant::of_record(&record, Chart::default()).unwrap();
         // 2026-05-01 12:00 UTC is already 2 May in Auckland.
         let now = Timestamp::from_micros(1_777_636_800_000_000).unwrap();
         assert_eq!(tenant.business_date(now).to_string(), "2026-05-02");
         assert_eq!(tenant.latest_effective(now).to_string(), "2026-05-04");
-        assert!(Tenant::of_record(&TenantRecord { time_zone: "Nowhere".to_owned(), ..record }).is_err());
+        let nowhere = TenantRecord { time_zone: "Nowhere".to_owned(), ..record };
+        assert!(Tenant::of_record(&nowhere, Chart::default()).is_err());
     }
 }

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use crate::api::auth::{Scope, hash_secret, new_secret};
+use crate::cli::chart::{self, ChartCommand};
 use crate::cli::connect;
 use crate::cli::serve::commands_log;
 use crate::cli::{CliError, new_id, parse_minor, parse_tenant};
@@ -20,6 +21,9 @@ pub(super) enum TenantCommand {
     Create(TenantCreate),
     /// Change a tenant's settings.
     Set(TenantSet),
+    /// A tenant's chart of accounts.
+    #[command(subcommand)]
+    Chart(ChartCommand),
 }
 
 /// A tenant's settings that can be changed.
@@ -94,6 +98,7 @@ pub(super) async fn tenant(config: &Config, command: TenantCommand) -> Result<()
     match command {
         TenantCommand::Create(new) => create(config, new).await,
         TenantCommand::Set(settings) => set(config, settings).await,
+        TenantCommand::Chart(command) => chart::chart(config, command).await,
     }
 }
 

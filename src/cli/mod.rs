@@ -9,6 +9,7 @@
 mod admin;
 mod api_client;
 pub mod bench;
+mod chart;
 mod connect;
 mod demo;
 mod error;

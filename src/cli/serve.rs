@@ -24,7 +24,7 @@ use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::spans::SpanExport;
 use crate::runtime::telemetry::{self, Metrics};
 use crate::store::Store;
-use crate::worker::{Worker, WorkerParts};
+use crate::worker::{Reconciler, Worker, WorkerParts};
 
 /// Commands log warnings only, for people, whatever servers do.
 pub(super) fn commands_log(config: &Config) -> Result<(), CliError> {
@@ -142,6 +142,8 @@ impl Process {
             batch_max: usize::try_from(config.batch_max).unwrap_or(usize::MAX),
             clock: self.clock.clone(),
         };
+        let store = Arc::clone(&self.store);
+        Reconciler::start(store, self.clock.clone(), config.reconcile_every(), &self.work);
         Worker::start(&parts, &self.work)
     }
 

@@ -1,16 +1,26 @@
-//! Owns `hpts verify`: proves the books and says what is wrong with them.
+//! Owns `hpts verify`: proves the books, reconciles them, and says what is wrong with them.
 
 use crate::cli::CliError;
 use crate::cli::connect;
 use crate::cli::serve::commands_log;
 use crate::runtime::clock::Clock;
 use crate::runtime::config::Config;
+use crate::store::{ReconciliationQuestion, VerifyProblem};
+use crate::worker::run_all;
 
 /// Proves the books; fails when they have a problem.
 pub(super) async fn verify(config: &Config, json: bool) -> Result<(), CliError> {
     commands_log(config)?;
-    let store = connect::current_store(config, &Clock::system()).await?;
-    let report = store.verify().await?;
+    let clock = Clock::system();
+    let store = connect::current_store(config, &clock).await?;
+    let mut report = store.verify().await?;
+    for run in run_all(store.as_ref(), &clock).await? {
+        let ReconciliationQuestion { tenant, currency, as_of } = run.question;
+        report.problems.extend(run.findings.told().into_iter().map(|(check, detail)| VerifyProblem {
+            check,
+            detail: format!("tenant {tenant} {currency} {as_of}: {detail}"),
+        }));
+    }
     store.close().await;
     if json {
         let problems: Vec<_> = report
@@ -32,7 +42,9 @@ pub(super) async fn verify(config: &Config, json: bool) -> Result<(), CliError> 
             println!("{}: {}", problem.check, problem.detail);
         }
         if report.problems.is_empty() {
-            println!("the books are proved: entries balance, balances equal their lines, chains are unbroken");
+            println!(
+                "the books are proved: entries balance, balances equal their lines, chains are unbroken; they reconcile"
+            );
         }
     }
     if report.problems.is_empty() { Ok(()) } else { Err(CliError::Verify(report.problems.len())) }

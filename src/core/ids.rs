@@ -122,6 +122,15 @@ impl EntryId {
     }
 }
 
+impl EventId {
+    /// The least id that can have been made at or after an instant.
+    #[must_use]
+    pub fn least_of(instant: Timestamp) -> Self {
+        let millis = u128::try_from(instant.utc().timestamp_millis()).unwrap_or(0);
+        Self(Uuid::from_u128(millis << 80))
+    }
+}
+
 /// The order of acceptance: drawn by the database, never reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

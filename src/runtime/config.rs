@@ -129,6 +129,9 @@ pub struct Config {
     /// The most events of one posting transaction.
     #[arg(long, env = "HPTS_BATCH_MAX", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=10_000), global = true)]
     pub batch_max: u32,
+    /// How often the books are reconciled, in minutes; 0 leaves it to `hpts verify` and to callers who ask.
+    #[arg(long, env = "HPTS_RECONCILE_MINUTES", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=10_080), global = true)]
+    pub reconcile_minutes: u64,
     /// How long a stopping process finishes what it holds.
     #[arg(long, env = "HPTS_DRAIN_SECONDS", default_value_t = 25, global = true)]
     pub drain_seconds: u64,
@@ -238,6 +241,12 @@ impl Config {
         Ok(())
     }
 
+    /// How often the books are reconciled; never by itself where absent.
+    #[must_use]
+    pub fn reconcile_every(&self) -> Option<Duration> {
+        (self.reconcile_minutes > 0).then(|| Duration::from_secs(self.reconcile_minutes.saturating_mul(60)))
+    }
+
     /// What the URL of the API begins with.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
@@ -284,6 +293,7 @@ impl Config {
             ("HPTS_LANES", self.lanes.to_string()),
             ("HPTS_DB_POOL", self.db_pool.to_string()),
             ("HPTS_BATCH_MAX", self.batch_max.to_string()),
+            ("HPTS_RECONCILE_MINUTES", self.reconcile_minutes.to_string()),
             ("HPTS_DRAIN_SECONDS", self.drain_seconds.to_string()),
             ("HPTS_WAIT_MS", self.wait_ms.to_string()),
             ("HPTS_JWKS_URL", self.jwks_url.as_ref().map(ToString::to_string).unwrap_or_default()),

@@ -54,6 +54,10 @@ pub const SWEEPER_REPUBLISHED: &str = "hpts_sweeper_republished_total";
 pub const HTTP_REQUESTS: &str = "hpts_http_requests_total";
 /// Age of the oldest change that is committed and not shown to pollers yet.
 pub const CHANGES_DELAY: &str = "hpts_changes_delay_seconds";
+/// Accepted events that are nowhere, over all tenants; must be 0.
+pub const CONSERVATION_DIFFERENCE: &str = "hpts_conservation_difference";
+/// Books that did not reconcile in the last scheduled run.
+pub const RECONCILIATION_MISMATCHES: &str = "hpts_reconciliation_mismatches";
 /// Waiting for a database connection from the pool.
 pub const DB_POOL_WAIT: &str = "hpts_db_pool_wait_seconds";
 /// Always 1, with `version` and `git_sha`.

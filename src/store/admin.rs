@@ -81,7 +81,7 @@ impl std::fmt::Debug for SigningKeyRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyProblem {
     /// Which check: `entry_balance`, `loan_balance`, `loan_version`, `chain`, `event_without_posting`,
-    /// `posting_without_event`, `account_totals`, `trial_balance`, `undo_link`, `system_event`.
+    /// `posting_without_event`, `account_totals`, `trial_balance`, `undo_link`, `system_event`, `conservation`.
     pub check: &'static str,
     /// What it found, naming ids.
     pub detail: String,

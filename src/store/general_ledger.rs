@@ -1,11 +1,14 @@
-//! Owns what the general ledger needs of the store: accounting periods.
+//! Owns what the general ledger needs of the store: accounting periods, charts of accounts, the trial balance and the
+//! journal.
 
 use async_trait::async_trait;
+use chrono::NaiveDate;
 
-use crate::core::ids::{PaymentBatchId, TenantId};
-use crate::core::ledger::{ClosedPeriodRule, Period, PeriodStatus};
+use crate::core::ids::{EventId, PaymentBatchId, Seq, TenantId};
+use crate::core::ledger::{AccountCode, Chart, ClosedPeriodRule, Layer, Period, PeriodStatus};
+use crate::core::money::Currency;
 use crate::core::time::Timestamp;
-use crate::store::{NewUpload, StoreError, UploadBegun};
+use crate::store::{AccountTotals, EventRecord, NewUpload, StoreError, UploadBegun};
 
 /// A period that is to be closed or opened again.
 #[derive(Clone, Debug)]
@@ -46,6 +49,28 @@ pub struct PeriodRecord {
     pub changed_at: Timestamp,
 }
 
+/// Which totals a trial balance lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrialBalanceQuestion {
+    /// In this currency.
+    pub currency: Currency,
+    /// Of this layer.
+    pub layer: Layer,
+    /// Booked on or before.
+    pub as_of: NaiveDate,
+}
+
+/// A stretch of events whose entries are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalSpan {
+    /// After this event.
+    pub after: Seq,
+    /// Up to this one.
+    pub to: Seq,
+    /// First and last booking date.
+    pub booked: (NaiveDate, NaiveDate),
+}
+
 /// The general ledger's side of the store.
 #[async_trait]
 pub trait GeneralLedger: Send + Sync {
@@ -59,4 +84,24 @@ pub trait GeneralLedger: Send + Sync {
 
     /// Says what becomes of events dated in a closed period, under the same lock; false when there is no such tenant.
     async fn set_closed_periods(&self, tenant: TenantId, rule: ClosedPeriodRule) -> Result<bool, StoreError>;
+
+    /// The tenant's chart of accounts.
+    async fn chart(&self, tenant: TenantId) -> Result<Chart, StoreError>;
+
+    /// Another chart for a tenant that exists, in place of the one before.
+    async fn set_chart(&self, tenant: TenantId, chart: Chart) -> Result<(), StoreError>;
+
+    /// Debits and credits of every account that has any, in one snapshot, in the order of the books' codes.
+    async fn trial_balance(
+        &self,
+        tenant: TenantId,
+        of: TrialBalanceQuestion,
+    ) -> Result<Vec<(AccountCode, AccountTotals)>, StoreError>;
+
+    /// Where to look for the journal: after which event those begin that were made since an id, and the last event there
+    /// is. Of all tenants: a place, never shown.
+    async fn find_journal(&self, since: EventId) -> Result<(Seq, Seq), StoreError>;
+
+    /// The tenant's entries of a stretch of events, in order of acceptance.
+    async fn journal(&self, tenant: TenantId, span: JournalSpan) -> Result<Vec<EventRecord>, StoreError>;
 }

@@ -20,6 +20,7 @@ mod operations;
 mod poller_reads;
 mod post;
 mod read;
+mod reconciliation;
 mod uploads;
 
 pub mod postgres;
@@ -39,7 +40,7 @@ use crate::core::time::Timestamp;
 pub use ach::{EntryMark, FeedRecord, FileKept, FileLinked, FileRecord, MarkedRow, NewFile, NumberedLoan};
 pub use admin::{ClientRecord, SchemaState, SigningKeyRecord, TenantRecord, VerifyProblem, VerifyReport};
 pub use error::StoreError;
-pub use general_ledger::{GeneralLedger, OperationDone, PeriodChange, PeriodRecord};
+pub use general_ledger::{GeneralLedger, JournalSpan, OperationDone, PeriodChange, PeriodRecord, TrialBalanceQuestion};
 pub use intake::{Acceptance, KnownEvent};
 pub use loan_reads::{
     BalanceTime, HistoryCut, KindTotals, LoanAhead, LoanDays, LoanPlace, LoanReads, LoanSpan, LoansFilter, LoansPage,
@@ -54,6 +55,9 @@ pub use read::{
     AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanRecord, PaymentsFilter, PaymentsPage, Progress, Undoing,
 };
 
+pub use reconciliation::{
+    AccountMismatch, BankCheck, Conservation, Findings, Reconciliation, ReconciliationQuestion, ReconciliationRun, Sum,
+};
 pub use uploads::{
     ControlTotals, NewUpload, RowCounts, RowsAfter, Tally, UploadBegun, UploadEnd, UploadException, UploadHold,
     UploadProgress, UploadRecord, UploadRef, UploadRows, WholeAccepted, WholeUpload,
@@ -74,9 +78,9 @@ impl Turn {
 
 /// Where state lives. See the module for the rules; each method says what it holds and for how long. What pollers read
 /// stands in [`PollerReads`], what is read of a loan's past in [`LoanReads`], what the general ledger needs in
-/// [`GeneralLedger`].
+/// [`GeneralLedger`], and its proof in [`Reconciliation`].
 #[async_trait]
-pub trait Store: PollerReads + LoanReads + GeneralLedger + Send + Sync + Debug + 'static {
+pub trait Store: PollerReads + LoanReads + GeneralLedger + Reconciliation + Send + Sync + Debug + 'static {
     // --- schema ---
 
     /// Brings the schema to this release. Safe to call at any time, by several at once. Makes partition generation 1

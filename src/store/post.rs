@@ -14,6 +14,8 @@
 //!    one statement for all of them, none where there is no such event. A payment that has no posting yet, though it was
 //!    numbered first, was committed late: it joins the batch in front of what takes it back. A return counts from its
 //!    payment's day, so it is backdated as its payment would be.
+//!    Which accounting periods are closed is known from the same read, by the number of the last change; a period is not
+//!    closed between that read and the commit (PostgreSQL: a lock shared in step 1; SQLite: the one writer).
 //! 3. **fold** in memory.
 //! 4. **write** postings, system events, loans, totals, one `changes` row per tenant. Fewer posting rows written
 //!    than given means somebody else posted: roll back and answer [`StoreError::Retry`](super::StoreError).

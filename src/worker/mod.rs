@@ -3,6 +3,7 @@
 //! ```text
 //! queue ──▶ feed (one task a queue) ──▶ lane (K a worker) ──▶ store.post_batch ──▶ replies ──▶ acknowledgements
 //! heartbeat ──▶ dealing: which partitions are mine ──▶ lanes          sweeper: events whose hint was lost
+//!                                                                     reconciler: whether the books agree
 //! ```
 //!
 //! Invariants:
@@ -21,6 +22,7 @@ mod fold;
 mod hand;
 mod lane;
 mod posting;
+mod reconciler;
 mod replies;
 mod sweeper;
 mod trace;
@@ -41,6 +43,7 @@ use crate::store::Store;
 
 pub use directly::post_directly;
 pub use fold::lane_fold;
+pub use reconciler::{Reconciler, run_all};
 
 use dealing::Dealing;
 use lane::Lane;

@@ -36,7 +36,8 @@ const HEADER_BYTES_MAX: usize = 64 * 1024;
 const INSTANCE_BYTES_MAX: usize = 512;
 
 /// Addresses under `/v1` that answer in other forms than JSON.
-const OTHER_FORMS: [&str; 2] = ["/v1/batches/{batch_id}/results", "/v1/ach/files/{batch_id}/results"];
+const OTHER_FORMS: [&str; 3] =
+    ["/v1/batches/{batch_id}/results", "/v1/ach/files/{batch_id}/results", "/v1/journal-entries"];
 
 /// What the server found wrong with a request before it was routed.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ pub use crate::api::auth::jwks::{Jwk, JwkSet};
 pub use crate::api::auth::token::{OauthError, TokenRequest, TokenResponse};
 pub use crate::api::changes::{ChangeSchema, ChangesPage};
 pub use crate::api::problem::page::Explanation;
-pub use crate::api::read::accounts::AccountBalance;
+pub use crate::api::read::accounts::{AccountBalance, AccountView, AccountsList};
 pub use crate::api::read::ach_files::FileView;
 pub use crate::api::read::allocation::{AllocationExplained, RestatementView, StepView};
 pub use crate::api::read::batches::{BatchView, BatchesList, CountsView, TallyView, TotalsView};
@@ -19,11 +19,15 @@ pub use crate::api::read::payments::PaymentsList;
 pub use crate::api::read::payoff::{PayoffDayView, PayoffQuote, PayoffWarning};
 pub use crate::api::read::periods::{PeriodView, PeriodsList};
 pub use crate::api::read::preview::PreviewAnswer;
+pub use crate::api::read::reconciliation::{
+    BankReconciliation, ConservationView, LedgerIntegrity, MismatchedAccount, PortfolioRollup, ReconciliationStatus,
+};
 pub use crate::api::read::result_row::{EventRow, ExceptionRow, ResultRow};
 pub use crate::api::read::statement::{
     BalancesView, MovedView, PaymentTotals, StatementRow, StatementTotals, StatementView, TypeTotals,
 };
 pub use crate::api::read::status::EventView;
+pub use crate::api::read::trial_balance::{TrialBalance, TrialBalanceRow};
 pub use crate::api::uploads::answer::UploadAnswer;
 pub use crate::api::write::disbursements::DisbursementRequest;
 pub use crate::api::write::feeds::{FeedView, FeedsList};

@@ -1,4 +1,4 @@
-//! Owns `GET /v1/accounts/{account_code}/balance`.
+//! Owns `GET /v1/accounts` and `GET /v1/accounts/{account_code}/balance`.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -11,7 +11,7 @@ use crate::api::error::ApiError;
 use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
 use crate::api::state::ApiState;
-use crate::core::ledger::{Account, AccountCode, Layer, NormalBalance, account_of};
+use crate::core::ledger::{AccountCode, Layer, NormalBalance, ShownAccount, is_added};
 use crate::core::money::Currency;
 use crate::core::time::parse_date;
 use crate::store::AccountTotals;
@@ -23,8 +23,7 @@ use crate::store::AccountTotals;
     "normal_balance_minor": "921651"}))]
 pub struct AccountBalance {
     account_code: String,
-    #[schema(value_type = String)]
-    account_name: &'static str,
+    account_name: String,
     currency: String,
     #[schema(value_type = String)]
     layer: &'static str,
@@ -35,6 +34,53 @@ pub struct AccountBalance {
     cr_balance_minor: String,
     /// Their difference, positive on the side the account grows on.
     normal_balance_minor: String,
+}
+
+/// An account of the tenant's chart.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"account_code": "1100", "account_name": "Principal Receivable", "normal_balance": "DR"}))]
+pub struct AccountView {
+    account_code: String,
+    account_name: String,
+    /// `DR` or `CR`: the side on which it grows.
+    #[schema(value_type = String)]
+    normal_balance: &'static str,
+    /// The account of the default chart that it stands for, where the tenant knows it by another code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    standard_code: Option<String>,
+}
+
+/// A tenant's chart of accounts.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AccountsList {
+    /// By code.
+    items: Vec<AccountView>,
+}
+
+impl From<&ShownAccount> for AccountView {
+    fn from(account: &ShownAccount) -> Self {
+        let is_other = account.code != account.account && !is_added(account.account);
+        Self {
+            account_code: account.code.to_string(),
+            account_name: account.name.clone(),
+            normal_balance: account.normal.as_str(),
+            standard_code: is_other.then(|| account.account.to_string()),
+        }
+    }
+}
+
+/// The chart of accounts.
+#[utoipa::path(get, path = "/v1/accounts", tag = "ledger", security(("oauth2" = ["hpts:balances:read"])),
+    responses((status = 200, description = "Every account, by code", body = AccountsList)))]
+pub(crate) async fn list_accounts(
+    State(state): State<ApiState>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Json<AccountsList>, ApiError> {
+    let caller = state.caller(&headers, &[Scope::BalancesRead, Scope::LedgerRead]).await?;
+    Query::of(&uri)?.finish()?;
+    let tenant = state.tenants().get(state.store(), caller.tenant, state.now()).await?;
+    Ok(Json(AccountsList { items: tenant.chart.accounts().map(AccountView::from).collect() }))
 }
 
 /// What an account holds on a date, by booking date.
@@ -60,25 +106,27 @@ pub(crate) async fn get_account_balance(
     let as_of = query.optional("as_of_date", parse_date);
     query.finish()?;
     let currency = currency.ok_or(ApiError::Broken("a required parameter is missing without a failure"))?;
-    let account = AccountCode::parse(&code).ok().and_then(account_of).ok_or(ApiError::NotFound)?;
     let now = state.now();
-    let today = state.tenants().get(state.store(), caller.tenant, now).await?.business_date(now);
-    let as_of = as_of.unwrap_or(today);
-    let totals = state.store().account_totals(caller.tenant, account.code, currency, layer, as_of).await?;
+    let tenant = state.tenants().get(state.store(), caller.tenant, now).await?;
+    let account = AccountCode::parse(&code).ok().and_then(|code| tenant.chart.of_code(code));
+    let account = account.ok_or(ApiError::NotFound)?;
+    let as_of = as_of.unwrap_or_else(|| tenant.business_date(now));
+    let totals = state.store().account_totals(caller.tenant, account.account, currency, layer, as_of).await?;
     Ok(Json(AccountBalance {
         account_code: account.code.to_string(),
-        account_name: account.name,
+        account_name: account.name.clone(),
         currency: currency.to_string(),
         layer: layer.as_str(),
         as_of_date: as_of.to_string(),
         dr_balance_minor: totals.debits.to_string(),
         cr_balance_minor: totals.credits.to_string(),
-        normal_balance_minor: normal_balance(account, totals)?.to_string(),
+        normal_balance_minor: normal_balance(account.normal, totals)?.to_string(),
     }))
 }
 
-fn normal_balance(account: &Account, totals: AccountTotals) -> Result<i128, ApiError> {
-    let (grows, shrinks) = match account.normal {
+/// The balance, positive on the side the account grows on.
+pub(crate) fn normal_balance(normal: NormalBalance, totals: AccountTotals) -> Result<i128, ApiError> {
+    let (grows, shrinks) = match normal {
         NormalBalance::Debit => (totals.debits, totals.credits),
         NormalBalance::Credit => (totals.credits, totals.debits),
     };
@@ -92,11 +140,7 @@ mod tests {
     #[test]
     fn the_normal_balance_is_positive_on_the_growing_side() {
         let totals = AccountTotals { debits: 5, credits: 7 };
-        let balance = |code: &str| {
-            let account = account_of(AccountCode::parse(code).unwrap()).unwrap();
-            normal_balance(account, totals).unwrap()
-        };
-        assert_eq!(balance("1100"), -2);
-        assert_eq!(balance("2100"), 2);
+        assert_eq!(normal_balance(NormalBalance::Debit, totals).unwrap(), -2);
+        assert_eq!(normal_balance(NormalBalance::Credit, totals).unwrap(), 2);
     }
 }

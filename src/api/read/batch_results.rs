@@ -5,64 +5,23 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
-use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use futures::stream::try_unfold;
 
 use crate::api::error::ApiError;
-use crate::api::http::headers::prefers;
 use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
 use crate::api::read::batches::{SCOPES, batch_id};
 use crate::api::read::result_row::{CSV_HEADER, ResultRow};
+use crate::api::read::rows_form::RowsForm;
 use crate::api::state::ApiState;
 use crate::core::ids::Seq;
 use crate::store::{RowsAfter, UploadRef, UploadRows};
 
 /// Rows of a page: about a megabyte.
 const PAGE_ROWS: i64 = 1_000;
-
-/// How the results are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Lines,
-    Csv,
-}
-
-impl Form {
-    fn of(headers: &HeaderMap) -> Self {
-        if prefers(headers, "text/csv") { Self::Csv } else { Self::Lines }
-    }
-
-    const fn media_type(self) -> HeaderValue {
-        match self {
-            Self::Lines => HeaderValue::from_static("application/x-ndjson"),
-            Self::Csv => HeaderValue::from_static("text/csv; charset=utf-8"),
-        }
-    }
-
-    fn write(self, rows: &[ResultRow]) -> Result<Vec<u8>, ApiError> {
-        const BROKEN: ApiError = ApiError::Broken("a result could not be written");
-        match self {
-            Self::Lines => {
-                let mut bytes = Vec::with_capacity(rows.len().saturating_mul(512));
-                for row in rows {
-                    serde_json::to_writer(&mut bytes, row).map_err(|_| BROKEN)?;
-                    bytes.push(b'\n');
-                }
-                Ok(bytes)
-            }
-            Self::Csv => {
-                let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-                for row in rows {
-                    writer.write_record(row.to_csv()).map_err(|_| BROKEN)?;
-                }
-                writer.into_inner().map_err(|_| BROKEN)
-            }
-        }
-    }
-}
 
 /// What became of each row.
 #[utoipa::path(get, path = "/v1/batches/{batch_id}/results", tag = "batches",
@@ -82,10 +41,10 @@ pub(crate) async fn get_results(
     Query::of(&uri)?.finish()?;
     let upload = UploadRef { tenant: caller.tenant, id: batch_id(&id)? };
     state.store().upload_progress(upload).await?.ok_or(ApiError::NotFound)?;
-    let form = Form::of(&headers);
+    let form = RowsForm::of(&headers);
     let head = match form {
-        Form::Lines => Bytes::new(),
-        Form::Csv => Bytes::from_static(CSV_HEADER.as_bytes()),
+        RowsForm::Ndjson => Bytes::new(),
+        RowsForm::Csv => Bytes::from_static(CSV_HEADER.as_bytes()),
     };
     let pages = Pages { state, upload, form, head: Some(head), after: Some(RowsAfter::default()) };
     let body = Body::from_stream(try_unfold(pages, Pages::next));
@@ -98,7 +57,7 @@ pub(crate) async fn get_results(
 struct Pages {
     state: ApiState,
     upload: UploadRef,
-    form: Form,
+    form: RowsForm,
     /// What comes before the first row.
     head: Option<Bytes>,
     /// After what the next page begins; `None` at the end.

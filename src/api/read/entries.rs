@@ -15,7 +15,7 @@ use crate::api::read::page_token::PagedQuery;
 use crate::api::state::ApiState;
 use crate::core::event::{Command, NewEvent};
 use crate::core::ids::{EntryId, EventId, LoanId, LoanKey};
-use crate::core::ledger::{JournalEntry, Line, Posting};
+use crate::core::ledger::{Chart, JournalEntry, Line, Posting};
 use crate::core::time::parse_date;
 use crate::store::{EntriesPage, EventRecord};
 
@@ -42,30 +42,30 @@ const EVENT_TYPES: [&str; 14] = [
 /// A journal entry.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EntryView {
-    journal_entry_id: String,
+    pub(crate) journal_entry_id: String,
     #[schema(value_type = String, example = "payment_received")]
-    event_type: &'static str,
+    pub(crate) event_type: &'static str,
     /// The day it counts from.
     #[schema(example = "2026-05-01")]
-    effective_at: String,
+    pub(crate) effective_at: String,
     /// The day it is booked on.
     #[schema(example = "2026-05-01")]
-    booking_date: String,
+    pub(crate) booking_date: String,
     #[schema(example = "2026-05-01T12:00:00Z")]
-    posted_at: String,
-    lines: Vec<LineView>,
+    pub(crate) posted_at: String,
+    pub(crate) lines: Vec<LineView>,
     /// The first event of the chain this one belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    correlation_id: Option<String>,
+    pub(crate) correlation_id: Option<String>,
     /// The entry that this one takes back.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reverses_entry_id: Option<String>,
+    pub(crate) reverses_entry_id: Option<String>,
     /// What it was for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "Payment received by ach")]
-    description: Option<String>,
+    pub(crate) description: Option<String>,
     /// The client that brought it.
-    actor: String,
+    pub(crate) actor: String,
 }
 
 /// A line of a journal entry.
@@ -73,23 +73,26 @@ pub struct EntryView {
 pub struct LineView {
     /// From 1.
     #[schema(example = 1)]
-    sequence: usize,
+    pub(crate) sequence: usize,
     #[schema(example = "1010")]
-    account_code: String,
+    pub(crate) account_code: String,
+    /// For the forms that people read.
+    #[serde(skip)]
+    pub(crate) account_name: String,
     /// `DR` or `CR`.
     #[schema(value_type = String, example = "DR")]
-    direction: &'static str,
+    pub(crate) direction: &'static str,
     #[schema(example = "88849")]
-    amount_minor: String,
+    pub(crate) amount_minor: String,
     #[schema(example = "USD")]
-    currency: String,
+    pub(crate) currency: String,
     /// `SETTLED`, `PENDING` or `ENCUMBRANCE`.
     #[schema(value_type = String, example = "SETTLED")]
-    layer: &'static str,
-    loan_id: String,
-    borrower_id: String,
+    pub(crate) layer: &'static str,
+    pub(crate) loan_id: String,
+    pub(crate) borrower_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    external_ref: Option<String>,
+    pub(crate) external_ref: Option<String>,
 }
 
 /// A page of a loan's entries, oldest posting first.
@@ -104,13 +107,13 @@ pub struct EntriesList {
 
 impl EntryView {
     /// The entry of an event; `None` for one that moved nothing.
-    fn of_record(record: &EventRecord) -> Option<Self> {
+    pub(crate) fn of_record(record: &EventRecord, chart: &Chart) -> Option<Self> {
         let posting = record.posting.as_ref()?;
         let entry = posting.entry.as_ref()?;
-        Some(Self::new(record, posting, entry))
+        Some(Self::new(record, posting, (entry, chart)))
     }
 
-    fn new(record: &EventRecord, posting: &Posting, entry: &JournalEntry) -> Self {
+    fn new(record: &EventRecord, posting: &Posting, (entry, chart): (&JournalEntry, &Chart)) -> Self {
         let event = &record.event.event;
         let command = &event.command;
         Self {
@@ -119,7 +122,7 @@ impl EntryView {
             effective_at: posting.effective_date.to_string(),
             booking_date: posting.booking_date.to_string(),
             posted_at: posting.posted_at.to_string(),
-            lines: lines_of(command, entry),
+            lines: lines_of(command, entry, chart),
             description: description(command),
             correlation_id: first_of_chain(event).map(|id| id.to_string()),
             reverses_entry_id: payment_taken_back(command).map(|payment| payment.entry_id().to_string()),
@@ -128,11 +131,12 @@ impl EntryView {
     }
 }
 
-/// The lines of a command's entry.
-pub(crate) fn lines_of(command: &Command, entry: &JournalEntry) -> Vec<LineView> {
+/// The lines of a command's entry, as the chart shows them.
+pub(crate) fn lines_of(command: &Command, entry: &JournalEntry, chart: &Chart) -> Vec<LineView> {
     let line = |(line, sequence): (&Line, usize)| LineView {
         sequence,
-        account_code: line.account.to_string(),
+        account_code: chart.code(line.account).to_string(),
+        account_name: chart.shown(line.account).map(|shown| shown.name.clone()).unwrap_or_default(),
         direction: line.direction().as_str(),
         amount_minor: line.magnitude().to_string(),
         currency: command.currency().to_string(),
@@ -186,7 +190,8 @@ pub(crate) async fn get_entry(
     Query::of(&uri)?.finish()?;
     let id = EntryId::parse(&id).ok().and_then(EntryId::event_id).ok_or(ApiError::NotFound)?;
     let record = state.store().event(caller.tenant, id).await?.ok_or(ApiError::NotFound)?;
-    EntryView::of_record(&record).map(Json).ok_or(ApiError::NotFound)
+    let tenant = state.tenants().get(state.store(), caller.tenant, state.now()).await?;
+    EntryView::of_record(&record, &tenant.chart).map(Json).ok_or(ApiError::NotFound)
 }
 
 /// A loan's journal entries, in posting order.
@@ -221,16 +226,17 @@ pub(crate) async fn list_entries(
     let page = EntriesPage { from, to, event_type: event_type.map(str::to_owned), after_version, limit };
     let key = LoanKey::of_loan(caller.tenant, loan);
     let rows = state.store().loan_entries(caller.tenant, key, page).await?.ok_or(ApiError::NotFound)?;
-    Ok(Json(entries_list(&rows, limit, &paged)))
+    let tenant = state.tenants().get(state.store(), caller.tenant, state.now()).await?;
+    Ok(Json(entries_list(&rows, limit, (&paged, &tenant.chart))))
 }
 
-fn entries_list(rows: &[EventRecord], limit: i64, paged: &PagedQuery) -> EntriesList {
+fn entries_list(rows: &[EventRecord], limit: i64, (paged, chart): (&PagedQuery, &Chart)) -> EntriesList {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let shown = rows.get(..limit).unwrap_or(rows);
     let last = if rows.len() > shown.len() { shown.last() } else { None };
     let version = last.and_then(|record| record.posting.as_ref()?.loan_version);
     EntriesList {
-        items: shown.iter().filter_map(EntryView::of_record).collect(),
+        items: shown.iter().filter_map(|record| EntryView::of_record(record, chart)).collect(),
         next_page_token: version.map(|version| paged.token(version)),
     }
 }

@@ -21,7 +21,7 @@ use crate::api::write::payments::{PaymentRequest, parse_payment};
 use crate::api::write::request::AcceptanceRules;
 use crate::core::event::{Command, IdempotencyKey, NewEvent};
 use crate::core::ids::EventId;
-use crate::core::ledger::{AllocationView, Outcome, Outlook, RejectionCode, look_ahead};
+use crate::core::ledger::{AllocationView, Chart, Outcome, Outlook, RejectionCode, look_ahead};
 use crate::core::loan::LoanState;
 use crate::store::LoanAhead;
 
@@ -109,7 +109,7 @@ pub(crate) async fn preview_payment(
     if ahead.is_cut {
         return Err(ApiError::Overloaded);
     }
-    answer(&event, ahead).map(Json)
+    answer(&event, ahead, &tenant.chart).map(Json)
 }
 
 /// The payment, if it would be accepted.
@@ -131,7 +131,7 @@ fn imagined_event(state: &ApiState, caller: &Caller, command: Command) -> Result
     Ok(NewEvent::of_caller(id, caller.tenant, key, command, state.publisher(), actor))
 }
 
-fn answer(event: &NewEvent, ahead: LoanAhead) -> Result<PreviewAnswer, ApiError> {
+fn answer(event: &NewEvent, ahead: LoanAhead, chart: &Chart) -> Result<PreviewAnswer, ApiError> {
     const BROKEN: ApiError = ApiError::Broken("a balance leaves 64 bits");
     let queued_events = ahead.work.events.len().saturating_sub(1);
     let loan_version = ahead.work.state.map_or(0, |state| state.version);
@@ -158,7 +158,7 @@ fn answer(event: &NewEvent, ahead: LoanAhead) -> Result<PreviewAnswer, ApiError>
         stuck_events: stuck.len(),
         on_hold: ahead.on_hold,
         allocation: posting.allocation.as_ref().map(AllocationView::from),
-        lines: posting.entry.as_ref().map(|entry| lines_of(&event.command, entry)).unwrap_or_default(),
+        lines: posting.entry.as_ref().map(|entry| lines_of(&event.command, entry, chart)).unwrap_or_default(),
         balances_before: shown(before)?,
         balances_after: shown(step.state)?,
     })

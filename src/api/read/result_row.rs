@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use crate::api::read::rows_form::{Tabular, guarded};
 use crate::api::read::status::EventView;
 use crate::store::{EventRecord, UploadException};
 
@@ -91,7 +92,7 @@ impl ResultRow {
     }
 
     /// The cells under [`CSV_HEADER`].
-    pub(crate) fn to_csv(&self) -> Vec<String> {
+    fn to_csv(&self) -> Vec<String> {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         match self {
             Self::Event(event) => event.view.to_csv(event.row),
@@ -121,9 +122,10 @@ impl ResultRow {
     }
 }
 
-/// A cell that no spreadsheet takes for a formula.
-pub(crate) fn guarded(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
+impl Tabular for ResultRow {
+    fn lines(&self, write: &mut dyn FnMut(Vec<String>)) {
+        write(self.to_csv());
+    }
 }
 
 #[cfg(test)]
@@ -159,12 +161,5 @@ mod tests {
         let cell = |name: &str| cells[header.iter().position(|known| *known == name).unwrap()].clone();
         assert_eq!((cell("row").as_str(), cell("first_row").as_str()), ("7", "3"));
         assert_eq!(cell("status"), "duplicate");
-    }
-
-    #[test]
-    fn formulas_are_guarded() {
-        assert_eq!(guarded("=HYPERLINK()"), "'=HYPERLINK()");
-        assert_eq!(guarded("@x"), "'@x");
-        assert_eq!(guarded("88849"), "88849");
     }
 }

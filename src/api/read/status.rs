@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::api::error::ApiError;
 use crate::api::openapi::AllocationSchema;
-use crate::api::read::result_row::guarded;
+use crate::api::read::rows_form::guarded;
 use crate::core::event::{AcceptedEvent, Command, EventKind, SourceMethod, Stage};
 use crate::core::ledger::{AllocationView, Finished, answer};
 use crate::store::EventRecord;

@@ -78,6 +78,23 @@ pub enum NormalBalance {
     Credit,
 }
 
+impl NormalBalance {
+    /// `DR` or `CR`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Debit => "DR",
+            Self::Credit => "CR",
+        }
+    }
+
+    /// Reads `DR` or `CR`; `None` for any other text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Debit, Self::Credit].into_iter().find(|side| side.as_str() == text)
+    }
+}
+
 /// One account of the chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account {

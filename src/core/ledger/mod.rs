@@ -8,6 +8,7 @@ mod account;
 mod ahead;
 mod answer;
 mod chain;
+mod chart;
 mod entry;
 mod fold;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use account::{Account, AccountCode, AccountCodeError, CHART, NormalBalance, 
 pub use ahead::{Outlook, look_ahead};
 pub use answer::{AllocationView, Answer, answer};
 pub use chain::chain_hash;
+pub use chart::{ADDED_FIRST, ADDED_LAST, AccountSetting, Chart, ChartFault, ShownAccount, is_added};
 pub use entry::{Direction, EntryError, JournalEntry, LINES_MAX, Layer, Line};
 pub use fold::{EventFailure, FoldInput, FoldOutput, LoanWork, Step, post_event};
 pub use past::{Past, PaymentState, TakenBack, earliest_backdated};

@@ -22,7 +22,7 @@ macro_rules! migration {
 }
 
 /// Every migration: version, name, text. A test compares this with the directory.
-pub(super) const MIGRATIONS: [(&str, &str, &str); 14] = [
+pub(super) const MIGRATIONS: [(&str, &str, &str); 15] = [
     migration!("0001", "tenants"),
     migration!("0002", "events"),
     migration!("0003", "postings"),
@@ -37,6 +37,7 @@ pub(super) const MIGRATIONS: [(&str, &str, &str); 14] = [
     migration!("0012", "cheaper_rows"),
     migration!("0016", "general_ledger"),
     migration!("0018", "loans_borrower"),
+    migration!("0019", "reconciliation"),
 ];
 
 /// Makes generation 1 where there is no generation. One statement: of several processes the first wins whole.

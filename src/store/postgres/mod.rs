@@ -9,7 +9,7 @@
 //! | method | statements |
 //! | --- | --- |
 //! | `accept` | one; from 32 events on BEGIN, draw numbers, COPY, COMMIT; two more when a key was known |
-//! | `post_batch` | BEGIN, lock, read, write, COMMIT; a COPY before the write from 32 postings on; three more when a loan opens, one when an item is backdated, one when a message came twice |
+//! | `post_batch` | BEGIN, lock, read, write, COMMIT; a COPY before the write from 32 postings on; three more when a loan opens, one when an item is backdated, one when a message came twice, one after a period was closed |
 //! | reads | one or two |
 
 mod accept;
@@ -17,12 +17,14 @@ mod ach;
 mod admin;
 pub mod bench;
 mod connect;
+mod conservation;
 mod copy;
 mod error;
 mod fresh;
 mod general_ledger;
 mod hold;
 mod intake_rows;
+mod ledger_reads;
 mod loan_reads;
 mod migrate;
 mod periods;
@@ -31,6 +33,8 @@ mod post;
 mod processes;
 mod read;
 mod read_loans;
+mod reconcile;
+mod reconciliation;
 mod rows;
 mod statements;
 mod store;

@@ -1,8 +1,8 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bench, fresh, hold, loan_reads, migrate, periods, poller_reads, post, processes, read,
-    read_loans, sweep, uploads, verify,
+    accept, ach, admin, bench, conservation, fresh, hold, ledger_reads, loan_reads, migrate, periods, poller_reads,
+    post, processes, read, read_loans, reconcile, sweep, uploads, verify,
 };
 
 /// Every statement by the name of what it does.
@@ -36,6 +36,9 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &uploads::STATEMENTS,
         &ach::STATEMENTS,
         &periods::STATEMENTS,
+        &ledger_reads::STATEMENTS,
+        &conservation::STATEMENTS,
+        &reconcile::STATEMENTS,
         &verify::STATEMENTS,
         &bench::STATEMENTS,
     ];

@@ -13,10 +13,10 @@ use crate::core::ledger::{AccountCode, chain_hash};
 use crate::store::{StoreError, VerifyProblem, VerifyReport};
 
 /// One snapshot for every check, so that postings made meanwhile disturb none.
-const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+pub(super) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// Whole tables are read: the planner may choose freely, and nothing is cut short.
-const WITHOUT_HURRY: &str = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
+pub(super) const WITHOUT_HURRY: &str = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
      SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on; \
      SET LOCAL enable_bitmapscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on";
 
@@ -88,6 +88,12 @@ const TRIAL_BALANCE: &str = "SELECT concat_ws(' ', 'tenant', tenant, currency, l
      'and credits', sum(credits)) FROM account_totals GROUP BY tenant, currency, layer \
      HAVING sum(debits) <> sum(credits) LIMIT $1";
 
+/// What the intake counted in its own rows against the events that it took.
+const WRONG_ACCEPTED: &str = "SELECT concat_ws(' ', 'tenant', tenant, 'has', coalesce(e.events, 0), 'events where the \
+     intake accepted', coalesce(t.accepted, 0)) FROM (SELECT tenant, sum(accepted) AS accepted FROM publisher_totals \
+     GROUP BY tenant) AS t FULL JOIN (SELECT tenant, count(*) AS events FROM events WHERE slot IS NOT NULL \
+     GROUP BY tenant) AS e USING (tenant) WHERE coalesce(t.accepted, 0) <> coalesce(e.events, 0) LIMIT $1";
+
 /// Undo links: what undoes a payment is a later posting of its loan, counts from its day, gives back all that came in,
 /// and is alone in it; and a posted return undoes the payment it names.
 const WRONG_UNDOS: &str = "SELECT 'posting ' || u.event_seq || ' does not undo event ' || u.undoes_seq \
@@ -124,7 +130,7 @@ const READ_CHAINS: &str = concat!(
 );
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 11] = [
+pub(super) const STATEMENTS: [(&str, &str); 12] = [
     ("count_events", COUNT_EVENTS),
     ("unbalanced_entries", UNBALANCED_ENTRIES),
     ("wrong_balances", WRONG_BALANCES),
@@ -133,19 +139,21 @@ pub(super) const STATEMENTS: [(&str, &str); 11] = [
     ("orphaned_postings", ORPHANED_POSTINGS),
     ("wrong_totals", WRONG_TOTALS),
     ("trial_balance", TRIAL_BALANCE),
+    ("wrong_accepted", WRONG_ACCEPTED),
     ("wrong_undos", WRONG_UNDOS),
     ("wrong_system_events", WRONG_SYSTEM_EVENTS),
     ("read_chains", READ_CHAINS),
 ];
 
 /// The checks that are one statement of the form "what is wrong, at most $1".
-const CHECKS: [(&str, &str); 7] = [
+const CHECKS: [(&str, &str); 8] = [
     ("entry_balance", UNBALANCED_ENTRIES),
     ("loan_version", WRONG_VERSIONS),
     ("event_without_posting", LOST_EVENTS),
     ("posting_without_event", ORPHANED_POSTINGS),
     ("account_totals", WRONG_TOTALS),
     ("trial_balance", TRIAL_BALANCE),
+    ("conservation", WRONG_ACCEPTED),
     ("system_event", WRONG_SYSTEM_EVENTS),
 ];
 

@@ -18,7 +18,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 8] = [
     Migration { version: 1, name: "books", sql: include_str!("../../../migrations/sqlite/0001_books.sql") },
     Migration { version: 2, name: "operations", sql: include_str!("../../../migrations/sqlite/0002_operations.sql") },
     Migration {
@@ -36,6 +36,11 @@ const MIGRATIONS: [Migration; 6] = [
         version: 11,
         name: "loans_borrower",
         sql: include_str!("../../../migrations/sqlite/0011_loans_borrower.sql"),
+    },
+    Migration {
+        version: 12,
+        name: "reconciliation",
+        sql: include_str!("../../../migrations/sqlite/0012_reconciliation.sql"),
     },
 ];
 

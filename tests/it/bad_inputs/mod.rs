@@ -90,6 +90,7 @@ async fn bad_inputs_get_their_answers_from_servers() {
         rows_returns::STORIES,
         rows_uploads::STORIES,
         rows_ach::STORIES,
+        rows_ledger::STORIES,
         rows_http2::STORIES,
         rows_amqp::STORIES,
     ];
@@ -99,7 +100,15 @@ async fn bad_inputs_get_their_answers_from_servers() {
 #[tokio::test]
 async fn bad_inputs_get_their_answers_from_one_process() {
     let world = World::embedded().await;
-    run(&world, &[STORIES, rows_returns::STORIES, rows_uploads::STORIES, rows_ach::STORIES, rows_http2::STORIES]).await;
+    let stories = [
+        STORIES,
+        rows_returns::STORIES,
+        rows_uploads::STORIES,
+        rows_ach::STORIES,
+        rows_ledger::STORIES,
+        rows_http2::STORIES,
+    ];
+    run(&world, &stories).await;
 }
 
 #[test]

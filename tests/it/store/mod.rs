@@ -3,6 +3,7 @@
 mod ach;
 mod changes;
 mod intake;
+mod ledger;
 mod loan_reads;
 mod operations;
 mod periods;
@@ -11,6 +12,7 @@ mod postgres_changes;
 mod postgres_periods;
 mod posting;
 mod reads;
+mod reconciliation;
 mod returns;
 mod sqlite;
 mod uploads;
@@ -179,6 +181,17 @@ macro_rules! conformance {
                     worker_views_share_lane_slots,
                     schema_and_partitions_stand_after_migrating_twice,
                     tenants_clients_and_keys_read_back;
+                reconciliation:
+                    every_check_finds_what_is_injected,
+                    runs_are_kept_by_tenant_and_day,
+                    what_is_booked_later_is_no_mismatch,
+                    accepted_events_are_all_somewhere,
+                    lost_events_are_named,
+                    one_process_reconciles;
+                ledger:
+                    charts_read_back_by_tenant,
+                    the_trial_balance_goes_by_booking_date_and_tenant,
+                    the_journal_is_walked_in_stretches;
                 periods:
                     a_closed_period_takes_no_new_booking_date,
                     consequences_keep_out_of_closed_periods,

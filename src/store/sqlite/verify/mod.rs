@@ -47,6 +47,13 @@ pub(super) const EMPTY_LOANS: &str = "
     WHERE NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.loan_key = l.loan_key AND p.loan_version > 0)
     LIMIT 100";
 
+/// What the intake counted in its own rows against the events that it took.
+pub(super) const WRONG_ACCEPTED: &str = "
+    SELECT hex(tenant) AS tenant, sum(accepted) AS accepted, sum(events) AS events FROM (
+        SELECT tenant, accepted, 0 AS events FROM publisher_totals
+        UNION ALL SELECT tenant, 0, count(*) FROM events WHERE slot IS NOT NULL GROUP BY tenant)
+    GROUP BY tenant HAVING sum(accepted) <> sum(events) LIMIT 100";
+
 pub(super) const COUNT_LOANS: &str = "SELECT count(*) AS loans FROM loans";
 
 /// Proves the books; see [`VerifyReport`].
@@ -62,6 +69,13 @@ pub(super) async fn verify(db: &mut SqliteConnection) -> Result<VerifyReport, St
     for row in sqlx::query(EMPTY_LOANS).fetch_all(&mut *db).await.map_err(store_error)? {
         let loan: String = get(&row, "loan")?;
         findings.add("loan_version", || format!("loan {loan} has no posting"));
+    }
+    for row in sqlx::query(WRONG_ACCEPTED).fetch_all(&mut *db).await.map_err(store_error)? {
+        let (tenant, accepted): (String, i64) = (get(&row, "tenant")?, get(&row, "accepted")?);
+        let events: i64 = get(&row, "events")?;
+        findings.add("conservation", || {
+            format!("tenant {tenant} has {events} events where the intake accepted {accepted}")
+        });
     }
     links::check_links(db, &mut findings).await?;
     let made = walk::walk_postings(db, &mut findings).await?;
