@@ -11,9 +11,9 @@ use crate::api::http::edge::{edge, panicked};
 use crate::api::openapi::{docs, openapi_json};
 use crate::api::problem::page;
 use crate::api::read::{
-    accounts, ach_exceptions, ach_files as ach_file_reads, batch_results, batches as batch_reads, changes,
+    accounts, ach_exceptions, ach_files as ach_file_reads, allocation, batch_results, batches as batch_reads, changes,
     changes_stream, entries, events, fees as fee_reads, health, journal, loans as loan_reads, lookup,
-    payments as payment_reads, periods as period_reads, reconciliation, trial_balance,
+    payments as payment_reads, payoff, periods as period_reads, preview, reconciliation, statement, trial_balance,
 };
 use crate::api::state::ApiState;
 use crate::api::webhooks::{actions, create, reads};
@@ -31,6 +31,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/payments", post(payments::post_payment).get(payment_reads::list_payments))
         .route("/v1/payments/batch", post(batches::post_batch))
         .route("/v1/payments/lookup", post(lookup::lookup_payments))
+        .route("/v1/payments/preview", post(preview::preview_payment))
+        .route("/v1/payments/{payment_event_id}/allocation", get(allocation::get_allocation))
         .route("/v1/payments/{payment_event_id}", get(payment_reads::get_payment))
         .route("/v1/ach/feeds", post(feeds::post_feed).get(feeds::list_feeds))
         .route("/v1/ach/files", post(ach_files::post_file))
@@ -47,9 +49,11 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/disbursements", post(disbursements::post_disbursement))
         .route("/v1/accruals/batch", post(accruals::post_accruals))
         .merge(servicing())
-        .route("/v1/loans", post(loans::post_loan))
+        .route("/v1/loans", post(loans::post_loan).get(loan_reads::list_loans))
         .route("/v1/loans/{loan_id}", get(loan_reads::get_loan))
         .route("/v1/loans/{loan_id}/balance", get(loan_reads::get_balance))
+        .route("/v1/loans/{loan_id}/statement", get(statement::get_statement))
+        .route("/v1/loans/{loan_id}/payoff", get(payoff::get_payoff))
         .route("/v1/loans/{loan_id}/journal-entries", get(entries::list_entries))
         .route("/v1/journal-entries", get(journal::export_journal))
         .route("/v1/journal-entries/{id}", get(entries::get_entry))

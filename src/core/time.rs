@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Timelike, Utc};
 use serde::{Deserialize, Serialize};
 
 /// A text is not a full date.
@@ -31,6 +31,11 @@ pub fn parse_date(text: &str) -> Result<NaiveDate, NotADate> {
     }
 }
 
+/// A text is not an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be an instant in UTC written YYYY-MM-DDThh:mm:ssZ, with at most 6 decimals of a second")]
+pub struct NotAnInstant;
+
 /// An instant in UTC, to the microsecond: what both databases keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "i64")]
@@ -44,6 +49,27 @@ impl Timestamp {
     #[must_use]
     pub fn new(instant: DateTime<Utc>) -> Self {
         Self(DateTime::from_timestamp_micros(instant.timestamp_micros()).unwrap_or(instant))
+    }
+
+    /// Reads the contract's form of an instant, RFC 3339 in UTC with `Z`: `2026-05-01T12:00:00.000001Z`.
+    ///
+    /// # Errors
+    /// [`NotAnInstant`] for any other form, for leap seconds, and for what the calendar does not have.
+    pub fn parse(text: &str) -> Result<Self, NotAnInstant> {
+        let (date, time) = text.strip_suffix('Z').and_then(|text| text.split_once('T')).ok_or(NotAnInstant)?;
+        let (whole, decimals) = time.split_once('.').unwrap_or((time, "0"));
+        let is_time = whole.len() == 8 && (1..=6).contains(&decimals.len());
+        let is_plain = whole.bytes().all(|byte| byte.is_ascii_digit() || byte == b':');
+        if !is_time || !is_plain || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(NotAnInstant);
+        }
+        let date = parse_date(date).map_err(|_| NotAnInstant)?;
+        let time = NaiveTime::parse_from_str(whole, "%H:%M:%S").map_err(|_| NotAnInstant)?;
+        let micros: i64 = format!("{decimals:0<6}").parse().map_err(|_| NotAnInstant)?;
+        let second = date.and_time(time).and_utc().timestamp_micros();
+        let is_leap = time.nanosecond() != 0;
+        let instant = second.checked_add(micros).filter(|_| !is_leap).and_then(Self::from_micros);
+        instant.ok_or(NotAnInstant)
     }
 
     /// From microseconds since 1970; `None` outside the calendar.
@@ -111,6 +137,37 @@ mod tests {
             "2026-05-+1",
         ] {
             assert_eq!(parse_date(bad), Err(NotADate), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn instants_are_read_as_they_are_written() {
+        for good in
+            ["2026-05-01T12:00:00Z", "2026-05-01T12:00:00.000001Z", "0001-01-01T00:00:00Z", "2026-05-01T23:59:59.5Z"]
+        {
+            let instant = Timestamp::parse(good).unwrap();
+            assert_eq!(Timestamp::parse(&instant.to_string()), Ok(instant), "{good}");
+        }
+        assert_eq!(Timestamp::parse("2026-05-01T12:00:00.000001Z").unwrap().micros(), 1_777_636_800_000_001);
+        for bad in [
+            "2026-05-01",
+            "2026-05-01T12:00:00",
+            "2026-05-01T12:00:00+00:00",
+            "2026-05-01t12:00:00z",
+            "2026-05-01 12:00:00Z",
+            "2026-05-01T24:00:00Z",
+            "2026-05-01T12:00:60Z",
+            "2026-05-01T12:00Z",
+            "2026-05-01T1:00:00Z",
+            "2026-05-01T12:00:00.Z",
+            "2026-05-01T12:00:00.1234567Z",
+            "2026-02-30T12:00:00Z",
+            "+026-05-01T12:00:00Z",
+            "",
+            "Z",
+            "TZ",
+        ] {
+            assert_eq!(Timestamp::parse(bad), Err(NotAnInstant), "{bad:?}");
         }
     }
 

@@ -16,6 +16,7 @@ mod error;
 mod general_ledger;
 mod groups;
 mod intake;
+mod loan_reads;
 mod operations;
 mod poller_reads;
 mod post;
@@ -47,6 +48,10 @@ pub use error::StoreError;
 pub use general_ledger::{GeneralLedger, JournalSpan, OperationDone, PeriodChange, PeriodRecord, TrialBalanceQuestion};
 pub use groups::{GroupAcceptance, GroupFold, GroupProgress, GroupWork};
 pub use intake::{Acceptance, KnownEvent};
+pub use loan_reads::{
+    BalanceTime, HistoryCut, KindTotals, LoanAhead, LoanDays, LoanPlace, LoanReads, LoanSpan, LoansFilter, LoansPage,
+    PayoffFacts, PayoffSince, StatementPage, StatementRecord, imagined,
+};
 pub use operations::{
     Attempts, Counts, HoldRequest, ParkRequest, PublisherBeat, SweepCandidate, SweepPlan, SweepRound, WorkerBeat,
     WorkerView,
@@ -88,11 +93,12 @@ impl Turn {
 }
 
 /// Where state lives. See the module for the rules; each method says what it holds and for how long. What pollers read
-/// stands in [`PollerReads`], what the general ledger needs in [`GeneralLedger`] and its proof in [`Reconciliation`],
-/// what webhooks need in [`WebhookStore`], the review of exceptions in [`Reviews`].
+/// stands in [`PollerReads`], what is read of a loan's past in [`LoanReads`], what the general ledger needs in
+/// [`GeneralLedger`] and its proof in [`Reconciliation`], what webhooks need in [`WebhookStore`], the review of exceptions
+/// in [`Reviews`].
 #[async_trait]
 pub trait Store:
-    PollerReads + GeneralLedger + Reconciliation + WebhookStore + Reviews + Send + Sync + Debug + 'static
+    PollerReads + LoanReads + GeneralLedger + Reconciliation + WebhookStore + Reviews + Send + Sync + Debug + 'static
 {
     // --- schema ---
 
@@ -249,12 +255,12 @@ pub trait Store:
     /// A loan's fees, oldest first; `None` where the tenant has no such loan. Walks the loan's postings.
     async fn loan_fees(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<Vec<FeeItem>>, StoreError>;
 
-    /// A loan's balances counting entries effective on or before a date, with when it last moved by then.
+    /// A loan's balances counting entries effective by a date and posted by an instant, with when it last moved.
     async fn loan_balances(
         &self,
         tenant: TenantId,
         loan: LoanKey,
-        as_of: NaiveDate,
+        at: BalanceTime,
     ) -> Result<Option<LoanBalances>, StoreError>;
 
     /// The posted entries of a loan in posting order; `None` where the tenant has no such loan.

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
 use crate::api::error::{ApiError, Failure};
-use crate::api::http::headers::{accepts_events, accepts_json, trace_id};
+use crate::api::http::headers::{accepts_events, accepts_json, accepts_json_or_csv, trace_id};
 use crate::api::http::peer::{CertificateThumbprint, with_peer};
 use crate::api::http::trace::{record_answer, request_span};
 use crate::api::metrics;
@@ -24,6 +24,8 @@ use crate::api::problem::PROBLEM_JSON;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The one operation whose success is no JSON.
 const STREAM: &str = "/v1/changes/stream";
+/// The operation that answers JSON or CSV, as asked.
+const STATEMENT: &str = "/v1/loans/{loan_id}/statement";
 /// The longest path and query.
 const URI_BYTES_MAX: usize = 8 * 1024;
 /// The most headers.
@@ -96,6 +98,7 @@ fn refusal(request: &Request, matched: Option<&MatchedPath>) -> Option<ApiError>
     let is_acceptable = match matched.map(MatchedPath::as_str) {
         Some(STREAM) => accepts_events(request.headers()),
         Some(route) if OTHER_FORMS.contains(&route) => true,
+        Some(STATEMENT) => accepts_json_or_csv(request.headers()),
         Some(route) if route.starts_with("/v1/") => accepts_json(request.headers()),
         Some(_) | None => true,
     };

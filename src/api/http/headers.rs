@@ -81,6 +81,11 @@ pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
     accepts(headers, &["application/json", "application/problem+json", "application/*", "*/*"])
 }
 
+/// Whether the caller takes JSON or CSV: no Accept header, or one that allows either.
+pub(crate) fn accepts_json_or_csv(headers: &HeaderMap) -> bool {
+    accepts_json(headers) || accepts(headers, &["text/csv"])
+}
+
 /// Whether the caller takes server-sent events: no Accept header, or one that allows them.
 pub(crate) fn accepts_events(headers: &HeaderMap) -> bool {
     accepts(headers, &["text/event-stream", "text/*", "*/*"])

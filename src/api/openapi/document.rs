@@ -56,12 +56,17 @@ use crate::api::state::ApiState;
         crate::api::read::payments::get_payment,
         crate::api::read::payments::list_payments,
         crate::api::read::lookup::lookup_payments,
+        crate::api::read::preview::preview_payment,
+        crate::api::read::allocation::get_allocation,
         crate::api::read::changes::list_changes,
         crate::api::read::changes_stream::stream_changes,
         crate::api::read::events::get_event,
+        crate::api::read::loans::list_loans,
         crate::api::read::loans::get_loan,
         crate::api::read::loans::get_balance,
         crate::api::read::fees::list_fees,
+        crate::api::read::statement::get_statement,
+        crate::api::read::payoff::get_payoff,
         crate::api::read::entries::list_entries,
         crate::api::read::entries::get_entry,
         crate::api::webhooks::create::post_endpoint,
@@ -145,7 +150,7 @@ mod tests {
     #[test]
     fn every_operation_and_schema_is_described() {
         let document = serde_json::to_value(ApiDoc::openapi()).unwrap();
-        assert_eq!(document["paths"].as_object().unwrap().len(), 61);
+        assert_eq!(document["paths"].as_object().unwrap().len(), 65);
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let text = document.to_string();
         for name in [

@@ -12,18 +12,24 @@ pub use crate::api::problem::page::Explanation;
 pub use crate::api::read::accounts::{AccountBalance, AccountView, AccountsList};
 pub use crate::api::read::ach_exceptions::{ExceptionsList, FileExceptionView};
 pub use crate::api::read::ach_files::{ExceptionTotal, FileView};
+pub use crate::api::read::allocation::{AllocationExplained, RestatementView, StepView};
 pub use crate::api::read::batches::{BatchView, BatchesList, CountsView, TallyView, TotalsView};
 pub use crate::api::read::entries::{EntriesList, EntryView, LineView};
 pub use crate::api::read::fees::{FeeItemView, FeesList};
 pub use crate::api::read::health::{Checks, Live, Ready};
-pub use crate::api::read::loans::{ChargedOffView, LoanBalance, LoanView};
+pub use crate::api::read::loans::{ChargedOffView, LoanBalance, LoanView, LoansList};
 pub use crate::api::read::lookup::{LookupAnswer, LookupRequest};
 pub use crate::api::read::payments::PaymentsList;
+pub use crate::api::read::payoff::{PayoffDayView, PayoffQuote, PayoffWarning};
 pub use crate::api::read::periods::{PeriodView, PeriodsList};
+pub use crate::api::read::preview::PreviewAnswer;
 pub use crate::api::read::reconciliation::{
     BankReconciliation, ConservationView, LedgerIntegrity, MismatchedAccount, PortfolioRollup, ReconciliationStatus,
 };
 pub use crate::api::read::result_row::{EventRow, ExceptionRow, ResolutionView, ResultRow};
+pub use crate::api::read::statement::{
+    BalancesView, MovedView, PaymentTotals, StatementRow, StatementTotals, StatementView, TypeTotals,
+};
 pub use crate::api::read::status::EventView;
 pub use crate::api::read::trial_balance::{TrialBalance, TrialBalanceRow};
 pub use crate::api::uploads::answer::UploadAnswer;

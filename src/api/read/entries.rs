@@ -12,6 +12,7 @@ use crate::api::error::ApiError;
 use crate::api::http::heavy::{json_of, off_the_runtime};
 use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
+use crate::api::read::description::description;
 use crate::api::read::page_token::PagedQuery;
 use crate::api::state::ApiState;
 use crate::core::event::Command;
@@ -61,8 +62,9 @@ pub struct EntryView {
     /// The entry that this one takes back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reverses_entry_id: Option<String>,
-    /// Why it was made, in words.
+    /// What it was for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "Payment received by ach")]
     pub(crate) description: Option<String>,
     /// The client that brought it.
     pub(crate) actor: String,
@@ -124,13 +126,13 @@ impl EntryView {
         let mut whole = Self::new(first, posting, (entry, chart));
         for (leg, _, entry) in views {
             let next = whole.lines.len().saturating_add(1);
-            whole.lines.extend(lines(&leg.event.event.command, (entry, chart), next));
+            whole.lines.extend(lines_of(&leg.event.event.command, (entry, chart), next));
         }
         let event = &parent.event.event;
         whole.posted_at = parent.posting.as_ref()?.posted_at.to_string();
         whole.correlation_id = event.first_of_chain().map(|id| id.to_string());
         whole.reverses_entry_id = taken_back(&event.command).map(|event| event.entry_id().to_string());
-        whole.description = description(&event.command).map(str::to_owned);
+        whole.description = description(&event.command);
         Some(whole)
     }
 
@@ -143,10 +145,10 @@ impl EntryView {
             effective_at: posting.effective_date.to_string(),
             booking_date: posting.booking_date.to_string(),
             posted_at: posting.posted_at.to_string(),
-            lines: lines(command, (entry, chart), 1),
+            lines: lines_of(command, (entry, chart), 1),
             correlation_id: event.first_of_chain().map(|id| id.to_string()),
             reverses_entry_id: taken_back(command).map(|event| event.entry_id().to_string()),
-            description: description(command).map(str::to_owned),
+            description: description(command),
             actor: event.actor.clone(),
         }
     }
@@ -154,7 +156,7 @@ impl EntryView {
 
 /// The lines as they are shown, numbered from `first`. What goes from one loan of a group to another stands on an
 /// account of our own between the two, which is not shown.
-fn lines(command: &Command, (entry, chart): (&JournalEntry, &Chart), first: usize) -> Vec<LineView> {
+pub(crate) fn lines_of(command: &Command, (entry, chart): (&JournalEntry, &Chart), first: usize) -> Vec<LineView> {
     let borrower_id = match command {
         Command::Leg(leg) => leg.borrower(),
         Command::Payment(_)
@@ -192,22 +194,6 @@ fn taken_back(command: &Command) -> Option<EventId> {
         Command::Payment(_)
         | Command::Disbursement(_)
         | Command::LoanOpening(_)
-        | Command::Fee(_)
-        | Command::Receipt(_)
-        | Command::Upload(_)
-        | Command::Leg(_) => None,
-    }
-}
-
-/// Why it was made, in the caller's words.
-fn description(command: &Command) -> Option<&str> {
-    match command {
-        Command::Servicing(servicing) => servicing.act.reason_description(),
-        Command::Group(group) => group.operation.takes_back()?.reason_description.as_deref(),
-        Command::Payment(_)
-        | Command::Disbursement(_)
-        | Command::LoanOpening(_)
-        | Command::PaymentReturn(_)
         | Command::Fee(_)
         | Command::Receipt(_)
         | Command::Upload(_)

@@ -32,16 +32,13 @@ impl PagedQuery {
 
     /// The token to go on after a place that is no number.
     pub(crate) fn token_of(&self, place: &[u8]) -> String {
-        let mut bytes = place.to_vec();
-        bytes.extend_from_slice(&self.check(place));
-        URL_SAFE_NO_PAD.encode(bytes)
+        URL_SAFE_NO_PAD.encode([place, &self.check(place)].concat())
     }
 
     /// The place a token of this query goes on after.
     pub(crate) fn place(&self, token: &str) -> Result<i64, &'static str> {
-        let place = self.place_of(token)?;
-        let place = <[u8; 8]>::try_from(place).ok().map(i64::from_be_bytes);
-        place.filter(|place| *place >= 0).ok_or(NOT_A_TOKEN)
+        let place = i64::from_be_bytes(self.place_of_size(token)?);
+        if place >= 0 { Ok(place) } else { Err(NOT_A_TOKEN) }
     }
 
     /// The same for a place that is no number.
@@ -51,6 +48,11 @@ impl PagedQuery {
             (*check == self.check(place)).then(|| place.to_vec())
         });
         place.ok_or(NOT_A_TOKEN)
+    }
+
+    /// The same for a place of a known size.
+    pub(crate) fn place_of_size<const N: usize>(&self, token: &str) -> Result<[u8; N], &'static str> {
+        self.place_of(token)?.try_into().map_err(|_| NOT_A_TOKEN)
     }
 
     fn check(&self, place: &[u8]) -> [u8; 16] {
@@ -77,6 +79,8 @@ mod tests {
         assert_eq!(query.place(&token), Ok(42));
         assert!(PagedQuery::new(tenant(2), &["payments", "loan"]).place(&token).is_err());
         assert!(PagedQuery::new(tenant(1), &["payments", "other"]).place(&token).is_err());
+        assert_eq!(query.place_of_size::<4>(&query.token_of(b"four")), Ok(*b"four"));
+        assert!(query.place_of_size::<4>(&query.token_of(b"eightbytes")).is_err());
         for bad in ["", "x", "AAAAAAAAACo", &token.replace('A', "B")] {
             assert!(query.place(bad).is_err(), "{bad}");
         }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use crate::core::ledger::account::AccountCode;
+use crate::core::loan::Balances;
 use crate::core::money::{AmountOverflow, Minor};
 
 /// The most lines one entry has: the contract numbers them 1 to 32767.
@@ -169,6 +170,38 @@ impl JournalEntry {
     pub const fn layer(&self) -> Layer {
         self.layer
     }
+
+    /// What it moves in its loan's balances: receivables grow with debits, suspense with credits. Only what is booked
+    /// counts, not what is expected or set aside.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when the lines of one account leave 64 bits, which no posting rule makes.
+    pub fn movement(&self) -> Result<Balances, AmountOverflow> {
+        let mut moved = Balances::default();
+        for line in self.settled() {
+            match line.account {
+                AccountCode::FEES_RECEIVABLE => moved.fees = moved.fees.plus(line.signed)?,
+                AccountCode::INTEREST_RECEIVABLE => moved.interest = moved.interest.plus(line.signed)?,
+                AccountCode::PRINCIPAL_RECEIVABLE => moved.principal = moved.principal.plus(line.signed)?,
+                AccountCode::BORROWER_SUSPENSE => moved.suspense = moved.suspense.minus(line.signed)?,
+                _ => {}
+            }
+        }
+        Ok(moved)
+    }
+
+    /// The interest it accrues: what it credits to income.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when the lines leave 64 bits, which no posting rule makes.
+    pub fn accrued(&self) -> Result<Minor, AmountOverflow> {
+        let of_income = self.settled().filter(|line| line.account == AccountCode::INTEREST_INCOME);
+        of_income.into_iter().try_fold(Minor::ZERO, |sum, line| sum.minus(line.signed))
+    }
+
+    fn settled(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(|_| self.layer == Layer::Settled)
+    }
 }
 
 #[cfg(test)]
@@ -187,6 +220,20 @@ mod tests {
         assert_eq!(make(&[line("1010", i64::MAX), line("1100", i64::MAX)]), Err(EntryError::Unbalanced));
         assert_eq!(make(&[line("1010", 0), line("1100", 0)]), Err(EntryError::ZeroLine));
         assert_eq!(make(&[]), Err(EntryError::LineCount));
+    }
+
+    #[test]
+    fn an_entry_moves_the_balances_of_its_loan() {
+        let entry = |layer| {
+            let lines =
+                [("1010", 60), ("1300", -10), ("1200", -15), ("1200", 9), ("1100", -20), ("2100", -15), ("4100", -9)];
+            JournalEntry::new(lines.map(|(account, units)| line(account, units)).to_vec(), layer).unwrap()
+        };
+        let moved = entry(Layer::Settled).movement().unwrap();
+        assert_eq!([moved.fees, moved.interest, moved.principal, moved.suspense].map(Minor::units), [-10, -6, -20, 15]);
+        assert_eq!(entry(Layer::Settled).accrued().unwrap().units(), 9);
+        assert_eq!(entry(Layer::Pending).movement(), Ok(Balances::default()), "what is expected is not owed yet");
+        assert_eq!(entry(Layer::Pending).accrued(), Ok(Minor::ZERO));
     }
 
     #[test]

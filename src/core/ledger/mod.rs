@@ -5,6 +5,7 @@
 //! back at most once, as a whole and on its own day.
 
 mod account;
+mod ahead;
 mod answer;
 mod chain;
 mod chart;
@@ -21,6 +22,7 @@ mod results;
 mod rules;
 
 pub use account::{Account, AccountCode, AccountCodeError, CHART, NormalBalance, account_of};
+pub use ahead::{Outlook, look_ahead};
 pub use answer::{AllocationView, Answer, answer};
 pub use chain::chain_hash;
 pub use chart::{ADDED_FIRST, ADDED_LAST, AccountSetting, Chart, ChartFault, ShownAccount, is_added};

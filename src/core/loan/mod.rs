@@ -1,4 +1,4 @@
-//! Owns the loan: what it owes, in which order a payment pays it, and what it owed on past days.
+//! Owns the loan: what it owes, in which order a payment pays it, what it owed on past days, and the interest it bears.
 //!
 //! Invariants: fees, interest, principal and suspense are never negative, on any date; a payment's parts add up to
 //! the payment.
@@ -6,6 +6,13 @@
 mod allocation;
 mod balances;
 mod charge_off;
+mod day_count;
+mod explanation;
+mod history;
+mod interest;
+mod payoff;
+mod rate;
+mod rounding;
 mod state;
 mod timeline;
 mod waterfall;
@@ -13,6 +20,13 @@ mod waterfall;
 pub use allocation::{Allocation, allocate};
 pub use balances::Balances;
 pub use charge_off::{ChargedOff, LossAccount, Memo, UnknownLossAccount};
+pub use day_count::{DayCount, DayCountError, DaySpan, YEAR_PARTS};
+pub use explanation::{BucketStep, Limit, explain};
+pub use history::{LoanDay, LoanHistory};
+pub use interest::{InterestError, InterestTerms, Segment, segments};
+pub use payoff::{InterestRule, PayoffDay, payoff_days, payoff_on, per_diem};
+pub use rate::{AnnualRate, AnnualRateError};
+pub use rounding::{Rounding, RoundingError, RoundingMode, RoundingTime};
 pub use state::{LoanState, LoanStatus, LoanTerms, Standing, SuspenseRelease, UnknownSuspenseRelease};
 pub use timeline::{DayMovement, Timeline};
 pub use waterfall::{Bucket, Waterfall, WaterfallError};

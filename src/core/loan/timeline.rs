@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 
 use crate::core::loan::balances::Balances;
+use crate::core::loan::waterfall::Bucket;
 use crate::core::money::{AmountOverflow, Minor};
 
 /// What moved on one effective date, all postings of that day together.
@@ -80,6 +81,27 @@ impl Timeline {
         self.ends_of_days(date, today).last().unwrap_or(Ok(*today))
     }
 
+    /// The last day from `date` on at whose end no more than `least` was owed in a bucket, given today's balances.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when a past balance leaves 64 bits, which [`Self::check_room`] keeps from happening.
+    pub fn last_day_at_least(
+        &self,
+        date: NaiveDate,
+        today: &Balances,
+        bucket: Bucket,
+        least: Minor,
+    ) -> Result<Option<NaiveDate>, AmountOverflow> {
+        let after = (std::ops::Bound::Excluded(date), std::ops::Bound::Unbounded);
+        let starts = self.days.range(after).rev().map(|(start, _)| *start);
+        for (start, balances) in starts.zip(self.ends_of_days(date, today)) {
+            if balances?.owed(bucket) <= least {
+                return Ok(start.pred_opt());
+            }
+        }
+        Ok(None)
+    }
+
     /// Proves that `movement`, counting from `date`, leaves every later day's balances within 64 bits.
     ///
     /// Must hold every movement dated after `date`; earlier ones do not matter.
@@ -88,6 +110,14 @@ impl Timeline {
     /// [`AmountOverflow`] when a day's bucket or exposure would leave 64 bits.
     pub fn check_room(&self, date: NaiveDate, today: &Balances, movement: &Balances) -> Result<(), AmountOverflow> {
         self.ends_of_days(date, today).try_for_each(|balances| balances?.plus(movement).map(|_| ()))
+    }
+
+    /// The balances before all of these movements, given today's.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when a past balance leaves 64 bits, which [`Self::check_room`] keeps from happening.
+    pub fn start(&self, today: &Balances) -> Result<Balances, AmountOverflow> {
+        self.days.values().rev().try_fold(*today, |balances, movement| balances.minus(movement))
     }
 
     /// The balances at the end of each day from `date` on that differ from the next day's, latest first; not today's.

@@ -22,7 +22,7 @@ macro_rules! migration {
 }
 
 /// Every migration: version, name, text. A test compares this with the directory.
-pub(super) const MIGRATIONS: [(&str, &str, &str); 17] = [
+pub(super) const MIGRATIONS: [(&str, &str, &str); 18] = [
     migration!("0001", "tenants"),
     migration!("0002", "events"),
     migration!("0003", "postings"),
@@ -38,6 +38,7 @@ pub(super) const MIGRATIONS: [(&str, &str, &str); 17] = [
     migration!("0013", "servicing"),
     migration!("0016", "general_ledger"),
     migration!("0017", "webhooks"),
+    migration!("0018", "loans_borrower"),
     migration!("0019", "reconciliation"),
     migration!("0021", "ach_review"),
 ];

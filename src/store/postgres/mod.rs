@@ -26,6 +26,7 @@ mod groups;
 mod hold;
 mod intake_rows;
 mod ledger_reads;
+mod loan_reads;
 mod migrate;
 mod periods;
 mod poller_reads;

@@ -214,16 +214,20 @@ fn kinds_of(event_type: &str) -> Vec<&'static str> {
 
 /// Reads [`record_columns`].
 pub(super) fn record(row: &PgRow) -> Result<EventRecord, StoreError> {
-    let mut columns = Columns::of(row);
-    let event = rows::event(&mut columns)?;
-    let posting = rows::posting(&mut columns, event.event.id)?;
-    let stage: Stage = rows::stage(&mut columns, posting.as_ref())?;
+    record_of(&mut Columns::of(row))
+}
+
+/// Reads [`record_columns`] where more follow.
+pub(super) fn record_of(columns: &mut Columns<'_>) -> Result<EventRecord, StoreError> {
+    let event = rows::event(columns)?;
+    let posting = rows::posting(columns, event.event.id)?;
+    let stage: Stage = rows::stage(columns, posting.as_ref())?;
     let undoing: (Option<Uuid>, Option<&str>) = (columns.take()?, columns.take()?);
     let undone_by = undoing.0.zip(undoing.1).map(|(id, kind)| {
         let kind = kind.parse().map_err(|_| rows::broken("kind", kind))?;
         Ok(Undoing { id: EventId(id), kind })
     });
     let undone_by = undone_by.transpose()?;
-    let current_allocation = rows::allocation(&mut columns)?;
+    let current_allocation = rows::allocation(columns)?;
     Ok(EventRecord { event, stage, posting, progress: Progress { undone_by, current_allocation } })
 }

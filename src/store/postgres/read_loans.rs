@@ -13,7 +13,7 @@ use crate::core::ledger::{AccountCode, Layer};
 use crate::core::loan::Balances;
 use crate::core::money::{Currency, Minor};
 use crate::core::time::Timestamp;
-use crate::store::{AccountTotals, LoanBalances, LoanParty, LoanRecord, StoreError};
+use crate::store::{AccountTotals, BalanceTime, LoanBalances, LoanParty, LoanRecord, StoreError};
 
 const READ_LOAN: &str =
     concat!("SELECT ", loan_columns!(), ", loan_number FROM loans WHERE tenant = $1 AND loan_key = $2 AND version > 0");
@@ -26,7 +26,8 @@ const READ_BALANCES: &str = "SELECT l.currency, \
      coalesce(sum(line.amount) FILTER (WHERE line.account = $6), 0)::bigint, \
      (-coalesce(sum(line.amount) FILTER (WHERE line.account = $7), 0))::bigint, max(p.posted_at) \
      FROM loans l LEFT JOIN postings p ON p.loan_key = l.loan_key AND p.loan_version > 0 \
-     AND p.effective_date <= $3 AND p.layer = $8 AND cardinality(p.amounts) > 0 \
+     AND p.effective_date <= $3 AND ($9::timestamptz IS NULL OR p.posted_at <= $9) AND p.layer = $8 \
+     AND cardinality(p.amounts) > 0 \
      LEFT JOIN LATERAL unnest(p.accounts, p.amounts) AS line (account, amount) ON true \
      WHERE l.tenant = $1 AND l.loan_key = $2 AND l.version > 0 GROUP BY l.loan_key, l.currency";
 
@@ -81,18 +82,19 @@ impl PostgresStore {
         &self,
         tenant: TenantId,
         loan: LoanKey,
-        as_of: NaiveDate,
+        at: BalanceTime,
     ) -> Result<Option<LoanBalances>, StoreError> {
         let mut connection = self.connection().await?;
         let query = sqlx::query(READ_BALANCES)
             .bind(tenant.0)
             .bind(key_column(loan))
-            .bind(as_of)
+            .bind(at.as_of)
             .bind(AccountCode::FEES_RECEIVABLE.number())
             .bind(AccountCode::INTEREST_RECEIVABLE.number())
             .bind(AccountCode::PRINCIPAL_RECEIVABLE.number())
             .bind(AccountCode::BORROWER_SUSPENSE.number())
-            .bind(Layer::Settled.as_str());
+            .bind(Layer::Settled.as_str())
+            .bind(at.known_at.map(Timestamp::utc));
         let row = query.fetch_optional(&mut *connection).await.map_err(classify)?;
         let balances = row.map(|row| {
             let mut columns = Columns::of(&row);

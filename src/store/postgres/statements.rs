@@ -1,8 +1,8 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bench, conservation, fresh, groups, hold, ledger_reads, migrate, periods, poller_reads, post,
-    processes, read, read_loans, reconcile, review, servicing, sweep, uploads, verify, webhooks,
+    accept, ach, admin, bench, conservation, fresh, groups, hold, ledger_reads, loan_reads, migrate, periods,
+    poller_reads, post, processes, read, read_loans, reconcile, review, servicing, sweep, uploads, verify, webhooks,
 };
 
 /// Every statement by the name of what it does.
@@ -32,6 +32,8 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &read::STATEMENTS,
         &read_loans::STATEMENTS,
         &servicing::STATEMENTS,
+        &loan_reads::STATEMENTS,
+        &post::AHEAD_STATEMENTS,
         &poller_reads::STATEMENTS,
         &admin::STATEMENTS,
         &hold::STATEMENTS,

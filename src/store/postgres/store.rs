@@ -14,12 +14,13 @@ use crate::core::money::Currency;
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 use crate::store::{
-    Acceptance, AccountTotals, Attempts, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord,
-    FileKept, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, HoldRequest, LoanBalances,
-    LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter, PaymentsPage,
-    PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState, SeenRow, SigningKeyRecord, Store, StoreError,
-    SweepCandidate, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd, UploadException, UploadHold,
-    UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat, WorkerView,
+    Acceptance, AccountTotals, Attempts, BalanceTime, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord,
+    FeedRecord, FileKept, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, HoldRequest,
+    LoanBalances, LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter,
+    PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState, SeenRow, SigningKeyRecord, Store,
+    StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd, UploadException,
+    UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat,
+    WorkerView,
 };
 
 #[async_trait]
@@ -174,9 +175,9 @@ impl Store for PostgresStore {
         &self,
         tenant: TenantId,
         loan: LoanKey,
-        as_of: NaiveDate,
+        at: BalanceTime,
     ) -> Result<Option<LoanBalances>, StoreError> {
-        self.owned(move |store| async move { store.read_balances(tenant, loan, as_of).await }).await
+        self.owned(move |store| async move { store.read_balances(tenant, loan, at).await }).await
     }
 
     async fn loan_entries(

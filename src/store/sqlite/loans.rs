@@ -4,20 +4,24 @@ use std::collections::HashMap;
 
 use chrono::NaiveDate;
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 
 use crate::core::event::EventKind;
 use crate::core::ids::{BorrowerId, LoanKey, TenantId};
 use crate::core::ledger::{AccountCode, Layer};
-use crate::core::loan::Balances;
+use crate::core::loan::{DayMovement, Timeline};
 use crate::core::money::{AmountOverflow, Currency};
+use crate::core::time::Timestamp;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{json, loan_keys};
-use crate::store::sqlite::post::movements_after;
 use crate::store::sqlite::records::{decode_records, select_records, stage};
 use crate::store::sqlite::rows::{
-    broken, bytes, decode_loan, event_columns, get, id, instant, loan_columns, posting_columns, sum, word,
+    broken, bytes, decode_loan, decode_movement, event_columns, get, id, instant, loan_columns, posting_columns, sum,
+    word,
 };
-use crate::store::{AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanParty, LoanRecord, StoreError};
+use crate::store::{
+    AccountTotals, BalanceTime, EntriesPage, EventRecord, LoanBalances, LoanParty, LoanRecord, StoreError,
+};
 
 pub(super) const LOAN: &str = concat!(
     "SELECT ",
@@ -35,8 +39,13 @@ pub(super) const LOAN_PARTIES: &str = "
 /// Instants rise with the versions, so the last entry by the date is the first from behind.
 pub(super) const LAST_ACTIVITY: &str = "
     SELECT posted_at FROM postings
-    WHERE loan_key = ?1 AND loan_version > 0 AND effective_date <= ?2 AND amounts <> '[]'
+    WHERE loan_key = ?1 AND loan_version > 0 AND effective_date <= ?2 AND posted_at <= ?3 AND amounts <> '[]'
     ORDER BY loan_version DESC LIMIT 1";
+
+/// What does not count: effective after a day, or posted after an instant.
+pub(super) const MOVEMENTS_BEYOND: &str = "
+    SELECT effective_date, accounts, amounts, layer FROM postings
+    WHERE loan_key = ?1 AND loan_version > 0 AND (effective_date > ?2 OR posted_at > ?3) AND amounts <> '[]'";
 
 /// A payment that moved the memo accounts is a recovery, as
 /// [`Posting::event_type`](crate::core::ledger::Posting::event_type) has it.
@@ -64,8 +73,7 @@ pub(super) async fn loan(
     let Some(row) = query.fetch_optional(db).await.map_err(store_error)? else {
         return Ok(None);
     };
-    let (loan_number, on_hold) = (get(&row, "loan_number")?, get(&row, "on_hold")?);
-    Ok(Some(LoanRecord { state: decode_loan(&row)?, loan_number, on_hold }))
+    loan_record(&row).map(Some)
 }
 
 /// Whom loans belong to.
@@ -83,23 +91,31 @@ pub(super) async fn loan_parties(
     rows.iter().map(party).collect()
 }
 
-/// A loan's balances on a date: today's, without what counts from later days.
+/// Reads a loan with its number and whether it is held.
+pub(super) fn loan_record(row: &SqliteRow) -> Result<LoanRecord, StoreError> {
+    let (loan_number, on_hold) = (get(row, "loan_number")?, get(row, "on_hold")?);
+    Ok(LoanRecord { state: decode_loan(row)?, loan_number, on_hold })
+}
+
+/// A loan's balances at a time: today's, without what does not count.
 pub(super) async fn loan_balances(
     db: &mut SqliteConnection,
     tenant: TenantId,
     key: LoanKey,
-    as_of: NaiveDate,
+    at: BalanceTime,
 ) -> Result<Option<LoanBalances>, StoreError> {
     let Some(record) = loan(db, tenant, key).await? else {
         return Ok(None);
     };
-    let days = movements_after(db, &[(key, as_of)]).await?.remove(&key).unwrap_or_default();
-    let mut balances = record.state.balances;
-    for day in days {
-        let before: Result<Balances, AmountOverflow> = balances.minus(&day.movement);
-        balances = before.map_err(|error| StoreError::Broken(error.to_string()))?;
-    }
-    let last = sqlx::query(LAST_ACTIVITY).bind(key.bytes().to_vec()).bind(as_of.to_string());
+    let (as_of, known_at) = (at.as_of.to_string(), at.known_at.map_or(i64::MAX, Timestamp::micros));
+    let beyond = sqlx::query(MOVEMENTS_BEYOND).bind(key.bytes().to_vec()).bind(&as_of).bind(known_at);
+    let beyond = beyond.fetch_all(&mut *db).await.map_err(store_error)?;
+    let days = beyond.iter().map(decode_movement).collect::<Result<Vec<DayMovement>, _>>()?;
+    // By day first: what a day passes on the way may leave 64 bits.
+    let left_64_bits = |error: AmountOverflow| StoreError::Broken(error.to_string());
+    let days = Timeline::new(days).map_err(left_64_bits)?;
+    let balances = days.start(&record.state.balances).map_err(left_64_bits)?;
+    let last = sqlx::query(LAST_ACTIVITY).bind(key.bytes().to_vec()).bind(as_of).bind(known_at);
     let last = last.fetch_optional(db).await.map_err(store_error)?;
     let last_activity_at = last.as_ref().map(|row| instant(row, "posted_at")).transpose()?;
     Ok(Some(LoanBalances { balances, currency: record.state.currency, last_activity_at }))

@@ -20,6 +20,7 @@ mod error;
 mod general_ledger;
 mod groups;
 mod ledger_reads;
+mod loan_reads;
 mod loans;
 mod params;
 mod parking;
@@ -62,12 +63,13 @@ use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
 use crate::store::calendars::CalendarCache;
 use crate::store::{
-    Acceptance, AccountTotals, Attempts, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord,
-    FileKept, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, HoldRequest, LoanBalances,
-    LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter, PaymentsPage,
-    PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState, SeenRow, SigningKeyRecord, Store, StoreError,
-    SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn, UploadBegun, UploadEnd, UploadException, UploadHold,
-    UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat, WorkerView,
+    Acceptance, AccountTotals, Attempts, BalanceTime, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord,
+    FeedRecord, FileKept, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, HoldRequest,
+    LoanBalances, LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter,
+    PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState, SeenRow, SigningKeyRecord, Store,
+    StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn, UploadBegun, UploadEnd, UploadException,
+    UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat,
+    WorkerView,
 };
 
 pub use statements::STATEMENTS;
@@ -315,9 +317,9 @@ impl Store for SqliteStore {
         &self,
         tenant: TenantId,
         loan: LoanKey,
-        as_of: NaiveDate,
+        at: BalanceTime,
     ) -> Result<Option<LoanBalances>, StoreError> {
-        self.read(move |db| Box::pin(loans::loan_balances(db, tenant, loan, as_of))).await
+        self.read(move |db| Box::pin(loans::loan_balances(db, tenant, loan, at))).await
     }
 
     async fn loan_entries(

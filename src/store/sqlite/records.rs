@@ -21,6 +21,9 @@ macro_rules! stage {
 /// The head of every read of records, up to its WHERE.
 macro_rules! select_records {
     ($from:literal) => {
+        select_records!($from, "e.seq")
+    };
+    ($from:literal, $more:literal) => {
         concat!(
             "SELECT ",
             event_columns!(),
@@ -30,8 +33,9 @@ macro_rules! select_records {
             stage!(),
             " AS stage, undoing.id AS undone_by, undoing.kind AS undone_by_kind,
             r.alloc_fees AS current_fees, r.alloc_interest AS current_interest,
-            r.alloc_principal AS current_principal, r.alloc_suspense AS current_suspense
-            FROM ",
+            r.alloc_principal AS current_principal, r.alloc_suspense AS current_suspense, ",
+            $more,
+            " FROM ",
             $from,
             " LEFT JOIN parked AS k ON k.event_seq = e.seq
             LEFT JOIN holds AS h ON h.loan_key = e.loan_key

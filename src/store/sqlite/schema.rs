@@ -18,7 +18,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 10] = [
+const MIGRATIONS: [Migration; 11] = [
     Migration { version: 1, name: "books", sql: include_str!("../../../migrations/sqlite/0001_books.sql") },
     Migration { version: 2, name: "operations", sql: include_str!("../../../migrations/sqlite/0002_operations.sql") },
     Migration {
@@ -35,6 +35,11 @@ const MIGRATIONS: [Migration; 10] = [
         sql: include_str!("../../../migrations/sqlite/0009_general_ledger.sql"),
     },
     Migration { version: 10, name: "webhooks", sql: include_str!("../../../migrations/sqlite/0010_webhooks.sql") },
+    Migration {
+        version: 11,
+        name: "loans_borrower",
+        sql: include_str!("../../../migrations/sqlite/0011_loans_borrower.sql"),
+    },
     Migration {
         version: 12,
         name: "reconciliation",

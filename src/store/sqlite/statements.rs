@@ -2,8 +2,8 @@
 
 use super::webhooks::{operate, read, turn};
 use super::{
-    accept, ach, admin, beats, conservation, groups, ledger_reads, loans, parking, periods, poller_reads, post,
-    reconcile, records, review, schema, servicing, sweep, uploads, verify, writer,
+    accept, ach, admin, beats, conservation, groups, ledger_reads, loan_reads, loans, parking, periods, poller_reads,
+    post, reconcile, records, review, schema, servicing, sweep, uploads, verify, writer,
 };
 
 /// Every statement of this store.
@@ -127,6 +127,18 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("loan", loans::LOAN),
     ("loan_parties", loans::LOAN_PARTIES),
     ("last_activity", loans::LAST_ACTIVITY),
+    ("movements_beyond", loans::MOVEMENTS_BEYOND),
+    ("loans_of_number", loan_reads::LOANS_OF_NUMBER),
+    ("loans_of_borrower", loan_reads::LOANS_OF_BORROWER),
+    ("loans_of_tenant", loan_reads::LOANS_OF_TENANT),
+    ("lines_by_day", loan_reads::LINES_BY_DAY),
+    ("lines_by_kind", loan_reads::LINES_BY_KIND),
+    ("statement_rows", loan_reads::STATEMENT_ROWS),
+    ("payoff_facts", loan_reads::PAYOFF_FACTS),
+    ("restatements", loan_reads::RESTATEMENTS),
+    ("payoff_payments", loan_reads::PAYOFF_PAYMENTS),
+    ("loan_held", post::LOAN_HELD),
+    ("number_taken", post::NUMBER_TAKEN),
     ("loan_entries", loans::LOAN_ENTRIES),
     ("account_totals", loans::ACCOUNT_TOTALS),
     ("beat_publisher", beats::BEAT_PUBLISHER),

@@ -7,6 +7,7 @@ mod bad_inputs;
 mod batches;
 mod changes;
 mod ledger;
+mod loan_reads;
 mod lookup;
 mod outside_issuer;
 mod periods;

@@ -17,6 +17,7 @@ mod rows_http;
 mod rows_http2;
 mod rows_json;
 mod rows_ledger;
+mod rows_loans;
 mod rows_pollers;
 mod rows_returns;
 mod rows_reviews;
@@ -50,6 +51,7 @@ fn rows(facts: &Facts) -> Vec<Row> {
         rows_servicing::rows,
         rows_tokens::rows,
         rows_pollers::rows,
+        rows_loans::rows,
         rows_uploads::rows,
         rows_ach::rows,
         rows_accruals::rows,

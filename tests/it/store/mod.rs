@@ -7,6 +7,7 @@ mod groups_between;
 mod groups_order;
 mod intake;
 mod ledger;
+mod loan_reads;
 mod operations;
 mod periods;
 mod postgres;
@@ -192,6 +193,18 @@ macro_rules! conformance {
                     entries_and_balances_follow_the_postings,
                     position_counts_what_stands_before,
                     finished_names_only_what_is_finished;
+                loan_reads:
+                    balances_are_told_as_they_were_known,
+                    days_of_a_loan_add_up_to_its_balances,
+                    loans_are_listed_by_number_and_by_borrower,
+                    a_statement_is_cut_at_a_version,
+                    totals_are_told_by_kind,
+                    a_payoff_hears_what_may_change_it,
+                    restatements_are_told_with_their_payment,
+                    a_preview_says_what_posting_does,
+                    a_preview_sees_a_loan_that_is_about_to_open,
+                    a_preview_of_a_backlog_is_cut,
+                    another_tenant_reads_no_past;
                 returns:
                     returned_payment_is_taken_back_on_its_own_day,
                     returns_are_listed_where_they_belong,

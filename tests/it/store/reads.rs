@@ -4,7 +4,7 @@ use hpts::core::event::{IdempotencyKey, NewEvent, Origin};
 use hpts::core::ids::PaymentBatchId;
 use hpts::core::ledger::{AccountCode, Layer};
 use hpts::core::money::Currency;
-use hpts::store::{AccountTotals, ChangePlace, EntriesPage, EventRecord, PaymentsFilter};
+use hpts::store::{AccountTotals, BalanceTime, ChangePlace, EntriesPage, EventRecord, PaymentsFilter};
 use uuid::Uuid;
 
 use super::changes::shown;
@@ -42,7 +42,7 @@ pub(crate) async fn another_tenant_reads_nothing(fixture: &impl Fixture) {
         assert_eq!(store.payments(thief, filter.clone()).await.unwrap(), [], "{filter:?}");
     }
     assert_eq!(store.loan(thief, loan).await.unwrap(), None);
-    assert_eq!(store.loan_balances(thief, loan, day(12, 31)).await.unwrap(), None);
+    assert_eq!(store.loan_balances(thief, loan, BalanceTime::day(day(12, 31))).await.unwrap(), None);
     assert_eq!(store.loan_entries(thief, loan, all_entries()).await.unwrap(), None);
     let total = |tenant| {
         store.account_totals(tenant, AccountCode::PAYMENT_CLEARING, Currency::USD, Layer::Settled, day(12, 31))
@@ -122,9 +122,9 @@ pub(crate) async fn entries_and_balances_follow_the_postings(fixture: &impl Fixt
     assert_eq!(ids(&entries(page).await).len(), 2);
     assert_eq!(books.balances_on(1, day(2, 1)).await, [0, 15, 500, 0]);
     assert_eq!(books.balances_on(1, day(3, 1)).await, [0, 0, 490, 0]);
-    let found = store.loan_balances(books.tenant, loan, day(2, 1)).await.unwrap().unwrap();
+    let found = books.balances_at(1, BalanceTime::day(day(2, 1))).await;
     assert_eq!(found.last_activity_at, Some(all[1].posting.as_ref().unwrap().posted_at));
-    let before = store.loan_balances(books.tenant, loan, day(1, 1).pred_opt().unwrap()).await.unwrap().unwrap();
+    let before = books.balances_at(1, BalanceTime::day(day(1, 1).pred_opt().unwrap())).await;
     assert_eq!(before.last_activity_at, None);
     assert_eq!(books.loan(1).await.unwrap().state.version, 4);
     prove(store).await;

@@ -12,7 +12,8 @@ use hpts::core::event::{
 use hpts::core::ids::{BorrowerId, EventId, LoanId, LoanKey, PublisherId, TenantId};
 use hpts::core::money::{Currency, Minor, Money};
 use hpts::store::{
-    Acceptance, EventRecord, Fold, LoanRecord, PostWork, PostedBatch, Store, StoreError, TenantRecord, Wanted,
+    Acceptance, BalanceTime, EventRecord, Fold, LoanBalances, LoanRecord, PostWork, PostedBatch, Store, StoreError,
+    TenantRecord, Wanted,
 };
 use uuid::Uuid;
 
@@ -120,6 +121,11 @@ impl Books {
         self.event(Command::LoanOpening(opening(loan, owed)))
     }
 
+    /// A loan of 1 January of a given borrower.
+    pub(crate) fn opening_of(&self, loan: u128, borrower_id: BorrowerId) -> NewEvent {
+        self.event(Command::LoanOpening(LoanOpening { borrower_id, ..opening(loan, [0, 0, 100]) }))
+    }
+
     /// The same with a loan number.
     pub(crate) fn opening_numbered(&self, loan: u128, number: &str) -> NewEvent {
         let numbered = LoanOpening { loan_number: LoanNumber::parse(number).ok(), ..opening(loan, [0, 0, 100]) };
@@ -212,8 +218,12 @@ impl Books {
 
     /// Fees, interest, principal and suspense on a day.
     pub(crate) async fn balances_on(&self, loan: u128, date: NaiveDate) -> [i64; 4] {
-        let found = self.store.loan_balances(self.tenant, self.key(loan), date).await.unwrap().unwrap().balances;
+        let found = self.balances_at(loan, BalanceTime::day(date)).await.balances;
         [found.fees, found.interest, found.principal, found.suspense].map(Minor::units)
+    }
+
+    pub(crate) async fn balances_at(&self, loan: u128, at: BalanceTime) -> LoanBalances {
+        self.store.loan_balances(self.tenant, self.key(loan), at).await.unwrap().unwrap()
     }
 }
 

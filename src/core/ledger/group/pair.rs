@@ -3,7 +3,7 @@
 
 use crate::core::event::{LegTerms, Move, MovedBucket, Rearrangement};
 use crate::core::ledger::account::AccountCode;
-use crate::core::ledger::entry::Line;
+use crate::core::ledger::entry::{JournalEntry, Line};
 use crate::core::ledger::group::{Blamed, GroupVerdict, LegWork, blame, open_loan};
 use crate::core::ledger::past::EarlierState;
 use crate::core::ledger::posting::RejectionCode;
@@ -45,7 +45,7 @@ pub(super) fn judge_assignment(legs: &[LegWork]) -> Blamed<GroupVerdict> {
     let target = blame(1, day_of(&loan, to))?;
     let paid = blame(1, judge_payment(&target, amount))?;
     let split = paid.allocation;
-    let lines = paid.entry.iter().flat_map(|entry| entry.lines()).map(|line| match line.account {
+    let lines = paid.entry.iter().flat_map(JournalEntry::lines).map(|line| match line.account {
         AccountCode::PAYMENT_CLEARING => Line { account: AccountCode::LOAN_TRANSFER_CLEARING, ..*line },
         _ => *line,
     });

@@ -216,7 +216,7 @@ async fn insert_loans(
     rows.iter().map(|row| Columns::of(row).loan_key()).collect()
 }
 
-fn unopened(opening: &AcceptedEvent) -> LoanState {
+pub(super) fn unopened(opening: &AcceptedEvent) -> LoanState {
     let command = &opening.event.command;
     LoanState::unopened(
         (opening.event.loan_key, opening.event.tenant),
@@ -227,7 +227,7 @@ fn unopened(opening: &AcceptedEvent) -> LoanState {
 }
 
 /// The number as written and as compared.
-fn loan_number(command: &Command) -> Option<(&str, &str)> {
+pub(super) fn loan_number(command: &Command) -> Option<(&str, &str)> {
     let number = match command {
         Command::LoanOpening(opening) => opening.loan_number.as_ref(),
         Command::Leg(leg) => leg.terms.new_loan().and_then(|terms| terms.loan_number.as_ref()),

@@ -144,7 +144,7 @@ async fn open_loans(
     Ok(())
 }
 
-fn unopened(opening: &AcceptedEvent) -> LoanState {
+pub(super) fn unopened(opening: &AcceptedEvent) -> LoanState {
     let (event, command) = (&opening.event, &opening.event.command);
     LoanState::unopened(
         (event.loan_key, event.tenant),

@@ -9,6 +9,7 @@
 //!
 //! More only where it is needed: system events, totals of uploads, failures that healed.
 
+mod ahead;
 mod earlier;
 mod fees;
 mod loans;
@@ -32,10 +33,11 @@ use crate::store::sqlite::periods;
 use crate::store::sqlite::rows::broken;
 use crate::store::{Fold, PhaseTimes, PostWork, PostedBatch, StoreError};
 
+pub(super) use ahead::{LOAN_HELD, NUMBER_TAKEN, look_ahead};
 pub(super) use earlier::EARLIER_EVENTS;
 pub(super) use fees::{FEE_POSTINGS, read_fees};
 pub(super) use loans::{DELETE_UNOPENED, INSERT_OPENING, LOANS_TO_POST, OPENING_EVENTS};
-pub(super) use read::{EVENTS_OF_SEQS, MOVEMENTS_AFTER, UNPOSTED_EVENTS, movements_after};
+pub(super) use read::{EVENTS_OF_SEQS, MOVEMENTS_AFTER, UNPOSTED_EVENTS};
 pub(super) use sort::{HELD_LOANS, SORT_WANTED};
 pub(super) use terms::WRITE_TERMS;
 pub(super) use totals::{ACCOUNT_TOTALS_OF_KEYS, BATCH_TOTALS_OF_KEYS, SET_BATCH_TOTALS};

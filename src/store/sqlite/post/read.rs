@@ -110,11 +110,18 @@ impl BatchEvents {
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
-struct Queue {
+pub(super) struct Queue {
     loan_key: Hex<16>,
     after: Seq,
     #[serde(skip)]
     key: LoanKey,
+}
+
+impl Queue {
+    /// A loan's unposted events after a place.
+    pub(super) fn new(key: LoanKey, after: Seq) -> Self {
+        Self { loan_key: Hex(key.bytes()), after, key }
+    }
 }
 
 /// Loans share the batch: nobody gets a second event before everybody who waits got a first.
@@ -133,7 +140,7 @@ pub(super) async fn unposted_events(
     let mut queues: Vec<Queue> = in_order
         .map(|key| {
             let state = loans.get(&key).and_then(|loan| loan.state.as_ref());
-            Queue { loan_key: Hex(key.bytes()), after: state.map_or(Seq(0), |state| state.last_posted_seq), key }
+            Queue::new(key, state.map_or(Seq(0), |state| state.last_posted_seq))
         })
         .collect();
     for _round in 0..ROUNDS_MAX {
@@ -237,7 +244,7 @@ pub(in crate::store::sqlite) async fn timelines(
 }
 
 /// What moved on these loans after these days.
-pub(in crate::store::sqlite) async fn movements_after(
+async fn movements_after(
     db: &mut SqliteConnection,
     days: &[(LoanKey, NaiveDate)],
 ) -> Result<BTreeMap<LoanKey, Vec<DayMovement>>, StoreError> {

@@ -99,24 +99,16 @@ fn decode_entry(row: &SqliteRow) -> Result<Option<JournalEntry>, StoreError> {
     Ok(Some(entry))
 }
 
-/// Reads a posting's day and lines: what it moved.
-pub(in crate::store::sqlite) fn decode_movement(row: &SqliteRow) -> Result<DayMovement, StoreError> {
-    let movement = decode_entry(row)?.as_ref().map(movement).transpose();
-    let movement = movement.map_err(|error| StoreError::Broken(error.to_string()))?.unwrap_or_default();
-    Ok(DayMovement { date: date(row, "effective_date")?, movement })
+/// Reads a posting's lines: what it moved, and the interest it accrued.
+pub(in crate::store::sqlite) fn decode_accrual(row: &SqliteRow) -> Result<(Balances, Minor), StoreError> {
+    let entry = decode_entry(row)?;
+    let moved = entry.as_ref().map(|entry| Ok((entry.movement()?, entry.accrued()?))).transpose();
+    Ok(moved.map_err(|error: AmountOverflow| StoreError::Broken(error.to_string()))?.unwrap_or_default())
 }
 
-/// What an entry moves in its loan's balances: receivables grow with debits, suspense with credits.
-fn movement(entry: &JournalEntry) -> Result<Balances, AmountOverflow> {
-    let mut moved = Balances::default();
-    for line in entry.lines() {
-        match line.account {
-            AccountCode::FEES_RECEIVABLE => moved.fees = moved.fees.plus(line.signed)?,
-            AccountCode::INTEREST_RECEIVABLE => moved.interest = moved.interest.plus(line.signed)?,
-            AccountCode::PRINCIPAL_RECEIVABLE => moved.principal = moved.principal.plus(line.signed)?,
-            AccountCode::BORROWER_SUSPENSE => moved.suspense = moved.suspense.minus(line.signed)?,
-            _ => {}
-        }
-    }
-    Ok(moved)
+/// Reads a posting's day and lines: what it moved.
+pub(in crate::store::sqlite) fn decode_movement(row: &SqliteRow) -> Result<DayMovement, StoreError> {
+    let movement = decode_entry(row)?.as_ref().map(JournalEntry::movement).transpose();
+    let movement = movement.map_err(|error| StoreError::Broken(error.to_string()))?.unwrap_or_default();
+    Ok(DayMovement { date: date(row, "effective_date")?, movement })
 }

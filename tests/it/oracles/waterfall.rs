@@ -10,7 +10,9 @@ use hpts::core::loan::{Allocation, Balances, Waterfall, allocate};
 use hpts::core::money::Minor;
 use serde::Deserialize;
 
-const DATA: &str = include_str!("../data/waterfall.json");
+use super::Cents;
+
+const DATA: &str = include_str!("../../data/waterfall.json");
 
 /// How many rows the file has, of all sorts.
 const ROWS: usize = 46;
@@ -102,21 +104,6 @@ struct Parts {
     fee: Cents,
     interest: Cents,
     principal: Cents,
-}
-
-/// An amount with exactly two decimals, as minor units.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(try_from = "String")]
-struct Cents(Minor);
-
-impl TryFrom<String> for Cents {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let (whole, cents) = text.split_once('.').filter(|(_, cents)| cents.len() == 2).ok_or("no two decimals")?;
-        let units = format!("{whole}{cents}").parse().map_err(|_| format!("{text} is no amount"))?;
-        Ok(Self(Minor::new(units)))
-    }
 }
 
 impl Parts {

@@ -1,0 +1,17 @@
+//! Owns the sentence that says of an entry what it was for.
+
+use crate::core::event::Command;
+
+/// What a command was for, in a few words; `None` for what makes no entry.
+pub(crate) fn description(command: &Command) -> Option<String> {
+    match command {
+        Command::Payment(payment) => Some(format!("Payment received by {}", payment.source_method.as_str())),
+        Command::Disbursement(disbursement) => Some(format!("Principal lent, by {}", disbursement.method.as_str())),
+        Command::LoanOpening(_) => Some("Balances taken over when the loan was registered".to_owned()),
+        Command::PaymentReturn(returned) => Some(format!("Payment returned by the bank: {}", returned.return_code)),
+        Command::Fee(fee) => Some(format!("Fee: {}", fee.fee_code.as_str())),
+        Command::Receipt(_) => Some("Money received for no known loan".to_owned()),
+        Command::Servicing(servicing) => servicing.act.reason_description().map(str::to_owned),
+        Command::Upload(_) | Command::Group(_) | Command::Leg(_) => None,
+    }
+}

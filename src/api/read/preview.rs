@@ -1,0 +1,165 @@
+//! Owns `POST /v1/payments/preview`: what a payment would do. The same fold as posting, over what waits for the loan
+//! and then over the payment; nothing is written, and no key is taken.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::auth::{Caller, Scope};
+use crate::api::error::ApiError;
+use crate::api::http::body::read_body;
+use crate::api::http::headers::require_json;
+use crate::api::http::query::Query;
+use crate::api::json::{Fields, read};
+use crate::api::openapi::{AllocationSchema, ProblemDocument};
+use crate::api::problem::first_of_each_field;
+use crate::api::read::entries::{LineView, lines_of};
+use crate::api::read::statement::BalancesView;
+use crate::api::state::ApiState;
+use crate::api::write::payments::{PaymentRequest, parse_payment};
+use crate::api::write::request::AcceptanceRules;
+use crate::core::event::{Command, IdempotencyKey, NewEvent};
+use crate::core::ids::EventId;
+use crate::core::ledger::{AllocationView, Chart, Outcome, Outlook, RejectionCode, look_ahead};
+use crate::core::loan::LoanState;
+use crate::store::LoanAhead;
+
+/// The most waiting events that are counted. A loan with more is told to try again later.
+const WAITING_MAX: i64 = 1_000;
+
+/// The key of an event that is never accepted.
+const KEY: &str = "payment-preview";
+
+/// What a payment would do. Members without a value are left out.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"outcome": "posted", "effective_at": "2026-05-01", "queued_events": 0, "on_hold": false,
+    "loan_version": 1,
+    "allocation": {"fees_minor": "500", "interest_minor": "10000", "principal_minor": "78349", "suspense_minor": "0"},
+    "lines": [{"sequence": 1, "account_code": "1010", "direction": "DR", "amount_minor": "88849", "currency": "USD",
+        "layer": "SETTLED", "loan_id": "11111111-1111-1111-1111-111111111111",
+        "borrower_id": "22222222-2222-2222-2222-222222222222"}],
+    "balances_before": {"fees_receivable_minor": "500", "interest_receivable_minor": "10000",
+        "principal_outstanding_minor": "1000000", "total_exposure_minor": "1010500", "suspense_minor": "0"},
+    "balances_after": {"fees_receivable_minor": "0", "interest_receivable_minor": "0",
+        "principal_outstanding_minor": "921651", "total_exposure_minor": "921651", "suspense_minor": "0"}}))]
+pub struct PreviewAnswer {
+    /// `posted` or `rejected`.
+    #[schema(value_type = String)]
+    outcome: &'static str,
+    /// Why a posting rule would refuse it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    rejection_code: Option<&'static str>,
+    /// The day it would count from.
+    effective_at: String,
+    /// The loan's postings so far; the preview holds until there are more, or more events wait.
+    loan_version: i64,
+    /// Accepted events that wait; they are counted as if posted.
+    queued_events: usize,
+    /// Of them those that cannot be posted as they are: they stop the loan until a person has looked at them.
+    #[serde(skip_serializing_if = "is_zero")]
+    stuck_events: usize,
+    /// Whether the loan waits for a person; what waits is posted when it is released.
+    on_hold: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<AllocationSchema>)]
+    allocation: Option<AllocationView>,
+    /// The lines that would be booked.
+    lines: Vec<LineView>,
+    /// After everything that waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balances_before: Option<BalancesView>,
+    /// After the payment, with everything that follows from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balances_after: Option<BalancesView>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// Says what a payment would do, and does nothing.
+///
+/// A read: it needs no Idempotency-Key, and nothing is accepted. Events that wait for the loan are counted first. A
+/// payment that a posting rule would refuse is answered with its `rejection_code`; one that would not be accepted is
+/// refused as `POST /v1/payments` refuses it.
+#[utoipa::path(post, path = "/v1/payments/preview", tag = "payments", security(("oauth2" = ["hpts:payments:write"])),
+    request_body = PaymentRequest,
+    responses((status = 200, description = "What it would do", body = PreviewAnswer),
+        (status = 400, description = "Not JSON", body = ProblemDocument),
+        (status = 422, description = "It would not be accepted", body = ProblemDocument),
+        (status = 503, description = "More than 1,000 events wait for the loan", body = ProblemDocument)))]
+pub(crate) async fn preview_payment(
+    State(state): State<ApiState>,
+    request: Request,
+) -> Result<Json<PreviewAnswer>, ApiError> {
+    let (parts, body) = request.into_parts();
+    let caller = state.caller(&parts.headers, &[Scope::PaymentsWrite]).await?;
+    require_json(&parts.headers)?;
+    Query::of(&parts.uri)?.finish()?;
+    let body = read_body(&parts.headers, body).await?;
+    let now = state.now();
+    let tenant = state.tenants().get(state.store(), caller.tenant, now).await?;
+    let rules = AcceptanceRules::of(&tenant, now);
+    let command = acceptable(&body, &rules)?;
+    let event = imagined_event(&state, &caller, command)?;
+    let ahead = state.store().loan_ahead(event.clone(), WAITING_MAX).await?;
+    if ahead.is_cut {
+        return Err(ApiError::Overloaded);
+    }
+    answer(&event, ahead, &tenant.chart).map(Json)
+}
+
+/// The payment, if it would be accepted.
+fn acceptable(body: &[u8], rules: &AcceptanceRules) -> Result<Command, ApiError> {
+    let mut fields = Fields::of_body(read(body)?);
+    let command = parse_payment(&mut fields, rules);
+    let errors = fields.finish();
+    let command = command.filter(|_| errors.is_empty());
+    let command = command.ok_or_else(|| ApiError::Validation(first_of_each_field(errors)))?;
+    match (rules.payment_limit, command.amount()) {
+        (Some(limit), Some(amount)) if amount > limit => Err(ApiError::LimitExceeded { limit }),
+        _ => Ok(command),
+    }
+}
+
+fn imagined_event(state: &ApiState, caller: &Caller, command: Command) -> Result<NewEvent, ApiError> {
+    let key = IdempotencyKey::parse(KEY).map_err(|_| ApiError::Broken("the preview has no key"))?;
+    let (id, actor) = (EventId(uuid::Uuid::nil()), caller.client_id.clone());
+    Ok(NewEvent::of_caller(id, caller.tenant, key, command, state.publisher(), actor))
+}
+
+fn answer(event: &NewEvent, ahead: LoanAhead, chart: &Chart) -> Result<PreviewAnswer, ApiError> {
+    const BROKEN: ApiError = ApiError::Broken("a balance leaves 64 bits");
+    let queued_events = ahead.work.events.len().saturating_sub(1);
+    let loan_version = ahead.work.state.map_or(0, |state| state.version);
+    let outlook = look_ahead(ahead.work, ahead.now).map_err(|reason| {
+        tracing::error!(reason, "a payment cannot be previewed");
+        ApiError::Broken("a payment cannot be judged")
+    })?;
+    let Outlook { before, step, stuck } = outlook;
+    let posting = &step.posting.posting;
+    let (outcome, rejection) = match posting.outcome {
+        Outcome::Posted | Outcome::Done => ("posted", None),
+        Outcome::Rejected(code) => ("rejected", Some(code)),
+    };
+    let shown = |state: Option<LoanState>| {
+        let open = state.filter(|state| state.version > 0);
+        open.map(|state| BalancesView::of(&state.balances)).transpose().map_err(|_| BROKEN)
+    };
+    Ok(PreviewAnswer {
+        outcome,
+        rejection_code: rejection.map(RejectionCode::as_str),
+        effective_at: posting.effective_date.to_string(),
+        loan_version,
+        queued_events,
+        stuck_events: stuck.len(),
+        on_hold: ahead.on_hold,
+        allocation: posting.allocation.as_ref().map(AllocationView::from),
+        lines: posting.entry.as_ref().map(|entry| lines_of(&event.command, (entry, chart), 1)).unwrap_or_default(),
+        balances_before: shown(before)?,
+        balances_after: shown(step.state)?,
+    })
+}

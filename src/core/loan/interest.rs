@@ -1,0 +1,199 @@
+//! Owns simple interest: principal by rate by fraction of a year, over the days on which principal and rate stood
+//! unchanged ([`Segment`]), rounded by the program's policy.
+//!
+//! Exact until rounded: an amount by [`AnnualRate::parts`] by [`YEAR_PARTS`] is a whole number, so segments add up
+//! without loss. It fits 128 bits whenever the interest itself fits 64: 2^63 minor units are fewer than 2^120 of them.
+//!
+//! A part of a segment is counted from the segment's first day (`30_360` is not additive: 15 to 31 January and 31
+//! January to 15 February have 31 days, 15 January to 15 February has 30). So the days of a segment always add up to it.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+
+use crate::core::loan::day_count::{DayCount, DaySpan, DaysCounted, YEAR_PARTS};
+use crate::core::loan::rate::AnnualRate;
+use crate::core::loan::rounding::{Rounding, RoundingTime};
+use crate::core::money::{AmountOverflow, Minor};
+
+/// Why there is no interest to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InterestError {
+    /// It leaves 64 bits.
+    #[error("interest is out of range")]
+    OutOfRange,
+    /// A principal below zero: the balances are not believed.
+    #[error("principal is below zero")]
+    NegativePrincipal,
+    /// Segments overlap or are not in order: the caller's mistake.
+    #[error("segments of principal are not in order of their days")]
+    Disorder,
+}
+
+impl From<AmountOverflow> for InterestError {
+    fn from(_: AmountOverflow) -> Self {
+        Self::OutOfRange
+    }
+}
+
+/// Days on which principal and rate stood unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Principal outstanding on each of them, in minor units.
+    pub principal: Minor,
+    /// The rate on each of them.
+    pub rate: AnnualRate,
+    /// The days.
+    pub days: DaySpan,
+}
+
+/// How a program computes interest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InterestTerms {
+    /// Days to fractions of a year.
+    pub day_count: DayCount,
+    /// Fractions of minor units to whole ones.
+    pub rounding: Rounding,
+}
+
+/// Interest in parts of a minor unit: [`AnnualRate::PARTS_PER_UNIT`] times [`YEAR_PARTS`] make one.
+const PARTS_PER_MINOR: i128 = AnnualRate::PARTS_PER_UNIT.saturating_mul(YEAR_PARTS);
+
+/// The stretches of unchanged principal that movements of principal by effective date make, up to `until`.
+///
+/// A movement of day D counts from D on. Movements may come in any order and more than once a day; those from `until` on
+/// do not matter.
+///
+/// # Errors
+/// [`InterestError::NegativePrincipal`] where the movements take more than there was.
+pub fn segments(
+    movements: impl IntoIterator<Item = (NaiveDate, Minor)>,
+    rate: AnnualRate,
+    until: NaiveDate,
+) -> Result<Vec<Segment>, InterestError> {
+    let mut days: BTreeMap<NaiveDate, i128> = BTreeMap::new();
+    for (date, movement) in movements.into_iter().filter(|(date, _)| *date < until) {
+        let sum = days.entry(date).or_default();
+        // 2^64 movements of 64 bits cannot leave 128 bits.
+        *sum = sum.saturating_add(i128::from(movement.units()));
+    }
+    days.retain(|_, sum| *sum != 0);
+    let ends: Vec<NaiveDate> = days.keys().copied().skip(1).chain([until]).collect();
+    let mut principal = 0_i128;
+    let mut segments = Vec::with_capacity(days.len());
+    for ((from, movement), until) in days.into_iter().zip(ends) {
+        principal = principal.saturating_add(movement);
+        if principal.is_negative() {
+            return Err(InterestError::NegativePrincipal);
+        }
+        let days = DaySpan::new(from, until).ok_or(InterestError::Disorder)?;
+        let principal = i64::try_from(principal).map_err(|_| InterestError::OutOfRange)?;
+        segments.push(Segment { principal: Minor::new(principal), rate, days });
+    }
+    Ok(segments)
+}
+
+impl InterestTerms {
+    /// The interest of the days asked for, given the loan's segments since its first.
+    ///
+    /// Days without a segment bear none. For [`RoundingTime::Daily`] the segments must begin where the total begins;
+    /// asking for one day gives what that day adds to it.
+    ///
+    /// # Errors
+    /// See [`InterestError`].
+    pub fn interest(self, segments: &[Segment], days: DaySpan) -> Result<Minor, InterestError> {
+        check(segments)?;
+        match self.rounding.time {
+            RoundingTime::Daily => {
+                let total = |until| self.rounded(self.exact_until(segments, until)?);
+                Ok(total(days.until())?.minus(total(days.from())?)?)
+            }
+            RoundingTime::Once => {
+                let sum =
+                    segments.iter().try_fold(0, |sum, segment| add(sum, exact(segment, self.part(segment, days))?));
+                self.rounded(sum?)
+            }
+            RoundingTime::PerSegment => {
+                add_up(segments, |segment| self.rounded(exact(segment, self.part(segment, days))?))
+            }
+            RoundingTime::PerDiem => add_up(segments, |segment| self.by_day(segment, self.part(segment, days))),
+        }
+    }
+
+    /// One day's interest on a principal, rounded: the per diem of a payoff quote.
+    ///
+    /// # Errors
+    /// See [`InterestError`].
+    pub fn per_diem(self, principal: Minor, rate: AnnualRate, day: NaiveDate) -> Result<Minor, InterestError> {
+        if principal.is_negative() {
+            return Err(InterestError::NegativePrincipal);
+        }
+        self.rounded(of_parts(principal, rate, self.day_count.day_parts(day))?)
+    }
+
+    /// The days that a segment has in common with those asked for.
+    fn part(self, segment: &Segment, days: DaySpan) -> DaysCounted {
+        let first = segment.days.from();
+        let until = |last: NaiveDate| {
+            let last = last.clamp(first, segment.days.until());
+            // Not before `first`, so there is a span.
+            DaySpan::new(first, last).map_or(DaysCounted([(0, 0); 2]), |days| self.day_count.count(days))
+        };
+        until(days.until()).after(until(days.from()))
+    }
+
+    /// The exact interest from the first segment up to a day.
+    fn exact_until(self, segments: &[Segment], until: NaiveDate) -> Result<i128, InterestError> {
+        let since = segments.first().map_or(until, |first| first.days.from()).min(until);
+        let days = DaySpan::new(since, until).ok_or(InterestError::Disorder)?;
+        segments.iter().try_fold(0, |sum, segment| add(sum, exact(segment, self.part(segment, days))?))
+    }
+
+    /// Each sort of day's interest rounded, times its days.
+    fn by_day(self, segment: &Segment, days: DaysCounted) -> Result<Minor, InterestError> {
+        let mut sum = 0;
+        for (count, day) in days.0 {
+            let per_diem = self.rounded(of_parts(segment.principal, segment.rate, day)?)?;
+            let part = i128::from(count).checked_mul(i128::from(per_diem.units())).ok_or(InterestError::OutOfRange)?;
+            sum = add(sum, part)?;
+        }
+        i64::try_from(sum).map(Minor::new).map_err(|_| InterestError::OutOfRange)
+    }
+
+    fn rounded(self, exact: i128) -> Result<Minor, InterestError> {
+        let units = self.rounding.mode.divide(exact, PARTS_PER_MINOR).and_then(|units| i64::try_from(units).ok());
+        units.map(Minor::new).ok_or(InterestError::OutOfRange)
+    }
+}
+
+fn exact(segment: &Segment, days: DaysCounted) -> Result<i128, InterestError> {
+    of_parts(segment.principal, segment.rate, days.year_parts())
+}
+
+fn of_parts(principal: Minor, rate: AnnualRate, year_parts: i128) -> Result<i128, InterestError> {
+    let yearly = i128::from(principal.units()).checked_mul(i128::from(rate.parts()));
+    yearly.and_then(|yearly| yearly.checked_mul(year_parts)).ok_or(InterestError::OutOfRange)
+}
+
+fn add(sum: i128, part: i128) -> Result<i128, InterestError> {
+    sum.checked_add(part).ok_or(InterestError::OutOfRange)
+}
+
+fn add_up(
+    segments: &[Segment],
+    of_one: impl Fn(&Segment) -> Result<Minor, InterestError>,
+) -> Result<Minor, InterestError> {
+    segments.iter().try_fold(Minor::ZERO, |sum, segment| Ok(sum.plus(of_one(segment)?)?))
+}
+
+fn check(segments: &[Segment]) -> Result<(), InterestError> {
+    if segments.iter().any(|segment| segment.principal.is_negative()) {
+        return Err(InterestError::NegativePrincipal);
+    }
+    let in_order = segments.is_sorted_by(|earlier, later| earlier.days.until() <= later.days.from());
+    if in_order { Ok(()) } else { Err(InterestError::Disorder) }
+}
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a test that overflows panics, which is a failed test")]
+mod tests;

@@ -1,0 +1,271 @@
+//! Owns the reads of a loan's past; see [`LoanReads`].
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
+
+use crate::core::event::{EventKind, NewEvent};
+use crate::core::ids::{EventId, LoanKey, Seq, TenantId};
+use crate::core::loan::{LoanDay, LoanHistory};
+use crate::core::time::Timestamp;
+use crate::store::sqlite::error::store_error;
+use crate::store::sqlite::loans::{loan, loan_record};
+use crate::store::sqlite::records::{decode_records, position, select_records, stage};
+use crate::store::sqlite::rows::{
+    broken, date, decode_accrual, decode_record, event_columns, get, loan_columns, optional_bytes, posting_columns,
+    word,
+};
+use crate::store::sqlite::{SqliteStore, post};
+use crate::store::{
+    EventRecord, HistoryCut, KindTotals, LoanAhead, LoanDays, LoanReads, LoanRecord, LoanSpan, LoansFilter, LoansPage,
+    PayoffFacts, PayoffSince, StatementPage, StatementRecord, StoreError, Undoing,
+};
+
+/// The loan of a number: one step of `loans_number_once`.
+pub(super) const LOANS_OF_NUMBER: &str = concat!(
+    "SELECT ",
+    loan_columns!(),
+    ", h.loan_key IS NOT NULL AS on_hold
+    FROM loans AS l LEFT JOIN holds AS h ON h.loan_key = l.loan_key
+    WHERE l.tenant = ?1 AND l.loan_number_comparable = ?2 AND l.loan_key > ?3 AND l.version > 0 LIMIT ?4"
+);
+
+/// A walk of `loans_borrower`.
+pub(super) const LOANS_OF_BORROWER: &str = concat!(
+    "SELECT ",
+    loan_columns!(),
+    ", h.loan_key IS NOT NULL AS on_hold
+    FROM loans AS l INDEXED BY loans_borrower LEFT JOIN holds AS h ON h.loan_key = l.loan_key
+    WHERE l.tenant = ?1 AND l.borrower_id = ?2 AND l.loan_key > ?3 AND l.version > 0 ORDER BY l.loan_key LIMIT ?4"
+);
+
+/// The same walk over all borrowers. Loans of our own have none.
+pub(super) const LOANS_OF_TENANT: &str = concat!(
+    "SELECT ",
+    loan_columns!(),
+    ", h.loan_key IS NOT NULL AS on_hold
+    FROM loans AS l INDEXED BY loans_borrower LEFT JOIN holds AS h ON h.loan_key = l.loan_key
+    WHERE l.tenant = ?1 AND (l.borrower_id, l.loan_key) > (?2, ?3) AND l.borrower_id > zeroblob(16) AND l.version > 0
+    ORDER BY l.borrower_id, l.loan_key LIMIT ?4"
+);
+
+/// What each posting moved.
+pub(super) const LINES_BY_DAY: &str = "
+    SELECT effective_date, accounts, amounts, layer FROM postings
+    WHERE loan_key = ?1 AND loan_version BETWEEN 1 AND ?2 AND posted_at <= ?3 AND amounts <> '[]'";
+
+/// What each posting of a span moved, with its kind.
+pub(super) const LINES_BY_KIND: &str = "
+    SELECT e.kind, fixed.kind AS fixed_kind, e.amount, p.effective_date, p.accounts, p.amounts, p.layer
+    FROM postings AS p INDEXED BY postings_loan_version JOIN events AS e ON e.seq = p.event_seq
+    LEFT JOIN events AS fixed ON fixed.seq = coalesce(p.undoes_seq, p.restates_seq)
+    WHERE e.tenant = ?1 AND p.loan_key = ?2 AND p.loan_version BETWEEN 1 AND ?3
+        AND p.effective_date BETWEEN ?4 AND ?5 AND p.amounts <> '[]' AND p.layer = 'SETTLED'";
+
+/// A page of a statement, chosen from the postings alone.
+pub(super) const STATEMENT_ROWS: &str = concat!(
+    select_records!(
+        "(SELECT event_seq FROM postings INDEXED BY postings_loan_version
+            WHERE loan_key = ?2 AND loan_version BETWEEN 1 AND ?3 AND effective_date BETWEEN ?4 AND ?5
+                AND (effective_date, loan_version) > (?6, ?7) AND amounts <> '[]'
+            ORDER BY effective_date, loan_version LIMIT ?8) AS page
+        JOIN postings AS p ON p.event_seq = page.event_seq JOIN events AS e ON e.seq = p.event_seq
+        LEFT JOIN events AS fixed ON fixed.seq = coalesce(p.undoes_seq, p.restates_seq)",
+        "fixed.id AS fixed_id, fixed.kind AS fixed_kind"
+    ),
+    " WHERE e.tenant = ?1 ORDER BY p.effective_date, p.loan_version"
+);
+
+/// How many returns a loan has had since a day.
+pub(super) const PAYOFF_FACTS: &str = "
+    SELECT count(*) AS returns
+    FROM postings AS p INDEXED BY postings_loan_version JOIN events AS e ON e.seq = p.event_seq
+    WHERE e.tenant = ?1 AND p.loan_key = ?2 AND p.loan_version > 0 AND p.outcome = 'posted'
+        AND e.kind = 'payment_returned' AND e.effective_date >= ?3";
+
+/// Payments by ACH since a day that stand.
+pub(super) const PAYOFF_PAYMENTS: &str = "
+    SELECT e.amount, e.effective_date
+    FROM postings AS p INDEXED BY postings_loan_version JOIN events AS e ON e.seq = p.event_seq
+    WHERE e.tenant = ?1 AND p.loan_key = ?2 AND p.loan_version > 0 AND p.outcome = 'posted'
+        AND e.kind = 'payment_received' AND e.source_method = 'ach' AND p.effective_date >= ?3
+        AND NOT EXISTS (SELECT 1 FROM postings AS u WHERE u.undoes_seq = p.event_seq)";
+
+/// What divides a payment's money anew.
+pub(super) const RESTATEMENTS: &str = concat!(
+    select_records!("postings AS p INDEXED BY postings_restates JOIN events AS e ON e.seq = p.event_seq"),
+    " WHERE e.tenant = ?1 AND p.restates_seq = ?2 ORDER BY p.event_seq"
+);
+
+#[async_trait]
+impl LoanReads for SqliteStore {
+    async fn loans(&self, tenant: TenantId, page: LoansPage) -> Result<Vec<LoanRecord>, StoreError> {
+        self.read(move |db| Box::pin(loans(db, tenant, page))).await
+    }
+
+    async fn loan_days(
+        &self,
+        tenant: TenantId,
+        loan: LoanKey,
+        cut: HistoryCut,
+    ) -> Result<Option<LoanDays>, StoreError> {
+        self.read(move |db| Box::pin(days(db, tenant, loan, cut))).await
+    }
+
+    async fn loan_totals(
+        &self,
+        tenant: TenantId,
+        loan: LoanKey,
+        span: LoanSpan,
+    ) -> Result<Vec<KindTotals>, StoreError> {
+        self.read(move |db| Box::pin(totals(db, tenant, loan, span))).await
+    }
+
+    async fn statement_rows(
+        &self,
+        tenant: TenantId,
+        loan: LoanKey,
+        page: StatementPage,
+    ) -> Result<Vec<StatementRecord>, StoreError> {
+        self.read(move |db| Box::pin(statement_rows(db, tenant, loan, page))).await
+    }
+
+    async fn payoff_facts(
+        &self,
+        tenant: TenantId,
+        loan: LoanKey,
+        since: PayoffSince,
+    ) -> Result<PayoffFacts, StoreError> {
+        self.read(move |db| Box::pin(payoff_facts(db, tenant, loan, since))).await
+    }
+
+    async fn restatements(&self, tenant: TenantId, payment: Seq) -> Result<Vec<EventRecord>, StoreError> {
+        self.read(move |db| {
+            Box::pin(async move {
+                let rows = sqlx::query(RESTATEMENTS).bind(tenant.0).bind(payment.0).fetch_all(db).await;
+                decode_records(&rows.map_err(store_error)?)
+            })
+        })
+        .await
+    }
+
+    async fn loan_ahead(&self, event: NewEvent, limit: i64) -> Result<LoanAhead, StoreError> {
+        let now = self.now();
+        self.read(move |db| Box::pin(post::look_ahead(db, event, limit, now))).await
+    }
+}
+
+async fn loans(db: &mut SqliteConnection, tenant: TenantId, page: LoansPage) -> Result<Vec<LoanRecord>, StoreError> {
+    let query = match page.filter {
+        LoansFilter::OfNumber(number) => sqlx::query(LOANS_OF_NUMBER).bind(tenant.0).bind(number),
+        LoansFilter::OfBorrower(borrower) => sqlx::query(LOANS_OF_BORROWER).bind(tenant.0).bind(borrower.0),
+        LoansFilter::All => sqlx::query(LOANS_OF_TENANT).bind(tenant.0).bind(page.after.borrower),
+    };
+    let query = query.bind(page.after.loan).bind(page.limit.saturating_add(1));
+    query.fetch_all(db).await.map_err(store_error)?.iter().map(loan_record).collect()
+}
+
+async fn days(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    key: LoanKey,
+    cut: HistoryCut,
+) -> Result<Option<LoanDays>, StoreError> {
+    let Some(record) = loan(db, tenant, key).await? else {
+        return Ok(None);
+    };
+    let query = sqlx::query(LINES_BY_DAY)
+        .bind(key.bytes().to_vec())
+        .bind(cut.version)
+        .bind(cut.known_at.map_or(i64::MAX, Timestamp::micros));
+    let rows = query.fetch_all(db).await.map_err(store_error)?;
+    let days = rows.iter().map(day).collect::<Result<Vec<LoanDay>, _>>()?;
+    let history = LoanHistory::new(days).map_err(|error| StoreError::Broken(error.to_string()))?;
+    Ok(Some(LoanDays { record, history }))
+}
+
+fn day(row: &SqliteRow) -> Result<LoanDay, StoreError> {
+    let (movement, accrued) = decode_accrual(row)?;
+    Ok(LoanDay { date: date(row, "effective_date")?, movement, accrued })
+}
+
+async fn totals(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    loan: LoanKey,
+    span: LoanSpan,
+) -> Result<Vec<KindTotals>, StoreError> {
+    let rows = sqlx::query(LINES_BY_KIND)
+        .bind(tenant.0)
+        .bind(loan.bytes().to_vec())
+        .bind(span.version)
+        .bind(span.from.to_string())
+        .bind(span.to.to_string());
+    let mut kinds: BTreeMap<(EventKind, Option<EventKind>), KindTotals> = BTreeMap::new();
+    for row in &rows.fetch_all(db).await.map_err(store_error)? {
+        let (kind, corrects): (EventKind, _) = (word(row, "kind")?, fixed_kind(row)?);
+        let moved = decode_accrual(row)?.0;
+        let start = KindTotals { kind, corrects, count: 0, amount: 0, moved: [0; 4] };
+        let totals = kinds.entry((kind, corrects)).or_insert(start);
+        // 2^63 amounts of 64 bits cannot leave 128 bits.
+        totals.count = totals.count.saturating_add(1);
+        totals.amount = totals.amount.saturating_add(get::<Option<i64>>(row, "amount")?.unwrap_or(0).into());
+        for (sum, part) in totals.moved.iter_mut().zip([moved.fees, moved.interest, moved.principal, moved.suspense]) {
+            *sum = sum.saturating_add(part.units().into());
+        }
+    }
+    Ok(kinds.into_values().collect())
+}
+
+fn fixed_kind(row: &SqliteRow) -> Result<Option<EventKind>, StoreError> {
+    let kind: Option<&str> = get(row, "fixed_kind")?;
+    kind.map(|kind| kind.parse().map_err(|_| broken("fixed_kind"))).transpose()
+}
+
+async fn statement_rows(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    loan: LoanKey,
+    StatementPage { span, after, limit }: StatementPage,
+) -> Result<Vec<StatementRecord>, StoreError> {
+    let rows = sqlx::query(STATEMENT_ROWS)
+        .bind(tenant.0)
+        .bind(loan.bytes().to_vec())
+        .bind(span.version)
+        .bind(span.from.to_string())
+        .bind(span.to.to_string())
+        .bind(after.0.to_string())
+        .bind(after.1)
+        .bind(limit.saturating_add(1));
+    let rows = rows.fetch_all(db).await.map_err(store_error)?;
+    rows.iter().map(statement_record).collect()
+}
+
+fn statement_record(row: &SqliteRow) -> Result<StatementRecord, StoreError> {
+    let fixed: Option<[u8; 16]> = optional_bytes(row, "fixed_id")?;
+    let fixed = fixed.map(|id| EventId(Uuid::from_bytes(id))).zip(fixed_kind(row)?);
+    Ok(StatementRecord { record: decode_record(row)?, corrects: fixed.map(|(id, kind)| Undoing { id, kind }) })
+}
+
+async fn payoff_facts(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    loan: LoanKey,
+    since: PayoffSince,
+) -> Result<PayoffFacts, StoreError> {
+    let queued = position(db, tenant, loan, Seq(i64::MAX)).await?;
+    let of = |statement: &'static str, day: chrono::NaiveDate| {
+        sqlx::query(statement).bind(tenant.0).bind(loan.bytes().to_vec()).bind(day.to_string())
+    };
+    let row = of(PAYOFF_FACTS, since.returns).fetch_one(&mut *db).await.map_err(store_error)?;
+    let mut facts = PayoffFacts { queued, returns: get(&row, "returns")?, ..PayoffFacts::default() };
+    for row in &of(PAYOFF_PAYMENTS, since.payments).fetch_all(db).await.map_err(store_error)? {
+        facts.unsettled_payments = facts.unsettled_payments.saturating_add(1);
+        facts.unsettled_amount = facts.unsettled_amount.saturating_add(get::<i64>(row, "amount")?.into());
+        facts.unsettled_last = facts.unsettled_last.max(Some(date(row, "effective_date")?));
+    }
+    Ok(facts)
+}

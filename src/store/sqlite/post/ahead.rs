@@ -1,0 +1,97 @@
+//! Owns the loan before an imagined event: what posting would be given, read in one snapshot and without a trace.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::SqliteConnection;
+
+use crate::core::event::{AcceptedEvent, Command, NewEvent};
+use crate::core::ids::{Seq, TenantId};
+use crate::core::ledger::LoanWork;
+use crate::core::time::Timestamp;
+use crate::store::calendars::CalendarCache;
+use crate::store::sqlite::error::store_error;
+use crate::store::sqlite::params::{json, loan_keys};
+use crate::store::sqlite::periods;
+use crate::store::sqlite::post::loans::{LOANS_TO_POST, LockedLoan, unopened};
+use crate::store::sqlite::post::read::{self, BatchEvents, Pasts, Queue, UNPOSTED_EVENTS};
+use crate::store::sqlite::post::{earlier, fees};
+use crate::store::sqlite::rows::{broken, decode_loan, get};
+use crate::store::{LoanAhead, StoreError, imagined};
+
+/// Whether a loan waits for a person; it may wait before it exists.
+pub(in crate::store::sqlite) const LOAN_HELD: &str =
+    "SELECT EXISTS (SELECT 1 FROM holds WHERE tenant = ?1 AND loan_key = ?2) AS held";
+
+/// Whether a number belongs to a loan.
+pub(in crate::store::sqlite) const NUMBER_TAKEN: &str =
+    "SELECT EXISTS (SELECT 1 FROM loans WHERE tenant = ?1 AND loan_number_comparable = ?2) AS taken";
+
+/// The loan of an event that is not accepted, with the events that wait before it.
+pub(in crate::store::sqlite) async fn look_ahead(
+    db: &mut SqliteConnection,
+    event: NewEvent,
+    limit: i64,
+    now: Timestamp,
+) -> Result<LoanAhead, StoreError> {
+    let (tenant, key) = (event.tenant, event.loan_key);
+    let query = sqlx::query(LOAN_HELD).bind(tenant.0).bind(key.bytes().to_vec());
+    let on_hold = get(&query.fetch_one(&mut *db).await.map_err(store_error)?, "held")?;
+    let row = sqlx::query(LOANS_TO_POST).bind(loan_keys([key])?).fetch_optional(&mut *db).await.map_err(store_error)?;
+    let state = row.as_ref().map(decode_loan).transpose()?.filter(|state| state.tenant == tenant);
+    let mut loan = LockedLoan { state, ..LockedLoan::default() };
+    let mark = loan.state.map_or(Seq(0), |state| state.last_posted_seq);
+    let (mut batch, is_cut) = waiting(db, Queue::new(key, mark), limit).await?;
+    batch.events.entry(key).or_default().retain(|waiting| waiting.event.tenant == tenant);
+    batch.events.entry(key).or_default().push(imagined(event, now));
+    let mut earlier = earlier::read(db, &mut batch).await?;
+    // A payment that is taken back brings nobody else's loan: its key is the event's.
+    earlier.retain(|loan, _| *loan == key);
+    batch.events.retain(|loan, _| *loan == key);
+    for events in batch.events.values_mut() {
+        events.sort_unstable_by_key(|event| event.seq);
+    }
+    if loan.state.is_none() {
+        loan = opening(db, tenant, batch.events.get(&key).map_or(&[], Vec::as_slice)).await?;
+    }
+    let loans = BTreeMap::from([(key, loan)]);
+    let timelines = read::timelines(db, &batch, &loans).await?;
+    // Read anew: what lanes remember belongs to a number that only a posting transaction holds still.
+    let calendars = periods::calendars(db, &CalendarCache::default(), 0, &BTreeSet::from([tenant])).await?;
+    let pasts = Pasts { timelines, earlier, fees: fees::of_batch(db, &batch).await?, calendars };
+    let works = read::loan_works(batch.events, pasts, &loans);
+    let work: LoanWork = works.into_iter().next().ok_or_else(|| broken("an event without its loan"))?;
+    Ok(LoanAhead { now, work, on_hold, is_cut })
+}
+
+/// The events that wait, oldest first, and whether there are more.
+async fn waiting(db: &mut SqliteConnection, queue: Queue, limit: i64) -> Result<(BatchEvents, bool), StoreError> {
+    let query = sqlx::query(UNPOSTED_EVENTS).bind(json(&[queue])?).bind(limit.saturating_add(1));
+    let rows = query.fetch_all(db).await.map_err(store_error)?;
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut batch = BatchEvents::default();
+    for row in rows.iter().take(most) {
+        batch.take(row)?;
+    }
+    Ok((batch, rows.len() > most))
+}
+
+/// A loan that is not there as the first waiting event that opens it would make it.
+async fn opening(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    events: &[AcceptedEvent],
+) -> Result<LockedLoan, StoreError> {
+    let Some(first) = events.iter().find(|event| event.event.command.opens_loan()) else {
+        return Ok(LockedLoan::default());
+    };
+    let number = if let Command::LoanOpening(opening) = &first.event.command { &opening.loan_number } else { &None };
+    let number_taken = match number {
+        None => false,
+        Some(number) => {
+            let query = sqlx::query(NUMBER_TAKEN).bind(tenant.0).bind(number.comparable().to_owned());
+            get(&query.fetch_one(db).await.map_err(store_error)?, "taken")?
+        }
+    };
+    let state = (!number_taken).then(|| unopened(first));
+    Ok(LockedLoan { state, opening: Some(first.clone()), number_taken })
+}
