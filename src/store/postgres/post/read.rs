@@ -91,23 +91,16 @@ pub(super) async fn read(
         return Ok(Chosen::default());
     }
     let share = share(work, marks.len());
-    let keys: Vec<Uuid> = marks.keys().copied().map(key_column).collect();
     // A lane that was refused comes again without waiting for locks.
     let is_careful = work.skip_locked || marks.values().any(|mark| *mark == Seq(0));
-    let statement = if is_careful { READ_UNPOSTED_EVENTS } else { READ_EVENTS };
-    let query = sqlx::query(statement)
-        .bind(keys)
-        .bind(marks.values().map(|mark| mark.0).collect::<Vec<_>>())
-        .bind(i64::try_from(share).unwrap_or(i64::MAX))
-        .bind(named.keys().map(|seq| seq.0).collect::<Vec<_>>());
-    let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
-    let (mut now, mut version) = (None, 0);
+    let mut read = read_events(connection, is_careful, &marks, (share, &named)).await?;
+    if !is_careful && read.events.iter().any(|event| event.event.origin.group.is_some()) {
+        // A refused leg is finished above the mark, which it leaves where it is.
+        read = read_events(connection, true, &marks, (share, &named)).await?;
+    }
+    let ReadEvents { events, now, version } = read;
     let mut by_loan: BTreeMap<LoanKey, Vec<AcceptedEvent>> = BTreeMap::new();
-    for row in &rows {
-        let mut columns = Columns::of(row);
-        let event = rows::event(&mut columns)?;
-        now = Some(columns.instant()?);
-        version = columns.take()?;
+    for event in events {
         let is_drained = marks.get(&event.event.loan_key).is_some_and(|mark| event.seq > *mark);
         // A message may name a number that belongs to another event; it is settled as misnamed.
         if is_drained || named.get(&event.seq).is_some_and(|wanted| is_named(wanted, &event)) {
@@ -123,6 +116,37 @@ pub(super) async fn read(
         loan_work(locked, key, events, (earlier, &calendars))
     });
     Ok(Chosen { now, loans: loans.collect(), cut, groups })
+}
+
+/// What was read, in the order of the statement.
+struct ReadEvents {
+    events: Vec<AcceptedEvent>,
+    /// `None` when nothing was read.
+    now: Option<Timestamp>,
+    /// The number of the last change of any calendar.
+    version: i64,
+}
+
+async fn read_events(
+    connection: &mut PgConnection,
+    is_careful: bool,
+    marks: &BTreeMap<LoanKey, Seq>,
+    (share, named): (usize, &HashMap<Seq, Wanted>),
+) -> Result<ReadEvents, StoreError> {
+    let query = sqlx::query(if is_careful { READ_UNPOSTED_EVENTS } else { READ_EVENTS })
+        .bind(marks.keys().copied().map(key_column).collect::<Vec<Uuid>>())
+        .bind(marks.values().map(|mark| mark.0).collect::<Vec<_>>())
+        .bind(i64::try_from(share).unwrap_or(i64::MAX))
+        .bind(named.keys().map(|seq| seq.0).collect::<Vec<_>>());
+    let rows = query.fetch_all(connection).await.map_err(classify)?;
+    let mut read = ReadEvents { events: Vec::with_capacity(rows.len()), now: None, version: 0 };
+    for row in &rows {
+        let mut columns = Columns::of(row);
+        read.events.push(rows::event(&mut columns)?);
+        read.now = Some(columns.instant()?);
+        read.version = columns.take()?;
+    }
+    Ok(read)
 }
 
 fn is_named(wanted: &Wanted, event: &AcceptedEvent) -> bool {
