@@ -74,7 +74,7 @@ pub(crate) async fn get_statement(
     let loan_id = LoanId::parse(&loan).map_err(|_| ApiError::NotFound)?;
     let date = |date: Option<NaiveDate>| date.map_or_else(String::new, |date| date.to_string());
     let paged = PagedQuery::new(caller.tenant, &["statement", &loan_id.to_string(), &date(from), &date(to)]);
-    let place = query.optional("page_token", |token| paged.place_of(token).and_then(Place::of_token));
+    let place = query.optional("page_token", |token| paged.place_of_size(token).and_then(Place::of_token));
     query.finish()?;
     let asked = Asked { state, tenant: caller.tenant, loan: LoanKey::of_loan(caller.tenant, loan_id) };
     let statement = asked.read(from, to, place).await?;
