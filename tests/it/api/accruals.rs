@@ -63,8 +63,8 @@ async fn a_batch_answers_its_sum_and_one_entry_over_its_loans() {
         .map(|line| {
             assert_eq!(line["borrower_id"], BORROWER);
             let sequence = line["sequence"].as_u64().unwrap();
-            let word = |name| text(line, name);
-            (sequence, word("loan_id"), word("account_code"), word("direction"), word("amount_minor"))
+            let of = |name| text(line, name);
+            (sequence, of("loan_id"), of("account_code"), of("direction"), of("amount_minor"))
         })
         .collect();
     let line = |sequence, loan: &str, account: &str, direction: &str, amount: &str| {

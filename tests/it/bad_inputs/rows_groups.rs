@@ -162,7 +162,7 @@ async fn lines(world: &World, answer: &Value) -> Vec<String> {
     entry["lines"].as_array().map(|lines| lines.iter().map(line).collect()).unwrap_or_default()
 }
 
-fn equal<T: PartialEq + std::fmt::Debug>(seen: T, expected: T) -> Told {
+fn equal<T: PartialEq + std::fmt::Debug>(seen: &T, expected: &T) -> Told {
     if seen == expected { Ok(()) } else { Err(format!("expected {expected:?}, seen {seen:?}")) }
 }
 
@@ -176,9 +176,9 @@ async fn transfer(world: &World) -> Told {
     refuses(world, TRANSFERS, "story:transfer:much", &of("501"), ("insufficient_balance", &from)).await?;
     let told = posts(world, TRANSFERS, "story:transfer:part", &of("300")).await?;
     let is_named = told["suspense_transferred_event_id"].is_string() && told["amount_minor"] == "300";
-    equal(is_named, true)?;
+    equal(&is_named, &true)?;
     let expected = vec![format!("{from} 2100 DR 300"), format!("{to} 2100 CR 300")];
-    equal(lines(world, &told).await, expected)?;
+    equal(&lines(world, &told).await, &expected)?;
     owes(world, &from, ["0", "0", "0", "200"]).await?;
     owes(world, &to, ["100", "200", "1000000", "300"]).await
 }
@@ -190,7 +190,7 @@ async fn refinance(world: &World) -> Told {
     let less = with(whole.clone(), &[("moves", json!([moved("principal", "principal", "1000000")]))]);
     refuses(world, REFINANCES, "story:refinance:less", &less, ("principal_mismatch", &old)).await?;
     let told = posts(world, REFINANCES, "story:refinance:whole", &whole).await?;
-    equal(told["refinance_event_id"].is_string(), true)?;
+    equal(&told["refinance_event_id"].is_string(), &true)?;
     owes(world, &old, ["0", "0", "0", "0"]).await?;
     owes(world, &new, ["0", "0", "1000300", "0"]).await?;
     let opened = world.get(&format!("/v1/loans/{new}"), &world.facts.demo).await;
@@ -212,10 +212,10 @@ async fn restructure(world: &World) -> Told {
     let within = |amount: &str| json!({"loan_id": loan, "effective_at": "2026-05-04", "moves": [moved("interest", "principal", amount)]});
     refuses(world, RESTRUCTURES, "story:restructure:much", &within("201"), ("insufficient_balance", &loan)).await?;
     let told = posts(world, RESTRUCTURES, "story:restructure:part", &within("150")).await?;
-    equal(told["restructure_event_id"].is_string(), true)?;
+    equal(&told["restructure_event_id"].is_string(), &true)?;
     let expected = vec![format!("{loan} 1100 DR 150"), format!("{loan} 1200 CR 150")];
     let mut seen = lines(world, &told).await;
     seen.sort();
-    equal(seen, expected)?;
+    equal(&seen, &expected)?;
     owes(world, &loan, ["100", "50", "1000150", "0"]).await
 }
