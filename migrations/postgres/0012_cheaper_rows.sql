@@ -26,7 +26,7 @@ CREATE TABLE loans (
     -- As the caller named it: a program may be described later than its loans.
     program_id              uuid,
     currency                text NOT NULL CHECK (length(currency) = 3),
-    status                  text NOT NULL CHECK (status IN ('open', 'written_off')),
+    status                  text NOT NULL CONSTRAINT loans_status_check CHECK (status IN ('open', 'written_off')),
     waterfall               text NOT NULL,
     loan_number             text,
     -- Without leading zeros: the form it is unique and searched by.

@@ -68,7 +68,7 @@ async fn a_tenant_reads_accounts_by_its_own_codes() {
         json!({"account_code": "1205", "account_name": "Loans", "normal_balance": "DR", "standard_code": "1100"});
     assert_eq!(of("1205"), loans);
     assert_eq!(of("6100"), json!({"account_code": "6100", "account_name": "Rounding", "normal_balance": "CR"}));
-    assert_eq!(items.len(), 21);
+    assert_eq!(items.len(), 22);
 
     let balance = world.get("/v1/accounts/1205/balance?currency=USD", &token).await.json();
     assert_eq!((&balance["account_name"], &balance["normal_balance_minor"]), (&json!("Loans"), &json!("921651")));

@@ -30,7 +30,7 @@ fn addresses(facts: &Facts) -> Vec<Row> {
         ("PATCH", PAYMENTS, "POST"),
         ("DELETE", PAYMENTS, "POST"),
         ("GET", "/v1/disbursements", "POST"),
-        ("GET", "/v1/loans", "POST"),
+        ("PUT", "/v1/loans", "POST"),
         ("DELETE", "/v1/loans/1", "GET"),
         ("POST", "/v1/health/live", "GET"),
         ("POST", "/openapi.json", "GET"),

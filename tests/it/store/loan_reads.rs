@@ -200,7 +200,7 @@ pub(crate) async fn a_payoff_hears_what_may_change_it(fixture: &impl Fixture) {
 pub(crate) async fn restatements_are_told_with_their_payment(fixture: &impl Fixture) {
     let books = Books::open(fixture.store(), 1).await;
     books.book(vec![books.opening(1, [0, 0, 500])]).await;
-    let paid = books.accept(vec![books.payment(1, 100), books.payment(1, 7)]).await;
+    let paid = books.accept(vec![books.payment(1, 100), books.payment(1, 70)]).await;
     books.try_post(&paid[..1], system::resplitting(10)).await.unwrap();
     let told = books.store.restatements(books.tenant, paid[0].seq).await.unwrap();
     assert!(!told.is_empty());
