@@ -67,6 +67,13 @@ async fn insert_copy(connection: &mut PgConnection, books: &Books, template: Wan
         template.seq
     );
     let row = connection.fetch_one(AssertSqlSafe(copy)).await.unwrap();
+    // Its intake counted it, under a publisher of its own.
+    let counted = format!(
+        "INSERT INTO publisher_totals (publisher, tenant, is_bulk, accepted, amount) SELECT \
+         '00000000-0000-0000-0000-00000000aaaa', tenant, false, 1, amount FROM events WHERE seq = {}",
+        template.seq
+    );
+    connection.execute(AssertSqlSafe(counted)).await.unwrap();
     let id = "00000000-0000-7000-8000-00000000aaaa".parse().map(EventId).unwrap();
     Wanted { seq: Seq(row.get(0)), id, loan_key: books.key(1) }
 }

@@ -35,7 +35,7 @@ const INSERT_SYSTEM_EVENTS: &str = concat!(
     " ORDER BY place) AS arrived ON CONFLICT (key_hash) DO NOTHING RETURNING id, seq"
 );
 
-/// The loans as they stand afterwards ($1 to $10). Not their terms: those hardly ever change, see [`CHANGE_TERMS`].
+/// The loans as they stand afterwards ($1 to $10). Not their terms: those hardly ever change, see [`terms`].
 macro_rules! moved {
     () => {
         "moved AS (UPDATE loans SET version = n.version, last_posted_seq = n.last_posted_seq, \
@@ -72,7 +72,7 @@ macro_rules! summed {
     };
 }
 
-/// The columns of a posting, in the order of [`PostingColumns::bind`] and [`copy_posting`].
+/// The columns of a posting, in the order of [`PostingColumns::bind`] and [`copied`].
 macro_rules! posting_columns {
     () => {
         "event_seq, loan_key, loan_version, outcome, rejection_code, accounts, amounts, layer, alloc_fees, \
