@@ -16,8 +16,8 @@ use crate::api::read::{
 };
 use crate::api::state::ApiState;
 use crate::api::write::{
-    ach_files, adjustments, batches, charge_offs, disbursements, feeds, fees, loans, payments, periods, returns,
-    reversals, settlements, suspense,
+    ach_files, adjustments, batches, charge_offs, disbursements, feeds, fees, loans, payments, periods, programs,
+    returns, reversals, settlements, suspense,
 };
 
 /// Every address of the API.
@@ -40,6 +40,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/payments/{payment_event_id}/return", post(returns::post_return))
         .route("/v1/disbursements", post(disbursements::post_disbursement))
         .merge(servicing())
+        .route("/v1/programs", post(programs::post_program).get(programs::list_programs))
+        .route("/v1/programs/{program_id}", get(programs::get_program))
         .route("/v1/loans", post(loans::post_loan))
         .route("/v1/loans/{loan_id}", get(loan_reads::get_loan))
         .route("/v1/loans/{loan_id}/balance", get(loan_reads::get_balance))

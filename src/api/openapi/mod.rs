@@ -29,6 +29,7 @@ pub use crate::api::write::fees::{FeeRequest, FeeWaiverRequest};
 pub use crate::api::write::loans::{LoanRequest, OpeningBalancesRequest};
 pub use crate::api::write::payments::PaymentRequest;
 pub use crate::api::write::periods::{PeriodAnswer, PeriodRequest};
+pub use crate::api::write::programs::{ProgramView, ProgramsList};
 pub use crate::api::write::returns::ReturnRequest;
 pub use crate::api::write::reversals::ReversalRequest;
 pub use crate::api::write::settlements::SettlementRequest;

@@ -127,6 +127,7 @@ impl BatchView {
             UploadOperation::PaymentBatch { mode } => (Some(mode.as_str()), None),
             UploadOperation::AchFile { feed } => (None, Some(feed.clone())),
             UploadOperation::AchFeed { .. }
+            | UploadOperation::Program { .. }
             | UploadOperation::PeriodClose { .. }
             | UploadOperation::PeriodReopen { .. } => (None, None),
         };

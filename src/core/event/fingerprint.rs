@@ -129,7 +129,7 @@ fn encode_receipt(encoder: &mut Encoder, receipt: &Receipt) {
 fn encode_upload(encoder: &mut Encoder, upload: &Upload) {
     let (detail, reason) = match &upload.operation {
         UploadOperation::PaymentBatch { mode } => (mode.as_str(), None),
-        UploadOperation::AchFeed { settings } => (settings.as_str(), None),
+        UploadOperation::AchFeed { settings } | UploadOperation::Program { settings } => (settings.as_str(), None),
         UploadOperation::AchFile { feed } => (feed.as_str(), None),
         UploadOperation::PeriodClose { period, reason } | UploadOperation::PeriodReopen { period, reason } => {
             (period.as_str(), Some(reason))

@@ -22,7 +22,7 @@ macro_rules! migration {
 }
 
 /// Every migration: version, name, text. A test compares this with the directory.
-pub(super) const MIGRATIONS: [(&str, &str, &str); 13] = [
+pub(super) const MIGRATIONS: [(&str, &str, &str); 14] = [
     migration!("0001", "tenants"),
     migration!("0002", "events"),
     migration!("0003", "postings"),
@@ -35,6 +35,7 @@ pub(super) const MIGRATIONS: [(&str, &str, &str); 13] = [
     migration!("0010", "grants"),
     migration!("0011", "ach"),
     migration!("0013", "servicing"),
+    migration!("0014", "programs"),
     migration!("0016", "general_ledger"),
 ];
 

@@ -1,8 +1,8 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bench, hold, migrate, periods, poller_reads, post, processes, read, read_loans, servicing,
-    sweep, uploads, verify,
+    accept, ach, admin, bench, hold, migrate, periods, poller_reads, post, processes, programs, read, read_loans,
+    servicing, sweep, uploads, verify,
 };
 
 /// Every statement by the name of what it does.
@@ -26,6 +26,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &read::STATEMENTS,
         &read_loans::STATEMENTS,
         &servicing::STATEMENTS,
+        &programs::STATEMENTS,
         &poller_reads::STATEMENTS,
         &admin::STATEMENTS,
         &hold::STATEMENTS,

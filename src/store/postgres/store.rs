@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 
 use super::connect::PostgresStore;
 use crate::core::event::{AcceptedEvent, NewEvent, Party};
-use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
+use crate::core::ids::{EventId, LoanKey, PaymentBatchId, ProgramId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, FeeItem, Layer};
 use crate::core::money::Currency;
 use crate::core::slot::PartitionMap;
@@ -15,10 +15,10 @@ use crate::core::time::Timestamp;
 use crate::store::{
     Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord, FileKept,
     FileLinked, FileRecord, Fold, HoldRequest, LoanBalances, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan,
-    ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState,
-    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd,
-    UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload,
-    WorkerBeat, WorkerView,
+    ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, ProgramRecord, PublisherBeat, RowsAfter,
+    SchemaState, SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, UploadBegun,
+    UploadEnd, UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted,
+    WholeUpload, WorkerBeat, WorkerView,
 };
 
 #[async_trait]
@@ -220,6 +220,18 @@ impl Store for PostgresStore {
 
     async fn tenants(&self) -> Result<Vec<TenantRecord>, StoreError> {
         self.owned(|store| async move { store.read_tenants().await }).await
+    }
+
+    async fn create_program(&self, program: ProgramRecord) -> Result<bool, StoreError> {
+        self.owned(move |store| async move { store.insert_program(program).await }).await
+    }
+
+    async fn program(&self, tenant: TenantId, id: ProgramId) -> Result<Option<ProgramRecord>, StoreError> {
+        self.owned(move |store| async move { store.read_program(tenant, id).await }).await
+    }
+
+    async fn programs(&self, tenant: TenantId) -> Result<Vec<ProgramRecord>, StoreError> {
+        self.owned(move |store| async move { store.read_programs(tenant).await }).await
     }
 
     async fn create_client(&self, client: ClientRecord) -> Result<bool, StoreError> {

@@ -23,6 +23,7 @@ mod parking;
 mod periods;
 mod poller_reads;
 mod post;
+mod programs;
 mod records;
 mod rows;
 mod schema;
@@ -46,7 +47,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::core::event::{AcceptedEvent, NewEvent, Party};
-use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
+use crate::core::ids::{EventId, LoanKey, PaymentBatchId, ProgramId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, FeeItem, Layer};
 use crate::core::money::Currency;
 use crate::core::slot::PartitionMap;
@@ -56,10 +57,10 @@ use crate::store::calendars::CalendarCache;
 use crate::store::{
     Acceptance, AccountTotals, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord, FeedRecord, FileKept,
     FileLinked, FileRecord, Fold, HoldRequest, LoanBalances, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan,
-    ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState,
-    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn, UploadBegun,
-    UploadEnd, UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted,
-    WholeUpload, WorkerBeat, WorkerView,
+    ParkRequest, PaymentsFilter, PaymentsPage, PostWork, PostedBatch, ProgramRecord, PublisherBeat, RowsAfter,
+    SchemaState, SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn,
+    UploadBegun, UploadEnd, UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport,
+    WholeAccepted, WholeUpload, WorkerBeat, WorkerView,
 };
 
 pub use statements::STATEMENTS;
@@ -361,6 +362,18 @@ impl Store for SqliteStore {
 
     async fn tenants(&self) -> Result<Vec<TenantRecord>, StoreError> {
         self.read(|db| Box::pin(admin::tenants(db))).await
+    }
+
+    async fn create_program(&self, program: ProgramRecord) -> Result<bool, StoreError> {
+        self.writer.run("create_program", move |db| Box::pin(programs::insert_program(db, program))).await
+    }
+
+    async fn program(&self, tenant: TenantId, id: ProgramId) -> Result<Option<ProgramRecord>, StoreError> {
+        self.read(move |db| Box::pin(programs::program(db, tenant, id))).await
+    }
+
+    async fn programs(&self, tenant: TenantId) -> Result<Vec<ProgramRecord>, StoreError> {
+        self.read(move |db| Box::pin(programs::programs(db, tenant))).await
     }
 
     async fn create_client(&self, client: ClientRecord) -> Result<bool, StoreError> {

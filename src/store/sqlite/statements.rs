@@ -1,8 +1,8 @@
 //! Owns the list of every statement with a name, so that a test can prepare each of them.
 
 use super::{
-    accept, ach, admin, beats, loans, parking, periods, poller_reads, post, records, schema, servicing, sweep, uploads,
-    verify, writer,
+    accept, ach, admin, beats, loans, parking, periods, poller_reads, post, programs, records, schema, servicing,
+    sweep, uploads, verify, writer,
 };
 
 /// Every statement of this store.
@@ -120,6 +120,9 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("insert_tenant", admin::INSERT_TENANT),
     ("tenant", admin::TENANT),
     ("tenants", admin::TENANTS),
+    ("insert_program", programs::INSERT_PROGRAM),
+    ("program", programs::PROGRAM),
+    ("programs", programs::PROGRAMS),
     ("insert_client", admin::INSERT_CLIENT),
     ("client", admin::CLIENT),
     ("insert_signing_key", admin::INSERT_SIGNING_KEY),

@@ -16,6 +16,7 @@ mod rows_http2;
 mod rows_json;
 mod rows_ledger;
 mod rows_pollers;
+mod rows_programs;
 mod rows_returns;
 mod rows_servicing;
 mod rows_tokens;
@@ -44,6 +45,7 @@ fn rows(facts: &Facts) -> Vec<Row> {
         rows_dates::rows,
         rows_returns::rows,
         rows_servicing::rows,
+        rows_programs::rows,
         rows_tokens::rows,
         rows_pollers::rows,
         rows_uploads::rows,
@@ -89,6 +91,7 @@ async fn bad_inputs_get_their_answers_from_servers() {
         STORIES,
         rows_returns::STORIES,
         rows_servicing::STORIES,
+        rows_programs::STORIES,
         rows_uploads::STORIES,
         rows_ach::STORIES,
         rows_http2::STORIES,
@@ -104,6 +107,7 @@ async fn bad_inputs_get_their_answers_from_one_process() {
         STORIES,
         rows_returns::STORIES,
         rows_servicing::STORIES,
+        rows_programs::STORIES,
         rows_uploads::STORIES,
         rows_ach::STORIES,
         rows_http2::STORIES,
@@ -117,6 +121,7 @@ fn every_number_is_run_or_listed_with_its_reason() {
     let stories = [
         STORIES,
         rows_servicing::STORIES,
+        rows_programs::STORIES,
         rows_uploads::STORIES,
         rows_ach::STORIES,
         rows_http2::STORIES,

@@ -175,7 +175,8 @@ macro_rules! conformance {
                     sweep_runs_in_one_place,
                     worker_views_share_lane_slots,
                     schema_and_partitions_stand_after_migrating_twice,
-                    tenants_clients_and_keys_read_back;
+                    tenants_clients_and_keys_read_back,
+                    programs_read_back_and_ids_are_a_tenants_own;
                 periods:
                     a_closed_period_takes_no_new_booking_date,
                     consequences_keep_out_of_closed_periods,
