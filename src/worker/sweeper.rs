@@ -1,9 +1,12 @@
 //! Owns the search for events whose hint was lost. One process at a time has the sweeper's lease.
 //!
-//! A quick round looks only above what this sweeper has seen finished; a slow one starts at the stored mark, because
-//! a number drawn before a commit can appear later than a higher one; a full one, at the start and daily, looks at
-//! everything. An event is published again only if it was overtaken by a later one of its slot and kind of queue, if
-//! its publisher is dead or says that it was not confirmed, or if its queue is empty: a legitimate backlog is not
+//! A quick round looks only above what this sweeper has seen finished. Since a number drawn before a commit can appear
+//! later than a higher one, a slow round looks again at what was passed since the slow round before the last: by then
+//! every such commit is over. Every quarter of an hour one begins at the stored mark and moves it; at the start and daily
+//! one looks at everything. So an event is looked at four or five times, not each minute until the mark has passed it.
+//!
+//! An event is published again only if it was overtaken by a later one of its slot and kind of queue, if its publisher is
+//! dead or says that it was not confirmed, or if its queue is empty: a legitimate backlog is not
 //! doubled. Each further time the pause doubles.
 
 use std::collections::{BTreeMap, HashMap};
@@ -28,6 +31,8 @@ use crate::worker::WorkerParts;
 const QUICK_EVERY: Duration = Duration::from_secs(1);
 /// How often a slow round runs.
 const SLOW_EVERY: Duration = Duration::from_mins(1);
+/// How often the stored mark is moved. Whoever starts later begins there, and all above it is read again each time.
+const MARK_EVERY: Duration = Duration::from_mins(15);
 /// How often a full round runs.
 const FULL_EVERY: Duration = Duration::from_hours(24);
 /// How often the gauges are read.
@@ -57,6 +62,8 @@ pub(super) struct Sweeper {
     worker: WorkerId,
     pauses: HashMap<Seq, (Instant, Duration)>,
     quick_from: Option<Seq>,
+    /// Up to where everything was finished at the last two slow rounds, the older first.
+    passed: [Option<Seq>; 2],
     drained: Option<(i64, Instant)>,
 }
 
@@ -64,6 +71,7 @@ pub(super) struct Sweeper {
 #[derive(Debug, Default)]
 struct Due {
     slow: Option<Instant>,
+    mark: Option<Instant>,
     full: Option<Instant>,
     gauges: Option<Instant>,
 }
@@ -79,7 +87,16 @@ fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
 impl Sweeper {
     pub(super) fn new(parts: &WorkerParts, worker: WorkerId) -> Self {
         let (store, broker) = (Arc::clone(&parts.store), Arc::clone(&parts.broker));
-        Self { store, broker, map: parts.map.clone(), worker, pauses: HashMap::new(), quick_from: None, drained: None }
+        Self {
+            store,
+            broker,
+            map: parts.map.clone(),
+            worker,
+            pauses: HashMap::new(),
+            quick_from: None,
+            passed: [None; 2],
+            drained: None,
+        }
     }
 
     pub(super) async fn run(mut self, lifecycle: Lifecycle) {
@@ -90,8 +107,11 @@ impl Sweeper {
                 // A full look is a slow one, too.
                 due.slow = Some(Instant::now());
                 self.look_from(Some(Seq(0)), &lifecycle).await
-            } else if is_due(&mut due.slow, SLOW_EVERY) {
+            } else if is_due(&mut due.mark, MARK_EVERY) {
+                due.slow = due.mark;
                 self.look_from(None, &lifecycle).await
+            } else if is_due(&mut due.slow, SLOW_EVERY) {
+                self.look_from(self.passed[0], &lifecycle).await
             } else {
                 self.quick_look().await
             };
@@ -100,6 +120,7 @@ impl Sweeper {
                 Ok(true) => {}
                 // Somebody else sweeps; should the lease come to us, we begin from the beginning.
                 Ok(false) => {
+                    self.passed = [None; 2];
                     if self.quick_from.take().is_some() {
                         withdraw_gauges();
                     }
@@ -128,6 +149,7 @@ impl Sweeper {
             let is_end = above.is_some_and(|above| round.looked_to <= above);
             if is_end || lifecycle.is_stopping() {
                 self.quick_from = self.quick_from.max(finished_to);
+                self.passed = [self.passed[1], self.quick_from];
                 return Ok(true);
             }
             above = Some(round.looked_to);

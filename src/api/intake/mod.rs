@@ -4,7 +4,7 @@
 //! may be given as soon as [`Intake::accept`] returns, because from then on the sweeper would find the event even if
 //! this process died. Dropping a caller's future takes nothing back.
 //!
-//! One commit costs one round trip and one statement for any number of events (two where a key was taken before).
+//! One commit costs one round trip for a few events and five for many, and two more where a key was taken before.
 
 mod committer;
 mod publishing;

@@ -29,14 +29,48 @@ pub(super) struct Loan {
 pub(super) struct Loans {
     seed: u64,
     date: NaiveDate,
+    sort: Sort,
     all: Vec<Loan>,
+}
+
+/// What a loan is named by besides its id. The two sorts have no loan in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    Plain,
+    /// By a loan number, as the entries of an ACH file name it.
+    Numbered,
+}
+
+impl Sort {
+    /// What keeps ids and keys of the sorts apart.
+    const fn tag(self) -> &'static str {
+        match self {
+            Self::Plain => "loan",
+            Self::Numbered => "numbered-loan",
+        }
+    }
 }
 
 impl Loans {
     /// The first `count` loans of a seed. `date` is the day they open and every payment counts from.
     pub(super) fn new(seed: u64, count: u64, date: NaiveDate) -> Self {
-        let loan = |index| Loan { loan_id: id_of("loan", seed, index), borrower_id: id_of("borrower", seed, index) };
-        Self { seed, date, all: (0..count).map(loan).collect() }
+        Self::of(Sort::Plain, seed, count, date)
+    }
+
+    /// The same with loan numbers.
+    pub(super) fn numbered(seed: u64, count: u64, date: NaiveDate) -> Self {
+        Self::of(Sort::Numbered, seed, count, date)
+    }
+
+    fn of(sort: Sort, seed: u64, count: u64, date: NaiveDate) -> Self {
+        let loan =
+            |index| Loan { loan_id: id_of(sort.tag(), seed, index), borrower_id: id_of("borrower", seed, index) };
+        Self { seed, date, sort, all: (0..count).map(loan).collect() }
+    }
+
+    /// The number of a loan: 13 digits, for columns of 15. Seeds that are alike in their last four digits have the same.
+    pub(super) fn number(&self, index: u64) -> String {
+        format!("1{:04}{index:08}", self.seed.checked_rem(10_000).unwrap_or(0))
     }
 
     /// How many there are.
@@ -48,15 +82,19 @@ impl Loans {
     pub(super) fn opening(&self, index: u64) -> Option<Bytes> {
         let Loan { loan_id, borrower_id } = self.get(index)?;
         let date = self.date;
+        let number = match self.sort {
+            Sort::Plain => String::new(),
+            Sort::Numbered => format!(r#""loan_number":"{}","#, self.number(index)),
+        };
         let body = format!(
-            r#"{{"loan_id":"{loan_id}","borrower_id":"{borrower_id}","currency":"USD","opened_on":"{date}","opening_balances":{{"principal_minor":"{PRINCIPAL_MINOR}","interest_minor":"0","fees_minor":"0"}}}}"#
+            r#"{{{number}"loan_id":"{loan_id}","borrower_id":"{borrower_id}","currency":"USD","opened_on":"{date}","opening_balances":{{"principal_minor":"{PRINCIPAL_MINOR}","interest_minor":"0","fees_minor":"0"}}}}"#
         );
         Some(Bytes::from(body))
     }
 
     /// The key that registers a loan: the same each time, so that a second set-up changes nothing.
     pub(super) fn opening_key(&self, index: u64) -> String {
-        format!("bench-loan:{}:{}:{index}", self.seed, self.date)
+        format!("bench-{}:{}:{}:{index}", self.sort.tag(), self.seed, self.date)
     }
 
     /// The body of a payment of 1 to 500 cents on one of the loans, both picked by `draw`.
@@ -189,6 +227,18 @@ mod tests {
         }
         assert_eq!(seen.len(), 10);
         assert_eq!((amounts.first(), amounts.last(), amounts.len()), (Some(&1), Some(&500), 500));
+    }
+
+    #[test]
+    fn numbered_loans_are_other_loans_and_have_a_number_each() {
+        let date = NaiveDate::from_ymd_opt(2020, 1, 2).unwrap();
+        let numbered = Loans::numbered(1, 100, date);
+        assert!(numbered.all.iter().all(|loan| !loans(1).all.contains(loan)));
+        assert_ne!(numbered.opening_key(0), loans(1).opening_key(0));
+        let body: serde_json::Value = serde_json::from_slice(&numbered.opening(7).unwrap()).unwrap();
+        assert_eq!(body["loan_number"], "1000100000007");
+        let plain: serde_json::Value = serde_json::from_slice(&loans(1).opening(7).unwrap()).unwrap();
+        assert_eq!(plain.get("loan_number"), None);
     }
 
     fn loans_of_test(draw: u64) -> Bytes {

@@ -21,6 +21,7 @@ mod link;
 mod load;
 mod loans;
 mod machine;
+mod make_nacha;
 mod meter;
 mod mixed;
 mod naive;
@@ -45,6 +46,7 @@ mod upload;
 use chrono::NaiveDate;
 use clap::Subcommand;
 
+use crate::core::ach::WriteError;
 use crate::runtime::config::Config;
 use crate::store::StoreError;
 use crate::store::postgres::bench::BenchDatabaseError;
@@ -54,6 +56,7 @@ pub use batch::{BenchBatch, BenchHotLoan};
 pub use growth::BenchGrowth;
 pub use limit::BenchLimit;
 pub use link::LinkError;
+pub use make_nacha::BenchMakeNacha;
 pub use mixed::BenchMixed;
 pub use naive::BenchNaive;
 pub use pollers::BenchPollers;
@@ -80,6 +83,8 @@ pub enum BenchCommand {
     Growth(BenchGrowth),
     /// Every case in turn, in one table.
     All(BenchAll),
+    /// Make an ACH file, and the loans it names.
+    MakeNacha(BenchMakeNacha),
 }
 
 /// Measures and prints the report.
@@ -97,6 +102,7 @@ pub async fn run(command: BenchCommand, config: &Config) -> Result<(), BenchErro
         BenchCommand::Pollers(arguments) => pollers::run(arguments, config).await,
         BenchCommand::Growth(arguments) => growth::run(arguments, config).await,
         BenchCommand::All(arguments) => all::run(arguments, config).await,
+        BenchCommand::MakeNacha(arguments) => make_nacha::run(arguments).await,
     }
 }
 
@@ -200,6 +206,9 @@ pub enum BenchError {
         #[source]
         source: std::io::Error,
     },
+    /// An ACH file: our bug.
+    #[error("the file cannot be made")]
+    Nacha(#[from] WriteError),
     /// The report as JSON.
     #[error("the report cannot be written as JSON")]
     Json(#[source] serde_json::Error),
@@ -229,6 +238,7 @@ impl BenchError {
             | Self::Store(_)
             | Self::Answer { .. }
             | Self::Plot(_)
+            | Self::Nacha(_)
             | Self::File { .. }
             | Self::Json(_)
             | Self::Histogram => 1,

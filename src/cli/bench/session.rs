@@ -26,7 +26,7 @@ use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
 
 /// Over how many connections loans are registered.
-const SETUP_CONNECTIONS: u64 = 64;
+pub(super) const SETUP_CONNECTIONS: u64 = 64;
 /// How many connections read the servers' database.
 const DATABASE_CONNECTIONS: u32 = 2;
 

@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transacti
 use tokio_util::task::TaskTracker;
 
 use super::error::classify;
+use super::fresh::KeyForecast;
 use crate::runtime::clock::Stopwatch;
 use crate::runtime::telemetry::DB_POOL_WAIT;
 use crate::store::StoreError;
@@ -57,15 +58,18 @@ pub(super) enum HotPath {
     Accept,
     /// A lane's batch.
     Post,
+    /// The beginning, the progress and the end of an upload: each of its thousand rows pays for their planning.
+    Upload,
 }
 
 impl HotPath {
     /// What its connections are set to. Planning anew costs 0.5 to 1 ms a statement, half of a single payment. A number
-    /// that the intake has drawn may stay invisible for 10 s at most: the sweeper moves its mark over older rows only.
+    /// that the intake has drawn may stay invisible for as long as its three statements and the pauses between them may
+    /// take, 10 s each: the sweeper moves its mark over far older rows only.
     const fn settings(self) -> &'static str {
         match self {
             Self::Accept => "SET plan_cache_mode = force_generic_plan; SET statement_timeout = '10s'",
-            Self::Post => "SET plan_cache_mode = force_generic_plan; SET statement_timeout = '30s'",
+            Self::Post | Self::Upload => "SET plan_cache_mode = force_generic_plan; SET statement_timeout = '30s'",
         }
     }
 }
@@ -138,7 +142,7 @@ impl Drop for HotConnection {
     fn drop(&mut self) {
         match self.path {
             HotPath::Accept => self.connection.connection.close_on_drop(),
-            HotPath::Post => {}
+            HotPath::Post | HotPath::Upload => {}
         }
     }
 }
@@ -163,19 +167,22 @@ struct Connections {
     options: PgConnectOptions,
     tasks: TaskTracker,
     /// Connections that the hot paths keep in hand: the pool pings a connection that comes back, which would cost
-    /// each batch a round trip. At most half of the pool rests here for posting and two for the intake's tasks, and one
-    /// is always left, so nobody waits for an idle connection.
+    /// each batch a round trip. At most half of the pool rests here for posting, two for the intake's tasks and two for
+    /// uploads, and one is always left, so nobody waits for an idle connection.
     resting: Mutex<Vec<HotConnection>>,
     pool_size: u32,
+    key_forecast: KeyForecast,
 }
 
 impl Connections {
     /// How many connections of a path may rest.
     fn resting_max(&self, path: HotPath) -> usize {
-        let half = self.pool_size >> 1;
+        let post = self.pool_size >> 1;
+        let others = self.pool_size.saturating_sub(post).saturating_sub(1);
         let most = match path {
-            HotPath::Accept => self.pool_size.saturating_sub(half).saturating_sub(1).min(2),
-            HotPath::Post => half,
+            HotPath::Accept => others.min(2),
+            HotPath::Post => post,
+            HotPath::Upload => others.saturating_sub(2).min(2),
         };
         usize::try_from(most).unwrap_or(0)
     }
@@ -204,8 +211,14 @@ impl PostgresStore {
             .await
             .map_err(classify)?;
         let pool_size = pool_size.max(1);
-        let connections =
-            Connections { pool, options: base, tasks: TaskTracker::new(), resting: Mutex::default(), pool_size };
+        let connections = Connections {
+            pool,
+            options: base,
+            tasks: TaskTracker::new(),
+            resting: Mutex::default(),
+            pool_size,
+            key_forecast: KeyForecast::default(),
+        };
         let calendars = CalendarCache::default();
         Ok(Self { connections: Arc::new(connections), calendars, call_max: CALL_MAX, spoiled: Arc::default() })
     }
@@ -311,6 +324,11 @@ impl PostgresStore {
         if others < self.connections.resting_max(connection.path) && !self.connections.tasks.is_closed() {
             resting.push(connection);
         }
+    }
+
+    /// What this process has seen of keys lately.
+    pub(super) fn key_forecast(&self) -> &KeyForecast {
+        &self.connections.key_forecast
     }
 
     /// A connection of its own without time limits, for migrations.

@@ -6,6 +6,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use uuid::Uuid;
 
+use super::copy::CopiedRows;
 use super::rows::key_column;
 use crate::core::event::{IdempotencyKey, Metadata, NewEvent, SourceMethod};
 use crate::core::money::Minor;
@@ -33,7 +34,19 @@ macro_rules! new_event_columns {
     };
 }
 
-pub(super) use {new_event_columns, new_events};
+/// The columns of an event that nobody else brought about, in the order of [`EventColumns::bind_fresh`] and
+/// [`copy_event`]: without its publisher, who brings the others as well.
+macro_rules! fresh_event_columns {
+    () => {
+        "id, tenant, kind, loan_key, loan_id, borrower_id, amount, currency, effective_date, source_method, \
+         external_ref, metadata, details, key, key_hash, fingerprint, batch_id, row_no, slot, actor"
+    };
+}
+
+/// How many [`fresh_event_columns`] there are.
+pub(super) const FRESH_EVENT_COLUMNS: i16 = 20;
+
+pub(super) use {fresh_event_columns, new_event_columns, new_events};
 
 /// A query of ours with its arguments.
 pub(super) type Prepared<'q> = Query<'q, Postgres, PgArguments>;
@@ -145,9 +158,63 @@ impl<'e> EventColumns<'e> {
             .bind(self.publishers)
             .bind(self.actors)
     }
+
+    /// Binds the twenty of [`fresh_event_columns`].
+    pub(super) fn bind_fresh<'q>(self, query: Prepared<'q>) -> Prepared<'q>
+    where
+        'e: 'q,
+    {
+        query
+            .bind(self.ids)
+            .bind(self.tenants)
+            .bind(self.kinds)
+            .bind(self.loan_keys)
+            .bind(self.loan_ids)
+            .bind(self.borrower_ids)
+            .bind(self.amounts)
+            .bind(self.currencies)
+            .bind(self.effective_dates)
+            .bind(self.source_methods)
+            .bind(self.external_refs)
+            .bind(self.metadata)
+            .bind(self.details)
+            .bind(self.keys)
+            .bind(self.key_hashes)
+            .bind(self.fingerprints)
+            .bind(self.batches)
+            .bind(self.row_nos)
+            .bind(self.slots)
+            .bind(self.actors)
+    }
 }
 
 /// A slot as the column holds it.
 pub(super) fn slot_column(slot: Slot) -> i16 {
     i16::try_from(slot.number()).unwrap_or(i16::MAX)
+}
+
+/// Writes the twenty of [`fresh_event_columns`].
+pub(super) fn copy_event(row: &mut CopiedRows, event: &NewEvent) {
+    let command = &event.command;
+    let batch = event.origin.batch;
+    row.uuid(event.id.0)
+        .uuid(event.tenant.0)
+        .text(event.kind.as_str())
+        .uuid(key_column(event.loan_key))
+        .uuid(command.loan_id().0)
+        .uuid(command.borrower_id().0)
+        .optional(command.amount().map(Minor::units), CopiedRows::bigint)
+        .text(command.currency().code())
+        .date(command.effective_date())
+        .optional(command.source_method().map(SourceMethod::as_str), CopiedRows::text)
+        .optional(command.external_ref(), CopiedRows::text)
+        .optional(command.metadata().map(Metadata::as_json), CopiedRows::text)
+        .optional(command.details().as_deref(), CopiedRows::text)
+        .optional(event.key.as_ref().map(IdempotencyKey::as_str), CopiedRows::text)
+        .bytes(&event.key_hash.bytes())
+        .bytes(&event.fingerprint.bytes())
+        .optional(batch.map(|(batch, _)| batch.0), CopiedRows::uuid)
+        .optional(batch.map(|(_, row_no)| row_no), CopiedRows::bigint)
+        .optional(event.slot.map(slot_column), CopiedRows::smallint)
+        .text(&event.actor);
 }

@@ -22,7 +22,7 @@ macro_rules! migration {
 }
 
 /// Every migration: version, name, text. A test compares this with the directory.
-pub(super) const MIGRATIONS: [(&str, &str, &str); 14] = [
+pub(super) const MIGRATIONS: [(&str, &str, &str); 15] = [
     migration!("0001", "tenants"),
     migration!("0002", "events"),
     migration!("0003", "postings"),
@@ -34,6 +34,7 @@ pub(super) const MIGRATIONS: [(&str, &str, &str); 14] = [
     migration!("0009", "processes"),
     migration!("0010", "grants"),
     migration!("0011", "ach"),
+    migration!("0012", "cheaper_rows"),
     migration!("0013", "servicing"),
     migration!("0014", "programs"),
     migration!("0016", "general_ledger"),

@@ -8,8 +8,8 @@
 //!
 //! | method | statements |
 //! | --- | --- |
-//! | `accept` | one; a second when a key was known |
-//! | `post_batch` | BEGIN, lock, read, write, COMMIT; three more when a loan opens, one when an item is backdated, when an event names an earlier one, when fees are waived, when a loan's terms change, and when a message came twice |
+//! | `accept` | one; from 32 events on BEGIN, draw numbers, COPY, COMMIT; two more when a key was known |
+//! | `post_batch` | BEGIN, lock, read, write, COMMIT; a COPY before the write from 32 postings on; three more when a loan opens, one when an item is backdated, when an event names an earlier one, when fees are waived, when a loan's terms change, and when a message came twice |
 //! | reads | one or two |
 
 mod accept;
@@ -17,7 +17,9 @@ mod ach;
 mod admin;
 pub mod bench;
 mod connect;
+mod copy;
 mod error;
+mod fresh;
 mod general_ledger;
 mod hold;
 mod intake_rows;

@@ -48,7 +48,7 @@ macro_rules! record_tables {
     };
 }
 
-pub(super) use {record_columns, record_joins, record_tables};
+pub(super) use {record_columns, record_joins};
 
 /// What [`PaymentsFilter`] asks beside its path: $3 reference, $4 state, $5 after, $6 limit.
 macro_rules! payments_where {

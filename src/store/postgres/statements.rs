@@ -1,18 +1,21 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bench, hold, migrate, periods, poller_reads, post, processes, programs, read, read_loans,
-    servicing, sweep, uploads, verify,
+    accept, ach, admin, bench, fresh, hold, migrate, periods, poller_reads, post, processes, programs, read,
+    read_loans, servicing, sweep, uploads, verify,
 };
 
 /// Every statement by the name of what it does.
 #[must_use]
 pub fn statements() -> Vec<(&'static str, &'static str)> {
     let single = [
+        ("accept_fresh", fresh::ACCEPT_FRESH),
+        ("draw_numbers", fresh::DRAW_NUMBERS),
         ("accept_events", accept::ACCEPT_EVENTS),
         ("accept_rows", accept::ACCEPT_ROWS),
         ("read_known", accept::READ_KNOWN),
         ("read_events", post::READ_EVENTS),
+        ("read_unposted_events", post::READ_UNPOSTED_EVENTS),
         ("read_named", post::READ_NAMED),
         ("read_earlier", post::READ_EARLIER),
         ("read_fee_postings", post::READ_FEE_POSTINGS),

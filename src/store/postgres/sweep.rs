@@ -13,7 +13,7 @@ use crate::core::ids::Seq;
 use crate::core::time::Timestamp;
 use crate::store::{Counts, StoreError, SweepPlan, SweepRound};
 
-/// How many events a round looks at: about a second of reading, 20 seconds of intake at full speed.
+/// How many numbers a round looks at: about a second of reading, 20 seconds of intake at full speed.
 const WINDOW: i64 = 1_000_000;
 
 /// How far beyond the first candidate the round looks for events that overtook one.
@@ -35,10 +35,12 @@ const MARGIN: Duration = Duration::from_secs(2);
 /// How many later events of the same loan are looked at.
 const LATER_OF_LOAN_MAX: i64 = 1000;
 
-/// What marks an event as nobody's business: finished, parked or held. Of `events AS e`.
+/// What marks an event above $1 as nobody's business: finished, parked or held. Of `events AS e`. The planner draws no
+/// conclusion from `e.seq > $1` about the other side of a merge: without its own bound that would begin at the first
+/// posting there ever was.
 macro_rules! waits {
     () => {
-        "e.slot IS NOT NULL AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) \
+        "e.slot IS NOT NULL AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq AND p.event_seq > $1) \
          AND NOT EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) \
          AND NOT EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key)"
     };
@@ -51,9 +53,10 @@ const ALLOW_MERGES: &str = "SET LOCAL enable_mergejoin = on; SET LOCAL enable_ha
 const TAKE_LEASE: &str = "UPDATE sweeper SET holder = $1, leased_to = clock_timestamp() + $2::interval \
      WHERE holder = $1 OR leased_to < clock_timestamp() RETURNING mark";
 
-/// Where the round ends: the last of the next events.
-const READ_REACH: &str =
-    "SELECT max(seq) FROM (SELECT e.seq FROM events e WHERE e.seq > $1 ORDER BY e.seq LIMIT $2) AS next";
+/// Where the round ends: the last event, or so many numbers behind the next one. Two looks into the key, whatever lies
+/// in between.
+const READ_REACH: &str = "SELECT least((SELECT min(e.seq) FROM events e WHERE e.seq > $1) + $2, \
+     (SELECT max(e.seq) FROM events e WHERE e.seq > $1))";
 
 /// The first event of the round that waits, whatever its age.
 const FIRST_WAITING: &str =
@@ -85,8 +88,8 @@ const READ_CANDIDATES: &str = concat!(
     waits!(),
     " ORDER BY e.seq LIMIT $7), \
      passed AS MATERIALIZED (SELECT e.slot, e.batch_id IS NOT NULL AS bulk, max(e.accepted_at) AS accepted_at \
-     FROM events e JOIN postings p ON p.event_seq = e.seq WHERE e.seq > (SELECT min(late.seq) FROM late) \
-     AND e.seq <= (SELECT min(late.seq) FROM late) + $6 AND e.slot IS NOT NULL GROUP BY 1, 2), \
+     FROM events e JOIN postings p ON p.event_seq = e.seq AND p.event_seq > (SELECT min(late.seq) FROM late) \
+     WHERE e.seq > (SELECT min(late.seq) FROM late) AND e.seq <= (SELECT min(late.seq) FROM late) + $6 AND e.slot IS NOT NULL GROUP BY 1, 2), \
      judged AS (SELECT l.seq, l.id, l.tenant, l.loan_key, l.slot, l.bulk, \
      coalesce(d.accepted_at >= l.accepted_at + $8::interval, false) \
      OR CASE WHEN o.last_posted_seq > l.seq THEN EXISTS (SELECT FROM (SELECT n.seq, n.batch_id FROM events n \

@@ -8,10 +8,10 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::accept::{Accepted, accept_new, read_known};
-use super::connect::{PostgresStore, begin, finish};
+use super::connect::{HotPath, PostgresStore, begin, finish};
 use super::error::classify;
 use super::intake_rows::{EventColumns, new_event_columns, new_events};
-use super::read::{record, record_columns, record_tables};
+use super::read::{record, record_columns, record_joins};
 use super::rows::{Columns, broken, event_columns, posting_columns};
 use crate::core::event::{Command, NewEvent, UploadOperation};
 use crate::core::ids::{EventId, PaymentBatchId};
@@ -97,14 +97,18 @@ const READ_CONTROL_TOTALS: &str = "SELECT 'accepted', currency, count, amount::t
      AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) \
      AND NOT EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) GROUP BY e.currency";
 
-/// Rows that became events: a walk of `(batch_id, row_no)`. After a takeover two may have one number.
+/// Rows that became events: a walk of `(batch_id, row_no)` that ends with the page. The page is taken before anything is
+/// joined to it: a planner that takes an upload for small would join all the rest of it, page after page. After a
+/// takeover two rows may have one number, and the index says nothing of their order: ties come along and are sorted.
 const READ_UPLOAD_EVENTS: &str = concat!(
     "SELECT ",
     record_columns!(),
-    " FROM ",
-    record_tables!(),
-    " WHERE e.tenant = $1 AND e.batch_id = $2 AND e.row_no >= $3 AND (e.row_no, e.seq) > ($3, $4) \
-     ORDER BY e.row_no, e.seq LIMIT $5"
+    " FROM (SELECT ",
+    event_columns!(),
+    " FROM events e WHERE e.tenant = $1 AND e.batch_id = $2 AND e.row_no >= $3 AND (e.row_no, e.seq) > ($3, $4) \
+     ORDER BY e.row_no FETCH FIRST $5 ROWS WITH TIES) AS e",
+    record_joins!(),
+    " ORDER BY e.row_no, e.seq LIMIT $5"
 );
 
 const READ_EXCEPTIONS: &str = "SELECT x.row_no, x.code, x.idempotency_key, x.event_id, x.first_row_no, x.amount, \
@@ -129,10 +133,10 @@ pub(super) const STATEMENTS: [(&str, &str); 12] = [
 
 impl PostgresStore {
     pub(super) async fn open_upload(&self, upload: NewUpload) -> Result<UploadBegun, StoreError> {
-        let mut connection = self.connection().await?;
-        let mut transaction = begin(&mut connection).await?;
-        let done = open(&mut transaction, &upload).await;
-        finish(transaction, done).await
+        let mut connection = self.hot_connection(HotPath::Upload).await?;
+        let begun = begin_and_open(&mut connection, &upload).await.inspect_err(|error| self.doubt(error))?;
+        self.rest(connection);
+        Ok(begun)
     }
 
     pub(super) async fn renew_upload(&self, hold: UploadHold, lease: Duration) -> Result<bool, StoreError> {
@@ -148,8 +152,10 @@ impl PostgresStore {
     }
 
     pub(super) async fn end_upload(&self, hold: UploadHold, end: UploadEnd) -> Result<bool, StoreError> {
-        let mut connection = self.connection().await?;
-        end_upload(&mut connection, hold, &end).await
+        let mut connection = self.hot_connection(HotPath::Upload).await?;
+        let ended = end_upload(&mut connection, hold, &end).await.inspect_err(|error| self.doubt(error))?;
+        self.rest(connection);
+        Ok(ended)
     }
 
     pub(super) async fn insert_exceptions(
@@ -186,19 +192,10 @@ impl PostgresStore {
     }
 
     pub(super) async fn read_progress(&self, upload: UploadRef) -> Result<Option<UploadProgress>, StoreError> {
-        let mut connection = self.connection().await?;
-        // The upload first: the totals of one that is seen as complete then count all that it accepted.
-        let Some((record, now)) = read_upload(&mut connection, upload).await? else {
-            return Ok(None);
-        };
-        let rows = sqlx::query(READ_CONTROL_TOTALS)
-            .bind(upload.tenant.0)
-            .bind(upload.id.0)
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(classify)?;
-        let (totals, last_posted_at) = control_totals(&rows)?;
-        Ok(Some(UploadProgress { record, totals, last_posted_at, now }))
+        let mut connection = self.hot_connection(HotPath::Upload).await?;
+        let progress = progress(&mut connection, upload).await.inspect_err(|error| self.doubt(error))?;
+        self.rest(connection);
+        Ok(progress)
     }
 
     pub(super) async fn read_rows(
@@ -230,6 +227,23 @@ impl PostgresStore {
             exceptions: exceptions.iter().map(exception).collect::<Result<_, _>>()?,
         })
     }
+}
+
+async fn progress(connection: &mut PgConnection, upload: UploadRef) -> Result<Option<UploadProgress>, StoreError> {
+    // The upload first: the totals of one that is seen as complete then count all that it accepted.
+    let Some((record, now)) = read_upload(connection, upload).await? else {
+        return Ok(None);
+    };
+    let query = sqlx::query(READ_CONTROL_TOTALS).bind(upload.tenant.0).bind(upload.id.0);
+    let rows = query.fetch_all(connection).await.map_err(classify)?;
+    let (totals, last_posted_at) = control_totals(&rows)?;
+    Ok(Some(UploadProgress { record, totals, last_posted_at, now }))
+}
+
+async fn begin_and_open(connection: &mut PgConnection, upload: &NewUpload) -> Result<UploadBegun, StoreError> {
+    let mut transaction = begin(connection).await?;
+    let done = open(&mut transaction, upload).await;
+    finish(transaction, done).await
 }
 
 /// Begins an upload, or takes over one that was cut off.

@@ -29,7 +29,7 @@ pub(super) use fees::{READ_FEE_POSTINGS, read_fees};
 pub(super) use lock::STATEMENTS as LOCK_STATEMENTS;
 pub(super) use movements::READ_MOVEMENTS;
 pub use prepared::PreparedBatch;
-pub(super) use read::READ_EVENTS;
+pub(super) use read::{READ_EVENTS, READ_UNPOSTED_EVENTS};
 pub(super) use settle::READ_NAMED;
 pub(super) use terms::WRITE_TERMS;
 pub(super) use write::STATEMENTS as WRITE_STATEMENTS;
@@ -86,7 +86,7 @@ async fn fill(
     lock::forget_unopened(connection, &locked, &output.states).await?;
     keep(work, &events, &output, batch);
     terms::write(connection, &locked.loans, &output.states).await?;
-    write::write(connection, work.lane_slot, events, output, batch).await?;
+    write::write(connection, (work.lane_slot, &locked), events, output, batch).await?;
     batch.times.write = watch.lap();
     Ok(())
 }

@@ -80,7 +80,7 @@ async fn fill(
     }
     times.lock = watch.lap();
     let mut posted = PostedBatch::default();
-    write::write(connection, work.lane_slot, events, output, &mut posted).await?;
+    write::write(connection, (work.lane_slot, &locked), events, output, &mut posted).await?;
     times.write = watch.lap();
     Ok(())
 }

@@ -1,16 +1,20 @@
-//! Owns the fourth phase: everything a batch writes, in one statement.
+//! Owns the fourth phase: everything a batch writes. A small batch takes one statement; a large one copies its postings
+//! in before.
 
 use std::collections::HashMap;
 
 use sqlx::PgConnection;
 
-use super::write_columns::{PostingColumns, Sums, bind_loans};
+use super::lock::Locked;
+use super::write_columns::{PostingColumns, Sums, bind_loans, copied};
 use crate::core::event::{AcceptedEvent, NewEvent};
 use crate::core::ids::{EventId, Seq};
-use crate::core::ledger::{FoldOutput, SystemPosting};
+use crate::core::ledger::{FoldOutput, Posting, SystemPosting};
+use crate::core::loan::LoanState;
+use crate::store::postgres::copy::COPIED_FROM;
 use crate::store::postgres::error::{classify, overtaken};
 use crate::store::postgres::intake_rows::{EventColumns, new_event_columns, new_events};
-use crate::store::postgres::rows::Columns;
+use crate::store::postgres::rows::{Columns, key_column};
 use crate::store::{PostedBatch, StoreError};
 
 /// The constraint that says an event is finished already.
@@ -30,58 +34,102 @@ const INSERT_SYSTEM_EVENTS: &str = concat!(
     " ORDER BY place) AS arrived ON CONFLICT (key_hash) DO NOTHING RETURNING id, seq"
 );
 
-/// Writes a batch: about 3 microseconds a posting and 5 a loan, the rest per batch. The counts at the end are taken
-/// in the order in which they stand, which makes the lock order: loans (locked before), `account_totals`,
-/// `batch_totals`; the ORDER BYs of these two are load-bearing for the same reason.
-const WRITE_BATCH: &str = "WITH posted AS (INSERT INTO postings (event_seq, loan_key, loan_version, outcome, \
-     rejection_code, accounts, amounts, layer, alloc_fees, alloc_interest, alloc_principal, alloc_suspense, \
-     undoes_seq, restates_seq, effective_date, booking_date, posted_at, chain_hash) \
-     SELECT event_seq, loan_key, loan_version, outcome, rejection_code, ($19::smallint[])[first:last], \
-     ($20::bigint[])[first:last], layer, alloc_fees, alloc_interest, alloc_principal, alloc_suspense, undoes_seq, \
+/// The loans as they stand afterwards ($1 to $10). Not their terms: those hardly ever change, see [`CHANGE_TERMS`].
+macro_rules! moved {
+    () => {
+        "moved AS (UPDATE loans SET version = n.version, last_posted_seq = n.last_posted_seq, \
+         last_posted_at = n.last_posted_at, fees = n.fees, interest = n.interest, principal = n.principal, \
+         suspense = n.suspense, greatest_effective_date = n.greatest_effective_date, chain_head = n.chain_head \
+         FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::bigint[], $6::bigint[], \
+         $7::bigint[], $8::bigint[], $9::date[], $10::bytea[]) \
+         AS n (loan_key, version, last_posted_seq, last_posted_at, fees, interest, principal, suspense, \
+         greatest_effective_date, chain_head) WHERE loans.loan_key = n.loan_key RETURNING 1)"
+    };
+}
+
+/// The totals and the feed ($11 to $27). The ORDER BYs are load-bearing: rows are locked in key order.
+macro_rules! summed {
+    () => {
+        "totalled AS (INSERT INTO account_totals (tenant, account, currency, layer, booking_date, lane_slot, debits, \
+         credits) SELECT tenant, account, currency, layer, booking_date, $18, debits::numeric, credits::numeric \
+         FROM unnest($11::uuid[], $12::smallint[], $13::text[], $14::text[], $15::date[], $16::text[], $17::text[]) \
+         AS n (tenant, account, currency, layer, booking_date, debits, credits) \
+         ORDER BY tenant, account, currency, layer, booking_date \
+         ON CONFLICT (tenant, account, currency, layer, booking_date, lane_slot) \
+         DO UPDATE SET debits = account_totals.debits + excluded.debits, \
+         credits = account_totals.credits + excluded.credits RETURNING 1), \
+         counted AS (INSERT INTO batch_totals (batch_id, outcome, currency, lane_slot, count, amount, last_posted_at) \
+         SELECT batch_id, outcome, currency, $18, count, amount::numeric, clock_timestamp() \
+         FROM unnest($19::uuid[], $20::text[], $27::text[], $21::bigint[], $22::text[]) \
+         AS n (batch_id, outcome, currency, count, amount) \
+         ORDER BY batch_id, outcome, currency ON CONFLICT (batch_id, outcome, currency, lane_slot) \
+         DO UPDATE SET count = batch_totals.count + excluded.count, amount = batch_totals.amount + excluded.amount, \
+         last_posted_at = excluded.last_posted_at RETURNING 1), \
+         changed AS (INSERT INTO changes (tenant, epoch, seqs) \
+         SELECT tenant, (SELECT number FROM epoch), ($26::bigint[])[first:last] \
+         FROM unnest($23::uuid[], $24::integer[], $25::integer[]) AS n (tenant, first, last) RETURNING 1)"
+    };
+}
+
+/// The columns of a posting, in the order of [`PostingColumns::bind`] and [`copy_posting`].
+macro_rules! posting_columns {
+    () => {
+        "event_seq, loan_key, loan_version, outcome, rejection_code, accounts, amounts, layer, alloc_fees, \
+         alloc_interest, alloc_principal, alloc_suspense, undoes_seq, restates_seq, effective_date, booking_date, \
+         posted_at, chain_hash"
+    };
+}
+
+/// Writes a small batch in one statement. The counts at the end are taken in the order in which they stand, which makes
+/// the lock order: loans (locked before), `account_totals`, `batch_totals`.
+const WRITE_BATCH: &str = concat!(
+    "WITH posted AS (INSERT INTO postings (",
+    posting_columns!(),
+    ") SELECT event_seq, loan_key, loan_version, outcome, rejection_code, ($46::smallint[])[first:last], \
+     ($47::bigint[])[first:last], layer, alloc_fees, alloc_interest, alloc_principal, alloc_suspense, undoes_seq, \
      restates_seq, effective_date, booking_date, posted_at, chain_hash \
-     FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::integer[], $7::integer[], \
-     $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], \
-     $15::date[], $16::date[], $17::timestamptz[], $18::bytea[]) AS n (event_seq, loan_key, loan_version, outcome, \
-     rejection_code, first, last, layer, alloc_fees, alloc_interest, alloc_principal, alloc_suspense, undoes_seq, \
-     restates_seq, effective_date, booking_date, posted_at, chain_hash) RETURNING 1), \
-     moved AS (UPDATE loans SET version = n.version, last_posted_seq = n.last_posted_seq, \
-     last_posted_at = n.last_posted_at, fees = n.fees, interest = n.interest, principal = n.principal, \
-     suspense = n.suspense, greatest_effective_date = n.greatest_effective_date, program_id = n.program_id, \
-     status = n.status, waterfall = n.waterfall, chain_head = n.chain_head \
-     FROM unnest($21::uuid[], $22::bigint[], $23::bigint[], $24::timestamptz[], $25::bigint[], $26::bigint[], \
-     $27::bigint[], $28::bigint[], $29::date[], $30::uuid[], $31::text[], $32::text[], $33::bytea[]) \
-     AS n (loan_key, version, last_posted_seq, last_posted_at, fees, interest, principal, suspense, \
-     greatest_effective_date, program_id, status, waterfall, chain_head) \
-     WHERE loans.loan_key = n.loan_key RETURNING 1), \
-     totalled AS (INSERT INTO account_totals (tenant, account, currency, layer, booking_date, lane_slot, debits, \
-     credits) SELECT tenant, account, currency, layer, booking_date, $41, debits::numeric, credits::numeric \
-     FROM unnest($34::uuid[], $35::smallint[], $36::text[], $37::text[], $38::date[], $39::text[], $40::text[]) \
-     AS n (tenant, account, currency, layer, booking_date, debits, credits) \
-     ORDER BY tenant, account, currency, layer, booking_date \
-     ON CONFLICT (tenant, account, currency, layer, booking_date, lane_slot) \
-     DO UPDATE SET debits = account_totals.debits + excluded.debits, \
-     credits = account_totals.credits + excluded.credits RETURNING 1), \
-     counted AS (INSERT INTO batch_totals (batch_id, outcome, currency, lane_slot, count, amount, last_posted_at) \
-     SELECT batch_id, outcome, currency, $41, count, amount::numeric, clock_timestamp() \
-     FROM unnest($42::uuid[], $43::text[], $50::text[], $44::bigint[], $45::text[]) \
-     AS n (batch_id, outcome, currency, count, amount) \
-     ORDER BY batch_id, outcome, currency ON CONFLICT (batch_id, outcome, currency, lane_slot) \
-     DO UPDATE SET count = batch_totals.count + excluded.count, amount = batch_totals.amount + excluded.amount, \
-     last_posted_at = excluded.last_posted_at RETURNING 1), \
-     changed AS (INSERT INTO changes (tenant, epoch, seqs) \
-     SELECT tenant, (SELECT number FROM epoch), ($49::bigint[])[first:last] \
-     FROM unnest($46::uuid[], $47::integer[], $48::integer[]) AS n (tenant, first, last) RETURNING 1) \
-     SELECT (SELECT count(*) FROM posted), (SELECT count(*) FROM moved), (SELECT count(*) FROM totalled), \
-     (SELECT count(*) FROM counted), (SELECT count(*) FROM changed)";
+     FROM unnest($28::bigint[], $29::uuid[], $30::bigint[], $31::text[], $32::text[], $33::integer[], \
+     $34::integer[], $35::text[], $36::bigint[], $37::bigint[], $38::bigint[], $39::bigint[], $40::bigint[], \
+     $41::bigint[], $42::date[], $43::date[], $44::timestamptz[], $45::bytea[]) AS n (event_seq, loan_key, \
+     loan_version, outcome, rejection_code, first, last, layer, alloc_fees, alloc_interest, alloc_principal, \
+     alloc_suspense, undoes_seq, restates_seq, effective_date, booking_date, posted_at, chain_hash) RETURNING 1), ",
+    moved!(),
+    ", ",
+    summed!(),
+    " SELECT (SELECT count(*) FROM posted), (SELECT count(*) FROM moved), (SELECT count(*) FROM totalled), \
+     (SELECT count(*) FROM counted), (SELECT count(*) FROM changed)"
+);
+
+/// Writes many postings; [`WRITE_REST`] follows.
+const COPY_POSTINGS: &str = concat!("COPY postings (", posting_columns!(), ") FROM STDIN (FORMAT binary)");
+
+/// Writes what a large batch has besides its postings.
+const WRITE_REST: &str = concat!(
+    "WITH ",
+    moved!(),
+    ", ",
+    summed!(),
+    " SELECT $28::bigint, (SELECT count(*) FROM moved), (SELECT count(*) FROM totalled), \
+     (SELECT count(*) FROM counted), (SELECT count(*) FROM changed)"
+);
+
+/// Changes the terms of loans, where a posting does.
+const CHANGE_TERMS: &str = "UPDATE loans SET program_id = n.program_id, status = n.status, waterfall = n.waterfall \
+     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) AS n (loan_key, program_id, status, waterfall) \
+     WHERE loans.loan_key = n.loan_key";
 
 /// The statements of this phase.
-pub(in crate::store::postgres) const STATEMENTS: [(&str, &str); 2] =
-    [("insert_system_events", INSERT_SYSTEM_EVENTS), ("write_batch", WRITE_BATCH)];
+pub(in crate::store::postgres) const STATEMENTS: [(&str, &str); 4] = [
+    ("insert_system_events", INSERT_SYSTEM_EVENTS),
+    ("write_batch", WRITE_BATCH),
+    ("write_rest", WRITE_REST),
+    ("change_terms", CHANGE_TERMS),
+];
 
-/// Writes what the fold made and puts the finished events into `batch`.
+/// Writes what the fold made of the locked loans and puts the finished events into `batch`.
 pub(super) async fn write(
     connection: &mut PgConnection,
-    lane_slot: i16,
+    (lane_slot, locked): (i16, &Locked),
     mut events: HashMap<Seq, AcceptedEvent>,
     output: FoldOutput,
     batch: &mut PostedBatch,
@@ -90,28 +138,67 @@ pub(super) async fn write(
     if output.postings.is_empty() && output.system.is_empty() {
         return Ok(());
     }
-    let mut columns = PostingColumns::default();
-    let mut sums = Sums::default();
-    for posted in output.postings {
-        let event = events.remove(&posted.seq);
-        let event = event.ok_or_else(|| StoreError::Broken(format!("the fold posted {}, unasked", posted.seq)))?;
-        columns.push(posted.seq, &posted.posting)?;
-        sums.push(posted.seq, &event.event, &posted.posting);
-        batch.posted.push((event, posted.posting));
-    }
     let seqs = insert_system_events(connection, &output.system).await?;
+    let mut postings = Vec::with_capacity(output.postings.len().saturating_add(output.system.len()));
+    postings.extend(output.postings.iter().map(|posted| (posted.seq, &posted.posting)));
+    let mut sums = Sums::default();
+    for posted in &output.postings {
+        let event = events.get(&posted.seq);
+        let event = event.ok_or_else(|| StoreError::Broken(format!("the fold posted {}, unasked", posted.seq)))?;
+        sums.push(posted.seq, &event.event, &posted.posting);
+    }
     for system in &output.system {
         let seq = seqs.get(&system.event.id).ok_or_else(|| overtaken("a consequence was there already"))?;
-        columns.push(*seq, &system.posting)?;
+        postings.push((*seq, &system.posting));
         sums.push(*seq, &system.event, &system.posting);
     }
-    let expected = (columns.len(), output.states.len());
-    let query = bind_loans(columns.bind(sqlx::query(WRITE_BATCH)), &output.states);
-    let row = sums.bind(query, lane_slot)?.fetch_one(connection).await.map_err(classify).map_err(finished_before)?;
+    change_terms(connection, locked, &output.states).await?;
+    write_rows(connection, &postings, &output.states, sums, lane_slot).await?;
+    for posted in output.postings {
+        batch.posted.extend(events.remove(&posted.seq).map(|event| (event, posted.posting)));
+    }
+    Ok(())
+}
+
+async fn write_rows(
+    connection: &mut PgConnection,
+    postings: &[(Seq, &Posting)],
+    states: &[LoanState],
+    sums: Sums,
+    lane_slot: i16,
+) -> Result<(), StoreError> {
+    let expected = (postings.len(), states.len());
+    let row = if postings.len() < COPIED_FROM {
+        let query = sums.bind(bind_loans(sqlx::query(WRITE_BATCH), states), lane_slot)?;
+        let query = PostingColumns::of(postings)?.bind(query);
+        query.fetch_one(connection).await.map_err(classify).map_err(finished_before)?
+    } else {
+        copied(postings).send(connection, COPY_POSTINGS).await.map_err(finished_before)?;
+        let query = sums.bind(bind_loans(sqlx::query(WRITE_REST), states), lane_slot)?;
+        let count = i64::try_from(postings.len()).unwrap_or(i64::MAX);
+        query.bind(count).fetch_one(connection).await.map_err(classify)?
+    };
     let mut counts = Columns::of(&row);
     let written: (i64, i64) = (counts.take()?, counts.take()?);
     let is_whole = usize::try_from(written.0) == Ok(expected.0) && usize::try_from(written.1) == Ok(expected.1);
     if is_whole { Ok(()) } else { Err(overtaken("fewer rows were written than given")) }
+}
+
+/// Writes the terms of those loans whose terms are not what they were when they were locked.
+async fn change_terms(connection: &mut PgConnection, locked: &Locked, states: &[LoanState]) -> Result<(), StoreError> {
+    let terms = |state: &LoanState| (state.program_id, state.status, state.waterfall);
+    let is_changed =
+        |state: &&LoanState| locked.loans.get(&state.key).is_none_or(|before| terms(&before.state) != terms(state));
+    let changed: Vec<&LoanState> = states.iter().filter(is_changed).collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let query = sqlx::query(CHANGE_TERMS)
+        .bind(changed.iter().map(|state| key_column(state.key)).collect::<Vec<_>>())
+        .bind(changed.iter().map(|state| state.program_id.map(|program| program.0)).collect::<Vec<_>>())
+        .bind(changed.iter().map(|state| state.status.as_str()).collect::<Vec<_>>())
+        .bind(changed.iter().map(|state| state.waterfall.to_string()).collect::<Vec<_>>());
+    query.execute(connection).await.map_err(classify).map(drop)
 }
 
 /// A posting that is there already was made by somebody else after we looked: look again.

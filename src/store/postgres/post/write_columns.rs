@@ -10,6 +10,7 @@ use crate::core::ids::Seq;
 use crate::core::ledger::{JournalEntry, Posting, RejectionCode};
 use crate::core::loan::LoanState;
 use crate::store::StoreError;
+use crate::store::postgres::copy::CopiedRows;
 use crate::store::postgres::intake_rows::Prepared;
 use crate::store::postgres::rows::key_column;
 
@@ -58,13 +59,16 @@ pub(super) struct PostingColumns {
 }
 
 impl PostingColumns {
-    /// How many rows there are.
-    pub(super) fn len(&self) -> usize {
-        self.seqs.len()
+    /// The rows of some postings.
+    pub(super) fn of(postings: &[(Seq, &Posting)]) -> Result<Self, StoreError> {
+        let mut columns = Self::default();
+        for (seq, posting) in postings {
+            columns.push(*seq, posting)?;
+        }
+        Ok(columns)
     }
 
-    /// Adds a row.
-    pub(super) fn push(&mut self, seq: Seq, posting: &Posting) -> Result<(), StoreError> {
+    fn push(&mut self, seq: Seq, posting: &Posting) -> Result<(), StoreError> {
         let lines = posting.entry.as_ref().map_or([].as_slice(), |entry| entry.lines());
         self.lines.push(lines.len())?;
         self.accounts.extend(lines.iter().map(|line| line.account.number()));
@@ -88,7 +92,7 @@ impl PostingColumns {
         Ok(())
     }
 
-    /// Binds $1 to $20.
+    /// Binds $28 to $47.
     pub(super) fn bind(self, query: Prepared<'_>) -> Prepared<'_> {
         query
             .bind(self.seqs)
@@ -114,9 +118,44 @@ impl PostingColumns {
     }
 }
 
-/// Binds $21 to $33: the loans as they stand afterwards.
+/// How many columns a copied posting has, and how many bytes to begin with.
+const POSTING_COLUMNS: i16 = 18;
+const POSTING_BYTES: usize = 400;
+
+/// The same rows in the form of a copy.
+pub(super) fn copied(postings: &[(Seq, &Posting)]) -> CopiedRows {
+    let mut rows = CopiedRows::of_columns(POSTING_COLUMNS, postings.len().saturating_mul(POSTING_BYTES));
+    for (seq, posting) in postings {
+        copy_posting(rows.row(), *seq, posting);
+    }
+    rows
+}
+
+fn copy_posting(row: &mut CopiedRows, seq: Seq, posting: &Posting) {
+    let lines = posting.entry.as_ref().map_or([].as_slice(), |entry| entry.lines());
+    let split = posting.allocation;
+    row.bigint(seq.0)
+        .uuid(key_column(posting.loan_key))
+        .optional(posting.loan_version, CopiedRows::bigint)
+        .text(posting.outcome.as_str())
+        .optional(posting.outcome.rejection().map(RejectionCode::as_str), CopiedRows::text)
+        .smallints(lines.iter().map(|line| line.account.number()))
+        .bigints(lines.iter().map(|line| line.signed.units()))
+        .text(posting.entry.as_ref().map(JournalEntry::layer).unwrap_or_default().as_str())
+        .optional(split.map(|split| split.fees.units()), CopiedRows::bigint)
+        .optional(split.map(|split| split.interest.units()), CopiedRows::bigint)
+        .optional(split.map(|split| split.principal.units()), CopiedRows::bigint)
+        .optional(split.map(|split| split.suspense.units()), CopiedRows::bigint)
+        .optional(posting.undoes_seq.map(|seq| seq.0), CopiedRows::bigint)
+        .optional(posting.restates_seq.map(|seq| seq.0), CopiedRows::bigint)
+        .date(posting.effective_date)
+        .date(posting.booking_date)
+        .instant(posting.posted_at)
+        .optional(posting.chain_hash.as_ref(), |row, hash| row.bytes(hash));
+}
+
+/// Binds $1 to $10: the loans as they stand afterwards.
 pub(super) fn bind_loans<'q>(query: Prepared<'q>, states: &[LoanState]) -> Prepared<'q> {
-    let waterfalls: Vec<String> = states.iter().map(|state| state.waterfall.to_string()).collect();
     query
         .bind(states.iter().map(|state| key_column(state.key)).collect::<Vec<_>>())
         .bind(states.iter().map(|state| state.version).collect::<Vec<_>>())
@@ -127,9 +166,6 @@ pub(super) fn bind_loans<'q>(query: Prepared<'q>, states: &[LoanState]) -> Prepa
         .bind(states.iter().map(|state| state.balances.principal.units()).collect::<Vec<_>>())
         .bind(states.iter().map(|state| state.balances.suspense.units()).collect::<Vec<_>>())
         .bind(states.iter().map(|state| state.greatest_effective_date).collect::<Vec<_>>())
-        .bind(states.iter().map(|state| state.program_id.map(|program| program.0)).collect::<Vec<_>>())
-        .bind(states.iter().map(|state| state.status.as_str()).collect::<Vec<_>>())
-        .bind(waterfalls)
         .bind(states.iter().map(|state| state.chain_head).collect::<Vec<_>>())
 }
 
@@ -167,7 +203,7 @@ impl Sums {
         }
     }
 
-    /// Binds $34 to $50.
+    /// Binds $11 to $27.
     pub(super) fn bind(self, query: Prepared<'_>, lane_slot: i16) -> Result<Prepared<'_>, StoreError> {
         let (keys, sums): (Vec<AccountKey>, Vec<(i128, i128)>) = self.accounts.into_iter().unzip();
         let query = query
