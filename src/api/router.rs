@@ -19,7 +19,7 @@ use crate::api::state::ApiState;
 use crate::api::webhooks::{actions, create, reads};
 use crate::api::write::{
     accruals, ach_files, ach_reviews, adjustments, batches, charge_offs, disbursements, feeds, fees, loans, payments,
-    periods, rearrangements, returns, reversals, settlements, suspense, transfers,
+    periods, programs, rearrangements, returns, reversals, settlements, suspense, transfers,
 };
 
 /// Every address of the API.
@@ -49,6 +49,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/disbursements", post(disbursements::post_disbursement))
         .route("/v1/accruals/batch", post(accruals::post_accruals))
         .merge(servicing())
+        .route("/v1/programs", post(programs::post_program).get(programs::list_programs))
+        .route("/v1/programs/{program_id}", get(programs::get_program))
         .route("/v1/loans", post(loans::post_loan).get(loan_reads::list_loans))
         .route("/v1/loans/{loan_id}", get(loan_reads::get_loan))
         .route("/v1/loans/{loan_id}/balance", get(loan_reads::get_balance))

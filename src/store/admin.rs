@@ -1,6 +1,6 @@
 //! Owns the rows that operators make, and the report of `verify`.
 
-use crate::core::ids::TenantId;
+use crate::core::ids::{ProgramId, TenantId};
 use crate::core::loan::LossAccount;
 use crate::core::money::{Currency, Minor};
 use crate::core::time::Timestamp;
@@ -35,6 +35,17 @@ pub struct TenantRecord {
     pub payment_limit: Option<Minor>,
     /// Who bears what is charged off.
     pub loss_account: LossAccount,
+}
+
+/// A program: the terms that loans share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramRecord {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The lender's id of it.
+    pub id: ProgramId,
+    /// JSON of its terms.
+    pub settings: String,
 }
 
 /// An API client.

@@ -37,13 +37,15 @@ use async_trait::async_trait;
 use chrono::NaiveDate;
 
 use crate::core::event::{AcceptedEvent, NewEvent, NewGroup, Party};
-use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
+use crate::core::ids::{EventId, LoanKey, PaymentBatchId, ProgramId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::FeeItem;
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 
 pub use ach::{EntryMark, FeedRecord, FileKept, FileRecord, FileRow, MarkedRow, NewFile, NumberedLoan, SeenRow};
-pub use admin::{ClientRecord, SchemaState, SigningKeyRecord, TenantRecord, VerifyProblem, VerifyReport};
+pub use admin::{
+    ClientRecord, ProgramRecord, SchemaState, SigningKeyRecord, TenantRecord, VerifyProblem, VerifyReport,
+};
 pub use error::StoreError;
 pub use general_ledger::{GeneralLedger, JournalSpan, OperationDone, PeriodChange, PeriodRecord, TrialBalanceQuestion};
 pub use groups::{GroupAcceptance, GroupFold, GroupProgress, GroupWork};
@@ -323,6 +325,15 @@ pub trait Store:
 
     /// Every tenant, by id.
     async fn tenants(&self) -> Result<Vec<TenantRecord>, StoreError>;
+
+    /// Makes a program; false when its id is taken.
+    async fn create_program(&self, program: ProgramRecord) -> Result<bool, StoreError>;
+
+    /// A program by its id.
+    async fn program(&self, tenant: TenantId, id: ProgramId) -> Result<Option<ProgramRecord>, StoreError>;
+
+    /// A tenant's programs, by id.
+    async fn programs(&self, tenant: TenantId) -> Result<Vec<ProgramRecord>, StoreError>;
 
     /// Makes a client; false when its id is taken.
     async fn create_client(&self, client: ClientRecord) -> Result<bool, StoreError>;

@@ -197,6 +197,16 @@ impl<'a> Fields<'a> {
         texts
     }
 
+    /// A list of texts that must be there.
+    pub(crate) fn required_texts(&mut self, name: &str) -> Option<Vec<Cow<'a, str>>> {
+        if !self.has(name) {
+            self.take(name);
+            self.fail(name, "required", "is required");
+            return None;
+        }
+        self.texts(name)
+    }
+
     /// Reads an object inside this one with `read`; its failures are reported here.
     pub(crate) fn object<T>(&mut self, name: &str, read: impl FnOnce(&mut Fields<'a>) -> T) -> Option<T> {
         match self.take(name)? {

@@ -46,6 +46,7 @@ pub use crate::api::write::fees::{FeeRequest, FeeWaiverRequest};
 pub use crate::api::write::loans::{LoanRequest, OpeningBalancesRequest};
 pub use crate::api::write::payments::PaymentRequest;
 pub use crate::api::write::periods::{PeriodAnswer, PeriodRequest};
+pub use crate::api::write::programs::{ProgramView, ProgramsList};
 pub use crate::api::write::rearrangements::{MoveRequest, NewLoanRequest, RearrangementRequest};
 pub use crate::api::write::returns::ReturnRequest;
 pub use crate::api::write::reversals::ReversalRequest;

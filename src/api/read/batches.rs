@@ -129,6 +129,7 @@ impl BatchView {
             UploadOperation::AchFile { feed } => (None, Some(feed.clone())),
             UploadOperation::AchFeed { .. }
             | UploadOperation::AchReview(_)
+            | UploadOperation::Program { .. }
             | UploadOperation::PeriodClose { .. }
             | UploadOperation::PeriodReopen { .. }
             | UploadOperation::Webhook(_) => (None, None),

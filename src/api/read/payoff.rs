@@ -12,8 +12,9 @@ use crate::api::error::ApiError;
 use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
 use crate::api::state::ApiState;
-use crate::core::ids::{LoanId, LoanKey};
-use crate::core::loan::{InterestError, InterestRule, PayoffDay, payoff_days, per_diem};
+use crate::api::write::programs::described;
+use crate::core::ids::{LoanId, LoanKey, ProgramId, TenantId};
+use crate::core::loan::{InterestError, InterestRule, InterestTerms, PayoffDay, Program, payoff_days, per_diem};
 use crate::core::time::parse_date;
 use crate::store::{HistoryCut, LoanDays, PayoffFacts, PayoffSince};
 
@@ -116,10 +117,22 @@ pub(crate) async fn get_payoff(
     let since =
         PayoffSince { payments: days_before(today, ACH_RETURN_DAYS), returns: days_before(today, RECENT_RETURN_DAYS) };
     let facts = store.payoff_facts(caller.tenant, key, since).await?;
-    // A rate comes with the loan's program; no loan has one yet, and the quote warns of it.
-    let rule: Option<InterestRule> = None;
+    let rule = interest_rule(&state, caller.tenant, found.record.state.program_id).await?;
     let quoted = payoff_days(&found.history, rule.as_ref(), date, days).map_err(broken)?;
     quote(&found, rule.as_ref(), &quoted, &facts).map(Json)
+}
+
+/// How the loan bears interest: its program says so, where it has one that is described and has a rate.
+async fn interest_rule(
+    state: &ApiState,
+    tenant: TenantId,
+    program: Option<ProgramId>,
+) -> Result<Option<InterestRule>, ApiError> {
+    let Some(id) = program else { return Ok(None) };
+    let program = described(state, tenant, id).await?;
+    Ok(program.and_then(|Program { annual_rate, day_count, rounding, .. }| {
+        annual_rate.map(|rate| InterestRule { rate, terms: InterestTerms { day_count, rounding } })
+    }))
 }
 
 fn quoted_day(text: &str, today: NaiveDate) -> Result<NaiveDate, String> {

@@ -71,6 +71,7 @@ pub(crate) fn replayed(state: &ApiState, record: UploadRecord) -> Result<Respons
         }
         // They have no rows to follow.
         UploadOperation::AchFeed { .. }
+        | UploadOperation::Program { .. }
         | UploadOperation::AchReview(_)
         | UploadOperation::PeriodClose { .. }
         | UploadOperation::PeriodReopen { .. }

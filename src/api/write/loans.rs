@@ -10,8 +10,9 @@ use crate::api::json::Fields;
 use crate::api::openapi::{AcceptedView, LoanAnswer, ProblemDocument};
 use crate::api::state::ApiState;
 use crate::api::write::accept::accept_and_answer;
+use crate::api::write::programs::described;
 use crate::api::write::request::{AcceptanceRules, WriteRequest};
-use crate::core::event::{Command, LoanNumber, LoanOpening, OpeningBalances};
+use crate::core::event::{Command, LoanNumber, LoanOpening, OpeningBalances, ProgramDefaults};
 use crate::core::ids::{BorrowerId, LoanId, ProgramId};
 use crate::core::loan::Waterfall;
 use crate::core::money::{Currency, Minor};
@@ -35,7 +36,7 @@ pub struct LoanRequest {
     /// The number printed on it: 1 to 22 printable ASCII characters, unique, compared without leading zeros.
     #[schema(min_length = 1, max_length = 22)]
     pub loan_number: Option<String>,
-    /// The program whose defaults it takes.
+    /// The program whose defaults it takes, as they are when the loan is registered.
     pub program_id: Option<uuid::Uuid>,
     /// The order in which payments pay: `fees`, `interest` and `principal`, each once.
     pub waterfall: Option<Vec<String>>,
@@ -74,7 +75,22 @@ pub struct OpeningBalancesRequest {
 pub(crate) async fn post_loan(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::LoansWrite]).await?;
     let command = request.command(parse)?;
+    let command = with_program(&state, &request, command).await?;
     accept_and_answer(&state, request, command).await
+}
+
+/// The opening with its program's defaults, as the program stands now. A program may be described later than its loans:
+/// those have the defaults of every loan.
+async fn with_program(state: &ApiState, request: &WriteRequest, command: Command) -> Result<Command, ApiError> {
+    let Command::LoanOpening(opening) = command else { return Ok(command) };
+    let Some(id) = opening.program_id else { return Ok(Command::LoanOpening(opening)) };
+    let program = described(state, request.caller.tenant, id).await?;
+    if program.is_some_and(|program| program.currency != opening.currency) {
+        return Err(ApiError::field("program_id", "other_currency", "is a program of another currency"));
+    }
+    let program_defaults = program
+        .map(|program| ProgramDefaults { waterfall: program.waterfall, suspense_release: program.suspense_release });
+    Ok(Command::LoanOpening(LoanOpening { program_defaults, ..opening }))
 }
 
 fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Command> {

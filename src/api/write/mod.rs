@@ -14,6 +14,7 @@ pub(crate) mod loans;
 mod operation;
 pub(crate) mod payments;
 pub(crate) mod periods;
+pub(crate) mod programs;
 pub(crate) mod rearrangements;
 pub(crate) mod request;
 pub(crate) mod returns;

@@ -101,7 +101,8 @@ fn differing_upload(a: &Upload, b: &Upload) -> Vec<&'static str> {
             named([("mode", a != b)])
         }
         (UploadOperation::AchFile { feed: a }, UploadOperation::AchFile { feed: b }) => named([("feed", a != b)]),
-        (UploadOperation::AchFeed { settings: a }, UploadOperation::AchFeed { settings: b }) => {
+        (UploadOperation::AchFeed { settings: a }, UploadOperation::AchFeed { settings: b })
+        | (UploadOperation::Program { settings: a }, UploadOperation::Program { settings: b }) => {
             named([("settings", a != b)])
         }
         (UploadOperation::Webhook(a), UploadOperation::Webhook(b)) => a.differing(b),
@@ -117,6 +118,7 @@ fn differing_upload(a: &Upload, b: &Upload) -> Vec<&'static str> {
         (
             UploadOperation::PaymentBatch { .. }
             | UploadOperation::AchFeed { .. }
+            | UploadOperation::Program { .. }
             | UploadOperation::AchFile { .. }
             | UploadOperation::PeriodClose { .. }
             | UploadOperation::PeriodReopen { .. }

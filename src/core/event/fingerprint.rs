@@ -134,7 +134,9 @@ fn encode_upload(encoder: &mut Encoder, upload: &Upload) {
     encoder.field(upload.operation.as_str().as_bytes());
     match &upload.operation {
         UploadOperation::PaymentBatch { mode } => encoder.field(mode.as_str().as_bytes()),
-        UploadOperation::AchFeed { settings } => encoder.field(settings.as_bytes()),
+        UploadOperation::AchFeed { settings } | UploadOperation::Program { settings } => {
+            encoder.field(settings.as_bytes())
+        }
         UploadOperation::AchFile { feed } => encoder.field(feed.as_bytes()),
         UploadOperation::AchReview(Review { batch_id, row_no, resolution, reason, effective_at }) => encoder
             .field(batch_id.0.as_bytes())

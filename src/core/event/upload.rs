@@ -60,6 +60,11 @@ pub enum UploadOperation {
         /// JSON of its settings.
         settings: String,
     },
+    /// `POST /v1/programs`: no rows, but finished by the api all the same.
+    Program {
+        /// JSON of its terms.
+        settings: String,
+    },
     /// `POST /v1/ach/files`.
     AchFile {
         /// The feed it came through.
@@ -92,6 +97,7 @@ impl UploadOperation {
         match self {
             Self::PaymentBatch { .. } => "payment_batch",
             Self::AchFeed { .. } => "ach_feed",
+            Self::Program { .. } => "program",
             Self::AchFile { .. } => "ach_file",
             Self::AchReview(_) => "ach_review",
             Self::PeriodClose { .. } => "period_close",

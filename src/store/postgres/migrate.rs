@@ -22,7 +22,7 @@ macro_rules! migration {
 }
 
 /// Every migration: version, name, text. A test compares this with the directory.
-pub(super) const MIGRATIONS: [(&str, &str, &str); 18] = [
+pub(super) const MIGRATIONS: [(&str, &str, &str); 19] = [
     migration!("0001", "tenants"),
     migration!("0002", "events"),
     migration!("0003", "postings"),
@@ -36,6 +36,7 @@ pub(super) const MIGRATIONS: [(&str, &str, &str); 18] = [
     migration!("0011", "ach"),
     migration!("0012", "cheaper_rows"),
     migration!("0013", "servicing"),
+    migration!("0014", "programs"),
     migration!("0016", "general_ledger"),
     migration!("0017", "webhooks"),
     migration!("0018", "loans_borrower"),

@@ -32,6 +32,7 @@ mod periods;
 mod poller_reads;
 mod post;
 mod processes;
+mod programs;
 mod read;
 mod read_loans;
 mod reconcile;

@@ -2,7 +2,8 @@
 
 use super::{
     accept, ach, admin, bench, conservation, fresh, groups, hold, ledger_reads, loan_reads, migrate, periods,
-    poller_reads, post, processes, read, read_loans, reconcile, review, servicing, sweep, uploads, verify, webhooks,
+    poller_reads, post, processes, programs, read, read_loans, reconcile, review, servicing, sweep, uploads, verify,
+    webhooks,
 };
 
 /// Every statement by the name of what it does.
@@ -34,6 +35,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &servicing::STATEMENTS,
         &loan_reads::STATEMENTS,
         &post::AHEAD_STATEMENTS,
+        &programs::STATEMENTS,
         &poller_reads::STATEMENTS,
         &admin::STATEMENTS,
         &hold::STATEMENTS,

@@ -8,7 +8,7 @@ use chrono::NaiveDate;
 
 use super::connect::PostgresStore;
 use crate::core::event::{AcceptedEvent, NewEvent, NewGroup, Party};
-use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
+use crate::core::ids::{EventId, LoanKey, PaymentBatchId, ProgramId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, FeeItem, Layer};
 use crate::core::money::Currency;
 use crate::core::slot::PartitionMap;
@@ -17,10 +17,10 @@ use crate::store::{
     Acceptance, AccountTotals, Attempts, BalanceTime, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord,
     FeedRecord, FileKept, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, HoldRequest,
     LoanBalances, LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter,
-    PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState, SeenRow, SigningKeyRecord, Store,
-    StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd, UploadException,
-    UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat,
-    WorkerView,
+    PaymentsPage, PostWork, PostedBatch, ProgramRecord, PublisherBeat, RowsAfter, SchemaState, SeenRow,
+    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd,
+    UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload,
+    WorkerBeat, WorkerView,
 };
 
 #[async_trait]
@@ -242,6 +242,18 @@ impl Store for PostgresStore {
 
     async fn tenants(&self) -> Result<Vec<TenantRecord>, StoreError> {
         self.owned(|store| async move { store.read_tenants().await }).await
+    }
+
+    async fn create_program(&self, program: ProgramRecord) -> Result<bool, StoreError> {
+        self.owned(move |store| async move { store.insert_program(program).await }).await
+    }
+
+    async fn program(&self, tenant: TenantId, id: ProgramId) -> Result<Option<ProgramRecord>, StoreError> {
+        self.owned(move |store| async move { store.read_program(tenant, id).await }).await
+    }
+
+    async fn programs(&self, tenant: TenantId) -> Result<Vec<ProgramRecord>, StoreError> {
+        self.owned(move |store| async move { store.read_programs(tenant).await }).await
     }
 
     async fn create_client(&self, client: ClientRecord) -> Result<bool, StoreError> {

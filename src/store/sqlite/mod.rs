@@ -27,6 +27,7 @@ mod parking;
 mod periods;
 mod poller_reads;
 mod post;
+mod programs;
 mod reconcile;
 mod reconciliation;
 mod records;
@@ -55,7 +56,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::core::event::{AcceptedEvent, NewEvent, NewGroup, Party};
-use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId, WorkerId};
+use crate::core::ids::{EventId, LoanKey, PaymentBatchId, ProgramId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, FeeItem, Layer};
 use crate::core::money::Currency;
 use crate::core::slot::PartitionMap;
@@ -66,10 +67,10 @@ use crate::store::{
     Acceptance, AccountTotals, Attempts, BalanceTime, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord,
     FeedRecord, FileKept, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, HoldRequest,
     LoanBalances, LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter,
-    PaymentsPage, PostWork, PostedBatch, PublisherBeat, RowsAfter, SchemaState, SeenRow, SigningKeyRecord, Store,
-    StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn, UploadBegun, UploadEnd, UploadException,
-    UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat,
-    WorkerView,
+    PaymentsPage, PostWork, PostedBatch, ProgramRecord, PublisherBeat, RowsAfter, SchemaState, SeenRow,
+    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn, UploadBegun,
+    UploadEnd, UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted,
+    WholeUpload, WorkerBeat, WorkerView,
 };
 
 pub use statements::STATEMENTS;
@@ -401,6 +402,18 @@ impl Store for SqliteStore {
 
     async fn tenants(&self) -> Result<Vec<TenantRecord>, StoreError> {
         self.read(|db| Box::pin(admin::tenants(db))).await
+    }
+
+    async fn create_program(&self, program: ProgramRecord) -> Result<bool, StoreError> {
+        self.writer.run("create_program", move |db| Box::pin(programs::insert_program(db, program))).await
+    }
+
+    async fn program(&self, tenant: TenantId, id: ProgramId) -> Result<Option<ProgramRecord>, StoreError> {
+        self.read(move |db| Box::pin(programs::program(db, tenant, id))).await
+    }
+
+    async fn programs(&self, tenant: TenantId) -> Result<Vec<ProgramRecord>, StoreError> {
+        self.read(move |db| Box::pin(programs::programs(db, tenant))).await
     }
 
     async fn create_client(&self, client: ClientRecord) -> Result<bool, StoreError> {

@@ -18,7 +18,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 11] = [
+const MIGRATIONS: [Migration; 12] = [
     Migration { version: 1, name: "books", sql: include_str!("../../../migrations/sqlite/0001_books.sql") },
     Migration { version: 2, name: "operations", sql: include_str!("../../../migrations/sqlite/0002_operations.sql") },
     Migration {
@@ -28,6 +28,7 @@ const MIGRATIONS: [Migration; 11] = [
     },
     Migration { version: 4, name: "ach", sql: include_str!("../../../migrations/sqlite/0004_ach.sql") },
     Migration { version: 6, name: "servicing", sql: include_str!("../../../migrations/sqlite/0006_servicing.sql") },
+    Migration { version: 7, name: "programs", sql: include_str!("../../../migrations/sqlite/0007_programs.sql") },
     Migration { version: 8, name: "groups", sql: include_str!("../../../migrations/sqlite/0008_groups.sql") },
     Migration {
         version: 9,

@@ -3,7 +3,7 @@
 use super::webhooks::{operate, read, turn};
 use super::{
     accept, ach, admin, beats, conservation, groups, ledger_reads, loan_reads, loans, parking, periods, poller_reads,
-    post, reconcile, records, review, schema, servicing, sweep, uploads, verify, writer,
+    post, programs, reconcile, records, review, schema, servicing, sweep, uploads, verify, writer,
 };
 
 /// Every statement of this store.
@@ -160,6 +160,9 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("insert_tenant", admin::INSERT_TENANT),
     ("tenant", admin::TENANT),
     ("tenants", admin::TENANTS),
+    ("insert_program", programs::INSERT_PROGRAM),
+    ("program", programs::PROGRAM),
+    ("programs", programs::PROGRAMS),
     ("insert_client", admin::INSERT_CLIENT),
     ("client", admin::CLIENT),
     ("insert_signing_key", admin::INSERT_SIGNING_KEY),

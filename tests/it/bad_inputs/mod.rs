@@ -19,6 +19,7 @@ mod rows_json;
 mod rows_ledger;
 mod rows_loans;
 mod rows_pollers;
+mod rows_programs;
 mod rows_returns;
 mod rows_reviews;
 mod rows_servicing;
@@ -49,6 +50,7 @@ fn rows(facts: &Facts) -> Vec<Row> {
         rows_dates::rows,
         rows_returns::rows,
         rows_servicing::rows,
+        rows_programs::rows,
         rows_tokens::rows,
         rows_pollers::rows,
         rows_loans::rows,
@@ -99,6 +101,7 @@ async fn bad_inputs_get_their_answers_from_servers() {
         STORIES,
         rows_returns::STORIES,
         rows_servicing::STORIES,
+        rows_programs::STORIES,
         rows_uploads::STORIES,
         rows_ach::STORIES,
         rows_accruals::STORIES,
@@ -119,6 +122,7 @@ async fn bad_inputs_get_their_answers_from_one_process() {
         STORIES,
         rows_returns::STORIES,
         rows_servicing::STORIES,
+        rows_programs::STORIES,
         rows_uploads::STORIES,
         rows_ach::STORIES,
         rows_accruals::STORIES,
@@ -137,6 +141,7 @@ fn every_number_is_run_or_listed_with_its_reason() {
     let stories = [
         STORIES,
         rows_servicing::STORIES,
+        rows_programs::STORIES,
         rows_uploads::STORIES,
         rows_ach::STORIES,
         rows_webhooks::STORIES,

@@ -247,7 +247,8 @@ macro_rules! conformance {
                     sweep_runs_in_one_place,
                     worker_views_share_lane_slots,
                     schema_and_partitions_stand_after_migrating_twice,
-                    tenants_clients_and_keys_read_back;
+                    tenants_clients_and_keys_read_back,
+                    programs_read_back_and_ids_are_a_tenants_own;
                 reconciliation:
                     every_check_finds_what_is_injected,
                     runs_are_kept_by_tenant_and_day,

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use hpts::core::event::Stage;
-use hpts::core::ids::{Seq, TenantId, WorkerId};
+use hpts::core::ids::{ProgramId, Seq, TenantId, WorkerId};
 use hpts::core::money::{Currency, Minor};
 use hpts::core::slot::Slot;
 use hpts::core::time::Timestamp;
 use hpts::store::{
-    ClientRecord, HoldRequest, ParkRequest, PublisherBeat, SchemaState, SigningKeyRecord, SweepPlan, SweepRound,
-    TenantRecord, WorkerBeat,
+    ClientRecord, HoldRequest, ParkRequest, ProgramRecord, PublisherBeat, SchemaState, SigningKeyRecord, SweepPlan,
+    SweepRound, TenantRecord, WorkerBeat,
 };
 use uuid::Uuid;
 
@@ -276,4 +276,17 @@ pub(crate) async fn tenants_clients_and_keys_read_back(fixture: &impl Fixture) {
     assert_eq!(store.signing_keys().await.unwrap().len(), 1);
     store.add_signing_key(key("c", later), false).await.unwrap();
     assert_eq!(store.signing_keys().await.unwrap()[0], key("c", later));
+}
+
+pub(crate) async fn programs_read_back_and_ids_are_a_tenants_own(fixture: &impl Fixture) {
+    let (books, other) = (Books::open(fixture.store(), 1).await, Books::open(fixture.store(), 2).await);
+    let id = ProgramId(Uuid::from_u128(7));
+    let program = |tenant, settings: &str| ProgramRecord { tenant, id, settings: settings.to_owned() };
+    let store = fixture.store();
+    assert!(store.create_program(program(books.tenant, "{}")).await.unwrap());
+    assert!(!store.create_program(program(books.tenant, "[]")).await.unwrap(), "the id is taken");
+    assert_eq!(store.program(other.tenant, id).await.unwrap(), None);
+    assert!(store.create_program(program(other.tenant, "1")).await.unwrap());
+    assert_eq!(store.program(books.tenant, id).await.unwrap(), Some(program(books.tenant, "{}")));
+    assert_eq!(store.programs(books.tenant).await.unwrap(), [program(books.tenant, "{}")]);
 }

@@ -1,7 +1,7 @@
 //! Owns the tests of what the fold refuses: rules, one by one, and input that only a broken store can give.
 
 use super::*;
-use crate::core::ledger::RejectionCode;
+use crate::core::ledger::{Calendar, ClosedPeriodRule, Period, RejectionCode};
 use crate::core::loan::LoanStatus;
 
 fn judged_last(commands: impl IntoIterator<Item = Command>) -> (Outcome, Option<i64>) {
@@ -49,6 +49,27 @@ fn a_taken_loan_number_is_told_to_the_opening_only() {
     };
     assert_eq!(code(open()), Outcome::Rejected(RejectionCode::LoanExists));
     assert_eq!(code(payment(1, date(2, 1))), Outcome::Rejected(RejectionCode::LoanNotFound));
+}
+
+#[test]
+fn a_closed_period_refuses_where_the_tenant_says_so_and_never_what_is_taken_back() {
+    let books = Books::of([open(), payment(40, date(2, 1)), payment(1, date(3, 1))]);
+    let state = books.state.unwrap();
+    let february = Period::of(date(2, 1));
+    let outcome = |rule, command: Command| {
+        let event = accepted(4, command);
+        let (timeline, earlier) = (books.timeline(&state, &[event.clone()]), books.earlier(&[event.clone()]));
+        let calendar = Calendar::new(rule, [february]);
+        let mut past = Past { timeline, earlier, calendar, ..Past::default() };
+        let posting = post_event(Some(state), false, &mut past, &event, at(4)).unwrap().posting.posting;
+        (posting.outcome, posting.booking_date)
+    };
+    let refused = Outcome::Rejected(RejectionCode::PeriodClosed);
+    assert_eq!(outcome(ClosedPeriodRule::Refuse, payment(1, date(2, 28))).0, refused);
+    assert_eq!(outcome(ClosedPeriodRule::Refuse, payment(1, date(3, 1))), (Outcome::Posted, date(3, 1)));
+    assert_eq!(outcome(ClosedPeriodRule::NextOpenDay, payment(1, date(2, 28))), (Outcome::Posted, date(3, 1)));
+    let back = returning(books.event(2), date(3, 2), 0);
+    assert_eq!(outcome(ClosedPeriodRule::Refuse, back), (Outcome::Posted, date(3, 1)));
 }
 
 #[test]

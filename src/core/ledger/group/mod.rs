@@ -144,6 +144,13 @@ fn judge(group: &Group, legs: &[LegWork]) -> Result<Result<GroupVerdict, GroupRe
     if let Some(refusal) = held {
         return Ok(Err(refusal));
     }
+    // As for events alone: what is taken back, and a receipt, stand on a day that nobody chooses.
+    let is_bound = matches!(group.operation, GroupOperation::Reversal(_) | GroupOperation::ReceiptAssignment { .. });
+    let is_late = |leg: &&LegWork| leg.past.calendar.refuses(leg.event.event.command.effective_date());
+    let late = named(RejectionCode::PeriodClosed, legs.iter().filter(|_| !is_bound).filter(is_late))?;
+    if let Some(refusal) = late {
+        return Ok(Err(refusal));
+    }
     match &group.operation {
         GroupOperation::Accrual { .. } => each(legs, accrual::judge),
         GroupOperation::SuspenseTransfer => together(legs, pair::judge_transfer(legs)),

@@ -106,6 +106,17 @@ impl Verdict {
 /// # Errors
 /// [`Refusal::Rule`] with the contract's code; any other refusal is our own mistake, and nothing is known of the event.
 pub fn judge(state: &LoanState, command: &Command, past: &Past) -> Result<Verdict, Refusal> {
+    let verdict = by_its_rule(state, command, past)?;
+    // Nobody chooses the day of what takes an entry back, and the money of a receipt has come: both are booked on the
+    // first open day, whatever the tenant says of closed periods.
+    let is_bound = verdict.undoes_seq.is_some() || matches!(command, Command::Receipt(_));
+    if !is_bound && past.calendar.refuses(verdict.effective_date) {
+        return Err(RejectionCode::PeriodClosed.into());
+    }
+    Ok(verdict)
+}
+
+fn by_its_rule(state: &LoanState, command: &Command, past: &Past) -> Result<Verdict, Refusal> {
     if state.version == 0 && command.opens_loan() {
         check_terms(state, command)?;
     }

@@ -1,0 +1,199 @@
+//! Owns `POST /v1/programs`, `GET /v1/programs` and `GET /v1/programs/{program_id}`: the terms that loans share.
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::auth::Scope;
+use crate::api::error::ApiError;
+use crate::api::http::query::Query;
+use crate::api::json::Fields;
+use crate::api::openapi::ProblemDocument;
+use crate::api::state::ApiState;
+use crate::api::uploads::answer::replayed;
+use crate::api::uploads::receiver::{Beginning, Receiver, UploadRequest};
+use crate::api::write::operation::first_time;
+use crate::api::write::request::WriteRequest;
+use crate::core::event::{Upload, UploadOperation};
+use crate::core::ids::{ProgramId, TenantId};
+use crate::core::loan::{Program, ProgramSettings};
+use crate::store::ProgramRecord;
+
+const READ: &[Scope] = &[Scope::LedgerRead, Scope::LoansWrite];
+
+/// A program, as it is sent and answered.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"program_id": "44444444-4444-4444-4444-444444444444", "currency": "USD",
+    "annual_rate": "7.25", "day_count_convention": "ACT_365", "rounding": "half_up,daily",
+    "waterfall": ["fees", "interest", "principal"], "suspense_release": "automatic"}))]
+pub struct ProgramView {
+    /// The program, by your own id.
+    #[schema(value_type = uuid::Uuid)]
+    program_id: String,
+    /// ISO 4217; the currency of its loans.
+    #[schema(pattern = "^[A-Z]{3}$")]
+    currency: String,
+    /// Percent a year, a decimal with at most six decimals: `7.25`. Absent where callers bring the interest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annual_rate: Option<String>,
+    /// `ACT_365`, `ACT_360`, `30_360`, `30E_360`, `ACT_ACT` or `ACT_365_25`.
+    #[schema(example = "ACT_365")]
+    day_count_convention: String,
+    /// Which way and when: `half_up`, `half_even`, `away_from_zero` or `down`, a comma, and `daily`, `once`,
+    /// `per_segment` or `per_diem`.
+    #[schema(example = "half_up,daily")]
+    rounding: String,
+    /// The order in which payments pay, where a loan's opening names none.
+    waterfall: Vec<String>,
+    /// What becomes of suspense when new debt arises: `manual` or `automatic`.
+    #[schema(example = "manual")]
+    suspense_release: String,
+}
+
+impl From<ProgramSettings> for ProgramView {
+    fn from(settings: ProgramSettings) -> Self {
+        Self {
+            program_id: settings.program_id.to_string(),
+            currency: settings.currency,
+            annual_rate: settings.annual_rate,
+            day_count_convention: settings.day_count_convention,
+            rounding: settings.rounding,
+            waterfall: settings.waterfall,
+            suspense_release: settings.suspense_release,
+        }
+    }
+}
+
+/// A tenant's programs.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProgramsList {
+    /// By id.
+    items: Vec<ProgramView>,
+}
+
+/// Describes a program. It cannot be changed: loans have taken their terms from it.
+#[utoipa::path(post, path = "/v1/programs", tag = "loans", security(("oauth2" = ["hpts:loans:write"])),
+    params(("Idempotency-Key" = String, Header, description = "One key per intended program, kept over retries")),
+    request_body = ProgramView,
+    responses((status = 201, description = "Made", body = ProgramView),
+        (status = 200, description = "The first answer to this key again", body = ProgramView),
+        (status = 422, description = "Not valid, or the id is taken", body = ProblemDocument)))]
+pub(crate) async fn post_program(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
+    let request = WriteRequest::read(&state, request, &[Scope::LoansWrite]).await?;
+    let program = request.parsed(parse)?;
+    let settings = serde_json::to_string(&program.settings()).map_err(|_| BROKEN)?;
+    let now = state.now();
+    let tenant = state.tenants().get(state.store(), request.caller.tenant, now).await?;
+    let upload = Upload {
+        operation: UploadOperation::Program { settings: settings.clone() },
+        currency: tenant.base_currency,
+        received_on: tenant.business_date(now),
+    };
+    let (tenant, actor) = (request.caller.tenant, request.caller.client_id.clone());
+    let key = request.key.clone();
+    let record = ProgramRecord { tenant, id: program.id, settings };
+    let is_first = state.store().event_of_key(tenant, key.as_str()).await?.is_none();
+    if is_first && state.store().program(tenant, record.id).await?.is_some() {
+        return Err(taken());
+    }
+    let receiver = match Receiver::begin(&state, UploadRequest { tenant, actor, key, upload, file: None }).await? {
+        Beginning::Receive(receiver) => receiver,
+        Beginning::Compare(record) => return replayed(&state, record),
+    };
+    // The same program may stand there from an attempt that was cut off.
+    let is_made = state.store().create_program(record.clone()).await?;
+    if !is_made && state.store().program(tenant, record.id).await?.as_ref() != Some(&record) {
+        return Err(taken());
+    }
+    let body = serde_json::to_vec(&ProgramView::from(program.settings())).map_err(|_| BROKEN)?;
+    receiver.finish_with(body.clone()).await?;
+    Ok(first_time(body))
+}
+
+const BROKEN: ApiError = ApiError::Broken("a program has no JSON");
+
+fn taken() -> ApiError {
+    ApiError::field("program_id", "taken", "is the id of another program")
+}
+
+fn parse(fields: &mut Fields<'_>) -> Option<Program> {
+    let text = |text: &str| Ok::<_, &str>(text.to_owned());
+    let program_id = fields.required("program_id", ProgramId::parse);
+    let currency = fields.required("currency", text);
+    let annual_rate = fields.optional("annual_rate", text);
+    let day_count_convention = fields.required("day_count_convention", text);
+    let rounding = fields.required("rounding", text);
+    let waterfall = fields.required_texts("waterfall");
+    let suspense_release = fields.required("suspense_release", text);
+    let settings = ProgramSettings {
+        program_id: program_id?,
+        currency: currency?,
+        annual_rate,
+        day_count_convention: day_count_convention?,
+        rounding: rounding?,
+        waterfall: waterfall?.into_iter().map(std::borrow::Cow::into_owned).collect(),
+        suspense_release: suspense_release?,
+    };
+    match Program::new(&settings) {
+        Ok(program) => Some(program),
+        Err(faults) => {
+            for fault in faults {
+                fields.fail(fault.field, "invalid", fault.message);
+            }
+            None
+        }
+    }
+}
+
+/// A program's terms; `None` where it is not described.
+///
+/// # Errors
+/// The store is away, or its row is unreadable.
+pub(crate) async fn described(state: &ApiState, tenant: TenantId, id: ProgramId) -> Result<Option<Program>, ApiError> {
+    let record = state.store().program(tenant, id).await?;
+    let program = record.map(|record| {
+        let settings = read_settings(&record)?;
+        Program::new(&settings).map_err(|_| ApiError::Broken("a program's terms are unreadable"))
+    });
+    program.transpose()
+}
+
+fn read_settings(record: &ProgramRecord) -> Result<ProgramSettings, ApiError> {
+    serde_json::from_str(&record.settings).map_err(|_| ApiError::Broken("a program's settings are unreadable"))
+}
+
+/// A tenant's programs.
+#[utoipa::path(get, path = "/v1/programs", tag = "loans", security(("oauth2" = ["hpts:ledger:read"])),
+    responses((status = 200, description = "The programs, by id", body = ProgramsList)))]
+pub(crate) async fn list_programs(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Json<ProgramsList>, ApiError> {
+    let caller = state.caller(&headers, READ).await?;
+    Query::of(&uri)?.finish()?;
+    let programs = state.store().programs(caller.tenant).await?;
+    let view = |record: &ProgramRecord| read_settings(record).map(ProgramView::from);
+    Ok(Json(ProgramsList { items: programs.iter().map(view).collect::<Result<_, _>>()? }))
+}
+
+/// A program.
+#[utoipa::path(get, path = "/v1/programs/{program_id}", tag = "loans", security(("oauth2" = ["hpts:ledger:read"])),
+    params(("program_id" = uuid::Uuid, Path, description = "The program")),
+    responses((status = 200, description = "The program", body = ProgramView),
+        (status = 404, description = "No such program", body = ProblemDocument)))]
+pub(crate) async fn get_program(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Json<ProgramView>, ApiError> {
+    let caller = state.caller(&headers, READ).await?;
+    Query::of(&uri)?.finish()?;
+    let id = ProgramId::parse(&id).map_err(|_| ApiError::NotFound)?;
+    let record = state.store().program(caller.tenant, id).await?.ok_or(ApiError::NotFound)?;
+    Ok(Json(ProgramView::from(read_settings(&record)?)))
+}
