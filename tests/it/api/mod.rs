@@ -11,6 +11,7 @@ mod loan_reads;
 mod lookup;
 mod outside_issuer;
 mod periods;
+mod programs;
 mod reconciliation;
 mod returns;
 mod tls;
