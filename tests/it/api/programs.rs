@@ -29,8 +29,8 @@ async fn a_program_is_made_once_and_read() {
     let again = world.post("/v1/programs", &token, "program:one", &program()).await;
     assert_eq!((again.status, again.header("idempotent-replayed")), (200, Some("true")));
     assert_eq!(again.bytes, made.bytes);
-    let taken = world.post("/v1/programs", &token, "program:two", &program()).await;
-    assert_eq!(taken.problem(), (422, "validation_failed".to_owned()));
+    let other = world.post("/v1/programs", &token, "program:two", &program()).await;
+    assert_eq!(other.problem(), (422, "validation_failed".to_owned()));
     assert_eq!(world.get("/v1/programs", &token).await.json()["items"], json!([program()]));
     assert_eq!(world.get(&format!("/v1/programs/{PROGRAM}"), &token).await.json(), program());
     assert_eq!(world.get(&format!("/v1/programs/{BORROWER}"), &token).await.status, 404);

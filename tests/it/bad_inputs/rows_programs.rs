@@ -60,15 +60,15 @@ pub(super) fn rows(facts: &Facts) -> Vec<Row> {
 
 async fn taken_by_a_loan(world: &World) -> Told {
     let demo = &world.facts.demo;
-    let make = async |key: &str, changes: &[(&str, Value)]| {
+    let send_program = async |key: &str, changes: &[(&str, Value)]| {
         world.post("/v1/programs", demo, key, "", &body(changes).to_string()).await
     };
-    let made = make("story:program:1", &[]).await;
+    let made = send_program("story:program:1", &[]).await;
     hold(made.status == 201 && made.json()["annual_rate"] == "7.25", "expected 201 with the rate", &made)?;
-    replayed(&made, &make("story:program:1", &[]).await)?;
-    let other = make("story:program:1", &[("rounding", json!("down,once"))]).await;
+    replayed(&made, &send_program("story:program:1", &[]).await)?;
+    let other = send_program("story:program:1", &[("rounding", json!("down,once"))]).await;
     hold(other.json()["code"] == "idempotency_mismatch", "expected a mismatch", &other)?;
-    let taken = make("story:program:2", &[]).await;
+    let taken = send_program("story:program:2", &[]).await;
     hold(taken.json()["errors"][0]["code"] == "taken", "expected the id to be taken", &taken)?;
     let id = made.json()["program_id"].as_str().unwrap_or_default().to_owned();
     let read = world.get(&format!("/v1/programs/{id}"), demo).await;

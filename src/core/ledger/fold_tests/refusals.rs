@@ -58,7 +58,8 @@ fn a_closed_period_refuses_where_the_tenant_says_so_and_never_what_is_taken_back
     let february = Period::of(date(2, 1));
     let outcome = |rule, command: Command| {
         let event = accepted(4, command);
-        let (timeline, earlier) = (books.timeline(&state, &[event.clone()]), books.earlier(&[event.clone()]));
+        let events = std::slice::from_ref(&event);
+        let (timeline, earlier) = (books.timeline(&state, events), books.earlier(events));
         let calendar = Calendar::new(rule, [february]);
         let mut past = Past { timeline, earlier, calendar, ..Past::default() };
         let posting = post_event(Some(state), false, &mut past, &event, at(4)).unwrap().posting.posting;
