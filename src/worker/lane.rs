@@ -8,7 +8,7 @@
 //! | read | 1 | n events by `(loan_key, seq)`; n probes of `postings` where it was refused before | about 300 n back |
 //! | read the past | 0; 1 where events take payments back, 1 where events are backdated | those payments; the loans' later postings | about 100 each back |
 //! | fold | 0 | n allocations, entries and SHA-256 links | none |
-//! | write | 1; 3 from 32 postings on, which are copied in first | n postings inserted, m loans updated in place, one `account_totals` row per account and day, one `changes` row per tenant | about 300 n + 150 m sent |
+//! | write | 1; 3 from 512 postings on, which are copied in first | n postings inserted, m loans updated in place, one `account_totals` row per account and day, one `changes` row per tenant | about 300 n + 150 m sent |
 //! | commit | 1 | one flush of the log | about 0.7 KB of log per event |
 //! | reply | 0 | one message per waiting api process and 256 results | about 250 n |
 //! | acknowledge | 0 | one frame per queue | 21 |

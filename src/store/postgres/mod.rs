@@ -8,8 +8,8 @@
 //!
 //! | method | statements |
 //! | --- | --- |
-//! | `accept` | one; from 32 events on BEGIN, draw numbers, COPY, COMMIT; two more when a key was known |
-//! | `post_batch` | BEGIN, lock, read, write, COMMIT; a COPY before the write from 32 postings on; three more when a loan opens, one when an item is backdated, when an event names an earlier one, when fees are waived, when a loan's terms change, when a message came twice, and after a period was closed |
+//! | `accept` | one; from 512 events on BEGIN, draw numbers, COPY, COMMIT; two more when a key was known |
+//! | `post_batch` | BEGIN, lock, read, write, COMMIT; a COPY before the write from 512 postings on; three more when a loan opens, one when an item is backdated, when an event names an earlier one, when fees are waived, when a loan's terms change, when a message came twice, and after a period was closed |
 //! | reads | one or two |
 
 mod accept;
