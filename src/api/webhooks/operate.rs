@@ -1,12 +1,12 @@
 //! Owns the way of a keyed operation on an endpoint: one transaction does it and keeps its answer for repeats.
 
-use axum::body::Body;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
-use axum::response::{IntoResponse, Response};
+use axum::http::header::{HeaderValue, LOCATION};
+use axum::response::Response;
 use serde::Serialize;
 
 use crate::api::error::ApiError;
+use crate::api::http::answer::json_answer;
 use crate::api::http::headers::IDEMPOTENT_REPLAYED;
 use crate::api::problem::FieldError;
 use crate::api::state::ApiState;
@@ -50,7 +50,7 @@ pub(super) async fn operate<V: Serialize>(
     let event = NewEvent::of_upload(asked.id, of, key, upload, state.publisher(), actor);
     let operation = NewOperation { event: event.clone(), effect: asked.effect, answer: json(&asked.again)? };
     match state.store().operate_webhook(operation).await? {
-        Operated::Done => Ok(with_body(asked.status, json(&asked.first)?)),
+        Operated::Done => Ok(json_answer(asked.status, json(&asked.first)?, None)),
         Operated::Known(known, answer) => again(&known, answer, &event),
         Operated::Refused(Refusal::Missing) => Err(ApiError::NotFound),
         Operated::Refused(Refusal::Taken) => {
@@ -70,7 +70,7 @@ fn again(known: &KnownEvent, answer: Option<Vec<u8>>, asked: &NewEvent) -> Resul
         Decision::InProgress(_) => Err(ApiError::Broken("an operation of one transaction is half done")),
         Decision::Replay => {
             let body = answer.ok_or(ApiError::Broken("a finished operation has no answer"))?;
-            let mut response = with_body(StatusCode::OK, body);
+            let mut response = json_answer(StatusCode::OK, body, None);
             response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
             Ok(response)
         }
@@ -79,12 +79,6 @@ fn again(known: &KnownEvent, answer: Option<Vec<u8>>, asked: &NewEvent) -> Resul
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
     serde_json::to_vec(value).map_err(|_| ApiError::Broken("an answer has no JSON"))
-}
-
-fn with_body(status: StatusCode, body: Vec<u8>) -> Response {
-    let mut response = (status, Body::from(body)).into_response();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }
 
 /// The answer with the place of the endpoint.

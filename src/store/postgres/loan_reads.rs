@@ -6,7 +6,6 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::connect::PostgresStore;
-use super::error::classify;
 use super::intake_rows::Prepared;
 use super::read::{record, record_columns, record_joins, record_of};
 use super::rows::{self, Columns, broken, event_columns, key_column, loan_columns, posting_columns};
@@ -20,9 +19,6 @@ use crate::store::{
     EventRecord, HistoryCut, KindTotals, LoanAhead, LoanDays, LoanReads, LoanRecord, LoanSpan, LoansFilter, LoansPage,
     PayoffFacts, PayoffSince, StatementPage, StatementRecord, StoreError, Undoing,
 };
-
-/// How many rows become values before others get a turn: a few milliseconds.
-const ROWS_AT_ONCE: usize = 500;
 
 /// A tenant's loans of one borrower: a walk of `(tenant, borrower_id, loan_key)`.
 const LOANS_OF_BORROWER: &str = concat!(
@@ -138,7 +134,7 @@ impl LoanReads for PostgresStore {
                 LoansFilter::OfBorrower(borrower) => sqlx::query(LOANS_OF_BORROWER).bind(tenant.0).bind(borrower.0),
                 LoansFilter::All => sqlx::query(LOANS_OF_TENANT).bind(tenant.0).bind(page.after.borrower),
             };
-            store.rows_of(query.bind(page.after.loan).bind(limit), loan_record).await
+            store.many(query.bind(page.after.loan).bind(limit), loan_record).await
         })
         .await
     }
@@ -155,7 +151,7 @@ impl LoanReads for PostgresStore {
             let version = cut.version.min(record.state.version);
             let query = with_accounts(sqlx::query(READ_DAYS).bind(tenant.0).bind(key_column(loan)).bind(version));
             let query = query.bind(cut.known_at.map(Timestamp::utc));
-            let days = store.rows_of(query, day).await?;
+            let days = store.many(query, day).await?;
             let history = LoanHistory::new(days).map_err(|error| StoreError::Broken(error.to_string()))?;
             Ok(Some(LoanDays { record, history }))
         })
@@ -170,7 +166,7 @@ impl LoanReads for PostgresStore {
     ) -> Result<Vec<KindTotals>, StoreError> {
         self.owned(move |store| async move {
             let query = sqlx::query(READ_KINDS).bind(tenant.0).bind(key_column(loan)).bind(span.version);
-            store.rows_of(with_accounts(query).bind(span.from).bind(span.to), kind_totals).await
+            store.many(with_accounts(query).bind(span.from).bind(span.to), kind_totals).await
         })
         .await
     }
@@ -191,7 +187,7 @@ impl LoanReads for PostgresStore {
                 .bind(after.0)
                 .bind(after.1)
                 .bind(limit.saturating_add(1));
-            store.rows_of(query, statement_record).await
+            store.many(query, statement_record).await
         })
         .await
     }
@@ -205,7 +201,7 @@ impl LoanReads for PostgresStore {
         self.owned(move |store| async move {
             let queued = store.count_before(tenant, loan, Seq(i64::MAX)).await?;
             let query = sqlx::query(READ_PAYOFF_FACTS).bind(tenant.0).bind(key_column(loan));
-            let facts = store.rows_of(query.bind(since.payments).bind(since.returns), payoff_facts).await?;
+            let facts = store.many(query.bind(since.payments).bind(since.returns), payoff_facts).await?;
             Ok(facts.into_iter().next().map(|facts| PayoffFacts { queued, ..facts }).unwrap_or_default())
         })
         .await
@@ -213,34 +209,13 @@ impl LoanReads for PostgresStore {
 
     async fn restatements(&self, tenant: TenantId, payment: Seq) -> Result<Vec<EventRecord>, StoreError> {
         self.owned(move |store| async move {
-            store.rows_of(sqlx::query(READ_RESTATEMENTS).bind(tenant.0).bind(payment.0), record).await
+            store.many(sqlx::query(READ_RESTATEMENTS).bind(tenant.0).bind(payment.0), record).await
         })
         .await
     }
 
     async fn loan_ahead(&self, event: NewEvent, limit: i64) -> Result<LoanAhead, StoreError> {
         self.owned(move |store| async move { store.read_ahead(event, limit).await }).await
-    }
-}
-
-impl PostgresStore {
-    /// Reads rows, gives the connection back, and makes values of them without holding up the runtime.
-    async fn rows_of<T>(
-        &self,
-        query: Prepared<'_>,
-        read: fn(&PgRow) -> Result<T, StoreError>,
-    ) -> Result<Vec<T>, StoreError> {
-        let mut connection = self.connection().await?;
-        let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
-        drop(connection);
-        let mut values = Vec::with_capacity(rows.len());
-        for rows in rows.chunks(ROWS_AT_ONCE) {
-            for row in rows {
-                values.push(read(row)?);
-            }
-            tokio::task::yield_now().await;
-        }
-        Ok(values)
     }
 }
 
