@@ -23,6 +23,7 @@ mod post;
 mod read;
 mod reconciliation;
 mod review;
+mod turns;
 mod uploads;
 mod webhooks;
 
@@ -71,6 +72,7 @@ pub use review::{
     ExceptionPlace, ExceptionTally, ExceptionsFilter, FileException, FileTotals, NewReview, Resolved, ReviewDone,
     Reviews,
 };
+pub use turns::Turn;
 pub use uploads::{
     ControlTotals, NewUpload, RowCounts, RowsAfter, Tally, UploadBegun, UploadEnd, UploadException, UploadHold,
     UploadProgress, UploadRecord, UploadRef, UploadRows, UploadedFile, WholeAccepted, WholeUpload,
@@ -80,19 +82,6 @@ pub use webhooks::{
     EndpointRecord, EndpointRef, NewEndpoint, NewOperation, Operated, Refusal, Told, Turned, WebhookEffect,
     WebhookStore,
 };
-
-/// The right to write next, for as long as it is held.
-#[derive(Debug, Default)]
-pub struct Turn {
-    _place: Option<tokio::sync::OwnedSemaphorePermit>,
-}
-
-impl Turn {
-    /// A turn that others wait for.
-    pub(crate) fn of(place: tokio::sync::OwnedSemaphorePermit) -> Self {
-        Self { _place: Some(place) }
-    }
-}
 
 /// Where state lives. See the module for the rules; each method says what it holds and for how long. What pollers read
 /// stands in [`PollerReads`], what is read of a loan's past in [`LoanReads`], what the general ledger needs in

@@ -39,8 +39,11 @@ macro_rules! insert_events {
 }
 pub(super) use insert_events;
 
-pub(super) const ACCEPT_EVENTS: &str =
-    concat!(insert_events!(), " ON CONFLICT (key_hash) DO NOTHING RETURNING seq, id");
+/// Answers no rows: each would cross from SQLite's thread by itself, and one writer knows the numbers without them.
+pub(super) const ACCEPT_EVENTS: &str = concat!(insert_events!(), " ON CONFLICT (key_hash) DO NOTHING");
+
+/// The events after a number, where not all were new.
+pub(super) const EVENTS_AFTER: &str = "SELECT seq, id FROM events WHERE seq > ?1";
 
 /// The events that hold these keys, with how far they have come.
 pub(super) const EVENTS_OF_KEYS: &str = concat!(
@@ -77,6 +80,29 @@ pub(super) const SET_BATCH_ACCEPTED: &str = "
     FROM jsonb_each(?1) WHERE true
     ON CONFLICT (batch_id, currency) DO UPDATE SET count = excluded.count, amount = excluded.amount";
 
+/// Inserts events in the order given, and answers the numbers of those whose keys were free: one writer numbers them one
+/// after the other.
+pub(super) async fn insert(
+    db: &mut SqliteConnection,
+    events: &[NewEvent],
+    now: Timestamp,
+) -> Result<HashMap<EventId, Seq>, StoreError> {
+    let rows: Vec<EventRow> = events.iter().map(EventRow::from).collect();
+    let insert = sqlx::query(ACCEPT_EVENTS).bind(json(&rows)?).bind(now.micros());
+    let inserted = insert.execute(&mut *db).await.map_err(store_error)?;
+    let count = i64::try_from(inserted.rows_affected()).map_err(|_| broken("rows inserted"))?;
+    if count == 0 {
+        return Ok(HashMap::new());
+    }
+    let before = inserted.last_insert_rowid().checked_sub(count).ok_or_else(|| broken("events.seq"))?;
+    if usize::try_from(count).is_ok_and(|count| count == events.len()) {
+        let numbered = events.iter().zip(1_i64..);
+        return Ok(numbered.map(|(event, place)| (event.id, Seq(before.saturating_add(place)))).collect());
+    }
+    let rows = sqlx::query(EVENTS_AFTER).bind(before).fetch_all(db).await.map_err(store_error)?;
+    rows.iter().map(|row| Ok((EventId(id(row, "id")?), Seq(get(row, "seq")?)))).collect()
+}
+
 /// Accepts events; see [`crate::store::Store::accept`].
 pub(super) async fn accept(
     db: &mut SqliteConnection,
@@ -87,13 +113,7 @@ pub(super) async fn accept(
     if events.is_empty() {
         return Ok(Vec::new());
     }
-    let rows: Vec<EventRow> = events.iter().map(EventRow::from).collect();
-    let insert = sqlx::query(ACCEPT_EVENTS).bind(json(&rows)?).bind(now.micros());
-    let inserted = insert.fetch_all(&mut *db).await.map_err(store_error)?;
-    let mut seqs = HashMap::with_capacity(inserted.len());
-    for row in &inserted {
-        seqs.insert(EventId(id(row, "id")?), Seq(get(row, "seq")?));
-    }
+    let seqs = insert(db, &events, now).await?;
     let fresh: Vec<&NewEvent> = events.iter().filter(|event| seqs.contains_key(&event.id)).collect();
     raise_totals(db, publisher, &fresh).await?;
     raise_uploads(db, &fresh).await?;

@@ -19,7 +19,7 @@ const PREPARED_MAX: usize = 150;
 /// Rows that cross from SQLite's thread before it waits for us: a whole batch.
 const ROWS_IN_FLIGHT: usize = 2048;
 /// Page cache of the writer, in KiB (a negative `cache_size` counts KiB, a positive one pages).
-const WRITER_CACHE: &str = "-131072";
+const WRITER_CACHE: &str = "-98304";
 /// Page cache of each reader.
 const READER_CACHE: &str = "-4096";
 /// Pages in the write-ahead log before a commit moves them into the file: 128 MiB, so that a page that many batches

@@ -1,8 +1,9 @@
 //! Owns the embedded store: one SQLite file, one process.
 //!
-//! - **One writer.** [`writer`] holds the only connection that writes, and commits each job by itself, waiting for the
-//!   disk (`synchronous=FULL`). What gathers while it works is the next batch. No lock is ever waited for inside the
-//!   process, and `BEGIN IMMEDIATE` keeps an operator's command in another process out.
+//! - **One writer.** [`writer`] holds the only connection that writes, and waits for the disk at each commit
+//!   (`synchronous=FULL`). What gathers while it works is the next batch; what is accepted while a batch is posted shares
+//!   its commit. No lock is ever waited for inside the process, and `BEGIN IMMEDIATE` keeps an operator's command in
+//!   another process out.
 //! - **A few readers**, read-only, each call in one snapshot of the log.
 //! - **Sets, not rows.** A statement takes all its rows as one JSON array; a batch costs a fixed number of statements,
 //!   because every statement crosses to SQLite's own thread and back.
@@ -52,7 +53,6 @@ use chrono::NaiveDate;
 use futures::future::BoxFuture;
 use sqlx::{SqliteConnection, SqlitePool};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::core::event::{AcceptedEvent, NewEvent, NewGroup, Party};
@@ -63,6 +63,7 @@ use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
 use crate::store::calendars::CalendarCache;
+use crate::store::turns::Turns;
 use crate::store::{
     Acceptance, AccountTotals, Attempts, BalanceTime, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord,
     FeedRecord, FileKept, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, HoldRequest,
@@ -88,8 +89,8 @@ pub struct SqliteStore {
     tasks: TaskTracker,
     /// What the posting transactions have read of closed periods.
     calendars: CalendarCache,
-    /// One place: whoever is about to give the writer a large job.
-    turns: Arc<Semaphore>,
+    /// Who is about to give the writer a large job.
+    turns: Arc<Turns>,
 }
 
 impl SqliteStore {
@@ -99,12 +100,12 @@ impl SqliteStore {
     /// [`StoreError::Unavailable`] when the file cannot be opened or is no database.
     pub async fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
         let tasks = TaskTracker::new();
-        let (writer, task) = Writer::open(connect::writer_options(path)).await?;
+        let turns = Arc::new(Turns::default());
+        let (writer, task) = Writer::open(connect::writer_options(path), Arc::clone(&turns)).await?;
         // A thread of its own: every statement crosses to SQLite's thread and back, and waking a parked thread costs a
         // third of waking the runtime's. Nobody waits for the handle: it ends when the store is closed or dropped.
         let runtime = Handle::current();
         drop(tasks.spawn_blocking(move || runtime.block_on(task)));
-        let turns = Arc::new(Semaphore::new(1));
         Ok(Self { clock, writer, readers: connect::readers(path), tasks, calendars: CalendarCache::default(), turns })
     }
 
@@ -145,12 +146,14 @@ impl Store for SqliteStore {
     }
 
     async fn turn(&self) -> Turn {
-        Arc::clone(&self.turns).acquire_owned().await.map(Turn::of).unwrap_or_default()
+        self.turns.take().await
     }
 
     async fn accept(&self, publisher: PublisherId, events: Vec<NewEvent>) -> Result<Vec<Acceptance>, StoreError> {
         let clock = self.clock.clone();
-        self.writer.run("accept", move |db| Box::pin(accept::accept(db, publisher, events, clock.now()))).await
+        let accept =
+            self.writer.share("accept", move |db| Box::pin(accept::accept(db, publisher, events, clock.now()))).await;
+        accept.map(|(acceptances, _)| acceptances)
     }
 
     async fn begin_upload(&self, upload: NewUpload) -> Result<UploadBegun, StoreError> {
@@ -262,7 +265,7 @@ impl Store for SqliteStore {
 
     async fn post_batch(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {
         let (clock, calendars) = (self.clock.clone(), self.calendars.clone());
-        let post = self.writer.run_timed("post_batch", move |db| {
+        let post = self.writer.share("post_batch", move |db| {
             Box::pin(async move { post::post_batch(db, work, fold, (&calendars, clock.now())).await })
         });
         let (mut batch, frame) = post.await?;

@@ -22,6 +22,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("current_slots", schema::CURRENT_SLOTS),
     ("insert_slots", schema::INSERT_SLOTS),
     ("accept_events", accept::ACCEPT_EVENTS),
+    ("events_after", accept::EVENTS_AFTER),
     ("events_of_keys", accept::EVENTS_OF_KEYS),
     ("publisher_totals", accept::PUBLISHER_TOTALS),
     ("set_publisher_totals", accept::SET_PUBLISHER_TOTALS),

@@ -1,9 +1,14 @@
 //! Owns the one connection that writes. A task holds it and runs jobs one after the other, each in a transaction of
 //! its own: the single writer that SQLite allows anyway, without waiting for locks.
 //!
+//! The jobs that every payment needs, accepting and posting, [share](shared) a transaction and its wait for the disk.
+//!
 //! A caller that goes away abandons nothing: the job runs to its commit, only nobody hears of it.
 
+mod shared;
+
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -15,6 +20,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::runtime::clock::Stopwatch;
 use crate::store::StoreError;
 use crate::store::sqlite::error::{closed, store_error};
+use crate::store::turns::Turns;
+
+use shared::{Shared, SharedJob};
 
 /// Jobs that wait for the writer; further callers wait to hand theirs in. One job is a whole batch, so this is far
 /// more than the lanes and the intake of one process can have in flight.
@@ -42,6 +50,7 @@ type Job = Box<dyn for<'s> FnOnce(&'s mut Session) -> BoxFuture<'s, ()> + Send>;
 
 enum Order {
     Run(Job),
+    Share(Box<dyn Shared>),
     Close(oneshot::Sender<()>),
 }
 
@@ -55,9 +64,10 @@ impl Writer {
     /// Opens the file, and gives the task to spawn.
     pub(super) async fn open(
         options: SqliteConnectOptions,
+        turns: Arc<Turns>,
     ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), StoreError> {
         let connection = options.connect().await.map_err(store_error)?;
-        let session = Session { options, connection: Some(connection) };
+        let session = Session { options, connection: Some(connection), turns, alone: 0 };
         let (orders, receiver) = mpsc::channel(JOBS_WAITING_MAX);
         Ok((Self { orders }, run(session, receiver)))
     }
@@ -82,6 +92,19 @@ impl Writer {
             Box::pin(async move { drop(sender.send(session.unlinked_transaction(name, work).await)) })
         });
         self.orders.send(Order::Run(job)).await.map_err(|_| closed())?;
+        receiver.await.map_err(|_| closed())?
+    }
+
+    /// Runs `work` in a transaction that it may share with others of its kind: committed with them when all answer `Ok`.
+    /// Where another one fails it answers [`StoreError::Retry`]: nothing was written. Says also how long the frame of
+    /// the transaction took.
+    pub(super) async fn share<T, F>(&self, name: &'static str, work: F) -> Result<(T, FrameTimes), StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let (job, receiver) = SharedJob::new(name, work);
+        self.orders.send(Order::Share(Box::new(job))).await.map_err(|_| closed())?;
         receiver.await.map_err(|_| closed())?
     }
 
@@ -116,13 +139,18 @@ impl Writer {
 
 async fn run(mut session: Session, mut orders: mpsc::Receiver<Order>) {
     let mut closing = None;
-    while let Some(order) = orders.recv().await {
+    let mut next = orders.recv().await;
+    while let Some(order) = next.take() {
         match order {
             Order::Run(job) => job(&mut session).await,
+            Order::Share(job) => next = session.shared_transaction(job, &mut orders).await,
             Order::Close(done) => {
                 orders.close();
                 closing = Some(done);
             }
+        }
+        if next.is_none() {
+            next = orders.recv().await;
         }
     }
     session.close().await;
@@ -133,6 +161,9 @@ async fn run(mut session: Session, mut orders: mpsc::Receiver<Order>) {
 struct Session {
     options: SqliteConnectOptions,
     connection: Option<SqliteConnection>,
+    turns: Arc<Turns>,
+    /// How many of the next shared jobs have a transaction of their own all the same.
+    alone: u32,
 }
 
 impl Session {

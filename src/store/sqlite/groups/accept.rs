@@ -5,9 +5,8 @@ use sqlx::SqliteConnection;
 use crate::core::event::{NewEvent, NewGroup};
 use crate::core::ids::{EventId, LoanKey, PublisherId, Seq};
 use crate::core::time::Timestamp;
-use crate::store::sqlite::accept::{ACCEPT_EVENTS, known_events, raise_totals};
+use crate::store::sqlite::accept::{insert, known_events, raise_totals};
 use crate::store::sqlite::error::store_error;
-use crate::store::sqlite::params::{EventRow, json};
 use crate::store::sqlite::rows::{broken, bytes, get, id};
 use crate::store::{Acceptance, GroupAcceptance, StoreError, Wanted};
 
@@ -22,16 +21,12 @@ pub(in crate::store::sqlite) async fn accept(
     group: NewGroup,
     now: Timestamp,
 ) -> Result<GroupAcceptance, StoreError> {
-    let parent = sqlx::query(ACCEPT_EVENTS).bind(json(&[EventRow::from(&group.parent)])?).bind(now.micros());
-    let Some(row) = parent.fetch_optional(&mut *db).await.map_err(store_error)? else {
+    let parent = insert(db, std::slice::from_ref(&group.parent), now).await?;
+    let Some(seq) = parent.get(&group.parent.id).copied() else {
         return known(db, &group.parent).await;
     };
-    let seq = Seq(get(&row, "seq")?);
     let legs = group.legs_at(seq);
-    let rows: Vec<EventRow> = legs.iter().map(EventRow::from).collect();
-    let insert = sqlx::query(ACCEPT_EVENTS).bind(json(&rows)?).bind(now.micros());
-    let inserted = insert.fetch_all(&mut *db).await.map_err(store_error)?;
-    if inserted.len() != legs.len() {
+    if insert(db, &legs, now).await?.len() != legs.len() {
         return Err(broken("a leg's key is taken"));
     }
     raise_totals(db, publisher, &legs.iter().collect::<Vec<_>>()).await?;

@@ -10,12 +10,12 @@ use crate::core::ledger::LoanWork;
 use crate::core::time::Timestamp;
 use crate::store::calendars::CalendarCache;
 use crate::store::sqlite::error::store_error;
-use crate::store::sqlite::params::{json, loan_keys};
+use crate::store::sqlite::params::json;
 use crate::store::sqlite::periods;
-use crate::store::sqlite::post::loans::{LOANS_TO_POST, LockedLoan, unopened};
-use crate::store::sqlite::post::read::{self, BatchEvents, Pasts, Queue, UNPOSTED_EVENTS};
+use crate::store::sqlite::post::loans::{LockedLoan, states_of, unopened};
+use crate::store::sqlite::post::read::{self, BatchEvents, Pasts, Queue, UNPOSTED_EVENTS, packed_events};
 use crate::store::sqlite::post::{earlier, fees};
-use crate::store::sqlite::rows::{broken, decode_loan, get};
+use crate::store::sqlite::rows::{broken, get};
 use crate::store::{LoanAhead, StoreError, imagined};
 
 /// Whether a loan waits for a person; it may wait before it exists.
@@ -36,8 +36,7 @@ pub(in crate::store::sqlite) async fn look_ahead(
     let (tenant, key) = (event.tenant, event.loan_key);
     let query = sqlx::query(LOAN_HELD).bind(tenant.0).bind(key.bytes().to_vec());
     let on_hold = get(&query.fetch_one(&mut *db).await.map_err(store_error)?, "held")?;
-    let row = sqlx::query(LOANS_TO_POST).bind(loan_keys([key])?).fetch_optional(&mut *db).await.map_err(store_error)?;
-    let state = row.as_ref().map(decode_loan).transpose()?.filter(|state| state.tenant == tenant);
+    let state = states_of(db, [key]).await?.pop().filter(|state| state.tenant == tenant);
     let mut loan = LockedLoan { state, ..LockedLoan::default() };
     let mark = loan.state.map_or(Seq(0), |state| state.last_posted_seq);
     let (mut batch, is_cut) = waiting(db, Queue::new(key, mark), limit).await?;
@@ -66,7 +65,8 @@ pub(in crate::store::sqlite) async fn look_ahead(
 /// The events that wait, oldest first, and whether there are more.
 async fn waiting(db: &mut SqliteConnection, queue: Queue, limit: i64) -> Result<(BatchEvents, bool), StoreError> {
     let query = sqlx::query(UNPOSTED_EVENTS).bind(json(&[queue])?).bind(limit.saturating_add(1));
-    let rows = query.fetch_all(db).await.map_err(store_error)?;
+    let packed = packed_events(db, query).await?;
+    let rows = packed.rows()?;
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut batch = BatchEvents::default();
     for row in rows.iter().take(most) {

@@ -10,7 +10,7 @@ use crate::core::ledger::{Booked, Earlier, EarlierState};
 use crate::store::StoreError;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::seqs;
-use crate::store::sqlite::post::read::{BatchEvents, EVENTS_OF_SEQS};
+use crate::store::sqlite::post::read::{BatchEvents, EVENTS_OF_SEQS, packed_events};
 use crate::store::sqlite::rows::{bytes, decode_allocation, decode_lines, get};
 
 /// What became of these events: the lines, with the split that stands today; none where nobody has finished the event.
@@ -61,8 +61,8 @@ pub(in crate::store::sqlite) async fn read(
     }
     if !unread.is_empty() {
         let query = sqlx::query(EVENTS_OF_SEQS).bind(seqs(unread.into_keys())?);
-        for row in &query.fetch_all(db).await.map_err(store_error)? {
-            batch.take(row)?;
+        for row in packed_events(db, query).await?.rows()? {
+            batch.take(&row)?;
         }
     }
     Ok(earlier)

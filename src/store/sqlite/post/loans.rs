@@ -12,12 +12,13 @@ use crate::store::StoreError;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, OpeningRow, json, loan_keys};
 use crate::store::sqlite::post::sort::Sorted;
-use crate::store::sqlite::rows::{bytes, decode_event, decode_loan, event_columns, loan_columns};
+use crate::store::sqlite::rows::{LOAN_COLUMNS, Packed, bytes, decode_event, decode_loan, event_columns, packed_loan};
 
+/// The loans, packed.
 pub(in crate::store::sqlite) const LOANS_TO_POST: &str = concat!(
-    "SELECT ",
-    loan_columns!(),
-    " FROM jsonb_each(?1) AS wanted JOIN loans AS l ON l.loan_key = unhex(wanted.value)"
+    "SELECT json_group_array(json_array(",
+    packed_loan!(),
+    ")) FROM jsonb_each(?1) AS wanted JOIN loans AS l ON l.loan_key = unhex(wanted.value)"
 );
 
 /// The first unposted event that opens each of these loans. Looks at the named events and at the newest 10,000 of each
@@ -88,18 +89,24 @@ struct Missing {
     key: LoanKey,
 }
 
+/// The states of those of these loans that are there.
+pub(in crate::store::sqlite) async fn states_of(
+    db: &mut SqliteConnection,
+    keys: impl IntoIterator<Item = LoanKey>,
+) -> Result<Vec<LoanState>, StoreError> {
+    let query = sqlx::query(LOANS_TO_POST).bind(loan_keys(keys)?);
+    let packed = Packed::fetch(db, query, LOAN_COLUMNS).await?;
+    packed.rows()?.iter().map(decode_loan).collect()
+}
+
 pub(in crate::store::sqlite) async fn lock_loans(
     db: &mut SqliteConnection,
     sorted: &Sorted,
 ) -> Result<BTreeMap<LoanKey, LockedLoan>, StoreError> {
     let wanted: BTreeSet<LoanKey> = sorted.loans().collect();
-    let query = sqlx::query(LOANS_TO_POST).bind(loan_keys(wanted.iter().copied())?);
-    let rows = query.fetch_all(&mut *db).await.map_err(store_error)?;
-    let mut loans = BTreeMap::new();
-    for row in &rows {
-        let state = decode_loan(row)?;
-        loans.insert(state.key, LockedLoan { state: Some(state), ..LockedLoan::default() });
-    }
+    let states = states_of(db, wanted.iter().copied()).await?;
+    let there = |state: LoanState| (state.key, LockedLoan { state: Some(state), ..LockedLoan::default() });
+    let mut loans: BTreeMap<LoanKey, LockedLoan> = states.into_iter().map(there).collect();
     let mut named: BTreeMap<LoanKey, Vec<Seq>> =
         wanted.into_iter().filter(|key| !loans.contains_key(key)).map(|key| (key, Vec::new())).collect();
     if named.is_empty() {

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::NaiveDate;
 use serde::Serialize;
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Sqlite, SqliteConnection};
 
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{LoanKey, Seq, TenantId};
@@ -14,22 +15,21 @@ use crate::core::loan::{DayMovement, Timeline};
 use crate::store::calendars::Calendars;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, json, seqs};
-use crate::store::sqlite::periods::calendar_version;
 use crate::store::sqlite::post::earlier;
 use crate::store::sqlite::post::loans::LockedLoan;
 use crate::store::sqlite::post::sort::Sorted;
-use crate::store::sqlite::rows::{bytes, decode_event, decode_movement, event_columns, get};
+use crate::store::sqlite::rows::{
+    BATCH_EVENT_COLUMNS, Columns as _, Packed, PackedRow, bytes, decode_event, decode_movement, int, packed_event,
+};
 use crate::store::{PostWork, StoreError};
 
-/// The next unposted events of each loan, at most ?2 a loan. The inner select runs once per loan, along the index
+/// The next unposted events of each loan, at most ?2 a loan, packed. The inner select runs once per loan, along the index
 /// `events_loan_seq`, and stops at its limit: a long backlog is never read whole.
 /// `+ 0` hides the limit from the planner, which would otherwise plan anew for every value.
 pub(in crate::store::sqlite) const UNPOSTED_EVENTS: &str = concat!(
-    "SELECT ",
-    event_columns!(),
-    ", k.attempts, ",
-    calendar_version!(),
-    " FROM jsonb_each(?1) AS wanted
+    "SELECT json_group_array(json_array(",
+    packed_event!(),
+    ", k.attempts, (SELECT version FROM calendar_version))) FROM jsonb_each(?1) AS wanted
     JOIN json_each((
         SELECT json_group_array(seq) FROM (
             SELECT waiting.seq FROM events AS waiting
@@ -41,13 +41,11 @@ pub(in crate::store::sqlite) const UNPOSTED_EVENTS: &str = concat!(
     LEFT JOIN parked AS k ON k.event_seq = e.seq"
 );
 
-/// Named events, unposted as far as the transaction has seen.
+/// Named events, unposted as far as the transaction has seen, packed.
 pub(in crate::store::sqlite) const EVENTS_OF_SEQS: &str = concat!(
-    "SELECT ",
-    event_columns!(),
-    ", k.attempts, ",
-    calendar_version!(),
-    " FROM jsonb_each(?1) AS wanted
+    "SELECT json_group_array(json_array(",
+    packed_event!(),
+    ", k.attempts, (SELECT version FROM calendar_version))) FROM jsonb_each(?1) AS wanted
     JOIN events AS e ON e.seq = wanted.value
     LEFT JOIN parked AS k ON k.event_seq = e.seq"
 );
@@ -77,13 +75,13 @@ pub(in crate::store::sqlite) struct BatchEvents {
 }
 
 impl BatchEvents {
-    pub(super) fn take(&mut self, row: &SqliteRow) -> Result<(LoanKey, Seq), StoreError> {
+    pub(super) fn take(&mut self, row: &PackedRow<'_>) -> Result<(LoanKey, Seq), StoreError> {
         let event = decode_event(row)?;
         let place = (event.event.loan_key, event.seq);
-        if get::<Option<i64>>(row, "attempts")?.is_some() {
+        if row.optional_int("attempts")?.is_some() {
             self.failed_before.push(event.seq);
         }
-        self.calendar_version = get(row, "calendar_version")?;
+        self.calendar_version = int(row, "calendar_version")?;
         self.events.entry(place.0).or_default().push(event);
         Ok(place)
     }
@@ -159,6 +157,14 @@ pub(super) async fn unposted_events(
     Ok((batch, earlier))
 }
 
+/// Runs [`UNPOSTED_EVENTS`] or [`EVENTS_OF_SEQS`].
+pub(super) async fn packed_events(
+    db: &mut SqliteConnection,
+    query: Query<'_, Sqlite, SqliteArguments>,
+) -> Result<Packed, StoreError> {
+    Packed::fetch(db, query, BATCH_EVENT_COLUMNS).await
+}
+
 /// One round: every queue gives at most `share`; those that gave less are empty and leave. Answers what was given.
 async fn round(
     db: &mut SqliteConnection,
@@ -168,7 +174,8 @@ async fn round(
 ) -> Result<usize, StoreError> {
     let limit = i64::try_from(share).unwrap_or(i64::MAX);
     let query = sqlx::query(UNPOSTED_EVENTS).bind(json(queues)?).bind(limit);
-    let rows = query.fetch_all(db).await.map_err(store_error)?;
+    let packed = packed_events(db, query).await?;
+    let rows = packed.rows()?;
     let mut given: BTreeMap<LoanKey, (usize, Seq)> = BTreeMap::new();
     for row in &rows {
         let (key, seq) = batch.take(row)?;
@@ -207,7 +214,8 @@ async fn overtaken_events(
     }
     overtaken.sort_unstable();
     overtaken.truncate(work.events_max);
-    let rows = sqlx::query(EVENTS_OF_SEQS).bind(seqs(overtaken)?).fetch_all(db).await.map_err(store_error)?;
+    let packed = packed_events(db, sqlx::query(EVENTS_OF_SEQS).bind(seqs(overtaken)?)).await?;
+    let rows = packed.rows()?;
     for row in &rows {
         batch.take(row)?;
     }

@@ -7,25 +7,27 @@ use sqlx::SqliteConnection;
 use crate::core::ids::{EventId, LoanKey, PublisherId, Seq};
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{event_ids, loan_keys};
-use crate::store::sqlite::rows::{bytes, get, id};
+use crate::store::sqlite::rows::{Columns as _, Packed, bytes, id, int, text};
 use crate::store::{StoreError, Wanted};
 
 /// Loans that wait for a person.
 pub(in crate::store::sqlite) const HELD_LOANS: &str =
     "SELECT loan_key FROM holds WHERE loan_key IN (SELECT unhex(value) FROM jsonb_each(?1))";
 
-/// The row decides, whatever the message says.
+/// The row decides, whatever the message says. Packed.
 pub(in crate::store::sqlite) const SORT_WANTED: &str = "
-    SELECT e.id, e.seq, e.loan_key, e.publisher, e.group_seq,
+    SELECT json_group_array(json_array(hex(e.id), e.seq, hex(e.loan_key), hex(e.publisher), e.group_seq,
         CASE WHEN p.event_seq IS NOT NULL THEN 'already'
              WHEN h.loan_key IS NOT NULL OR k.parked_at IS NOT NULL THEN 'held'
-             ELSE 'to_post' END AS place
+             ELSE 'to_post' END))
     FROM jsonb_each(?1) AS wanted
     JOIN events AS e ON e.id = unhex(wanted.value)
     LEFT JOIN postings AS p ON p.event_seq = e.seq
     LEFT JOIN parked AS k ON k.event_seq = e.seq
     LEFT JOIN holds AS h ON h.loan_key = e.loan_key
     WHERE e.loan_key IS NOT NULL";
+
+const SORTED_COLUMNS: &[&str] = &["id", "seq", "loan_key", "publisher", "group_seq", "place"];
 
 /// An event to post.
 #[derive(Clone, Copy, Debug)]
@@ -68,15 +70,16 @@ struct Found {
 
 pub(super) async fn sort_wanted(db: &mut SqliteConnection, wanted: &[Wanted]) -> Result<Sorted, StoreError> {
     let ids = event_ids(wanted.iter().map(|wanted| wanted.id))?;
-    let rows = sqlx::query(SORT_WANTED).bind(ids).fetch_all(&mut *db).await.map_err(store_error)?;
+    let packed = Packed::fetch(db, sqlx::query(SORT_WANTED).bind(ids), SORTED_COLUMNS).await?;
+    let rows = packed.rows()?;
     let mut found = HashMap::with_capacity(rows.len());
     for row in &rows {
         let event = Found {
-            seq: Seq(get(row, "seq")?),
+            seq: Seq(int(row, "seq")?),
             loan_key: LoanKey::from_bytes(bytes(row, "loan_key")?),
             publisher: PublisherId(id(row, "publisher")?),
-            group: get::<Option<i64>>(row, "group_seq")?.map(Seq),
-            place: get(row, "place")?,
+            group: row.optional_int("group_seq")?.map(Seq),
+            place: text(row, "place")?.to_owned(),
         };
         found.insert(EventId(id(row, "id")?), event);
     }

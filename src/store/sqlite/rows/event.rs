@@ -12,7 +12,7 @@ use crate::core::loan::Allocation;
 use crate::core::money::Minor;
 use crate::core::slot::Slot;
 use crate::store::sqlite::rows::{
-    broken, bytes, date, decode_posting, get, id, instant, minor, optional_bytes, tenant, word,
+    Columns, broken, bytes, date, decode_posting, get, id, instant, int, minor, optional_small, tenant, text, word,
 };
 use crate::store::{EventRecord, Progress, StoreError, Undoing};
 
@@ -28,13 +28,56 @@ macro_rules! event_columns {
 }
 pub(in crate::store::sqlite) use event_columns;
 
+/// The same, to be packed; see [`super::Packed`].
+macro_rules! packed_event {
+    () => {
+        "e.seq, hex(e.id), hex(e.tenant), e.kind, hex(e.loan_key), hex(e.loan_id), hex(e.borrower_id), e.amount, e.currency,
+        e.effective_date, e.source_method, e.external_ref, e.metadata, e.details, e.key, hex(e.key_hash),
+        hex(e.fingerprint), e.cause_seq, e.group_seq, e.leg, hex(e.batch_id), e.row_no, e.slot, hex(e.publisher), e.actor,
+        e.accepted_at"
+    };
+}
+pub(in crate::store::sqlite) use packed_event;
+
+/// The names of [`packed_event`], and of what a batch reads beside them.
+pub(in crate::store::sqlite) const BATCH_EVENT_COLUMNS: &[&str] = &[
+    "seq",
+    "id",
+    "tenant",
+    "kind",
+    "loan_key",
+    "loan_id",
+    "borrower_id",
+    "amount",
+    "currency",
+    "effective_date",
+    "source_method",
+    "external_ref",
+    "metadata",
+    "details",
+    "key",
+    "key_hash",
+    "fingerprint",
+    "cause_seq",
+    "group_seq",
+    "leg",
+    "batch_id",
+    "row_no",
+    "slot",
+    "publisher",
+    "actor",
+    "accepted_at",
+    "attempts",
+    "calendar_version",
+];
+
 /// Reads [`event_columns`].
-pub(in crate::store::sqlite) fn decode_event(row: &SqliteRow) -> Result<AcceptedEvent, StoreError> {
+pub(in crate::store::sqlite) fn decode_event(row: &impl Columns) -> Result<AcceptedEvent, StoreError> {
     let command = decode_command(row)?;
-    let key: Option<&str> = get(row, "key")?;
-    let slot: Option<u16> = get(row, "slot")?;
+    let key = row.optional_text("key")?;
+    let slot: Option<u16> = optional_small(row, "slot")?;
     Ok(AcceptedEvent {
-        seq: Seq(get(row, "seq")?),
+        seq: Seq(int(row, "seq")?),
         accepted_at: instant(row, "accepted_at")?,
         event: NewEvent {
             id: EventId(id(row, "id")?),
@@ -48,36 +91,36 @@ pub(in crate::store::sqlite) fn decode_event(row: &SqliteRow) -> Result<Accepted
             origin: decode_origin(row)?,
             slot: slot.map(|slot| Slot::from_number(slot).ok_or_else(|| broken("slot"))).transpose()?,
             publisher: PublisherId(id(row, "publisher")?),
-            actor: get(row, "actor")?,
+            actor: text(row, "actor")?.to_owned(),
         },
     })
 }
 
-fn decode_command(row: &SqliteRow) -> Result<Command, StoreError> {
-    let amount: Option<i64> = get(row, "amount")?;
-    let method: Option<&str> = get(row, "source_method")?;
+fn decode_command(row: &impl Columns) -> Result<Command, StoreError> {
+    let method = row.optional_text("source_method")?;
+    let owned = |column| row.optional_text(column).map(|text| text.map(str::to_owned));
     let columns = CommandColumns {
         kind: word(row, "kind")?,
         loan_id: LoanId(id(row, "loan_id")?),
         borrower_id: BorrowerId(id(row, "borrower_id")?),
-        amount: amount.map(Minor::new),
+        amount: row.optional_int("amount")?.map(Minor::new),
         currency: word(row, "currency")?,
         effective_date: date(row, "effective_date")?,
         source_method: method
             .map(|method| SourceMethod::parse(method).ok_or_else(|| broken("source_method")))
             .transpose()?,
-        external_ref: get(row, "external_ref")?,
-        metadata: get(row, "metadata")?,
-        details: get(row, "details")?,
+        external_ref: owned("external_ref")?,
+        metadata: owned("metadata")?,
+        details: owned("details")?,
     };
     Command::from_columns(columns).map_err(|error| StoreError::Broken(error.to_string()))
 }
 
-fn decode_origin(row: &SqliteRow) -> Result<Origin, StoreError> {
-    let group: (Option<i64>, Option<i32>) = (get(row, "group_seq")?, get(row, "leg")?);
-    let batch: (Option<[u8; 16]>, Option<i64>) = (optional_bytes(row, "batch_id")?, get(row, "row_no")?);
+fn decode_origin(row: &impl Columns) -> Result<Origin, StoreError> {
+    let group = (row.optional_int("group_seq")?, optional_small(row, "leg")?);
+    let batch = (row.optional_bytes("batch_id")?, row.optional_int("row_no")?);
     Ok(Origin {
-        cause_seq: get::<Option<i64>>(row, "cause_seq")?.map(Seq),
+        cause_seq: row.optional_int("cause_seq")?.map(Seq),
         group: group.0.zip(group.1).map(|(seq, leg)| GroupLeg { group_seq: Seq(seq), leg }),
         batch: batch.0.zip(batch.1).map(|(batch, row_no)| (PaymentBatchId(Uuid::from_bytes(batch)), row_no)),
     })
@@ -103,7 +146,7 @@ pub(in crate::store::sqlite) fn decode_record(row: &SqliteRow) -> Result<EventRe
 }
 
 fn decode_undoing(row: &SqliteRow) -> Result<Option<Undoing>, StoreError> {
-    let id: Option<[u8; 16]> = optional_bytes(row, "undone_by")?;
+    let id: Option<[u8; 16]> = row.optional_bytes("undone_by")?;
     id.map(|id| Ok(Undoing { id: EventId(Uuid::from_bytes(id)), kind: word(row, "undone_by_kind")? })).transpose()
 }
 

@@ -1,12 +1,11 @@
 //! Owns rows of `loans`.
 
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use crate::core::ids::{BorrowerId, LoanId, LoanKey, ProgramId, Seq};
 use crate::core::loan::{Balances, ChargedOff, LoanState, Memo};
 use crate::store::StoreError;
-use crate::store::sqlite::rows::{bytes, date, get, id, instant, minor, optional_bytes, tenant, word};
+use crate::store::sqlite::rows::{Columns, bytes, date, id, instant, int, minor, tenant, word};
 
 /// The columns of a loan, from `loans AS l`; see [`super::event_columns`] for why this is a macro.
 macro_rules! loan_columns {
@@ -19,9 +18,49 @@ macro_rules! loan_columns {
 }
 pub(in crate::store::sqlite) use loan_columns;
 
+/// The same, to be packed; see [`super::Packed`].
+macro_rules! packed_loan {
+    () => {
+        "hex(l.loan_key), hex(l.tenant), hex(l.loan_id), l.loan_number, hex(l.borrower_id), hex(l.program_id), l.currency,
+        l.opened_on, l.status, l.fees, l.interest, l.principal, l.suspense, l.waterfall, l.version, l.last_posted_seq,
+        l.greatest_effective_date, l.last_posted_at, hex(l.chain_head), l.charged_off_on, l.loss_account, l.memo_fees,
+        l.memo_interest, l.memo_principal, l.suspense_release"
+    };
+}
+pub(in crate::store::sqlite) use packed_loan;
+
+/// The names of [`packed_loan`].
+pub(in crate::store::sqlite) const LOAN_COLUMNS: &[&str] = &[
+    "loan_key",
+    "tenant",
+    "loan_id",
+    "loan_number",
+    "borrower_id",
+    "program_id",
+    "currency",
+    "opened_on",
+    "status",
+    "fees",
+    "interest",
+    "principal",
+    "suspense",
+    "waterfall",
+    "version",
+    "last_posted_seq",
+    "greatest_effective_date",
+    "last_posted_at",
+    "chain_head",
+    "charged_off_on",
+    "loss_account",
+    "memo_fees",
+    "memo_interest",
+    "memo_principal",
+    "suspense_release",
+];
+
 /// Reads [`loan_columns`].
-pub(in crate::store::sqlite) fn decode_loan(row: &SqliteRow) -> Result<LoanState, StoreError> {
-    let program: Option<[u8; 16]> = optional_bytes(row, "program_id")?;
+pub(in crate::store::sqlite) fn decode_loan(row: &impl Columns) -> Result<LoanState, StoreError> {
+    let program: Option<[u8; 16]> = row.optional_bytes("program_id")?;
     Ok(LoanState {
         key: LoanKey::from_bytes(bytes(row, "loan_key")?),
         tenant: tenant(row)?,
@@ -40,16 +79,16 @@ pub(in crate::store::sqlite) fn decode_loan(row: &SqliteRow) -> Result<LoanState
             suspense: minor(row, "suspense")?,
         },
         waterfall: word(row, "waterfall")?,
-        version: get(row, "version")?,
-        last_posted_seq: Seq(get(row, "last_posted_seq")?),
+        version: int(row, "version")?,
+        last_posted_seq: Seq(int(row, "last_posted_seq")?),
         greatest_effective_date: date(row, "greatest_effective_date")?,
         last_posted_at: instant(row, "last_posted_at")?,
         chain_head: bytes(row, "chain_head")?,
     })
 }
 
-fn charged_off(row: &SqliteRow) -> Result<Option<ChargedOff>, StoreError> {
-    if get::<Option<&str>>(row, "charged_off_on")?.is_none() {
+fn charged_off(row: &impl Columns) -> Result<Option<ChargedOff>, StoreError> {
+    if row.optional_text("charged_off_on")?.is_none() {
         return Ok(None);
     }
     let memo = Memo {
