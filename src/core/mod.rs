@@ -4,6 +4,7 @@
 //! rule can be tested as a table. Must not know stores, brokers, HTTP or the command line.
 
 pub mod ach;
+pub mod bank;
 mod closed_list;
 pub mod event;
 pub mod ids;
