@@ -113,7 +113,8 @@ fn parse_direction(text: &str) -> Result<Side, &'static str> {
     }
 }
 
-fn parse_account(text: &str) -> Result<AccountCode, &'static str> {
+/// An account that lines may be written on by hand.
+pub(crate) fn parse_account(text: &str) -> Result<AccountCode, &'static str> {
     let known = AccountCode::parse(text).ok().filter(|code| account_of(*code).is_some());
     match known.ok_or("must be an account of the chart")? {
         AccountCode::CHARGED_OFF_MEMO | AccountCode::MEMO_CONTRA => Err("is moved by charge-offs and recoveries only"),

@@ -1,7 +1,7 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bench, conservation, fresh, groups, hold, ledger_reads, loan_reads, migrate, periods,
+    accept, ach, admin, bank, bench, conservation, fresh, groups, hold, ledger_reads, loan_reads, migrate, periods,
     poller_reads, post, processes, programs, read, read_loans, reconcile, review, servicing, sweep, uploads, verify,
     webhooks,
 };
@@ -55,5 +55,6 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
     ];
     let mut all = lists.concat();
     all.extend(migrate::STATEMENTS);
+    all.extend(bank::statements());
     all
 }

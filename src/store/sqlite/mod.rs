@@ -14,6 +14,7 @@
 mod accept;
 mod ach;
 mod admin;
+mod bank;
 mod beats;
 mod connect;
 mod conservation;
