@@ -14,8 +14,11 @@ mod connect;
 mod demo;
 mod error;
 mod feed;
+mod hold;
 mod import;
 mod migrate;
+mod operation;
+mod parked;
 mod period;
 mod serve;
 mod token;
@@ -73,6 +76,13 @@ enum Command {
     /// Accounting periods.
     #[command(subcommand)]
     Period(period::PeriodCommand),
+    /// Make a loan stand still.
+    Hold(hold::HoldArgs),
+    /// Let a loan go on, in order.
+    Release(hold::LoanArgs),
+    /// Events that could not be posted, and loans on hold.
+    #[command(subcommand)]
+    Parked(parked::ParkedCommand),
     /// Feeds, which ACH files come through.
     #[command(subcommand)]
     Feed(feed::FeedCommand),
@@ -122,6 +132,9 @@ impl Cli {
             Command::Tenant(command) => admin::tenant(&config, command).await,
             Command::Client(command) => admin::client(&config, command).await,
             Command::Period(command) => period::period(&config, command).await,
+            Command::Hold(arguments) => hold::hold(&config, arguments).await,
+            Command::Release(arguments) => hold::release(&config, arguments).await,
+            Command::Parked(command) => parked::parked(&config, command).await,
             Command::Feed(command) => feed::feed(&config, command).await,
             Command::Token(arguments) => token::token(&config, arguments).await,
             Command::Import(arguments) => import::import(&config, *arguments).await,

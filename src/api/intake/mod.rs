@@ -24,7 +24,9 @@ use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
 use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::spans::TracePlace;
-use crate::store::{GroupAcceptance, KnownEvent, NewReview, ReviewDone, Store, StoreError, WholeAccepted, WholeUpload};
+use crate::store::{
+    GroupAcceptance, KnownEvent, NewReview, ReviewDone, Store, StoreError, SweepCandidate, WholeAccepted, WholeUpload,
+};
 
 use committer::{Committer, Incoming};
 use publishing::{Hint, Publishing};
@@ -219,6 +221,11 @@ impl Intake {
         if let Some(hint) = hint {
             self.publishing.nudge(hint);
         }
+    }
+
+    /// Publishes the hints of events that can go on.
+    pub(crate) fn publish_again(&self, events: &[SweepCandidate]) {
+        self.publishing.publish(events.iter().map(Hint::again).collect());
     }
 
     /// Makes the next event id.

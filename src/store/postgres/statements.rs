@@ -1,7 +1,7 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bench, conservation, fresh, groups, hold, ledger_reads, loan_reads, migrate, periods,
+    accept, ach, admin, bench, conservation, fresh, groups, holds, ledger_reads, loan_reads, migrate, parking, periods,
     poller_reads, post, processes, programs, read, read_loans, reconcile, review, servicing, sweep, uploads, verify,
     webhooks,
 };
@@ -38,7 +38,8 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &programs::STATEMENTS,
         &poller_reads::STATEMENTS,
         &admin::STATEMENTS,
-        &hold::STATEMENTS,
+        &parking::STATEMENTS,
+        &holds::STATEMENTS,
         &processes::STATEMENTS,
         &sweep::STATEMENTS,
         &uploads::STATEMENTS,

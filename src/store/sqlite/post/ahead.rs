@@ -35,10 +35,11 @@ pub(in crate::store::sqlite) async fn look_ahead(
 ) -> Result<LoanAhead, StoreError> {
     let (tenant, key) = (event.tenant, event.loan_key);
     let query = sqlx::query(LOAN_HELD).bind(tenant.0).bind(key.bytes().to_vec());
-    let on_hold = get(&query.fetch_one(&mut *db).await.map_err(store_error)?, "held")?;
+    let waits: bool = get(&query.fetch_one(&mut *db).await.map_err(store_error)?, "held")?;
     let row = sqlx::query(LOANS_TO_POST).bind(loan_keys([key])?).fetch_optional(&mut *db).await.map_err(store_error)?;
     let state = row.as_ref().map(decode_loan).transpose()?.filter(|state| state.tenant == tenant);
-    let mut loan = LockedLoan { state, ..LockedLoan::default() };
+    let refuses: bool = row.as_ref().map_or(Ok(false), |row| get(row, "refuses"))?;
+    let mut loan = LockedLoan { state, refuses: refuses && !waits, ..LockedLoan::default() };
     let mark = loan.state.map_or(Seq(0), |state| state.last_posted_seq);
     let (mut batch, is_cut) = waiting(db, Queue::new(key, mark), limit).await?;
     batch.events.entry(key).or_default().retain(|waiting| waiting.event.tenant == tenant);
@@ -60,7 +61,7 @@ pub(in crate::store::sqlite) async fn look_ahead(
     let pasts = Pasts { timelines, earlier, fees: fees::of_batch(db, &batch).await?, calendars };
     let works = read::loan_works(batch.events, pasts, &loans);
     let work: LoanWork = works.into_iter().next().ok_or_else(|| broken("an event without its loan"))?;
-    Ok(LoanAhead { now, work, on_hold, is_cut })
+    Ok(LoanAhead { now, work, on_hold: waits || refuses, is_cut })
 }
 
 /// The events that wait, oldest first, and whether there are more.
@@ -93,5 +94,5 @@ async fn opening(
         }
     };
     let state = (!number_taken).then(|| unopened(first));
-    Ok(LockedLoan { state, opening: Some(first.clone()), number_taken })
+    Ok(LockedLoan { state, opening: Some(first.clone()), number_taken, refuses: false })
 }

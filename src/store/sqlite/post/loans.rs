@@ -12,12 +12,13 @@ use crate::store::StoreError;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, OpeningRow, json, loan_keys};
 use crate::store::sqlite::post::sort::Sorted;
-use crate::store::sqlite::rows::{bytes, decode_event, decode_loan, event_columns, loan_columns};
+use crate::store::sqlite::rows::{bytes, decode_event, decode_loan, event_columns, get, loan_columns};
 
 pub(in crate::store::sqlite) const LOANS_TO_POST: &str = concat!(
     "SELECT ",
     loan_columns!(),
-    " FROM jsonb_each(?1) AS wanted JOIN loans AS l ON l.loan_key = unhex(wanted.value)"
+    ", EXISTS (SELECT 1 FROM refusing_holds AS r WHERE r.loan_key = l.loan_key) AS refuses
+    FROM jsonb_each(?1) AS wanted JOIN loans AS l ON l.loan_key = unhex(wanted.value)"
 );
 
 /// The first unposted event that opens each of these loans. Looks at the named events and at the newest 10,000 of each
@@ -70,6 +71,8 @@ pub(in crate::store::sqlite) struct LockedLoan {
     pub(in crate::store::sqlite) opening: Option<AcceptedEvent>,
     /// Whether its number belongs to another loan.
     pub(in crate::store::sqlite) number_taken: bool,
+    /// Whether it is on hold, and refuses what comes.
+    pub(in crate::store::sqlite) refuses: bool,
 }
 
 impl LockedLoan {
@@ -98,7 +101,8 @@ pub(in crate::store::sqlite) async fn lock_loans(
     let mut loans = BTreeMap::new();
     for row in &rows {
         let state = decode_loan(row)?;
-        loans.insert(state.key, LockedLoan { state: Some(state), ..LockedLoan::default() });
+        let refuses = get(row, "refuses")?;
+        loans.insert(state.key, LockedLoan { state: Some(state), refuses, ..LockedLoan::default() });
     }
     let mut named: BTreeMap<LoanKey, Vec<Seq>> =
         wanted.into_iter().filter(|key| !loans.contains_key(key)).map(|key| (key, Vec::new())).collect();
@@ -139,7 +143,7 @@ async fn open_loans(
     for (key, (state, event)) in openings {
         let is_opened = inserted.contains(&key);
         let state = is_opened.then_some(state);
-        loans.insert(key, LockedLoan { state, opening: Some(event), number_taken: !is_opened });
+        loans.insert(key, LockedLoan { state, opening: Some(event), number_taken: !is_opened, refuses: false });
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{LoanKey, Seq, TenantId};
-use crate::core::ledger::{Earlier, FeeBook, LoanWork, Past, earliest_backdated};
+use crate::core::ledger::{Earlier, FeeBook, LoanWork, Past, RejectionCode, earliest_backdated};
 use crate::core::loan::{DayMovement, Timeline};
 use crate::store::calendars::Calendars;
 use crate::store::sqlite::error::store_error;
@@ -298,6 +298,7 @@ pub(super) fn loan_works(
                     earlier: pasts.earlier.remove(&key).unwrap_or_default(),
                     fees: pasts.fees.remove(&key),
                     calendar,
+                    refusal: loan.filter(|loan| loan.refuses).map(|_| RejectionCode::LoanOnHold),
                 },
                 events,
             }

@@ -8,7 +8,7 @@ use crate::core::ids::{EventId, LoanKey, PublisherId, Seq};
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{event_ids, loan_keys};
 use crate::store::sqlite::rows::{bytes, get, id};
-use crate::store::{StoreError, Wanted};
+use crate::store::{PostWork, StoreError, Wanted};
 
 /// Loans that wait for a person.
 pub(in crate::store::sqlite) const HELD_LOANS: &str =
@@ -66,7 +66,8 @@ struct Found {
     place: String,
 }
 
-pub(super) async fn sort_wanted(db: &mut SqliteConnection, wanted: &[Wanted]) -> Result<Sorted, StoreError> {
+pub(super) async fn sort_wanted(db: &mut SqliteConnection, work: &PostWork) -> Result<Sorted, StoreError> {
+    let wanted = &work.wanted;
     let ids = event_ids(wanted.iter().map(|wanted| wanted.id))?;
     let rows = sqlx::query(SORT_WANTED).bind(ids).fetch_all(&mut *db).await.map_err(store_error)?;
     let mut found = HashMap::with_capacity(rows.len());
@@ -76,7 +77,7 @@ pub(super) async fn sort_wanted(db: &mut SqliteConnection, wanted: &[Wanted]) ->
             loan_key: LoanKey::from_bytes(bytes(row, "loan_key")?),
             publisher: PublisherId(id(row, "publisher")?),
             group: get::<Option<i64>>(row, "group_seq")?.map(Seq),
-            place: get(row, "place")?,
+            place: if work.despite_hold { despite_hold(get(row, "place")?) } else { get(row, "place")? },
         };
         found.insert(EventId(id(row, "id")?), event);
     }
@@ -105,6 +106,10 @@ async fn leave_out_held(db: &mut SqliteConnection, sorted: &mut Sorted) -> Resul
         sorted.named.retain(|key| *key != held);
     }
     Ok(())
+}
+
+fn despite_hold(place: String) -> String {
+    if place == "held" { "to_post".to_owned() } else { place }
 }
 
 fn place(sorted: &mut Sorted, wanted: &Wanted, event: &Found) {

@@ -8,6 +8,13 @@ use crate::core::loan::{Balances, ChargedOff, LoanState, Memo};
 use crate::store::StoreError;
 use crate::store::sqlite::rows::{bytes, date, get, id, instant, minor, optional_bytes, tenant, word};
 
+/// Whether the loan `l` is on hold, its hold joined as `h`. A macro, because `concat!` joins literals only.
+macro_rules! on_hold {
+    () => {
+        "(h.loan_key IS NOT NULL OR EXISTS (SELECT 1 FROM refusing_holds AS r WHERE r.loan_key = l.loan_key)) AS on_hold"
+    };
+}
+
 /// The columns of a loan, from `loans AS l`; see [`super::event_columns`] for why this is a macro.
 macro_rules! loan_columns {
     () => {
@@ -17,7 +24,7 @@ macro_rules! loan_columns {
         l.loss_account, l.memo_fees, l.memo_interest, l.memo_principal, l.suspense_release"
     };
 }
-pub(in crate::store::sqlite) use loan_columns;
+pub(in crate::store::sqlite) use {loan_columns, on_hold};
 
 /// Reads [`loan_columns`].
 pub(in crate::store::sqlite) fn decode_loan(row: &SqliteRow) -> Result<LoanState, StoreError> {

@@ -16,7 +16,7 @@ use crate::store::StoreError;
 use crate::store::sqlite::error::store_error;
 
 pub(super) use event::{decode_event, decode_record, decode_stage, event_columns};
-pub(super) use loan::{decode_loan, loan_columns};
+pub(super) use loan::{decode_loan, loan_columns, on_hold};
 pub(super) use posting::{
     decode_accrual, decode_allocation, decode_lines, decode_movement, decode_outcome, decode_posting, posting_columns,
 };

@@ -111,7 +111,8 @@ async fn a_recovery_and_a_reversal_are_told_as_what_they_are() {
     assert_eq!((&message["data"], &message["loan_id"]), (&data, &json!(LOAN)));
 
     let feed = world.get("/v1/changes", &token).await.json();
-    let types: Vec<&str> = feed["items"].as_array().unwrap().iter().filter_map(|it| it["event_type"].as_str()).collect();
+    let types: Vec<&str> =
+        feed["items"].as_array().unwrap().iter().filter_map(|it| it["event_type"].as_str()).collect();
     assert_eq!(types, ["manual_adjustment", "chargeoff", "recovery", "reversal"]);
     assert_eq!(feed["items"][3]["undoes"], paid["payment_event_id"]);
 }
