@@ -16,6 +16,7 @@ mod error;
 mod feed;
 mod hold;
 mod import;
+mod keys;
 mod migrate;
 mod operation;
 mod parked;
@@ -86,6 +87,9 @@ enum Command {
     /// Feeds, which ACH files come through.
     #[command(subcommand)]
     Feed(feed::FeedCommand),
+    /// The keys that sign our own tokens.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Get a token from a running API.
     Token(token::TokenArgs),
     /// Send a file of payments to a running API, wait for its end, and tell what became of it.
@@ -136,6 +140,7 @@ impl Cli {
             Command::Release(arguments) => hold::release(&config, arguments).await,
             Command::Parked(command) => parked::parked(&config, command).await,
             Command::Feed(command) => feed::feed(&config, command).await,
+            Command::Keys(command) => keys::keys(&config, command).await,
             Command::Token(arguments) => token::token(&config, arguments).await,
             Command::Import(arguments) => import::import(&config, *arguments).await,
             Command::Verify { json } => verify::verify(&config, json).await,

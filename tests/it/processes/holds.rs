@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::processes::System;
+use crate::processes::client::Client;
 
 const TENANT: &str = "00000000-0000-7000-8000-00000000de30";
 const LOAN: &str = "11111111-1111-1111-1111-111111111111";
@@ -46,6 +47,19 @@ fn a_loan_is_held_and_released_by_an_operator() {
         assert!(told.contains("is not parked"), "{told}");
     }
     assert!(refused(&system, &["parked", "show", nobody]).contains("is not parked"));
+}
+
+#[tokio::test]
+async fn a_new_key_signs_and_the_old_one_still_verifies() {
+    let system = System::embedded();
+    let serve = system.start(&["serve", "--demo"]).await;
+    let before = Client::demo(&[serve.port]).await;
+    let rotated = told(&system, &["keys", "rotate", "--json"]);
+    assert_eq!(rotated["keys"], 2);
+    let listed = before.get("/.well-known/jwks.json").await.1["keys"].as_array().unwrap().len();
+    assert!((1..=2).contains(&listed), "known within a minute");
+    assert_eq!(before.get(&format!("/v1/loans/{LOAN}")).await.0, 200);
+    assert_eq!(Client::demo(&[serve.port]).await.get(&format!("/v1/loans/{LOAN}")).await.0, 200);
 }
 
 #[test]
