@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 
 use crate::core::event::{AcceptedEvent, EventKind, Stage};
-use crate::core::ids::{BorrowerId, EventId, LoanKey, PaymentBatchId, Seq};
+use crate::core::ids::{BorrowerId, EventId, LoanKey, PaymentBatchId, ProgramId, Seq};
 use crate::core::ledger::Posting;
 use crate::core::loan::{Allocation, Balances, LoanState};
 use crate::core::time::Timestamp;
@@ -90,13 +90,15 @@ pub struct LoanRecord {
     pub on_hold: bool,
 }
 
-/// Whose a loan is, and in what currency: what never changes.
+/// Whose a loan is, in what currency and of what program: what never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoanParty {
     /// Who owes.
     pub borrower_id: BorrowerId,
     /// Its currency.
     pub currency: crate::core::money::Currency,
+    /// Its program, where it has one.
+    pub program_id: Option<ProgramId>,
 }
 
 /// A loan's balances on a date.

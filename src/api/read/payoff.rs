@@ -14,7 +14,7 @@ use crate::api::openapi::ProblemDocument;
 use crate::api::state::ApiState;
 use crate::api::write::programs::described;
 use crate::core::ids::{LoanId, LoanKey, ProgramId, TenantId};
-use crate::core::loan::{InterestError, InterestRule, InterestTerms, PayoffDay, Program, payoff_days, per_diem};
+use crate::core::loan::{InterestError, InterestRule, LoanStatus, Payoff, PayoffDay};
 use crate::core::time::parse_date;
 use crate::store::{HistoryCut, LoanDays, PayoffFacts, PayoffSince};
 
@@ -45,6 +45,9 @@ pub struct PayoffQuote {
     payoff_date: String,
     /// The loan's postings at the time of the quote: after more of them it is stale.
     loan_version: i64,
+    /// Whether the earlier quote that `quoted_version` names is stale; absent where none is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale: Option<bool>,
     principal_outstanding_minor: String,
     /// Interest that is booked and unpaid, up to the day before the quote's.
     interest_receivable_minor: String,
@@ -80,7 +83,8 @@ pub struct PayoffDayView {
 /// What may still change a quote.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PayoffWarning {
-    /// `payments_may_return`, `recent_returns`, `events_queued`, `loan_on_hold` or `no_interest_rate`.
+    /// `payments_may_return`, `recent_returns`, `events_queued`, `loan_on_hold`, `charged_off`, `written_off` or
+    /// `no_interest_rate`.
     #[schema(value_type = String)]
     code: &'static str,
     detail: String,
@@ -89,12 +93,14 @@ pub struct PayoffWarning {
 /// What closes a loan on a day.
 ///
 /// Principal, interest up to and not counting the day, and unpaid fees, less suspense, by the entries that are
-/// effective by then.
+/// effective by then. Of a loan that is charged off: what the borrower still owes of it, without further interest. An
+/// earlier quote is stale when an event was posted since: `quoted_version` asks for that.
 #[utoipa::path(get, path = "/v1/loans/{loan_id}/payoff", tag = "loans",
     security(("oauth2" = ["hpts:balances:read"])),
     params(("loan_id" = uuid::Uuid, Path, description = "The loan"),
         ("date" = Option<chrono::NaiveDate>, Query, description = "Default: today in the tenant's time zone; at most 366 days ahead"),
-        ("days" = Option<u32>, Query, description = "How many days to list, 1 to 60, default 10")),
+        ("days" = Option<u32>, Query, description = "How many days to list, 1 to 60, default 10"),
+        ("quoted_version" = Option<i64>, Query, description = "The loan_version of an earlier quote: `stale` tells whether it still holds")),
     responses((status = 200, description = "The quote", body = PayoffQuote),
         (status = 400, description = "A parameter is not valid", body = ProblemDocument),
         (status = 404, description = "No such loan", body = ProblemDocument)))]
@@ -110,6 +116,7 @@ pub(crate) async fn get_payoff(
     let mut query = Query::of(&uri)?;
     let date = query.optional("date", |text| quoted_day(text, today)).unwrap_or(today);
     let days = query.optional("days", parse_days).unwrap_or(DAYS_DEFAULT);
+    let quoted_version = query.optional("quoted_version", parse_version);
     query.finish()?;
     let loan = LoanId::parse(&loan).map_err(|_| ApiError::NotFound)?;
     let (store, key) = (state.store(), LoanKey::of_loan(caller.tenant, loan));
@@ -118,8 +125,11 @@ pub(crate) async fn get_payoff(
         PayoffSince { payments: days_before(today, ACH_RETURN_DAYS), returns: days_before(today, RECENT_RETURN_DAYS) };
     let facts = store.payoff_facts(caller.tenant, key, since).await?;
     let rule = interest_rule(&state, caller.tenant, found.record.state.program_id).await?;
-    let quoted = payoff_days(&found.history, rule.as_ref(), date, days).map_err(broken)?;
-    quote(&found, rule.as_ref(), &quoted, &facts).map(Json)
+    let state = &found.record.state;
+    let payoff = Payoff { history: &found.history, rule: rule.as_ref(), charged_off: state.charged_off.as_ref() };
+    let quoted = payoff.days(date, days).map_err(broken)?;
+    let is_stale = quoted_version.map(|version| version < state.version);
+    quote(&found, payoff, &quoted, &facts).map(|quote| Json(PayoffQuote { stale: is_stale, ..quote }))
 }
 
 /// How the loan bears interest: its program says so, where it has one that is described and has a rate.
@@ -130,9 +140,7 @@ async fn interest_rule(
 ) -> Result<Option<InterestRule>, ApiError> {
     let Some(id) = program else { return Ok(None) };
     let program = described(state, tenant, id).await?;
-    Ok(program.and_then(|Program { annual_rate, day_count, rounding, .. }| {
-        annual_rate.map(|rate| InterestRule { rate, terms: InterestTerms { day_count, rounding } })
-    }))
+    Ok(program.and_then(|program| program.interest_rule()))
 }
 
 fn quoted_day(text: &str, today: NaiveDate) -> Result<NaiveDate, String> {
@@ -145,6 +153,11 @@ fn parse_days(text: &str) -> Result<usize, String> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let days = is_number.then(|| text.parse().ok()).flatten().filter(|days| (1..=DAYS_MAX).contains(days));
     days.ok_or_else(|| format!("must be a number from 1 to {DAYS_MAX}"))
+}
+
+fn parse_version(text: &str) -> Result<i64, &'static str> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten().ok_or("must be the loan_version of a quote")
 }
 
 fn days_before(today: NaiveDate, days: u64) -> NaiveDate {
@@ -161,22 +174,23 @@ fn broken(error: InterestError) -> ApiError {
 
 fn quote(
     found: &LoanDays,
-    rule: Option<&InterestRule>,
+    payoff: Payoff<'_>,
     days: &[PayoffDay],
     facts: &PayoffFacts,
 ) -> Result<PayoffQuote, ApiError> {
     const EMPTY: ApiError = ApiError::Broken("a quote has no day");
     let (first, last) = (days.first().ok_or(EMPTY)?, days.last().ok_or(EMPTY)?);
     let state = &found.record.state;
-    let per_diem = rule.map(|rule| per_diem(&found.history, rule, first.date)).transpose().map_err(broken)?;
+    let per_diem = payoff.per_diem(first.date).map_err(broken)?;
     Ok(PayoffQuote {
         loan_id: state.loan_id.to_string(),
         currency: state.currency.to_string(),
         payoff_date: first.date.to_string(),
         loan_version: state.version,
+        stale: None,
         principal_outstanding_minor: first.principal.to_string(),
         interest_receivable_minor: first.interest_booked.to_string(),
-        interest_not_booked_minor: rule.map(|_| first.interest_unbooked.to_string()),
+        interest_not_booked_minor: payoff.rule.map(|_| first.interest_unbooked.to_string()),
         fees_receivable_minor: first.fees.to_string(),
         suspense_minor: first.suspense.to_string(),
         payoff_minor: first.payoff.to_string(),
@@ -187,11 +201,21 @@ fn quote(
             .map(|day| PayoffDayView { date: day.date.to_string(), payoff_minor: day.payoff.to_string() })
             .collect(),
         good_through: last.date.to_string(),
-        warnings: warnings(found.record.on_hold, rule, facts),
+        warnings: warnings(
+            found.record.on_hold,
+            payoff.charge_off_by(first.date).map(|off| (off.on, state.status)),
+            payoff.rule.is_some(),
+            facts,
+        ),
     })
 }
 
-fn warnings(on_hold: bool, rule: Option<&InterestRule>, facts: &PayoffFacts) -> Vec<PayoffWarning> {
+fn warnings(
+    on_hold: bool,
+    charged_off: Option<(NaiveDate, LoanStatus)>,
+    has_rate: bool,
+    facts: &PayoffFacts,
+) -> Vec<PayoffWarning> {
     let plural = |count: i64| if count == 1 { "" } else { "s" };
     let mut warnings = Vec::new();
     let mut warn = |code, detail| warnings.push(PayoffWarning { code, detail });
@@ -214,8 +238,15 @@ fn warnings(on_hold: bool, rule: Option<&InterestRule>, facts: &PayoffFacts) -> 
     if on_hold {
         warn("loan_on_hold", "the loan waits for a person, and with it all that is queued".to_owned());
     }
-    if rule.is_none() {
-        warn("no_interest_rate", "the loan has no rate: only interest that is booked is quoted".to_owned());
+    match charged_off {
+        Some((on, LoanStatus::WrittenOff)) => {
+            warn("written_off", format!("the loan was written off on {on}: this is what is still owed of it"));
+        }
+        Some((on, LoanStatus::ChargedOff | LoanStatus::Open)) => {
+            warn("charged_off", format!("the loan was charged off on {on}: this is what is still owed of it"));
+        }
+        None if has_rate => {}
+        None => warn("no_interest_rate", "the loan has no rate: only interest that is booked is quoted".to_owned()),
     }
     warnings
 }
@@ -231,7 +262,7 @@ mod tests {
     #[test]
     fn a_quote_warns_of_what_may_change_it() {
         let codes =
-            |facts: &PayoffFacts| warnings(false, None, facts).into_iter().map(|it| it.code).collect::<Vec<_>>();
+            |facts: &PayoffFacts| warnings(false, None, false, facts).into_iter().map(|it| it.code).collect::<Vec<_>>();
         assert_eq!(codes(&PayoffFacts::default()), ["no_interest_rate"]);
         let facts = PayoffFacts {
             unsettled_payments: 2,
@@ -241,7 +272,13 @@ mod tests {
             queued: 3,
         };
         assert_eq!(codes(&facts), ["payments_may_return", "recent_returns", "events_queued", "no_interest_rate"]);
-        let told = warnings(true, None, &facts);
+        let off = |status| Some((day(4, 1), status));
+        let told = warnings(false, off(LoanStatus::ChargedOff), false, &PayoffFacts::default());
+        let detail = "the loan was charged off on 2026-04-01: this is what is still owed of it".to_owned();
+        assert_eq!(told, [PayoffWarning { code: "charged_off", detail }]);
+        let told = warnings(false, off(LoanStatus::WrittenOff), true, &PayoffFacts::default());
+        assert_eq!(told[0].code, "written_off");
+        let told = warnings(true, None, false, &facts);
         assert_eq!(told[0].detail, "2 payments by ACH of 150 minor units may still be returned, until 2026-06-30");
         assert_eq!(told[3].code, "loan_on_hold");
     }
@@ -251,6 +288,10 @@ mod tests {
         assert_eq!(quoted_day("2026-05-02", day(5, 1)), Ok(day(5, 2)));
         assert!(quoted_day("2027-05-03", day(5, 1)).is_err());
         assert!(quoted_day("2026-02-30", day(5, 1)).is_err());
+        assert_eq!((parse_version("0"), parse_version("12")), (Ok(0), Ok(12)));
+        for bad in ["", "-1", "+1", "x", "99999999999999999999"] {
+            assert!(parse_version(bad).is_err(), "{bad}");
+        }
         assert_eq!(parse_days("60"), Ok(60));
         for bad in ["0", "61", "", "-1", "1.5", "99999999999999999999"] {
             assert!(parse_days(bad).is_err(), "{bad}");

@@ -14,17 +14,16 @@ use crate::api::openapi::{AcceptedView, AccrualAnswer, ProblemDocument};
 use crate::api::problem::FieldError;
 use crate::api::state::ApiState;
 use crate::api::write::accept::{GroupRequest, accept_group_and_answer};
+use crate::api::write::programs::described;
 use crate::api::write::request::{AcceptanceRules, WriteRequest};
 use crate::core::event::{GroupOperation, LEGS_MAX, LegRequest, LegTerms, Metadata};
 use crate::core::ids::{LoanId, LoanKey, ProgramId, TenantId};
-use crate::core::money::Minor;
+use crate::core::loan::{DayCount, Program};
+use crate::core::money::{Currency, Minor};
 use crate::store::LoanParty;
 
 /// The most bytes of a body: 10,000 loans of 200 bytes, and as much again.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// How days may be counted.
-const DAY_COUNTS: [&str; 6] = ["ACT_365", "ACT_360", "30_360", "30E_360", "ACT_ACT", "ACT_365_25"];
 
 /// One loan's interest.
 #[derive(Debug, ToSchema)]
@@ -34,9 +33,10 @@ pub struct AccruedLoan {
     /// What the loan owes in principal on that day, in whole minor units; checked against the ledger.
     #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
     pub outstanding_principal_minor: String,
-    /// Its interest, in whole minor units.
+    /// Its interest, in whole minor units. Left out, it is computed by the rate, day count and rounding of the loan's
+    /// program, for all days up to and including the accrual date that no accrual covers yet.
     #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
-    pub interest_minor: String,
+    pub interest_minor: Option<String>,
 }
 
 /// Interest of many loans.
@@ -45,11 +45,13 @@ pub struct AccruedLoan {
     "day_count_convention": "ACT_365", "loans": [{"loan_id": "11111111-1111-1111-1111-111111111111",
     "outstanding_principal_minor": "921651", "interest_minor": "252"}]}))]
 pub struct AccrualRequest {
-    /// The program whose loans they are.
+    /// The program whose loans they are. Where interest is to be computed it must be described, have a rate, and be
+    /// the program of these loans.
     pub program_id: uuid::Uuid,
-    /// The day the interest counts from.
+    /// The day the interest counts from: the last of the days that it is for.
     pub accrual_date: chrono::NaiveDate,
-    /// How days are counted: `ACT_365`, `ACT_360`, `30_360`, `30E_360`, `ACT_ACT` or `ACT_365_25`.
+    /// How days are counted: `ACT_365`, `ACT_360`, `30_360`, `30E_360`, `ACT_ACT` or `ACT_365_25`; the program's, where
+    /// interest is to be computed.
     pub day_count_convention: String,
     /// The loans, 1 to 10,000, all in one currency.
     #[schema(min_items = 1, max_items = 10000)]
@@ -62,7 +64,10 @@ pub struct AccrualRequest {
 /// Posts interest of up to 10,000 loans, all or nothing.
 ///
 /// Each loan's interest is debited to Interest Receivable and credited to Interest Income on the accrual date, as one
-/// journal entry over all loans. Where the principal of a loan on that day is not the ledger's (`principal_mismatch`),
+/// journal entry over all loans. Interest that is left out is computed: each day bears it once, by the principal at its
+/// end, up to and including the accrual date; what is already accrued is not accrued again, and days whose accrual was
+/// reversed are caught up with. Accrue a day when it is over: a payment that comes later for the same day is not
+/// regarded. Where the principal of a loan on that day is not the ledger's (`principal_mismatch`),
 /// a loan is not there, charged off or written off, or on hold, nothing is posted and `loans` of the problem names the
 /// loans, the first 100 of them.
 #[utoipa::path(post, path = "/v1/accruals/batch", tag = "accruals", security(("oauth2" = ["hpts:accruals:write"])),
@@ -93,22 +98,23 @@ pub(crate) async fn post_accruals(State(state): State<ApiState>, request: Reques
 /// What is asked, before its loans are looked up.
 #[derive(Debug)]
 struct Asked {
-    operation: GroupOperation,
+    program: ProgramId,
+    day_count: DayCount,
     date: chrono::NaiveDate,
-    /// Each with its principal and its interest.
-    loans: Vec<(LoanId, Minor, Minor)>,
+    /// Each with its principal and, unless it is to be computed, its interest.
+    loans: Vec<(LoanId, Minor, Option<Minor>)>,
     metadata: Option<Metadata>,
 }
 
 fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Asked> {
-    let program_id = fields.required("program_id", ProgramId::parse);
+    let program = fields.required("program_id", ProgramId::parse);
     let date = fields.date_until("accrual_date", rules.latest_effective);
-    let day_count_convention = fields.required("day_count_convention", parse_day_count);
+    let day_count = fields.required("day_count_convention", str::parse::<DayCount>);
     let loans = fields.objects("loans", 1..=LEGS_MAX, |loan| {
         let id = loan.required("loan_id", LoanId::parse);
         let principal = loan.required("outstanding_principal_minor", Minor::parse);
-        let interest = loan.required("interest_minor", Minor::parse);
-        Some((id?, principal?, interest?))
+        let interest = loan.optional("interest_minor", Minor::parse);
+        Some((id?, principal?, interest))
     });
     let metadata = fields.metadata();
     let loans = loans?;
@@ -117,47 +123,77 @@ fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Asked> {
         fields.fail(&format!("loans.{index}.loan_id"), "duplicate", "stands in the batch already");
         return None;
     }
-    if Minor::sum(loans.iter().map(|(_, _, interest)| *interest)).is_err() {
+    if Minor::sum(loans.iter().filter_map(|(_, _, interest)| *interest)).is_err() {
         fields.fail("loans", "invalid", "the interest of all loans must be at most 9223372036854775807");
         return None;
     }
-    let operation = GroupOperation::Accrual { program_id: program_id?, day_count_convention: day_count_convention? };
-    Some(Asked { operation, date: date?, loans, metadata })
-}
-
-fn parse_day_count(text: &str) -> Result<String, &'static str> {
-    let known = DAY_COUNTS.contains(&text).then(|| text.to_owned());
-    known.ok_or("must be ACT_365, ACT_360, 30_360, 30E_360, ACT_ACT or ACT_365_25")
+    Some(Asked { program: program?, day_count: day_count?, date: date?, loans, metadata })
 }
 
 impl Asked {
     /// The group, with what is known of its loans. One that is not known yet may be opened by an event in front; its
     /// posting rule decides.
     async fn group(self, state: &ApiState, tenant: TenantId) -> Result<GroupRequest, ApiError> {
+        let program = self.computing(state, tenant).await?;
         let key = |loan: &LoanId| LoanKey::of_loan(tenant, *loan);
         let keys = self.loans.iter().map(|(loan, ..)| key(loan)).collect();
         let parties = state.store().loan_parties(tenant, keys).await?;
         let mut currency = None;
         let mut legs = Vec::with_capacity(self.loans.len());
-        for (index, (loan_id, outstanding_principal, interest)) in self.loans.into_iter().enumerate() {
+        for (index, (loan_id, outstanding_principal, interest)) in self.loans.iter().copied().enumerate() {
             let party: Option<&LoanParty> = parties.get(&key(&loan_id));
-            if let Some(party) = party
-                && *currency.get_or_insert(party.currency) != party.currency
-            {
-                let message = format!("is in {}, other loans of the batch are not", party.currency);
-                let error = FieldError::new(format!("loans.{index}.loan_id"), "currency", message);
+            if let Some((code, message)) = party.and_then(|party| self.fault(party, interest, &mut currency)) {
+                let error = FieldError::new(format!("loans.{index}.loan_id"), code, message);
                 return Err(ApiError::Validation(vec![error]));
             }
             let borrower_id = party.map(|party| party.borrower_id);
             let terms = LegTerms::Accrual { outstanding_principal, interest };
             legs.push(LegRequest { loan_id, borrower_id, effective_date: self.date, terms });
         }
-        let currency = match currency {
-            Some(currency) => currency,
-            None => state.tenants().get(state.store(), tenant, state.now()).await?.base_currency,
+        let currency = match (currency, &program) {
+            (Some(currency), _) => currency,
+            (None, Some(program)) => program.currency,
+            (None, None) => state.tenants().get(state.store(), tenant, state.now()).await?.base_currency,
         };
-        let (operation, effective_date, metadata) = (self.operation, self.date, self.metadata);
-        Ok(GroupRequest { operation, currency, effective_date, metadata, legs })
+        let operation = GroupOperation::Accrual {
+            program_id: self.program,
+            day_count_convention: self.day_count.as_str().to_owned(),
+            rule: program.and_then(|program| program.interest_rule()),
+        };
+        Ok(GroupRequest { operation, currency, effective_date: self.date, metadata: self.metadata, legs })
+    }
+
+    /// The program that interest is computed by, where some is left out.
+    async fn computing(&self, state: &ApiState, tenant: TenantId) -> Result<Option<Program>, ApiError> {
+        let Some(first) = self.loans.iter().position(|(.., interest)| interest.is_none()) else { return Ok(None) };
+        let program = described(state, tenant, self.program).await?;
+        let Some(program) = program.filter(|program| program.interest_rule().is_some()) else {
+            let message = "is required: the program has no rate to compute it by";
+            let error = FieldError::new(format!("loans.{first}.interest_minor"), "required", message);
+            return Err(ApiError::Validation(vec![error]));
+        };
+        if program.day_count == self.day_count {
+            return Ok(Some(program));
+        }
+        let message = format!("is {} in the program, by which interest is to be computed", program.day_count.as_str());
+        Err(ApiError::field("day_count_convention", "other_convention", message))
+    }
+
+    /// What is wrong with a loan that is known.
+    fn fault(
+        &self,
+        party: &LoanParty,
+        interest: Option<Minor>,
+        currency: &mut Option<Currency>,
+    ) -> Option<(&'static str, String)> {
+        if interest.is_none() && party.program_id != Some(self.program) {
+            return Some((
+                "other_program",
+                "is not a loan of the program, by whose rate its interest is computed".to_owned(),
+            ));
+        }
+        let is_other = *currency.get_or_insert(party.currency) != party.currency;
+        is_other.then(|| ("currency", format!("is in {}, other loans of the batch are not", party.currency)))
     }
 }
 
@@ -218,7 +254,6 @@ mod tests {
             ("outstanding_principal_minor", json!(921_651)),
             ("outstanding_principal_minor", json!("-1")),
             ("interest_minor", json!("2.52")),
-            ("interest_minor", Value::Null),
             ("borrower_id", json!(LOAN)),
         ] {
             let mut body = body();

@@ -13,7 +13,7 @@ use crate::api::write::accept::accept_and_answer;
 use crate::api::write::programs::described;
 use crate::api::write::request::{AcceptanceRules, WriteRequest};
 use crate::core::event::{Command, LoanNumber, LoanOpening, OpeningBalances, ProgramDefaults};
-use crate::core::ids::{BorrowerId, LoanId, ProgramId};
+use crate::core::ids::{BorrowerId, LoanId, ProgramId, TenantId};
 use crate::core::loan::Waterfall;
 use crate::core::money::{Currency, Minor};
 
@@ -84,13 +84,25 @@ pub(crate) async fn post_loan(State(state): State<ApiState>, request: Request) -
 async fn with_program(state: &ApiState, request: &WriteRequest, command: Command) -> Result<Command, ApiError> {
     let Command::LoanOpening(opening) = command else { return Ok(command) };
     let Some(id) = opening.program_id else { return Ok(Command::LoanOpening(opening)) };
-    let program = described(state, request.caller.tenant, id).await?;
-    if program.is_some_and(|program| program.currency != opening.currency) {
-        return Err(ApiError::field("program_id", "other_currency", "is a program of another currency"));
-    }
-    let program_defaults = program
-        .map(|program| ProgramDefaults { waterfall: program.waterfall, suspense_release: program.suspense_release });
+    let of_program = (id, opening.currency);
+    let program_defaults = defaults_of(state, request.caller.tenant, of_program, "program_id").await?;
     Ok(Command::LoanOpening(LoanOpening { program_defaults, ..opening }))
+}
+
+/// What a loan in a currency takes from its program, which the request names in `field`; `None` where the program is not
+/// described.
+pub(super) async fn defaults_of(
+    state: &ApiState,
+    tenant: TenantId,
+    (id, currency): (ProgramId, Currency),
+    field: &'static str,
+) -> Result<Option<ProgramDefaults>, ApiError> {
+    let program = described(state, tenant, id).await?;
+    if program.is_some_and(|program| program.currency != currency) {
+        return Err(ApiError::field(field, "other_currency", "is a program of another currency"));
+    }
+    Ok(program
+        .map(|program| ProgramDefaults { waterfall: program.waterfall, suspense_release: program.suspense_release }))
 }
 
 fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Command> {

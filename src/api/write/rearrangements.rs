@@ -14,13 +14,14 @@ use crate::api::json::Fields;
 use crate::api::openapi::{AcceptedView, ProblemDocument, RefinanceAnswer, RestructureAnswer};
 use crate::api::state::ApiState;
 use crate::api::write::accept::{GroupRequest, accept_group_and_answer};
-use crate::api::write::loans::parse_waterfall;
+use crate::api::write::loans::{defaults_of, parse_waterfall};
 use crate::api::write::request::{AcceptanceRules, WriteRequest};
 use crate::api::write::servicing::party;
 use crate::core::event::{
     GroupOperation, LegRequest, LegTerms, LoanNumber, Metadata, Move, MovedBucket, NewLoanTerms, Party, Rearrangement,
 };
-use crate::core::ids::{LoanId, ProgramId};
+use crate::core::ids::{LoanId, ProgramId, TenantId};
+use crate::core::money::Currency;
 
 /// The most moves: each bucket to itself and to principal.
 const MOVES_MAX: usize = 6;
@@ -113,6 +114,7 @@ async fn rearrange(state: &ApiState, request: Request, sort: Rearrangement) -> R
     let request = WriteRequest::read(state, request, &[Scope::AdjustmentsWrite]).await?;
     let asked = request.parsed(|fields| parse(fields, &request.rules, sort))?;
     let party = party(state, &request, asked.from).await?;
+    let asked = asked.with_program(state, request.caller.tenant, party.currency).await?;
     accept_group_and_answer(state, request, asked.group(sort, party)).await
 }
 
@@ -126,6 +128,16 @@ struct Asked {
 }
 
 impl Asked {
+    /// With the defaults of the new loan's program, as a loan that is registered has them.
+    async fn with_program(self, state: &ApiState, tenant: TenantId, currency: Currency) -> Result<Self, ApiError> {
+        let Some(terms) = self.new_loan else { return Ok(self) };
+        let program_defaults = match terms.program_id {
+            Some(id) => defaults_of(state, tenant, (id, currency), "new_loan.program_id").await?,
+            None => None,
+        };
+        Ok(Self { new_loan: Some(NewLoanTerms { program_defaults, ..terms }), ..self })
+    }
+
     fn group(self, sort: Rearrangement, party: Party) -> GroupRequest {
         let (effective_date, borrower_id) = (self.date, Some(party.borrower_id));
         let out = LegTerms::MovedOut { sort };
@@ -183,5 +195,6 @@ fn parse_new_loan(fields: &mut Fields<'_>) -> NewLoanTerms {
         loan_number: fields.optional("loan_number", LoanNumber::parse),
         program_id: fields.optional("program_id", ProgramId::parse),
         waterfall: parse_waterfall(fields),
+        program_defaults: None,
     }
 }

@@ -159,7 +159,7 @@ pub struct OpeningBalances {
 }
 
 /// What a loan takes from its program where its opening does not say otherwise, as the program stood at acceptance.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgramDefaults {
     /// The order payments are allocated in.
     pub waterfall: Waterfall,

@@ -122,6 +122,8 @@ pub(super) fn ruled(judged: Result<Verdict, Refusal>) -> Result<Result<Verdict, 
             | Refusal::NoTimeline
             | Refusal::NoEarlierEvent
             | Refusal::NoFees
+            | Refusal::NoAccruals
+            | Refusal::Interest(_)
             | Refusal::OtherLeg
             | Refusal::OtherTerms),
         ) => Err(ours.to_string()),
@@ -324,7 +326,9 @@ fn take_terms(state: &mut LoanState, command: &Command) {
         Command::Leg(leg) => {
             if let Some(terms) = leg.terms.new_loan() {
                 state.program_id = terms.program_id;
-                state.waterfall = terms.waterfall.unwrap_or_default();
+                let defaults = terms.program_defaults.unwrap_or_default();
+                state.waterfall = terms.waterfall.unwrap_or(defaults.waterfall);
+                state.suspense_release = defaults.suspense_release;
             }
         }
     }

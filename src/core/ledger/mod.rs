@@ -30,7 +30,7 @@ pub use entry::{Direction, EntryError, JournalEntry, LINES_MAX, Layer, Line};
 pub use fees::{FeeBook, FeeItem, FeeSort, Waivable};
 pub use fold::{EventFailure, FoldInput, FoldOutput, LoanWork, Step, post_event};
 pub use group::{GroupInput, GroupOutput, LegWork, post_group};
-pub use past::{Booked, Earlier, EarlierState, Past, earliest_backdated, needs_fees};
+pub use past::{Booked, Earlier, EarlierState, Past, earliest_backdated, needs_accruals, needs_fees};
 pub use period::{Calendar, ClosedPeriodRule, NotAPeriod, Period, PeriodStatus, UnknownPeriodWord};
 pub use posting::{Finished, Outcome, PostedEvent, Posting, REFUSED_LOANS_MAX, RejectionCode, SystemPosting};
 pub use results::{RESULTS_MAX, Results};

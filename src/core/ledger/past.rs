@@ -4,6 +4,7 @@
 //! - A backdated event needs what moved after its day ([`Timeline`]).
 //! - An event that names an earlier one, to take it back or to go on from it, needs what became of that ([`Earlier`]).
 //! - A waiver, or the reversal of a fee, needs the loan's fees ([`FeeBook`]).
+//! - An accrual whose interest is computed needs the loan's principal by day and its accruals ([`AccrualBook`]).
 //! - Every event needs to know which accounting periods are closed ([`Calendar`]).
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use crate::core::ledger::entry::{JournalEntry, Line};
 use crate::core::ledger::fees::FeeBook;
 use crate::core::ledger::period::Calendar;
 use crate::core::ledger::posting::{Outcome, Posting, RejectionCode};
-use crate::core::loan::{Allocation, Timeline};
+use crate::core::loan::{AccrualBook, Allocation, Timeline};
 
 /// The part of a loan's past that a batch's events need. The fold adds what it posts, so that later events see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Past {
     pub earlier: Earlier,
     /// The loan's fees; `None` when no event is judged by them.
     pub fees: Option<FeeBook>,
+    /// What interest is computed from; `None` when no event asks for it.
+    pub accruals: Option<AccrualBook>,
     /// The periods in which nothing is booked any more.
     pub calendar: Calendar,
     /// Why every event is refused, whatever it is: the loan's hold says so, or a person discards a parked event.
@@ -178,6 +181,24 @@ pub fn needs_fees(events: &[AcceptedEvent]) -> bool {
         | Command::Group(_)
         | Command::Leg(_) => false,
     })
+}
+
+/// Whether the interest of an event of these is computed: a store then tells principal by day and accruals.
+#[must_use]
+pub fn needs_accruals(events: &[AcceptedEvent]) -> bool {
+    let is_computed = |command: &Command| match command {
+        Command::Leg(leg) => matches!(leg.terms, LegTerms::Accrual { interest: None, .. }),
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::Servicing(_)
+        | Command::Upload(_)
+        | Command::Group(_) => false,
+    };
+    events.iter().any(|event| is_computed(&event.event.command))
 }
 
 /// Whether it comes to, or leaves, the receipts without a loan: they have no balance, so what came after does not matter.

@@ -12,6 +12,7 @@
 use std::str::FromStr;
 
 use chrono::{Datelike, NaiveDate};
+use serde::{Deserialize, Serialize};
 
 /// The parts of a year in which fractions are counted: the least common multiple of 360, 365, 366 and 1461/4.
 pub const YEAR_PARTS: i128 = 780_699_960;
@@ -28,7 +29,8 @@ const DAY_OF_365_25: i128 = 2_137_440;
 pub struct DayCountError;
 
 /// How days become a fraction of a year. By default `ACT_365`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum DayCount {
     /// Actual days over 365, leap year or not (Actual/365 Fixed).
     #[default]
@@ -164,6 +166,20 @@ impl DaysCounted {
     pub(super) fn after(self, earlier: Self) -> Self {
         let ([(first, first_parts), (second, second_parts)], [(before, _), (before_too, _)]) = (self.0, earlier.0);
         Self([(first.saturating_sub(before), first_parts), (second.saturating_sub(before_too), second_parts)])
+    }
+}
+
+impl From<DayCount> for String {
+    fn from(convention: DayCount) -> Self {
+        convention.as_str().to_owned()
+    }
+}
+
+impl TryFrom<String> for DayCount {
+    type Error = DayCountError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

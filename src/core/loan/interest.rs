@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
 
 use crate::core::loan::day_count::{DayCount, DaySpan, DaysCounted, YEAR_PARTS};
 use crate::core::loan::rate::AnnualRate;
@@ -48,12 +49,21 @@ pub struct Segment {
 }
 
 /// How a program computes interest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterestTerms {
     /// Days to fractions of a year.
     pub day_count: DayCount,
     /// Fractions of minor units to whole ones.
     pub rounding: Rounding,
+}
+
+/// How a loan bears interest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterestRule {
+    /// The rate.
+    pub rate: AnnualRate,
+    /// Day count and rounding.
+    pub terms: InterestTerms,
 }
 
 /// Interest in parts of a minor unit: [`AnnualRate::PARTS_PER_UNIT`] times [`YEAR_PARTS`] make one.
@@ -118,6 +128,20 @@ impl InterestTerms {
             }
             RoundingTime::PerDiem => add_up(segments, |segment| self.by_day(segment, self.part(segment, days))),
         }
+    }
+
+    /// What the days asked for add to the interest since the loan's first segment: the total up to their end less the
+    /// total up to their beginning, each by the policy.
+    ///
+    /// So days add up whichever way they are accrued, by the day, week or month: neither a day nor a fraction is lost or
+    /// doubled. Under [`RoundingTime::Once`] that makes the end of the days the end of the sum.
+    ///
+    /// # Errors
+    /// See [`InterestError`].
+    pub fn accrued(self, segments: &[Segment], days: DaySpan) -> Result<Minor, InterestError> {
+        let since = segments.first().map_or(days.from(), |first| first.days.from()).min(days.from());
+        let total = |until| self.interest(segments, DaySpan::new(since, until).ok_or(InterestError::Disorder)?);
+        Ok(total(days.until())?.minus(total(days.from())?)?)
     }
 
     /// One day's interest on a principal, rounded: the per diem of a payoff quote.

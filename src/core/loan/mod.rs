@@ -3,6 +3,7 @@
 //! Invariants: fees, interest, principal and suspense are never negative, on any date; a payment's parts add up to
 //! the payment.
 
+mod accrual;
 mod allocation;
 mod balances;
 mod charge_off;
@@ -18,14 +19,15 @@ mod state;
 mod timeline;
 mod waterfall;
 
+pub use accrual::{AccrualBook, PostedAccrual};
 pub use allocation::{Allocation, allocate};
 pub use balances::Balances;
 pub use charge_off::{ChargedOff, LossAccount, Memo, UnknownLossAccount};
 pub use day_count::{DayCount, DayCountError, DaySpan, YEAR_PARTS};
 pub use explanation::{BucketStep, Limit, explain};
 pub use history::{LoanDay, LoanHistory};
-pub use interest::{InterestError, InterestTerms, Segment, segments};
-pub use payoff::{InterestRule, PayoffDay, payoff_days, payoff_on, per_diem};
+pub use interest::{InterestError, InterestRule, InterestTerms, Segment, segments};
+pub use payoff::{Payoff, PayoffDay};
 pub use program::{Program, ProgramFault, ProgramSettings};
 pub use rate::{AnnualRate, AnnualRateError};
 pub use rounding::{Rounding, RoundingError, RoundingMode, RoundingTime};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::ids::ProgramId;
 use crate::core::loan::day_count::DayCount;
+use crate::core::loan::interest::{InterestRule, InterestTerms};
 use crate::core::loan::rate::AnnualRate;
 use crate::core::loan::rounding::Rounding;
 use crate::core::loan::state::SuspenseRelease;
@@ -85,6 +86,13 @@ impl Program {
             }
             _ => Err(faults),
         }
+    }
+
+    /// How its loans bear interest; `None` where it has no rate.
+    #[must_use]
+    pub fn interest_rule(&self) -> Option<InterestRule> {
+        let terms = InterestTerms { day_count: self.day_count, rounding: self.rounding };
+        self.annual_rate.map(|rate| InterestRule { rate, terms })
     }
 
     /// The words again, in one form.

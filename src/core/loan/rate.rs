@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// A text is not an annual rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a decimal in percent a year from 0 to 1000, with at most 6 decimals, no sign and no leading zero")]
@@ -12,7 +14,8 @@ pub struct AnnualRateError;
 ///
 /// In percent, as contracts and statements write it. A rate is never negative; the upper bound keeps a misplaced point
 /// (`725` for `7.25`) representable and refuses what no lender charges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct AnnualRate(i64);
 
 impl AnnualRate {
@@ -72,6 +75,20 @@ impl fmt::Display for AnnualRate {
             "" => write!(f, "{whole}"),
             decimals => write!(f, "{whole}.{decimals}"),
         }
+    }
+}
+
+impl From<AnnualRate> for String {
+    fn from(rate: AnnualRate) -> Self {
+        rate.to_string()
+    }
+}
+
+impl TryFrom<String> for AnnualRate {
+    type Error = AnnualRateError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
     }
 }
 

@@ -5,6 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// A text is not a rounding policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must name a mode (half_up, half_even, away_from_zero, down) and a time (daily, once, per_segment, per_diem)")]
@@ -102,7 +104,8 @@ impl RoundingTime {
 }
 
 /// A program's rounding policy. By default half up, daily.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Rounding {
     /// Which way.
     pub mode: RoundingMode,
@@ -114,6 +117,20 @@ impl fmt::Display for Rounding {
     /// The stored form, `half_up,daily`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{},{}", self.mode.as_str(), self.time.as_str())
+    }
+}
+
+impl From<Rounding> for String {
+    fn from(rounding: Rounding) -> Self {
+        rounding.to_string()
+    }
+}
+
+impl TryFrom<String> for Rounding {
+    type Error = RoundingError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

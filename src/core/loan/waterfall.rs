@@ -6,6 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// What a loan can owe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bucket {
@@ -38,7 +40,8 @@ impl Bucket {
 pub struct WaterfallError;
 
 /// The order of payment; each bucket exactly once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Waterfall([Bucket; 3]);
 
 impl Waterfall {
@@ -65,6 +68,20 @@ impl Waterfall {
     #[must_use]
     pub const fn order(self) -> [Bucket; 3] {
         self.0
+    }
+}
+
+impl From<Waterfall> for String {
+    fn from(waterfall: Waterfall) -> Self {
+        waterfall.to_string()
+    }
+}
+
+impl TryFrom<String> for Waterfall {
+    type Error = WaterfallError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

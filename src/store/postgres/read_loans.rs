@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::connect::PostgresStore;
 use super::error::classify;
 use super::rows::{self, Columns, broken, key_column, loan_columns};
-use crate::core::ids::{BorrowerId, LoanKey, TenantId};
+use crate::core::ids::{BorrowerId, LoanKey, ProgramId, TenantId};
 use crate::core::ledger::{AccountCode, Layer};
 use crate::core::loan::Balances;
 use crate::core::money::{Currency, Minor};
@@ -36,8 +36,8 @@ const READ_TOTALS: &str = "SELECT coalesce(sum(debits), 0)::text, coalesce(sum(c
      FROM account_totals WHERE tenant = $1 AND account = $2 AND currency = $3 AND layer = $4 AND booking_date <= $5";
 
 /// One look into the key a loan.
-const READ_PARTIES: &str = "SELECT l.loan_key, l.borrower_id, l.currency FROM unnest($2::uuid[]) AS k (wanted) \
-     CROSS JOIN LATERAL (SELECT l.loan_key, l.borrower_id, l.currency FROM loans l WHERE l.tenant = $1 \
+const READ_PARTIES: &str = "SELECT l.loan_key, l.borrower_id, l.currency, l.program_id FROM unnest($2::uuid[]) AS k (wanted) \
+     CROSS JOIN LATERAL (SELECT l.loan_key, l.borrower_id, l.currency, l.program_id FROM loans l WHERE l.tenant = $1 \
      AND l.loan_key = k.wanted AND l.version > 0 OFFSET 0) AS l";
 
 /// The statements of this module.
@@ -73,7 +73,9 @@ impl PostgresStore {
         let party = |row| {
             let mut columns = Columns::of(row);
             let (key, borrower_id) = (columns.loan_key()?, BorrowerId(columns.take()?));
-            Ok((key, LoanParty { borrower_id, currency: columns.word("currency")? }))
+            let currency = columns.word("currency")?;
+            let program_id = columns.take::<Option<Uuid>>()?.map(ProgramId);
+            Ok((key, LoanParty { borrower_id, currency, program_id }))
         };
         rows.iter().map(party).collect()
     }

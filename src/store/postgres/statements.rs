@@ -28,6 +28,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &single,
         &groups::ACCEPT_STATEMENTS,
         &groups::LOOK_STATEMENTS,
+        &post::ACCRUAL_STATEMENTS,
         &post::LOCK_STATEMENTS,
         &post::WRITE_STATEMENTS,
         &read::STATEMENTS,

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use chrono::NaiveDate;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
 
 use crate::core::event::EventKind;
-use crate::core::ids::{BorrowerId, LoanKey, TenantId};
+use crate::core::ids::{BorrowerId, LoanKey, ProgramId, TenantId};
 use crate::core::ledger::{AccountCode, Layer};
 use crate::core::loan::{DayMovement, Timeline};
 use crate::core::money::{AmountOverflow, Currency};
@@ -17,7 +18,7 @@ use crate::store::sqlite::params::{json, loan_keys};
 use crate::store::sqlite::records::{decode_records, select_records, stage};
 use crate::store::sqlite::rows::{
     broken, bytes, decode_loan, decode_movement, event_columns, get, id, instant, loan_columns, on_hold,
-    posting_columns, sum, word,
+    optional_bytes, posting_columns, sum, word,
 };
 use crate::store::{
     AccountTotals, BalanceTime, EntriesPage, EventRecord, LoanBalances, LoanParty, LoanRecord, StoreError,
@@ -33,7 +34,7 @@ pub(super) const LOAN: &str = concat!(
 );
 
 pub(super) const LOAN_PARTIES: &str = "
-    SELECT l.loan_key, l.borrower_id, l.currency
+    SELECT l.loan_key, l.borrower_id, l.currency, l.program_id
     FROM jsonb_each(?2) AS wanted JOIN loans AS l ON l.loan_key = unhex(wanted.value)
     WHERE l.tenant = ?1 AND l.version > 0";
 
@@ -86,7 +87,12 @@ pub(super) async fn loan_parties(
     let query = sqlx::query(LOAN_PARTIES).bind(tenant.0).bind(loan_keys(loans)?);
     let rows = query.fetch_all(db).await.map_err(store_error)?;
     let party = |row| {
-        let party = LoanParty { borrower_id: BorrowerId(id(row, "borrower_id")?), currency: word(row, "currency")? };
+        let program: Option<[u8; 16]> = optional_bytes(row, "program_id")?;
+        let party = LoanParty {
+            borrower_id: BorrowerId(id(row, "borrower_id")?),
+            currency: word(row, "currency")?,
+            program_id: program.map(|bytes| ProgramId(Uuid::from_bytes(bytes))),
+        };
         Ok((LoanKey::from_bytes(bytes(row, "loan_key")?), party))
     };
     rows.iter().map(party).collect()

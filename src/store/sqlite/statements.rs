@@ -85,6 +85,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("events_of_seqs", post::EVENTS_OF_SEQS),
     ("earlier_events", post::EARLIER_EVENTS),
     ("fee_postings", post::FEE_POSTINGS),
+    ("accruals", post::ACCRUALS),
     ("party", servicing::PARTY),
     ("opening_party", servicing::OPENING_PARTY),
     ("write_terms", post::WRITE_TERMS),

@@ -231,3 +231,79 @@ async fn payments_and_batches_go_in_the_order_they_came() {
     let allocation = done(&second).await["allocation"].clone();
     assert_eq!((&allocation["interest_minor"], &allocation["principal_minor"]), (&json!("500"), &json!("88349")));
 }
+
+const PROGRAM: &str = "44444444-4444-4444-4444-444444444444";
+
+/// 7.3 percent of 10,000.00 are 2.00 a day.
+async fn program_of_loan(world: &World, token: &str) {
+    let program = json!({"program_id": PROGRAM, "currency": "USD", "annual_rate": "7.3",
+        "day_count_convention": "ACT_365", "rounding": "half_up,daily",
+        "waterfall": ["interest", "fees", "principal"], "suspense_release": "manual"});
+    assert_eq!(world.post("/v1/programs", token, "program:one", &program).await.status, 201);
+    let loan = json!({"loan_id": LOAN, "borrower_id": BORROWER, "currency": "USD", "opened_on": "2026-04-01",
+        "program_id": PROGRAM, "opening_balances": {"principal_minor": "1000000"}});
+    assert_eq!(world.post("/v1/loans", token, "loan:of:program", &loan).await.status, 201);
+}
+
+/// A batch of one loan without its interest.
+fn computed(loan: &str, principal: &str, date: &str) -> Value {
+    json!({"program_id": PROGRAM, "accrual_date": date, "day_count_convention": "ACT_365",
+        "loans": [{"loan_id": loan, "outstanding_principal_minor": principal}]})
+}
+
+#[tokio::test]
+async fn interest_that_is_left_out_is_computed_and_a_payoff_agrees() {
+    let world = World::new(Workers::Running).await;
+    let token = world.token("demo", ALL).await;
+    program_of_loan(&world, &token).await;
+
+    let accrued = world.post(PATH, &token, "accrual:computed:1", &computed(LOAN, "1000000", "2026-04-10")).await;
+
+    assert_eq!((accrued.status, &accrued.json()["total_accrued_minor"]), (201, &json!("2000")), "{accrued:?}");
+    let again = world.post(PATH, &token, "accrual:computed:1", &computed(LOAN, "1000000", "2026-04-10")).await;
+    assert_eq!((again.status, &again.bytes), (200, &accrued.bytes));
+    let paid = json!({"loan_id": LOAN, "borrower_id": BORROWER, "amount_minor": "502000", "currency": "USD",
+        "effective_at": "2026-04-11", "source_method": "ach"});
+    assert_eq!(world.post("/v1/payments", &token, "payment:half", &paid).await.status, 201);
+    // 20 days of 1.00 to the last of April, of which the payoff of 1 May sees all, before and after they are booked.
+    let payoff = format!("/v1/loans/{LOAN}/payoff?date=2026-05-01&days=1");
+    let before = world.get(&payoff, &token).await.json();
+    let accrued = world.post(PATH, &token, "accrual:computed:2", &computed(LOAN, "500000", "2026-04-30")).await;
+    let after = world.get(&payoff, &token).await.json();
+    assert_eq!(accrued.json()["total_accrued_minor"], "2000", "{accrued:?}");
+    assert_eq!(
+        (&before["interest_not_booked_minor"], &after["interest_not_booked_minor"]),
+        (&json!("2000"), &json!("0"))
+    );
+    assert_eq!((&before["payoff_minor"], &after["payoff_minor"]), (&json!("502000"), &json!("502000")));
+    let nothing = world.post(PATH, &token, "accrual:computed:3", &computed(LOAN, "500000", "2026-04-30")).await;
+    assert_eq!((nothing.status, &nothing.json()["total_accrued_minor"]), (201, &json!("0")), "{nothing:?}");
+    assert!(nothing.json().get("journal_entry_id").is_none(), "nothing was booked: {nothing:?}");
+}
+
+#[tokio::test]
+async fn interest_can_be_left_out_where_the_loans_program_has_a_rate_only() {
+    let world = World::new(Workers::Running).await;
+    let token = world.token("demo", ALL).await;
+    two_loans(&world, &token).await;
+    let failing = async |key: &str, body: &Value| {
+        let refused = world.post(PATH, &token, key, body).await;
+        assert_eq!(refused.problem(), (422, "validation_failed".to_owned()), "{refused:?}");
+        let error = refused.json()["errors"][0].clone();
+        (text(&error, "field"), text(&error, "code"))
+    };
+    let pair = |field: &str, code: &str| (field.to_owned(), code.to_owned());
+    let unknown = computed(OTHER_LOAN, "500000", "2026-05-01");
+    assert_eq!(failing("accrual:no:program", &unknown).await, pair("loans.0.interest_minor", "required"));
+    let program = json!({"program_id": PROGRAM, "currency": "USD", "annual_rate": "7.3",
+        "day_count_convention": "ACT_360", "rounding": "half_up,daily",
+        "waterfall": ["interest", "fees", "principal"], "suspense_release": "manual"});
+    assert_eq!(world.post("/v1/programs", &token, "program:one", &program).await.status, 201);
+    assert_eq!(failing("accrual:convention", &unknown).await, pair("day_count_convention", "other_convention"));
+    let mut other = unknown;
+    other["day_count_convention"] = json!("ACT_360");
+    assert_eq!(failing("accrual:not:its:loan", &other).await, pair("loans.0.loan_id", "other_program"));
+    other["loans"][0]["interest_minor"] = json!("7");
+    let brought = world.post(PATH, &token, "accrual:brought", &other).await;
+    assert_eq!((brought.status, &brought.json()["total_accrued_minor"]), (201, &json!("7")));
+}

@@ -251,9 +251,39 @@ async fn a_payoff_quote_tells_what_closes_the_loan() {
     assert_eq!((&april["payoff_minor"], &april["good_through"]), (&json!("1006500"), &json!("2026-04-15")));
     let closing = [("amount_minor", quote["payoff_minor"].as_str().unwrap()), ("effective_at", "2026-05-02")];
     assert_eq!(pay(&world, &token, "payment:closing:1", &closing).await.status, 201);
-    assert_eq!(world.get(&path, &token).await.json()["payoff_minor"], "0");
+    let closed = world.get(&format!("{path}?quoted_version=5"), &token).await.json();
+    assert_eq!((&closed["payoff_minor"], &closed["stale"]), (&json!("0"), &json!(true)), "{closed}");
+    let fresh = world.get(&format!("{path}?quoted_version={}", closed["loan_version"]), &token).await.json();
+    assert_eq!((&fresh["stale"], quote.get("stale")), (&json!(false), None));
     let balance = world.get(&format!("/v1/loans/{LOAN}/balance"), &token).await.json();
     assert_eq!((&balance["total_exposure_minor"], &balance["suspense_minor"]), (&json!("0"), &json!("0")));
+}
+
+#[tokio::test]
+async fn a_payoff_of_what_was_charged_off_is_what_is_still_owed() {
+    let world = World::new(Workers::Running).await;
+    let token = world.token("demo", &format!("{ALL} hpts:adjustments:write")).await;
+    // Fees 5.00, interest 100.00, principal 10,000.00 of 1 January.
+    assert_eq!(world.open_loan(&token, "loan:11111111").await.status, 201);
+    let off = json!({"loan_id": LOAN, "effective_at": "2026-04-01"});
+    assert_eq!(world.post("/v1/chargeoffs", &token, "charge:off:1", &off).await.status, 201);
+    let recovered = json!({"loan_id": LOAN, "amount_minor": "20500", "effective_at": "2026-04-10"});
+    assert_eq!(world.post("/v1/recoveries", &token, "recovered:1", &recovered).await.status, 201);
+
+    let quote = world.get(&format!("/v1/loans/{LOAN}/payoff?date=2026-05-01"), &token).await.json();
+
+    // 205.00 have paid the fees, the interest and 100.00 of principal.
+    let parts = ["fees_receivable_minor", "interest_receivable_minor", "principal_outstanding_minor", "payoff_minor"];
+    assert_eq!(parts.map(|part| quote[part].as_str().unwrap()), ["0", "0", "990000", "990000"], "{quote}");
+    assert_eq!(
+        (quote["warnings"].as_array().unwrap().len(), &quote["warnings"][0]["code"]),
+        (1, &json!("charged_off"))
+    );
+    let closing = json!({"loan_id": LOAN, "amount_minor": "990000", "effective_at": "2026-05-01"});
+    assert_eq!(world.post("/v1/recoveries", &token, "recovered:2", &closing).await.status, 201);
+    assert_eq!(world.get(&format!("/v1/loans/{LOAN}/payoff"), &token).await.json()["payoff_minor"], "0");
+    let march = world.get(&format!("/v1/loans/{LOAN}/payoff?date=2026-03-31"), &token).await.json();
+    assert_eq!(march["payoff_minor"], "1010500", "as it stood then: {march}");
 }
 
 async fn preview(world: &World, token: &str, body: &Value) -> Answer {

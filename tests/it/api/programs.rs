@@ -67,3 +67,32 @@ async fn suspense_pays_new_debt_where_the_program_says_so() {
     let entries = world.get(&format!("/v1/loans/{LOAN}/journal-entries"), &token).await.json();
     assert_eq!(entries["items"].as_array().unwrap().last().unwrap()["event_type"], "payment_allocated");
 }
+
+#[tokio::test]
+async fn a_loan_that_a_refinance_opens_takes_its_programs_terms() {
+    let world = World::new(Workers::Running).await;
+    let token = world.token("demo", ALL).await;
+    assert_eq!(world.post("/v1/programs", &token, "program:one", &program()).await.status, 201);
+    let old = json!({"loan_id": LOAN, "borrower_id": BORROWER, "currency": "USD", "opened_on": "2026-04-22",
+        "opening_balances": {"principal_minor": "1000000"}});
+    assert_eq!(world.post("/v1/loans", &token, "loan:without", &old).await.status, 201);
+    let loan = "33333333-3333-3333-3333-333333333333";
+    let body = json!({"loan_id": LOAN, "to_loan_id": loan, "effective_at": "2026-05-01",
+        "moves": [{"from": "principal", "to": "principal", "amount_minor": "1000000"}],
+        "new_loan": {"program_id": PROGRAM}});
+
+    let moved = world.post("/v1/refinances", &token, "refinance:one", &body).await;
+
+    assert_eq!(moved.status, 201, "{moved:?}");
+    let again = world.post("/v1/refinances", &token, "refinance:one", &body).await;
+    assert_eq!((again.status, again.bytes), (200, moved.bytes));
+    let opened = world.get(&format!("/v1/loans/{loan}"), &token).await.json();
+    assert_eq!(opened["waterfall"], json!(["interest", "fees", "principal"]));
+    let paid = json!({"loan_id": loan, "borrower_id": BORROWER, "amount_minor": "1000500", "currency": "USD",
+        "effective_at": "2026-05-01", "source_method": "ach"});
+    assert_eq!(world.post("/v1/payments", &token, "pay:too:much", &paid).await.status, 201);
+    let fee = json!({"loan_id": loan, "amount_minor": "300", "fee_code": "late", "effective_at": "2026-05-02"});
+    assert_eq!(world.post("/v1/fees", &token, "fee:one:1", &fee).await.status, 201);
+    let balance = world.get(&format!("/v1/loans/{loan}/balance"), &token).await.json();
+    assert_eq!((&balance["fees_receivable_minor"], &balance["suspense_minor"]), (&json!("0"), &json!("200")));
+}

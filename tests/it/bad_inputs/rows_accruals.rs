@@ -85,6 +85,13 @@ pub(super) fn rows(facts: &Facts) -> Vec<Row> {
         let interest = body(&[loan("11111111-1111-1111-1111-111111111111", "1", text)], &[]);
         rows.push(of(number, format!("interest {text:?}"), &interest).invalid(&["loans.0.interest_minor"]));
     }
+    let mut unknown = body(&[one()], &[("program_id", json!("55555555-4444-4444-8444-444444444444"))]);
+    unknown["loans"][0].as_object_mut().expect("a loan").remove("interest_minor");
+    rows.push(of("accrual", "no interest, no program".to_owned(), &unknown).invalid(&["loans.0.interest_minor"]));
+    unknown["loans"][0]["interest_minor"] = Value::Null;
+    rows.push(of("40", "interest null".to_owned(), &unknown).invalid(&["loans.0.interest_minor"]));
+    unknown["loans"][0]["interest_minor"] = json!(252);
+    rows.push(of("40", "interest a number".to_owned(), &unknown).invalid(&["loans.0.interest_minor"]));
     for (number, texts) in DATES {
         for text in *texts {
             let dated = body(&[one()], &[("accrual_date", json!(text))]);

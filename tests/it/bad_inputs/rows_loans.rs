@@ -97,6 +97,11 @@ fn dates(facts: &Facts) -> Vec<Row> {
         let row = Row::get("38", format!("a payoff of {days:?} days"), &target, &facts.demo);
         rows.push(row.refused(400, &["invalid_parameter"]).fields(&["days"]));
     }
+    for version in ["-1", "1.5", "x", "", "99999999999999999999"] {
+        let target = format!("/v1/loans/{QUIET_LOAN}/payoff?quoted_version={}", escaped(version));
+        let row = Row::get("38", format!("a payoff quoted at {version:?}"), &target, &facts.demo);
+        rows.push(row.refused(400, &["invalid_parameter"]).fields(&["quoted_version"]));
+    }
     rows
 }
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use hpts::core::loan::{
-    AnnualRate, Balances, DayCount, DaySpan, InterestRule, InterestTerms, LoanDay, LoanHistory, Rounding, RoundingMode,
-    RoundingTime, Segment, payoff_on,
+    AnnualRate, Balances, DayCount, DaySpan, InterestRule, InterestTerms, LoanDay, LoanHistory, Payoff, Rounding,
+    RoundingMode, RoundingTime, Segment,
 };
 use hpts::core::money::Minor;
 use serde::Deserialize;
@@ -213,11 +213,12 @@ impl PayoffQuote {
         let rule = InterestRule { rate, terms };
         let lent = Balances { principal: self.principal.0, ..Balances::default() };
         let history = LoanHistory::new([LoanDay { date: first, movement: lent, accrued: Minor::ZERO }]).unwrap();
-        let quote = payoff_on(&history, Some(&rule), days.until()).unwrap();
+        let payoff = Payoff { history: &history, rule: Some(&rule), charged_off: None };
+        let quote = payoff.on(days.until()).unwrap();
         let found = (quote.principal, quote.interest_unbooked, quote.payoff);
         let expected = (self.expected.principal.0, self.expected.interest.0, self.expected.total.0);
         assert_eq!(found, expected, "{}", self.id);
-        assert_eq!(hpts::core::loan::per_diem(&history, &rule, days.until()), Ok(per_diem.0), "{}", self.id);
+        assert_eq!(payoff.per_diem(days.until()), Ok(Some(per_diem.0)), "{}", self.id);
         None
     }
 }

@@ -6,6 +6,7 @@ mod crash;
 mod feeds;
 mod holds;
 mod imports;
+mod life;
 mod loan_reads;
 mod outside_issuer;
 mod pollers;

@@ -26,7 +26,7 @@ fn group(books: &Books, operation: GroupOperation, date: NaiveDate, legs: &[LegR
 }
 
 /// Posts a group; answers how its parent ended.
-async fn run(books: &Books, group: NewGroup) -> (Accepted, Outcome) {
+pub(super) async fn run(books: &Books, group: NewGroup) -> (Accepted, Outcome) {
     let accepted = books.accept_group(group).await;
     work_off(&books.store, &[accepted.first_leg]).await;
     let parent = books.store.event(books.tenant, accepted.id).await.unwrap().unwrap();
@@ -52,7 +52,7 @@ fn opening(books: &Books, loan: u128, owed: [i64; 3]) -> hpts::core::event::NewE
 }
 
 /// The undo of a group, leg by leg.
-async fn reversal(books: &Books, undone: Accepted, kind: EventKind, date: NaiveDate) -> NewGroup {
+pub(super) async fn reversal(books: &Books, undone: Accepted, kind: EventKind, date: NaiveDate) -> NewGroup {
     let legs = books.store.legs(books.tenant, undone.seq).await.unwrap();
     let requests: Vec<LegRequest> = legs
         .iter()

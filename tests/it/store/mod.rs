@@ -1,5 +1,6 @@
 //! The store's laws, each run against every implementation, and what is special about one of them.
 
+mod accruals;
 mod ach;
 mod changes;
 mod groups;
@@ -136,6 +137,12 @@ macro_rules! conformance {
         mod $implementation {
             laws! {
                 $fixture;
+                accruals:
+                    interest_adds_up_however_its_days_are_cut,
+                    days_of_an_accrual_taken_back_are_caught_up_with,
+                    nothing_accrues_while_a_charge_off_stands,
+                    a_callers_interest_covers_its_days,
+                    a_programs_rate_is_that_of_its_loans;
                 intake:
                     arrival_order_is_kept_inside_one_commit,
                     same_key_is_known,
@@ -301,7 +308,8 @@ macro_rules! conformance {
                     a_place_in_the_feed_is_found_by_time;
                 verify:
                     events_and_postings_cannot_be_changed,
-                    verify_is_clean_and_finds_a_tampered_row;
+                    verify_is_clean_and_finds_a_tampered_row,
+                    a_changed_line_or_hash_is_named;
             }
         }
     };

@@ -8,6 +8,7 @@ use hpts::core::event::{
 };
 use hpts::core::ids::{EventId, ProgramId, Seq};
 use hpts::core::ledger::{Posting, post_group};
+use hpts::core::loan::InterestRule;
 use hpts::core::money::{Currency, Minor};
 use hpts::store::{GroupAcceptance, GroupFold, GroupProgress, GroupWork, Store, StoreError, Wanted};
 use uuid::Uuid;
@@ -46,13 +47,36 @@ impl Books {
             loan_id: loan_id(*loan),
             borrower_id: Some(borrower(*loan)),
             effective_date: date,
-            terms: LegTerms::Accrual { outstanding_principal: Minor::new(*principal), interest: Minor::new(*interest) },
+            terms: LegTerms::Accrual {
+                outstanding_principal: Minor::new(*principal),
+                interest: Some(Minor::new(*interest)),
+            },
         };
         let operation = GroupOperation::Accrual {
             program_id: ProgramId(Uuid::from_u128(7)),
             day_count_convention: "ACT_365".to_owned(),
+            rule: None,
         };
         self.group(key, id, (operation, date), &loans.iter().map(request).collect::<Vec<_>>())
+    }
+
+    /// An accrual of some loans of a program, by its rule: each with what the caller says of its principal.
+    pub(crate) fn accrual_by_rule(
+        &self,
+        date: NaiveDate,
+        (program_id, rule): (ProgramId, InterestRule),
+        loans: &[(u128, i64)],
+    ) -> NewGroup {
+        let request = |(loan, principal): &(u128, i64)| LegRequest {
+            loan_id: loan_id(*loan),
+            borrower_id: Some(borrower(*loan)),
+            effective_date: date,
+            terms: LegTerms::Accrual { outstanding_principal: Minor::new(*principal), interest: None },
+        };
+        let day_count_convention = rule.terms.day_count.as_str().to_owned();
+        let operation = GroupOperation::Accrual { program_id, day_count_convention, rule: Some(rule) };
+        let id = next_id();
+        self.group(&format!("key:{id}"), id, (operation, date), &loans.iter().map(request).collect::<Vec<_>>())
     }
 
     /// A group of any sort.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::event::command::LoanNumber;
+use crate::core::event::command::{LoanNumber, ProgramDefaults};
 use crate::core::event::kind::EventKind;
 use crate::core::ids::ProgramId;
 use crate::core::loan::Waterfall;
@@ -93,7 +93,7 @@ impl Rearrangement {
     }
 }
 
-/// The terms of a loan that a group opens; borrower and currency are the old loan's, its first day is the group's.
+/// The terms of a loan that a group opens, which takes the defaults of its program as a registered loan does; borrower and currency are the old loan's, its first day is the group's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewLoanTerms {
     /// The lender's number for it.
@@ -103,26 +103,9 @@ pub struct NewLoanTerms {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program_id: Option<ProgramId>,
     /// The order payments are allocated in.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "waterfall_text")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waterfall: Option<Waterfall>,
-}
-
-/// A waterfall as the columns hold it.
-mod waterfall_text {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use crate::core::loan::Waterfall;
-
-    #[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-    pub(super) fn serialize<S: Serializer>(waterfall: &Option<Waterfall>, serializer: S) -> Result<S::Ok, S::Error> {
-        match waterfall {
-            Some(waterfall) => serializer.serialize_str(&waterfall.to_string()),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Waterfall>, D::Error> {
-        let text: Option<String> = Option::deserialize(deserializer)?;
-        text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
-    }
+    /// The program's defaults; `None` where it is not described. No part of the request: acceptance finds them out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program_defaults: Option<ProgramDefaults>,
 }

@@ -6,6 +6,7 @@ use crate::core::event::group::moves::{Move, NewLoanTerms, Rearrangement};
 use crate::core::event::kind::EventKind;
 use crate::core::event::servicing::{EarlierEvent, ReversedEntry};
 use crate::core::ids::{EventId, ProgramId, Seq};
+use crate::core::loan::InterestRule;
 use crate::core::money::Minor;
 
 /// What a group does.
@@ -18,6 +19,10 @@ pub enum GroupOperation {
         program_id: ProgramId,
         /// The contract's word for how days are counted.
         day_count_convention: String,
+        /// How the program bears interest, where the caller leaves the interest of a loan to it. No part of the request:
+        /// acceptance finds it out, and a program never changes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<InterestRule>,
     },
     /// `POST /v1/suspense/transfers`: suspense of one loan becomes that of another.
     SuspenseTransfer,
@@ -45,8 +50,9 @@ pub enum LegTerms {
     Accrual {
         /// What the caller says that the loan owes in principal on that day.
         outstanding_principal: Minor,
-        /// The interest.
-        interest: Minor,
+        /// The interest; computed by the program's rule where the caller leaves it out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        interest: Option<Minor>,
     },
     /// Suspense goes out: so much, or all of it.
     SuspenseOut {
@@ -107,9 +113,13 @@ impl GroupOperation {
         if let Self::Reversal(reversed) = self { Some(reversed) } else { None }
     }
 
-    /// The canonical text that a fingerprint covers.
+    /// The canonical text that a fingerprint covers: what was asked, and nothing that acceptance found out.
     pub(in crate::core::event) fn to_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        let mut asked = self.clone();
+        if let Self::Accrual { rule, .. } = &mut asked {
+            *rule = None;
+        }
+        serde_json::to_string(&asked).unwrap_or_default()
     }
 
     /// The fields in which two operations differ.
@@ -124,7 +134,7 @@ impl GroupOperation {
     /// What the caller asked for beside day and legs, by the contract's names.
     fn asked(&self) -> Vec<(&'static str, Option<String>)> {
         match self {
-            Self::Accrual { program_id, day_count_convention } => vec![
+            Self::Accrual { program_id, day_count_convention, rule: _ } => vec![
                 ("program_id", Some(program_id.to_string())),
                 ("day_count_convention", Some(day_count_convention.clone())),
             ],
@@ -176,8 +186,7 @@ impl LegTerms {
     /// The amount that was said.
     pub(super) const fn amount(&self) -> Option<Minor> {
         match self {
-            Self::Accrual { interest, .. } => Some(*interest),
-            Self::SuspenseOut { amount } => *amount,
+            Self::Accrual { interest: amount, .. } | Self::SuspenseOut { amount } => *amount,
             Self::ReceiptOut { amount, .. } | Self::ReceiptIn { amount } => Some(*amount),
             Self::SuspenseIn | Self::MovedOut { .. } | Self::MovedIn { .. } | Self::Reversal { .. } => None,
         }
@@ -213,8 +222,12 @@ impl LegTerms {
         }
     }
 
-    /// The canonical text that a fingerprint covers.
+    /// The canonical text that a fingerprint covers: what was asked, and nothing that acceptance found out.
     pub(in crate::core::event) fn to_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        let mut asked = self.clone();
+        if let Self::MovedIn { new_loan: Some(terms), .. } = &mut asked {
+            terms.program_defaults = None;
+        }
+        serde_json::to_string(&asked).unwrap_or_default()
     }
 }

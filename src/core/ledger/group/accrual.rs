@@ -1,15 +1,21 @@
 //! Owns accruals: interest that a loan has earned, DR 1200 CR 4100.
+//!
+//! The interest is the caller's, or what the days come to that no accrual covers yet, up to and including the accrual's,
+//! by the rule of the loan's program ([`AccrualBook`](crate::core::loan::AccrualBook)). Nothing accrues from a charge-off
+//! on; where that is taken back, the next accrual catches up.
 
 use crate::core::event::LegTerms;
+use crate::core::ids::ProgramId;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::Line;
 use crate::core::ledger::group::{LegWork, open_loan};
 use crate::core::ledger::posting::RejectionCode;
 use crate::core::ledger::rules::{Day, Refusal, Verdict};
-use crate::core::loan::{Balances, LoanStatus};
+use crate::core::loan::{Balances, InterestError, InterestRule, LoanState, LoanStatus};
+use crate::core::money::Minor;
 
 /// Judges one loan's accrual: the loan is open, and owes in principal on that day what the caller says.
-pub(super) fn judge(work: &LegWork) -> Result<Verdict, Refusal> {
+pub(super) fn judge(work: &LegWork, program: ProgramId, rule: Option<&InterestRule>) -> Result<Verdict, Refusal> {
     let leg = work.leg()?;
     let LegTerms::Accrual { outstanding_principal, interest } = leg.terms else { return Err(Refusal::OtherLeg) };
     let state = open_loan(work)?;
@@ -21,6 +27,7 @@ pub(super) fn judge(work: &LegWork) -> Result<Verdict, Refusal> {
     if day.balances()?.principal != outstanding_principal {
         return Err(RejectionCode::PrincipalMismatch.into());
     }
+    let interest = interest.map_or_else(|| computed(work, &state, (program, rule)), Ok)?;
     let movement = Balances { interest, ..Balances::default() };
     day.check_room(&movement)?;
     let lines = [
@@ -28,4 +35,19 @@ pub(super) fn judge(work: &LegWork) -> Result<Verdict, Refusal> {
         Line::credit(AccountCode::INTEREST_INCOME, interest)?,
     ];
     Ok(Verdict::new(lines, movement, day.date)?)
+}
+
+/// The interest of the days that are not accrued yet, up to and including the leg's. The program's rate is that of its
+/// own loans: it has no other.
+fn computed(
+    work: &LegWork,
+    state: &LoanState,
+    (program, rule): (ProgramId, Option<&InterestRule>),
+) -> Result<Minor, Refusal> {
+    if state.program_id != Some(program) {
+        return Err(RejectionCode::LoanNotFound.into());
+    }
+    let (rule, book) = rule.zip(work.past.accruals.as_ref()).ok_or(Refusal::NoAccruals)?;
+    let until = work.leg()?.effective_date.succ_opt().ok_or(InterestError::OutOfRange)?;
+    Ok(book.open_interest(rule, until)?)
 }

@@ -152,7 +152,9 @@ fn judge(group: &Group, legs: &[LegWork]) -> Result<Result<GroupVerdict, GroupRe
         return Ok(Err(refusal));
     }
     match &group.operation {
-        GroupOperation::Accrual { .. } => each(legs, accrual::judge),
+        GroupOperation::Accrual { program_id, rule, .. } => {
+            each(legs, |work| accrual::judge(work, *program_id, rule.as_ref()))
+        }
         GroupOperation::SuspenseTransfer => together(legs, pair::judge_transfer(legs)),
         GroupOperation::ReceiptAssignment { .. } => together(legs, pair::judge_assignment(legs)),
         GroupOperation::Rearrangement { sort, moves } => together(legs, pair::judge_rearrangement(legs, *sort, moves)),

@@ -18,7 +18,7 @@ use crate::core::ids::Seq;
 use crate::core::ledger::entry::{EntryError, JournalEntry, Layer, Line};
 use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::RejectionCode;
-use crate::core::loan::{Allocation, Balances, LoanState, LoanStatus, Standing};
+use crate::core::loan::{Allocation, Balances, InterestError, LoanState, LoanStatus, Standing};
 use crate::core::money::AmountOverflow;
 
 /// Why an event was not booked.
@@ -39,6 +39,12 @@ pub enum Refusal {
     /// An event came without the loan's fees, by which it is judged: a bug of the store, never an outcome.
     #[error("an event came without the loan's fees")]
     NoFees,
+    /// An accrual came without what its interest is computed from: a bug of ours, never an outcome.
+    #[error("an accrual came without its rate, or without the loan's principal by day")]
+    NoAccruals,
+    /// The loan's principal by day cannot be: never an outcome.
+    #[error("interest cannot be computed: {0}")]
+    Interest(InterestError),
     /// A leg came without its group, or is of another sort than its group's: a bug of ours, never an outcome.
     #[error("a leg does not belong here")]
     OtherLeg,
@@ -51,6 +57,15 @@ pub enum Refusal {
 impl From<AmountOverflow> for Refusal {
     fn from(_: AmountOverflow) -> Self {
         Self::Rule(RejectionCode::AmountOverflow)
+    }
+}
+
+impl From<InterestError> for Refusal {
+    fn from(error: InterestError) -> Self {
+        match error {
+            InterestError::OutOfRange => Self::Rule(RejectionCode::AmountOverflow),
+            InterestError::NegativePrincipal | InterestError::Disorder => Self::Interest(error),
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //!
 //! More only where it is needed: system events, totals of uploads, failures that healed.
 
+mod accruals;
 mod ahead;
 mod earlier;
 mod fees;
@@ -33,6 +34,7 @@ use crate::store::sqlite::periods;
 use crate::store::sqlite::rows::broken;
 use crate::store::{Fold, PhaseTimes, PostWork, PostedBatch, StoreError};
 
+pub(super) use accruals::{ACCRUALS, read_accruals};
 pub(super) use ahead::{LOAN_HELD, NUMBER_TAKEN, look_ahead};
 pub(super) use earlier::EARLIER_EVENTS;
 pub(super) use fees::{FEE_POSTINGS, read_fees};

@@ -297,6 +297,7 @@ pub(super) fn loan_works(
                     timeline: pasts.timelines.remove(&key),
                     earlier: pasts.earlier.remove(&key).unwrap_or_default(),
                     fees: pasts.fees.remove(&key),
+                    accruals: None,
                     calendar,
                     refusal: loan.filter(|loan| loan.refuses).map(|_| RejectionCode::LoanOnHold),
                 },

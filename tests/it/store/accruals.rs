@@ -1,0 +1,124 @@
+//! Laws of computed interest: each day once, by the principal at its end.
+//!
+//! The program of these laws bears 7.3 % over 365 days: 0.02 % a day, so that 10,000.00 bear 2.00.
+
+use chrono::NaiveDate;
+use hpts::core::event::{Collectibility, Command, EventKind, NewEvent, ServicingAct};
+use hpts::core::ids::ProgramId;
+use hpts::core::ledger::{Outcome, RejectionCode};
+use hpts::core::loan::{InterestRule, InterestTerms, LossAccount};
+use uuid::Uuid;
+
+use super::groups_between::{reversal, run};
+use super::{Fixture, prove};
+use crate::support::books::{Books, day};
+use crate::support::groups::Accepted;
+
+const PROGRAM: ProgramId = ProgramId(Uuid::from_u128(7));
+
+fn rule() -> InterestRule {
+    InterestRule { rate: "7.3".parse().unwrap(), terms: InterestTerms::default() }
+}
+
+/// A loan of 1 January of a program.
+fn of_program(books: &Books, loan: u128, principal: i64, program: ProgramId) -> NewEvent {
+    let mut event = books.opening(loan, [0, 0, principal]);
+    let Command::LoanOpening(opening) = &mut event.command else { panic!("not an opening") };
+    opening.program_id = Some(program);
+    books.event(event.command)
+}
+
+/// Accrues a loan on a day; answers the group, and its interest or why it was refused.
+async fn accrue(books: &Books, date: NaiveDate, loan: (u128, i64)) -> (Accepted, Result<i64, Outcome>) {
+    let (accepted, outcome) = run(books, books.accrual_by_rule(date, (PROGRAM, rule()), &[loan])).await;
+    let parent = books.store.event(books.tenant, accepted.id).await.unwrap().unwrap().posting.unwrap();
+    let interest = parent.allocation.map(|moved| moved.interest.units());
+    (accepted, interest.filter(|_| outcome == Outcome::Done).ok_or(outcome))
+}
+
+async fn interest(books: &Books, loan: u128) -> i64 {
+    books.loan(loan).await.unwrap().state.balances.interest.units()
+}
+
+/// 10,012.34 bear 200.2468 cents a day: 2002.468 in the 10 days up to 10 January. From 11 January on, with 5,000.00 more,
+/// 300.2468 cents a day: 6305.1828 in 21 days. Together 8307.6508, which is 83.08.
+pub(crate) async fn interest_adds_up_however_its_days_are_cut(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let drawn = |loan| books.disbursement_on(loan, 500_000, day(1, 11));
+    let opened = (1..=3).map(|loan| of_program(&books, loan, 1_001_234, PROGRAM));
+    books.book(opened.chain((1..=3).map(drawn)).collect()).await;
+    let principal_on = |date: NaiveDate| if date < day(1, 11) { 1_001_234 } else { 1_501_234 };
+    let daily: Vec<NaiveDate> = (1..=31).map(|number| day(1, number)).collect();
+    let weekly = [7, 14, 21, 28, 31].map(|number| day(1, number)).to_vec();
+    let mut booked = Vec::new();
+
+    for (loan, dates) in [(1, daily), (2, weekly), (3, vec![day(1, 31)])] {
+        for date in dates {
+            booked.push((loan, accrue(&books, date, (loan, principal_on(date))).await.1.unwrap()));
+        }
+    }
+
+    for loan in 1..=3 {
+        assert_eq!(booked.iter().filter(|(of, _)| *of == loan).map(|(_, interest)| interest).sum::<i64>(), 8_308);
+        assert_eq!(interest(&books, loan).await, 8_308);
+    }
+    assert_eq!(booked[..3], [(1, 200), (1, 200), (1, 201)], "200.2468, 400.4936, 600.7404");
+    assert_eq!(accrue(&books, day(1, 31), (3, 1_501_234)).await.1, Ok(0), "every day once");
+    assert_eq!(accrue(&books, day(1, 20), (3, 1_501_234)).await.1, Ok(0));
+    prove(&books.store).await;
+}
+
+pub(crate) async fn days_of_an_accrual_taken_back_are_caught_up_with(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![of_program(&books, 1, 1_000_000, PROGRAM)]).await;
+    let (january, booked) = accrue(&books, day(1, 31), (1, 1_000_000)).await;
+    assert_eq!(booked, Ok(6_200), "31 days of 2.00");
+    assert_eq!(accrue(&books, day(2, 28), (1, 1_000_000)).await.1, Ok(5_600), "28 days of 2.00");
+
+    let undone = run(&books, reversal(&books, january, EventKind::Accrual, day(1, 31)).await).await.1;
+
+    assert_eq!((undone, interest(&books, 1).await), (Outcome::Done, 5_600));
+    assert_eq!(accrue(&books, day(1, 15), (1, 1_000_000)).await.1, Ok(3_000), "15 of the open days");
+    assert_eq!(accrue(&books, day(3, 1), (1, 1_000_000)).await.1, Ok(3_400), "the other 16, and 1 March");
+    assert_eq!(interest(&books, 1).await, 12_000, "60 days of 2.00");
+    prove(&books.store).await;
+}
+
+pub(crate) async fn nothing_accrues_while_a_charge_off_stands(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![of_program(&books, 1, 1_000_000, PROGRAM)]).await;
+    assert_eq!(accrue(&books, day(1, 31), (1, 1_000_000)).await.1, Ok(6_200));
+    let act = ServicingAct::Chargeoff { collectibility: Collectibility::Collectible, loss: LossAccount::Expense };
+    let charged_off = books.book(vec![books.servicing(1, act, None, day(2, 10))]).await;
+    let refused = Err(Outcome::Rejected(RejectionCode::LoanClosed));
+    assert_eq!(accrue(&books, day(2, 9), (1, 1_000_000)).await.1, refused);
+    assert_eq!(accrue(&books, day(2, 28), (1, 0)).await.1, refused);
+
+    let back = books.reversal_of(1, &charged_off[0], day(2, 20)).await;
+    books.book(vec![back]).await;
+
+    assert_eq!(accrue(&books, day(2, 28), (1, 1_000_000)).await.1, Ok(5_600), "all of February");
+    prove(&books.store).await;
+}
+
+pub(crate) async fn a_callers_interest_covers_its_days(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![of_program(&books, 1, 1_000_000, PROGRAM)]).await;
+    assert_eq!(run(&books, books.accrual(day(1, 10), &[(1, 1_000_000, 1)])).await.1, Outcome::Done);
+    assert_eq!(accrue(&books, day(1, 12), (1, 1_000_000)).await.1, Ok(400), "11 and 12 January");
+    // No interest, by the caller's word: nothing is booked, and the days are covered all the same.
+    assert_eq!(run(&books, books.accrual(day(1, 20), &[(1, 1_000_000, 0)])).await.1, Outcome::Done);
+    assert_eq!(accrue(&books, day(1, 21), (1, 1_000_000)).await.1, Ok(200), "21 January");
+    prove(&books.store).await;
+}
+
+pub(crate) async fn a_programs_rate_is_that_of_its_loans(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let other = ProgramId(Uuid::from_u128(8));
+    books.book(vec![of_program(&books, 1, 500, other), books.opening(2, [0, 0, 500])]).await;
+    let refused = Err(Outcome::Rejected(RejectionCode::LoanNotFound));
+    assert_eq!(accrue(&books, day(1, 31), (1, 500)).await.1, refused);
+    assert_eq!(accrue(&books, day(1, 31), (2, 500)).await.1, refused);
+    assert_eq!((interest(&books, 1).await, interest(&books, 2).await), (0, 0));
+    prove(&books.store).await;
+}
