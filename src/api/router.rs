@@ -12,15 +12,15 @@ use crate::api::openapi::{docs, openapi_json};
 use crate::api::problem::page;
 use crate::api::read::{
     accounts, ach_exceptions, ach_files as ach_file_reads, allocation, bank_statements as bank_reads, batch_results,
-    batches as batch_reads, changes, changes_stream, entries, events, fees as fee_reads, health, journal,
-    loans as loan_reads, lookup, payments as payment_reads, payoff, periods as period_reads, preview, reconciliation,
-    statement, trial_balance,
+    batches as batch_reads, changes, changes_stream, entries, events, fees as fee_reads, health, holds as hold_reads,
+    journal, loans as loan_reads, lookup, payments as payment_reads, payoff, periods as period_reads, preview,
+    reconciliation, statement, trial_balance,
 };
 use crate::api::state::ApiState;
 use crate::api::webhooks::{actions, create, reads};
 use crate::api::write::{
     accruals, ach_files, ach_reviews, adjustments, bank_lines, bank_statements, batches, charge_offs, disbursements,
-    feeds, fees, loans, payments, periods, programs, rearrangements, returns, reversals, settlements, suspense,
+    feeds, fees, holds, loans, payments, periods, programs, rearrangements, returns, reversals, settlements, suspense,
     transfers,
 };
 
@@ -56,6 +56,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/loans", post(loans::post_loan).get(loan_reads::list_loans))
         .route("/v1/loans/{loan_id}", get(loan_reads::get_loan))
         .route("/v1/loans/{loan_id}/balance", get(loan_reads::get_balance))
+        .route("/v1/loans/{loan_id}/hold", post(holds::hold_loan).get(hold_reads::get_hold))
+        .route("/v1/loans/{loan_id}/release", post(holds::release_loan))
         .route("/v1/loans/{loan_id}/statement", get(statement::get_statement))
         .route("/v1/loans/{loan_id}/payoff", get(payoff::get_payoff))
         .route("/v1/loans/{loan_id}/journal-entries", get(entries::list_entries))

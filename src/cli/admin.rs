@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use crate::api::auth::{Scope, hash_secret, new_secret};
 use crate::cli::chart::{self, ChartCommand};
 use crate::cli::connect;
+use crate::cli::operation::known_tenant;
 use crate::cli::serve::commands_log;
 use crate::cli::{CliError, new_id, parse_minor, parse_tenant};
 use crate::core::ids::TenantId;
@@ -33,10 +34,67 @@ pub(super) struct TenantSet {
     /// Which tenant.
     #[arg(long, value_parser = parse_tenant)]
     tenant: TenantId,
+    #[command(flatten)]
+    settings: TenantSettings,
+    /// Answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is changed; whatever is not named stays.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+struct TenantSettings {
+    /// Its name, for operators.
+    #[arg(long)]
+    name: Option<String>,
+    /// IANA time zone of its business day.
+    #[arg(long)]
+    time_zone: Option<String>,
+    /// Currency where a request names none.
+    #[arg(long)]
+    base_currency: Option<Currency>,
+    /// How many days after the business date a payment may be dated.
+    #[arg(long, value_parser = clap::value_parser!(i32).range(0..=366))]
+    future_days: Option<i32>,
+    /// The most one payment may be, in minor units, or `none`.
+    #[arg(long, value_name = "AMOUNT", value_parser = parse_limit)]
+    payment_limit: Option<PaymentLimit>,
+    /// Whether loans are charged off against an allowance for credit losses from now on, and recover into it; a loan
+    /// that is charged off stays as it is.
+    #[arg(long, value_name = "BOOL")]
+    allowance: Option<bool>,
     /// What becomes of events dated in a closed accounting period: `next_open_day` (booked on the first open day after
     /// it) or `refuse` (rejected).
     #[arg(long, value_name = "RULE", value_parser = parse_rule)]
-    closed_periods: ClosedPeriodRule,
+    closed_periods: Option<ClosedPeriodRule>,
+}
+
+/// The most one payment may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PaymentLimit(Option<Minor>);
+
+fn parse_limit(text: &str) -> Result<PaymentLimit, String> {
+    if text == "none" { Ok(PaymentLimit(None)) } else { parse_minor(text).map(|limit| PaymentLimit(Some(limit))) }
+}
+
+impl TenantSettings {
+    fn applied_to(&self, record: TenantRecord) -> TenantRecord {
+        let loss_account = self.allowance.map_or(record.loss_account, loss_account);
+        TenantRecord {
+            id: record.id,
+            name: self.name.clone().unwrap_or(record.name),
+            time_zone: self.time_zone.clone().unwrap_or(record.time_zone),
+            base_currency: self.base_currency.unwrap_or(record.base_currency),
+            future_days: self.future_days.unwrap_or(record.future_days),
+            payment_limit: self.payment_limit.map_or(record.payment_limit, |limit| limit.0),
+            loss_account,
+        }
+    }
+}
+
+const fn loss_account(allowance: bool) -> LossAccount {
+    if allowance { LossAccount::Allowance } else { LossAccount::Expense }
 }
 
 fn parse_rule(text: &str) -> Result<ClosedPeriodRule, String> {
@@ -106,21 +164,51 @@ pub(super) async fn tenant(config: &Config, command: TenantCommand) -> Result<()
     }
 }
 
-async fn set(config: &Config, TenantSet { tenant, closed_periods }: TenantSet) -> Result<(), CliError> {
-    let store = connect::current_store(config, &Clock::system()).await?;
-    let is_set = store.set_closed_periods(tenant, closed_periods).await?;
-    store.close().await;
-    if !is_set {
-        return Err(CliError::Refused(format!("there is no tenant {tenant}")));
+async fn set(config: &Config, TenantSet { tenant, settings, json }: TenantSet) -> Result<(), CliError> {
+    if let Some(zone) = &settings.time_zone {
+        check_zone(zone)?;
     }
-    println!("tenant {tenant}: closed periods {}", closed_periods.as_str());
+    let store = connect::current_store(config, &Clock::system()).await?;
+    let record = settings.applied_to(known_tenant(&store, tenant).await?);
+    store.set_tenant(record.clone()).await?;
+    if let Some(rule) = settings.closed_periods {
+        store.set_closed_periods(tenant, rule).await?;
+    }
+    let (rule, _) = store.periods(tenant).await?;
+    store.close().await;
+    let shown = serde_json::json!({
+        "tenant_id": tenant, "name": record.name, "time_zone": record.time_zone,
+        "base_currency": record.base_currency.code(), "future_days": record.future_days,
+        "payment_limit_minor": record.payment_limit.map(|limit| limit.to_string()),
+        "allowance": record.loss_account == LossAccount::Allowance, "closed_periods": rule.as_str(),
+    });
+    if json {
+        println!("{shown}");
+        return Ok(());
+    }
+    let limit = record.payment_limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string());
+    println!(
+        "tenant {tenant} ({})\ntime zone {}, base currency {}, future days {}\npayment limit {limit}, losses to {}\n\
+         closed periods {}",
+        record.name,
+        record.time_zone,
+        record.base_currency,
+        record.future_days,
+        record.loss_account.as_str(),
+        rule.as_str(),
+    );
     Ok(())
 }
 
-async fn create(config: &Config, new: TenantCreate) -> Result<(), CliError> {
-    if new.time_zone.parse::<chrono_tz::Tz>().is_err() {
-        return Err(CliError::Refused(format!("{} is not an IANA time zone", new.time_zone)));
+fn check_zone(zone: &str) -> Result<(), CliError> {
+    match zone.parse::<chrono_tz::Tz>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(CliError::Refused(format!("{zone} is not an IANA time zone"))),
     }
+}
+
+async fn create(config: &Config, new: TenantCreate) -> Result<(), CliError> {
+    check_zone(&new.time_zone)?;
     let clock = Clock::system();
     let store = connect::current_store(config, &clock).await?;
     let id = new.id.unwrap_or_else(|| TenantId(new_id(&clock)));
@@ -131,7 +219,7 @@ async fn create(config: &Config, new: TenantCreate) -> Result<(), CliError> {
         base_currency: new.base_currency,
         future_days: new.future_days,
         payment_limit: new.payment_limit,
-        loss_account: if new.allowance { LossAccount::Allowance } else { LossAccount::Expense },
+        loss_account: loss_account(new.allowance),
     };
     let made = store.create_tenant(record).await?;
     store.close().await;
@@ -181,4 +269,37 @@ pub(super) async fn client(config: &Config, command: ClientCommand) -> Result<()
         println!("client {}\nsecret {secret}\n(the secret is not shown again)", new.id);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_named_stays() {
+        let record = TenantRecord {
+            id: TenantId(uuid::Uuid::from_u128(1)),
+            name: "Lender".to_owned(),
+            time_zone: "UTC".to_owned(),
+            base_currency: Currency::USD,
+            future_days: 3,
+            payment_limit: Some(Minor::new(500)),
+            loss_account: LossAccount::Expense,
+        };
+        let nothing = TenantSettings {
+            name: None,
+            time_zone: None,
+            base_currency: None,
+            future_days: None,
+            payment_limit: None,
+            allowance: None,
+            closed_periods: None,
+        };
+        assert_eq!(nothing.applied_to(record.clone()), record);
+        let some = TenantSettings { payment_limit: parse_limit("none").ok(), allowance: Some(true), ..nothing };
+        let changed = TenantRecord { payment_limit: None, loss_account: LossAccount::Allowance, ..record.clone() };
+        assert_eq!(some.applied_to(record), changed);
+        assert_eq!(parse_limit("12"), Ok(PaymentLimit(Some(Minor::new(12)))));
+        assert!(parse_limit("-1").is_err());
+    }
 }

@@ -14,8 +14,12 @@ mod connect;
 mod demo;
 mod error;
 mod feed;
+mod hold;
 mod import;
+mod keys;
 mod migrate;
+mod operation;
+mod parked;
 mod period;
 mod serve;
 mod token;
@@ -73,9 +77,19 @@ enum Command {
     /// Accounting periods.
     #[command(subcommand)]
     Period(period::PeriodCommand),
+    /// Make a loan stand still.
+    Hold(hold::HoldArgs),
+    /// Let a loan go on, in order.
+    Release(hold::LoanArgs),
+    /// Events that could not be posted, and loans on hold.
+    #[command(subcommand)]
+    Parked(parked::ParkedCommand),
     /// Feeds, which ACH files come through.
     #[command(subcommand)]
     Feed(feed::FeedCommand),
+    /// The keys that sign our own tokens.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Get a token from a running API.
     Token(token::TokenArgs),
     /// Send a file of payments to a running API, wait for its end, and tell what became of it.
@@ -122,7 +136,11 @@ impl Cli {
             Command::Tenant(command) => admin::tenant(&config, command).await,
             Command::Client(command) => admin::client(&config, command).await,
             Command::Period(command) => period::period(&config, command).await,
+            Command::Hold(arguments) => hold::hold(&config, arguments).await,
+            Command::Release(arguments) => hold::release(&config, arguments).await,
+            Command::Parked(command) => parked::parked(&config, command).await,
             Command::Feed(command) => feed::feed(&config, command).await,
+            Command::Keys(command) => keys::keys(&config, command).await,
             Command::Token(arguments) => token::token(&config, arguments).await,
             Command::Import(arguments) => import::import(&config, *arguments).await,
             Command::Verify { json } => verify::verify(&config, json).await,

@@ -1,22 +1,16 @@
 //! Owns `hpts period`: accounting periods are closed, opened again and listed.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use clap::{Args, Subcommand};
 
-use crate::cli::connect;
+use crate::cli::operation::{business_date, done, known_tenant, operation};
 use crate::cli::serve::commands_log;
-use crate::cli::{CliError, new_id, parse_tenant};
-use crate::core::event::{IdempotencyKey, NewEvent, Upload, UploadOperation};
-use crate::core::ids::{EventId, PublisherId, TenantId};
+use crate::cli::{CliError, connect, parse_tenant};
+use crate::core::event::UploadOperation;
+use crate::core::ids::TenantId;
 use crate::core::ledger::{Period, PeriodStatus};
 use crate::runtime::clock::Clock;
 use crate::runtime::config::Config;
-use crate::store::{NewUpload, OperationDone, PeriodChange, Store, TenantRecord};
-
-/// Who closed a period at this command line.
-const ACTOR: &str = "hpts";
+use crate::store::PeriodChange;
 
 /// What can be done with accounting periods.
 #[derive(Debug, Subcommand)]
@@ -82,7 +76,7 @@ async fn change(config: &Config, arguments: PeriodArgs, status: PeriodStatus) ->
     let shown = serde_json::json!({
         "period": arguments.period.to_string(), "status": status.as_str(), "reason": arguments.reason,
     });
-    let operation = operation(&tenant, &arguments, (status, today), &clock)?;
+    let operation = operation(&tenant, asked(&arguments, status), &clock)?;
     let change = PeriodChange {
         operation,
         period: arguments.period,
@@ -90,11 +84,9 @@ async fn change(config: &Config, arguments: PeriodArgs, status: PeriodStatus) ->
         reason: arguments.reason,
         answer: serde_json::to_vec(&shown)?,
     };
-    let done = store.change_period(change).await?;
+    let end = store.change_period(change).await?;
     store.close().await;
-    if !matches!(done, OperationDone::Done(_)) {
-        return Err(CliError::Refused("the key of the operation was taken".to_owned()));
-    }
+    done(&end)?;
     if arguments.json {
         println!("{shown}");
     } else {
@@ -103,24 +95,12 @@ async fn change(config: &Config, arguments: PeriodArgs, status: PeriodStatus) ->
     Ok(())
 }
 
-/// The event that keeps who changed what, and why, as it is kept for a caller of the API.
-fn operation(
-    tenant: &TenantRecord,
-    arguments: &PeriodArgs,
-    (status, today): (PeriodStatus, chrono::NaiveDate),
-    clock: &Clock,
-) -> Result<NewUpload, CliError> {
+fn asked(arguments: &PeriodArgs, status: PeriodStatus) -> UploadOperation {
     let (period, reason) = (arguments.period.to_string(), arguments.reason.clone());
-    let operation = match status {
+    match status {
         PeriodStatus::Closed => UploadOperation::PeriodClose { period, reason },
         PeriodStatus::Open => UploadOperation::PeriodReopen { period, reason },
-    };
-    let id = EventId(new_id(clock));
-    let key = IdempotencyKey::parse(&format!("period:{id}")).map_err(|error| CliError::Refused(error.to_string()))?;
-    let upload = Upload { operation, currency: tenant.base_currency, received_on: today };
-    let publisher = PublisherId(uuid::Uuid::new_v4());
-    let event = NewEvent::of_upload(id, tenant.id, key, upload, publisher, ACTOR.to_owned());
-    Ok(NewUpload { event, holder: uuid::Uuid::new_v4(), lease: Duration::from_mins(1), file: None })
+    }
 }
 
 async fn list(config: &Config, PeriodList { tenant, json }: PeriodList) -> Result<(), CliError> {
@@ -146,15 +126,4 @@ async fn list(config: &Config, PeriodList { tenant, json }: PeriodList) -> Resul
         println!("{}  {status:6}  {}  {}  {}", record.period, record.changed_at, record.actor, record.reason);
     }
     Ok(())
-}
-
-async fn known_tenant(store: &Arc<dyn Store>, tenant: TenantId) -> Result<TenantRecord, CliError> {
-    let record = store.tenant(tenant).await?;
-    record.ok_or_else(|| CliError::Refused(format!("there is no tenant {tenant}")))
-}
-
-fn business_date(tenant: &TenantRecord, clock: &Clock) -> Result<chrono::NaiveDate, CliError> {
-    let zone: chrono_tz::Tz =
-        tenant.time_zone.parse().map_err(|_| CliError::Refused("the tenant's time zone is not known".to_owned()))?;
-    Ok(clock.now().utc().with_timezone(&zone).date_naive())
 }

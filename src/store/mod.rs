@@ -16,6 +16,7 @@ mod calendars;
 mod error;
 mod general_ledger;
 mod groups;
+mod holds;
 mod intake;
 mod loan_reads;
 mod operations;
@@ -56,14 +57,14 @@ pub(crate) use bank::{FoundRow, Moved};
 pub use error::StoreError;
 pub use general_ledger::{GeneralLedger, JournalSpan, OperationDone, PeriodChange, PeriodRecord, TrialBalanceQuestion};
 pub use groups::{GroupAcceptance, GroupFold, GroupProgress, GroupWork};
+pub use holds::{Failure, HoldChange, HoldRecord, Holds, WaitingEvent, WaitingFilter};
 pub use intake::{Acceptance, KnownEvent};
 pub use loan_reads::{
     BalanceTime, HistoryCut, KindTotals, LoanAhead, LoanDays, LoanPlace, LoanReads, LoanSpan, LoansFilter, LoansPage,
     PayoffFacts, PayoffSince, StatementPage, StatementRecord, imagined,
 };
 pub use operations::{
-    Attempts, Counts, HoldRequest, ParkRequest, PublisherBeat, SweepCandidate, SweepPlan, SweepRound, WorkerBeat,
-    WorkerView,
+    Attempts, Counts, ParkRequest, PublisherBeat, SweepCandidate, SweepPlan, SweepRound, WorkerBeat, WorkerView,
 };
 pub use poller_reads::{Change, ChangePlace, PollerReads};
 pub use post::{Fold, PhaseTimes, PostWork, PostedBatch, Wanted};
@@ -92,7 +93,7 @@ pub use webhooks::{
 /// Where state lives. See the module for the rules; each method says what it holds and for how long. What pollers read
 /// stands in [`PollerReads`], what is read of a loan's past in [`LoanReads`], what the general ledger needs in
 /// [`GeneralLedger`] and its proof in [`Reconciliation`], what webhooks need in [`WebhookStore`], the review of exceptions
-/// in [`Reviews`], bank statements in [`BankStatements`].
+/// in [`Reviews`], bank statements in [`BankStatements`], loans that stand still in [`Holds`].
 #[async_trait]
 pub trait Store:
     PollerReads
@@ -102,6 +103,7 @@ pub trait Store:
     + WebhookStore
     + Reviews
     + BankStatements
+    + Holds
     + Send
     + Sync
     + Debug
@@ -231,10 +233,6 @@ pub trait Store:
     /// for a person. The lane refuses it.
     async fn park(&self, request: ParkRequest) -> Result<Attempts, StoreError>;
 
-    /// Puts a loan on hold or releases it; returns the unposted events of the loan, oldest first, when released, so
-    /// that the caller publishes them again.
-    async fn hold(&self, request: HoldRequest) -> Result<Vec<SweepCandidate>, StoreError>;
-
     // --- reads for a caller ---
 
     /// An event with what came of it.
@@ -324,6 +322,9 @@ pub trait Store:
 
     /// Makes a tenant; false when its id is taken.
     async fn create_tenant(&self, tenant: TenantRecord) -> Result<bool, StoreError>;
+
+    /// Changes a tenant's settings; false where there is no such tenant. Callers go by them within seconds.
+    async fn set_tenant(&self, tenant: TenantRecord) -> Result<bool, StoreError>;
 
     /// A tenant's settings.
     async fn tenant(&self, id: TenantId) -> Result<Option<TenantRecord>, StoreError>;

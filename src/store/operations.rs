@@ -27,17 +27,6 @@ pub struct Attempts {
     pub group: Option<Seq>,
 }
 
-/// Putting a loan on hold, or releasing it.
-#[derive(Clone, Debug)]
-pub struct HoldRequest {
-    /// Whose loan.
-    pub tenant: TenantId,
-    /// The loan.
-    pub loan_key: LoanKey,
-    /// Why; `None` releases.
-    pub reason: Option<String>,
-}
-
 /// An api process says it lives.
 #[derive(Clone, Debug)]
 pub struct PublisherBeat {

@@ -65,10 +65,22 @@ pub struct Change {
     pub effective_date: NaiveDate,
     /// When it was finished.
     pub posted_at: Timestamp,
-    /// The event that it undoes.
-    pub undoes: Option<EventId>,
+    /// Whether it is money for a loan that is charged off: a payment that is a recovery.
+    pub is_recovery: bool,
+    /// The event that it undoes, and what sort of event that was.
+    pub undoes: Option<(EventId, EventKind)>,
     /// The payment whose split it states anew.
     pub restates: Option<EventId>,
+}
+
+impl Change {
+    /// The contract's event type, as its journal entry has it: see [`Posting::event_type`].
+    ///
+    /// [`Posting::event_type`]: crate::core::ledger::Posting::event_type
+    #[must_use]
+    pub const fn event_type(&self) -> &'static str {
+        if self.is_recovery { EventKind::Recovery.event_type() } else { self.kind.event_type() }
+    }
 }
 
 /// What a feed tells of loan and outcome, given the row's: a parent stands on no loan, and is posted with its legs.

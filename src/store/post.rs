@@ -5,7 +5,7 @@
 //!    exist and have an unposted opening event are inserted first, in key order, with version 0.
 //! 2. **read**, in a statement after the locks, (a) events of these loans with a slot and `seq > last_posted_seq`,
 //!    and (b) the wanted events with `seq <= last_posted_seq`, both only where no posting exists. Loans on hold are
-//!    left out of (a) and (b). At most `events_max`, fair by loan, always a prefix of each loan's order. A loan inserted
+//!    left out of (a) and (b), but for those whose hold refuses: what is read of them is refused by the fold. At most `events_max`, fair by loan, always a prefix of each loan's order. A loan inserted
 //!    in step 1 has the terms of its first opening event, so the batch takes nothing of it from a second one on: if the
 //!    first is refused, the next batch makes the row anew from the second.
 //!    Where an event is dated before its loan's greatest effective date (or an earlier one of this batch), the loan's
@@ -63,6 +63,8 @@ pub struct PostWork {
     pub lane_slot: i16,
     /// Whether to wait for loans that another transaction holds, or to leave them out.
     pub skip_locked: bool,
+    /// Whether to post on loans on hold as well: a person discards the parked event that a loan waits for.
+    pub despite_hold: bool,
 }
 
 /// How long each phase of a batch took.

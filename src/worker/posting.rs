@@ -151,6 +151,7 @@ impl Poster {
             per_loan_max: part.per_loan_max,
             lane_slot,
             skip_locked: part.skip_locked,
+            despite_hold: false,
         }
     }
 

@@ -54,7 +54,7 @@ impl<'a> ChangeView<'a> {
         Self {
             id: NamedId { kind: change.kind, id: change.event_id },
             status: change.outcome.as_str(),
-            event_type: change.kind.event_type(),
+            event_type: change.event_type(),
             loan_id: change.loan_id.map(|loan| loan.to_string()),
             loan_version: change.loan_version,
             journal_entry_id: change.has_entry.then(|| change.event_id.entry_id().to_string()),
@@ -67,7 +67,7 @@ impl<'a> ChangeView<'a> {
             effective_at: change.effective_date.to_string(),
             posted_at,
             rejected_at,
-            undoes: change.undoes.map(|id| id.to_string()),
+            undoes: change.undoes.map(|(id, _)| id.to_string()),
             restates: change.restates.map(|id| id.to_string()),
         }
     }

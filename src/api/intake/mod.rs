@@ -26,7 +26,7 @@ use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::spans::TracePlace;
 use crate::store::{
     GroupAcceptance, KnownEvent, LineDecided, NewLineResolution, NewReview, NewStatement, ReviewDone,
-    StatementAccepted, Store, StoreError, WholeAccepted, WholeUpload,
+    StatementAccepted, Store, StoreError, SweepCandidate, WholeAccepted, WholeUpload,
 };
 
 use committer::{Committer, Incoming};
@@ -261,6 +261,11 @@ impl Intake {
         if let Some(hint) = hint {
             self.publishing.nudge(hint);
         }
+    }
+
+    /// Publishes the hints of events that can go on.
+    pub(crate) fn publish_again(&self, events: &[SweepCandidate]) {
+        self.publishing.publish(events.iter().map(Hint::again).collect());
     }
 
     /// Makes the next event id.

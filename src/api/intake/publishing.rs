@@ -20,7 +20,7 @@ use crate::core::slot::{PartitionMap, Slot};
 use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::spans::TracePlace;
 use crate::runtime::telemetry::chain;
-use crate::store::{PublisherBeat, Store};
+use crate::store::{PublisherBeat, Store, SweepCandidate};
 
 /// Commits whose hints may wait to be published.
 const COMMITS_MAX: usize = 1_024;
@@ -52,6 +52,13 @@ impl Hint {
         let class = if event.is_bulk() { QueueClass::Bulk } else { QueueClass::Single };
         let reference = EventRef { seq, id: event.id, tenant: event.tenant, loan_key: event.loan_key };
         event.slot.map(|slot| Self { event: reference, slot, class, trace })
+    }
+
+    /// The hint of an event that was accepted before.
+    pub(super) fn again(event: &SweepCandidate) -> Self {
+        let class = if event.bulk { QueueClass::Bulk } else { QueueClass::Single };
+        let reference = EventRef { seq: event.seq, id: event.id, tenant: event.tenant, loan_key: event.loan_key };
+        Self { event: reference, slot: event.slot, class, trace: None }
     }
 
     /// The same hint with the place the event got.

@@ -20,6 +20,7 @@ pub use crate::api::read::batches::{BatchView, BatchesList, CountsView, TallyVie
 pub use crate::api::read::entries::{EntriesList, EntryView, LineView};
 pub use crate::api::read::fees::{FeeItemView, FeesList};
 pub use crate::api::read::health::{Checks, Live, Ready};
+pub use crate::api::read::holds::{LoanHoldView, WaitingEventView};
 pub use crate::api::read::loans::{ChargedOffView, LoanBalance, LoanView, LoansList};
 pub use crate::api::read::lookup::{LookupAnswer, LookupRequest};
 pub use crate::api::read::payments::PaymentsList;
@@ -48,6 +49,7 @@ pub use crate::api::write::charge_offs::{ChargeoffRequest, RecoveryRequest};
 pub use crate::api::write::disbursements::DisbursementRequest;
 pub use crate::api::write::feeds::{CustomerView, FeedView, FeedsList};
 pub use crate::api::write::fees::{FeeRequest, FeeWaiverRequest};
+pub use crate::api::write::holds::{LoanHoldAnswer, LoanHoldRequest, LoanReleaseRequest};
 pub use crate::api::write::loans::{LoanRequest, OpeningBalancesRequest};
 pub use crate::api::write::payments::PaymentRequest;
 pub use crate::api::write::periods::{PeriodAnswer, PeriodRequest};

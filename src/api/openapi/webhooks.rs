@@ -67,7 +67,7 @@ fn text() -> Value {
 const PAYMENT: &str = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa";
 const AT: &str = "2026-05-01T12:00:00Z";
 
-fn all() -> [Message; 5] {
+fn all() -> [Message; 6] {
     let posted = json!({"$ref": "#/components/schemas/PaymentAnswer"});
     let rejected = json!({"type": "object", "properties": {"payment_event_id": uuid(), "status": text(),
         "code": text(), "rejected_at": instant()}});
@@ -100,6 +100,7 @@ fn all() -> [Message; 5] {
             "return": {"payment_returned_event_id": "cccccccc-cccc-cccc-cccc-cccccccccccc",
             "journal_entry_id": "dddddddd-dddd-dddd-dddd-dddddddddddd", "posted_at": AT}}),
         ),
+        reversed(),
         enveloped(
             WebhookType::Ping,
             "You asked for it",
@@ -108,6 +109,16 @@ fn all() -> [Message; 5] {
             "webhook_endpoint_id": "0198f2d0-a1b2-7c3d-8e4f-000000000002"}),
         ),
     ]
+}
+
+fn reversed() -> Message {
+    let data = json!({"type": "object", "properties": {"payment_event_id": uuid(), "status": text(),
+        "undone_by": uuid(), "reversal": {"$ref": "#/components/schemas/ReversalAnswer"}}});
+    let reversal = "cccccccc-cccc-cccc-cccc-cccccccccccc";
+    let example = json!({"payment_event_id": PAYMENT, "status": "reversed", "undone_by": reversal,
+        "reversal": {"journal_entry_id": "dddddddd-dddd-dddd-dddd-dddddddddddd",
+        "reverses_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb", "posted_at": AT, "correlation_id": PAYMENT}});
+    enveloped(WebhookType::PaymentReversed, "A payment was reversed", &data, &example)
 }
 
 fn journal_entry_posted() -> Message {
@@ -153,6 +164,7 @@ mod tests {
         }
         let schemas = document["components"]["schemas"].as_object().unwrap();
         assert!(schemas.contains_key("PaymentAnswer") && schemas.contains_key("ReturnAnswer"));
+        assert!(schemas.contains_key("ReversalAnswer"));
         assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "webhooks came with 3.1");
     }
 }

@@ -134,6 +134,7 @@ impl BatchView {
             | UploadOperation::Program { .. }
             | UploadOperation::PeriodClose { .. }
             | UploadOperation::PeriodReopen { .. }
+            | UploadOperation::Hold(_)
             | UploadOperation::Webhook(_) => (None, None),
         };
         let rows = record.completed_at.map(|_| record.rows);

@@ -14,6 +14,7 @@ pub(crate) mod entries;
 pub(crate) mod events;
 pub(crate) mod fees;
 pub(crate) mod health;
+pub(crate) mod holds;
 pub(crate) mod journal;
 pub(crate) mod loans;
 pub(crate) mod lookup;

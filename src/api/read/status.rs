@@ -125,6 +125,7 @@ impl EventView {
         view.current_allocation = record.progress.current_allocation.as_ref().map(AllocationView::from);
         if let (Stage::Finished, Some(posting)) = (record.stage, &record.posting) {
             let (kind, id) = (record.event.event.kind, record.event.event.id);
+            view.event_type = posting.event_type(kind);
             let finished = Finished::of(&record.event.event, posting);
             match answer(kind, id, &finished) {
                 Ok(answer) => {

@@ -79,6 +79,7 @@ pub(crate) fn replayed(state: &ApiState, record: UploadRecord) -> Result<Respons
         | UploadOperation::BankLineResolution { .. }
         | UploadOperation::PeriodClose { .. }
         | UploadOperation::PeriodReopen { .. }
+        | UploadOperation::Hold(_)
         | UploadOperation::Webhook(_) => json_answer(StatusCode::OK, body, None),
     };
     response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));

@@ -12,7 +12,7 @@ use crate::api::state::ApiState;
 use crate::api::write::request::{AcceptanceRules, WriteRequest};
 use crate::api::write::servicing::{Asked, Shared, accept};
 use crate::core::event::{AdjustmentLine, ServicingAct};
-use crate::core::ledger::{AccountCode, account_of};
+use crate::core::ledger::{AccountCode, Chart};
 
 /// The most bytes of a body: more lines than an adjustment takes are named, not cut off.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -44,7 +44,7 @@ pub struct AdjustmentRequest {
 /// A line.
 #[derive(Debug, ToSchema)]
 pub struct AdjustmentLineRequest {
-    /// An account of the chart; not the memo accounts, which only charge-offs and recoveries move.
+    /// An account of the tenant's chart; not the memo accounts, which only charge-offs and recoveries move.
     #[schema(pattern = "^[0-9]{4}$")]
     pub account_code: String,
     /// `DR` or `CR`.
@@ -68,12 +68,13 @@ pub struct AdjustmentLineRequest {
 pub(crate) async fn post_adjustment(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let any_of = &[Scope::AdjustmentsWrite];
     let request = WriteRequest::read_up_to(&state, request, any_of, BODY_BYTES_MAX).await?;
-    let asked = request.parsed(|fields| parse(fields, &request.rules))?;
+    let tenant = state.tenants().get(state.store(), request.caller.tenant, state.now()).await?;
+    let asked = request.parsed(|fields| parse(fields, &request.rules, &tenant.chart))?;
     accept(&state, request, asked).await
 }
 
-fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Asked> {
-    let lines = fields.objects("lines", 2..=LINES_MAX, parse_line);
+fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules, chart: &Chart) -> Option<Asked> {
+    let lines = fields.objects("lines", 2..=LINES_MAX, |line| parse_line(line, chart));
     if lines.as_ref().is_some_and(|lines| !balances(lines)) {
         fields.fail("lines", "unbalanced", "debits and credits must be equal");
     }
@@ -87,8 +88,8 @@ fn balances(lines: &[AdjustmentLine]) -> bool {
     lines.iter().fold(0_i128, |sum, line| sum.saturating_add(i128::from(line.signed_minor.units()))) == 0
 }
 
-fn parse_line(fields: &mut Fields<'_>) -> Option<AdjustmentLine> {
-    let account_code = fields.required("account_code", parse_account);
+fn parse_line(fields: &mut Fields<'_>, chart: &Chart) -> Option<AdjustmentLine> {
+    let account_code = fields.required("account_code", |text| parse_account(text, chart));
     let direction = fields.required("direction", parse_direction);
     let amount = fields.posted_amount("amount_minor");
     let (amount, direction) = (amount?, direction?);
@@ -113,9 +114,9 @@ fn parse_direction(text: &str) -> Result<Side, &'static str> {
     }
 }
 
-/// An account that lines may be written on by hand.
-pub(crate) fn parse_account(text: &str) -> Result<AccountCode, &'static str> {
-    let known = AccountCode::parse(text).ok().filter(|code| account_of(*code).is_some());
+/// The account of the books that the tenant knows by a code, if lines may be written on it by hand.
+pub(crate) fn parse_account(text: &str, chart: &Chart) -> Result<AccountCode, &'static str> {
+    let known = AccountCode::parse(text).ok().and_then(|code| chart.of_code(code)).map(|shown| shown.account);
     match known.ok_or("must be an account of the chart")? {
         AccountCode::CHARGED_OFF_MEMO | AccountCode::MEMO_CONTRA => Err("is moved by charge-offs and recoveries only"),
         code => Ok(code),
@@ -128,6 +129,24 @@ mod tests {
 
     use super::*;
     use crate::api::json::read;
+    use crate::core::ledger::AccountSetting;
+
+    #[test]
+    fn accounts_are_named_by_the_tenants_codes() {
+        let settings = |account: Option<&str>, code: &str, side: Option<&str>| AccountSetting {
+            account: account.map(str::to_owned),
+            code: code.to_owned(),
+            name: "Own".to_owned(),
+            normal_balance: side.map(str::to_owned),
+        };
+        let own = [settings(Some("1200"), "1205", None), settings(None, "6100", Some("DR"))];
+        let chart = Chart::default().revised(&own).unwrap();
+        assert_eq!(parse_account("1205", &chart), Ok(AccountCode::INTEREST_RECEIVABLE));
+        assert!(parse_account("1200", &chart).is_err() && parse_account("6100", &Chart::default()).is_err());
+        let added = parse_account("6100", &chart).unwrap();
+        assert_eq!(chart.code(added).to_string(), "6100");
+        assert!(parse_account("9100", &chart).is_err());
+    }
 
     fn failing(changes: &Value) -> Vec<String> {
         let mut body = json!({"loan_id": "11111111-1111-1111-1111-111111111111", "effective_at": "2026-05-16",
@@ -138,7 +157,7 @@ mod tests {
         let bytes = serde_json::to_vec(&body).unwrap();
         let mut fields = Fields::of_body(read(&bytes).unwrap());
         let latest_effective = chrono::NaiveDate::from_ymd_opt(2026, 5, 20).unwrap();
-        parse(&mut fields, &AcceptanceRules { latest_effective, payment_limit: None });
+        parse(&mut fields, &AcceptanceRules { latest_effective, payment_limit: None }, &Chart::default());
         fields.finish().into_iter().map(|error| error.field).collect()
     }
 

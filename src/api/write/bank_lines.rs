@@ -24,7 +24,7 @@ use crate::api::write::request::WriteRequest;
 use crate::core::bank::{BankAccountRef, LineMatch, StatementLine, match_lines};
 use crate::core::event::{EventKind, NewEvent, UploadOperation};
 use crate::core::ids::{EventId, PaymentBatchId, TenantId};
-use crate::core::ledger::AccountCode;
+use crate::core::ledger::{AccountCode, Chart};
 use crate::core::reference::parse_reference;
 use crate::store::{LineDecided, LinePlace, LineRow, LineState, NewLineResolution, UploadBegun, UploadRef};
 
@@ -107,9 +107,10 @@ pub(crate) async fn resolve_line(
 ) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::ReconciliationWrite]).await?;
     let tenant = request.caller.tenant;
+    let known = state.tenants().get(state.store(), tenant, state.now()).await?;
     let row = file_row(&statement, &line)?;
     let place = LinePlace { statement: row.batch, line_no: row.row_no };
-    let (target, reason) = request.parsed(parse)?;
+    let (target, reason) = request.parsed(|fields| parse(fields, &known.chart))?;
     let operation = UploadOperation::BankLineResolution {
         statement_id: place.statement,
         line_no: place.line_no,
@@ -155,10 +156,10 @@ pub(crate) async fn resolve_line(
     decide(&state, new, &asked).await
 }
 
-fn parse(fields: &mut Fields<'_>) -> Option<(Target, String)> {
+fn parse(fields: &mut Fields<'_>, chart: &Chart) -> Option<(Target, String)> {
     let (has_reference, has_account) = (fields.has("reference"), fields.has("account_code"));
     let reference = fields.optional("reference", parse_reference);
-    let account = fields.optional("account_code", parse_counter_account);
+    let account = fields.optional("account_code", |text| parse_counter_account(text, chart));
     let reason = fields.required_reference("reason");
     if has_reference == has_account {
         fields.fail("reference", "one_of", "exactly one of reference and account_code must be there");
@@ -169,8 +170,8 @@ fn parse(fields: &mut Fields<'_>) -> Option<(Target, String)> {
 }
 
 /// An account that cash may be posted against by hand.
-fn parse_counter_account(text: &str) -> Result<AccountCode, &'static str> {
-    match parse_account(text)? {
+fn parse_counter_account(text: &str, chart: &Chart) -> Result<AccountCode, &'static str> {
+    match parse_account(text, chart)? {
         code if code.is_of_loans() => Err("is summed up over loans: send the operation on the loan, and name it"),
         AccountCode::CASH => Err("is the account of the line itself"),
         AccountCode::LOAN_TRANSFER_CLEARING => Err("is moved between loans only"),

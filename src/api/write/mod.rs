@@ -12,6 +12,7 @@ pub(crate) mod charge_offs;
 pub(crate) mod disbursements;
 pub(crate) mod feeds;
 pub(crate) mod fees;
+pub(crate) mod holds;
 pub(crate) mod loans;
 mod operation;
 pub(crate) mod payments;

@@ -198,6 +198,7 @@ impl RawLane {
                 per_loan_max: 1,
                 lane_slot: self.lane_slot(),
                 skip_locked: false,
+                despite_hold: false,
             };
             let states: Arc<Mutex<Vec<LoanState>>> = Arc::default();
             let posted = self.store.post_batch(work, noting(&states)).await?;

@@ -108,6 +108,7 @@ fn differing_upload(a: &Upload, b: &Upload) -> Vec<&'static str> {
         | (UploadOperation::Program { settings: a }, UploadOperation::Program { settings: b }) => {
             named([("settings", a != b)])
         }
+        (UploadOperation::Hold(a), UploadOperation::Hold(b)) => a.differing(b),
         (UploadOperation::Webhook(a), UploadOperation::Webhook(b)) => a.differing(b),
         (UploadOperation::AchReview(a), UploadOperation::AchReview(b)) => differing_review(a, b),
         (
@@ -133,6 +134,7 @@ fn differing_upload(a: &Upload, b: &Upload) -> Vec<&'static str> {
             | UploadOperation::AchFile { .. }
             | UploadOperation::PeriodClose { .. }
             | UploadOperation::PeriodReopen { .. }
+            | UploadOperation::Hold(_)
             | UploadOperation::Webhook(_)
             | UploadOperation::AchReview(_)
             | UploadOperation::BankStatement { .. }

@@ -171,6 +171,9 @@ fn encode_upload(encoder: &mut Encoder, upload: &Upload) {
         UploadOperation::PeriodClose { period, reason } | UploadOperation::PeriodReopen { period, reason } => {
             encoder.field(period.as_bytes()).field(reason.as_bytes())
         }
+        UploadOperation::Hold(operation) => {
+            operation.asked().iter().fold(encoder, |encoder, (_, part)| encoder.field(part.as_bytes()))
+        }
         UploadOperation::Webhook(operation) => {
             operation.parts().iter().fold(encoder, |encoder, part| encoder.field(part.as_bytes()))
         }

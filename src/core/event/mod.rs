@@ -12,6 +12,7 @@ mod decision;
 mod fee;
 mod fingerprint;
 mod group;
+mod hold;
 mod key;
 mod kind;
 mod metadata;
@@ -36,6 +37,7 @@ pub use group::{
     Group, GroupOperation, LEGS_MAX, Leg, LegRequest, LegTerms, LegsHash, Move, MovedBucket, NewGroup, NewLoanTerms,
     Rearrangement, UnknownMovedBucket,
 };
+pub use hold::{HoldMode, HoldOperation, UnknownHoldMode};
 pub use key::{IdempotencyKey, IdempotencyKeyError};
 pub use kind::{EventKind, NamedId, UnknownEventKind};
 pub use metadata::{METADATA_BYTES_MAX, METADATA_KEYS_MAX, Metadata, MetadataError, MetadataValue};

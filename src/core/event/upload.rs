@@ -6,6 +6,7 @@
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+use crate::core::event::hold::HoldOperation;
 use crate::core::event::review::Review;
 use crate::core::ids::{BorrowerId, LoanId, PaymentBatchId};
 use crate::core::money::Currency;
@@ -106,6 +107,8 @@ pub enum UploadOperation {
         /// Why.
         reason: String,
     },
+    /// A loan stands still or goes on, or a parked event is discarded: no rows.
+    Hold(HoldOperation),
     /// What is asked of a webhook endpoint: no rows, and finished by the api all the same.
     Webhook(WebhookOperation),
 }
@@ -124,6 +127,7 @@ impl UploadOperation {
             Self::BankLineResolution { .. } => "bank_line_resolution",
             Self::PeriodClose { .. } => "period_close",
             Self::PeriodReopen { .. } => "period_reopen",
+            Self::Hold(operation) => operation.as_str(),
             Self::Webhook(operation) => operation.as_str(),
         }
     }

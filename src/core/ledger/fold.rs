@@ -98,7 +98,11 @@ pub fn post_event(
 }
 
 fn post_to_loan(state: LoanState, past: &mut Past, event: &AcceptedEvent, now: Timestamp) -> Result<Step, String> {
-    let verdict = match ruled(judge(&state, &event.event.command, past))? {
+    let judged = match past.refusal {
+        Some(code) => Err(code),
+        None => ruled(judge(&state, &event.event.command, past))?,
+    };
+    let verdict = match judged {
         Err(code) if state.version == 0 => return Ok(without_loan(Some(state), event, code, now)),
         verdict => verdict,
     };

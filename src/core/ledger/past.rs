@@ -17,7 +17,7 @@ use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
 use crate::core::ledger::fees::FeeBook;
 use crate::core::ledger::period::Calendar;
-use crate::core::ledger::posting::{Outcome, Posting};
+use crate::core::ledger::posting::{Outcome, Posting, RejectionCode};
 use crate::core::loan::{AccrualBook, Allocation, Timeline};
 
 /// The part of a loan's past that a batch's events need. The fold adds what it posts, so that later events see it.
@@ -33,6 +33,8 @@ pub struct Past {
     pub accruals: Option<AccrualBook>,
     /// The periods in which nothing is booked any more.
     pub calendar: Calendar,
+    /// Why every event is refused, whatever it is: the loan's hold says so, or a person discards a parked event.
+    pub refusal: Option<RejectionCode>,
 }
 
 impl Past {

@@ -38,6 +38,9 @@ pub enum WebhookType {
     /// The bank took a payment back.
     #[serde(rename = "payment.returned")]
     PaymentReturned,
+    /// A payment was taken back as if it had never come.
+    #[serde(rename = "payment.reversed")]
+    PaymentReversed,
     /// Asked for by the caller, to see that deliveries arrive.
     #[serde(rename = "ping")]
     Ping,
@@ -45,8 +48,13 @@ pub enum WebhookType {
 
 impl WebhookType {
     /// Every type that an endpoint may ask for; a ping is asked for by name.
-    pub const SUBSCRIBED: [Self; 4] =
-        [Self::JournalEntryPosted, Self::PaymentPosted, Self::PaymentRejected, Self::PaymentReturned];
+    pub const SUBSCRIBED: [Self; 5] = [
+        Self::JournalEntryPosted,
+        Self::PaymentPosted,
+        Self::PaymentRejected,
+        Self::PaymentReturned,
+        Self::PaymentReversed,
+    ];
 
     /// The word in settings, messages and tables.
     #[must_use]
@@ -56,6 +64,7 @@ impl WebhookType {
             Self::PaymentPosted => "payment.posted",
             Self::PaymentRejected => "payment.rejected",
             Self::PaymentReturned => "payment.returned",
+            Self::PaymentReversed => "payment.reversed",
             Self::Ping => "ping",
         }
     }

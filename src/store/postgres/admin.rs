@@ -16,6 +16,9 @@ const NOW: &str = "SELECT clock_timestamp()";
 const INSERT_TENANT: &str = "INSERT INTO tenants (id, name, time_zone, base_currency, future_days, payment_limit, \
      loss_account) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING";
 
+const UPDATE_TENANT: &str = "UPDATE tenants SET name = $2, time_zone = $3, base_currency = $4, future_days = $5, \
+     payment_limit = $6, loss_account = $7 WHERE id = $1";
+
 const READ_TENANT: &str =
     "SELECT id, name, time_zone, base_currency, future_days, payment_limit, loss_account FROM tenants WHERE id = $1";
 
@@ -38,9 +41,10 @@ const READ_SIGNING_KEYS: &str =
     "SELECT kid, private_key, public_key, created_at FROM signing_keys ORDER BY created_at DESC, kid";
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 9] = [
+pub(super) const STATEMENTS: [(&str, &str); 10] = [
     ("now", NOW),
     ("insert_tenant", INSERT_TENANT),
+    ("update_tenant", UPDATE_TENANT),
     ("read_tenant", READ_TENANT),
     ("read_tenants", READ_TENANTS),
     ("insert_client", INSERT_CLIENT),
@@ -58,8 +62,16 @@ impl PostgresStore {
     }
 
     pub(super) async fn insert_tenant(&self, tenant: TenantRecord) -> Result<bool, StoreError> {
+        self.write_tenant(INSERT_TENANT, tenant).await
+    }
+
+    pub(super) async fn update_tenant(&self, tenant: TenantRecord) -> Result<bool, StoreError> {
+        self.write_tenant(UPDATE_TENANT, tenant).await
+    }
+
+    async fn write_tenant(&self, statement: &'static str, tenant: TenantRecord) -> Result<bool, StoreError> {
         let mut connection = self.connection().await?;
-        let query = sqlx::query(INSERT_TENANT)
+        let query = sqlx::query(statement)
             .bind(tenant.id.0)
             .bind(tenant.name)
             .bind(tenant.time_zone)

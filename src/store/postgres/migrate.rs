@@ -43,6 +43,7 @@ pub(super) const MIGRATIONS: [(&str, &str, &str); 20] = [
     migration!("0019", "reconciliation"),
     migration!("0020", "bank_statements"),
     migration!("0021", "ach_review"),
+    migration!("0023", "refusing_holds"),
 ];
 
 /// Makes generation 1 where there is no generation. One statement: of several processes the first wins whole.

@@ -17,9 +17,10 @@ use super::connect::PostgresStore;
 use super::error::classify;
 use super::intake_rows::Prepared;
 use super::read::{record, record_columns, record_joins};
-use super::rows::{self, Columns, event_columns, posting_columns};
-use crate::core::event::IdempotencyKey;
+use super::rows::{self, Columns, broken, event_columns, posting_columns};
+use crate::core::event::{EventKind, IdempotencyKey};
 use crate::core::ids::{EventId, KeyHash, LoanId, PaymentBatchId, TenantId};
+use crate::core::ledger::AccountCode;
 use crate::store::poller_reads::told;
 use crate::store::{Change, ChangePlace, EventRecord, PollerReads, StoreError};
 
@@ -66,7 +67,7 @@ const CHANGES_AFTER: &str = concat!(
      e.group_seq IS NULL AND (cardinality(p.amounts) > 0 OR p.outcome = 'done' AND (p.alloc_fees, p.alloc_interest, \
      p.alloc_principal, p.alloc_suspense) IS DISTINCT FROM (0, 0, 0, 0)), p.alloc_fees, p.alloc_interest, p.alloc_principal, p.alloc_suspense, e.amount, \
      e.currency, e.key, e.batch_id, p.effective_date, p.posted_at, \
-     (SELECT undone.id FROM events undone WHERE undone.seq = p.undoes_seq), \
+     e.kind = 'payment_received' AND $6 = ANY(p.accounts), undone.id, undone.kind, \
      (SELECT restated.id FROM events restated WHERE restated.seq = p.restates_seq) \
      FROM (SELECT c.epoch, c.xact, n.taken, n.seq FROM (SELECT t.epoch, t.xact, t.seqs FROM changes t \
      WHERE t.tenant = $1 AND (t.epoch, t.xact) >= ($2, $3) AND (t.epoch, t.xact) < ",
@@ -74,7 +75,8 @@ const CHANGES_AFTER: &str = concat!(
     " ORDER BY t.epoch, t.xact LIMIT $5 + 1) AS c \
      CROSS JOIN LATERAL unnest(c.seqs) WITH ORDINALITY AS n (seq, taken) \
      WHERE c.epoch > $2 OR c.xact > $3 OR n.taken > $4 ORDER BY c.epoch, c.xact, n.taken LIMIT $5) AS f \
-     LEFT JOIN events e ON e.seq = f.seq LEFT JOIN postings p ON p.event_seq = f.seq ORDER BY f.epoch, f.xact, f.taken"
+     LEFT JOIN events e ON e.seq = f.seq LEFT JOIN postings p ON p.event_seq = f.seq \
+     LEFT JOIN events undone ON undone.seq = p.undoes_seq ORDER BY f.epoch, f.xact, f.taken"
 );
 
 /// The last shown row of each tenant, where it lies beyond the known one: one walk down the index for each.
@@ -136,7 +138,8 @@ impl PollerReads for PostgresStore {
                 .bind(after.epoch)
                 .bind(after.xact)
                 .bind(i64::from(after.taken))
-                .bind(limit.saturating_add(1));
+                .bind(limit.saturating_add(1))
+                .bind(AccountCode::CHARGED_OFF_MEMO.number());
             store.many(query, change).await
         })
         .await
@@ -193,6 +196,12 @@ pub(super) fn place(columns: &mut Columns<'_>) -> Result<ChangePlace, StoreError
     Ok(ChangePlace { epoch: columns.take()?, xact: columns.take()?, taken: columns.take()? })
 }
 
+fn undone(columns: &mut Columns<'_>) -> Result<Option<(EventId, EventKind)>, StoreError> {
+    let (id, kind) = (columns.take::<Option<Uuid>>()?.map(EventId), columns.take::<Option<&str>>()?);
+    let kind = kind.map(|word| word.parse().map_err(|_| broken("kind", word))).transpose()?;
+    Ok(id.zip(kind))
+}
+
 fn change(row: &PgRow) -> Result<Change, StoreError> {
     let mut columns = Columns::of(row);
     let (place, event_id, kind) = (place(&mut columns)?, EventId(columns.take()?), columns.word("kind")?);
@@ -213,7 +222,8 @@ fn change(row: &PgRow) -> Result<Change, StoreError> {
         batch: columns.take::<Option<Uuid>>()?.map(PaymentBatchId),
         effective_date: columns.take()?,
         posted_at: columns.instant()?,
-        undoes: columns.take::<Option<Uuid>>()?.map(EventId),
+        is_recovery: columns.take()?,
+        undoes: undone(&mut columns)?,
         restates: columns.take::<Option<Uuid>>()?.map(EventId),
     })
 }

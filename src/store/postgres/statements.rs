@@ -1,9 +1,9 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bank, bench, conservation, fresh, groups, hold, ledger_reads, loan_reads, migrate, periods,
-    poller_reads, post, processes, programs, read, read_loans, reconcile, review, servicing, sweep, uploads, verify,
-    webhooks,
+    accept, ach, admin, bank, bench, conservation, fresh, groups, holds, ledger_reads, loan_reads, migrate, parking,
+    periods, poller_reads, post, processes, programs, read, read_loans, reconcile, review, servicing, sweep, uploads,
+    verify, webhooks,
 };
 
 /// Every statement by the name of what it does.
@@ -39,7 +39,8 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &programs::STATEMENTS,
         &poller_reads::STATEMENTS,
         &admin::STATEMENTS,
-        &hold::STATEMENTS,
+        &parking::STATEMENTS,
+        &holds::STATEMENTS,
         &processes::STATEMENTS,
         &sweep::STATEMENTS,
         &uploads::STATEMENTS,

@@ -15,12 +15,11 @@ use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 use crate::store::{
     Acceptance, AccountTotals, Attempts, BalanceTime, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord,
-    FeedRecord, FileKept, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, HoldRequest,
-    LoanBalances, LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter,
-    PaymentsPage, PostWork, PostedBatch, ProgramRecord, PublisherBeat, RowsAfter, SchemaState, SeenRow,
-    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd,
-    UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload,
-    WorkerBeat, WorkerView,
+    FeedRecord, FileKept, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, LoanBalances,
+    LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter, PaymentsPage,
+    PostWork, PostedBatch, ProgramRecord, PublisherBeat, RowsAfter, SchemaState, SeenRow, SigningKeyRecord, Store,
+    StoreError, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd, UploadException, UploadHold,
+    UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat, WorkerView,
 };
 
 #[async_trait]
@@ -134,10 +133,6 @@ impl Store for PostgresStore {
         self.owned(move |store| async move { store.park_event(request).await }).await
     }
 
-    async fn hold(&self, request: HoldRequest) -> Result<Vec<SweepCandidate>, StoreError> {
-        self.owned(move |store| async move { store.hold_loan(request).await }).await
-    }
-
     async fn event(&self, tenant: TenantId, id: EventId) -> Result<Option<EventRecord>, StoreError> {
         self.owned(move |store| async move { store.read_event(tenant, id).await }).await
     }
@@ -234,6 +229,10 @@ impl Store for PostgresStore {
 
     async fn create_tenant(&self, tenant: TenantRecord) -> Result<bool, StoreError> {
         self.owned(move |store| async move { store.insert_tenant(tenant).await }).await
+    }
+
+    async fn set_tenant(&self, tenant: TenantRecord) -> Result<bool, StoreError> {
+        self.owned(move |store| async move { store.update_tenant(tenant).await }).await
     }
 
     async fn tenant(&self, id: TenantId) -> Result<Option<TenantRecord>, StoreError> {

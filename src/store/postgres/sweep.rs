@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::connect::{PostgresStore, begin, finish};
 use super::error::classify;
-use super::hold::candidate;
+use super::holds::candidate;
 use super::processes::interval;
 use super::rows::Columns;
 use crate::core::ids::Seq;

@@ -20,6 +20,11 @@ pub(super) const INSERT_TENANT: &str = "
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
     ON CONFLICT (id) DO NOTHING";
 
+pub(super) const UPDATE_TENANT: &str = "
+    UPDATE tenants SET name = ?2, time_zone = ?3, base_currency = ?4, future_days = ?5, payment_limit = ?6,
+        loss_account = ?7
+    WHERE id = ?1";
+
 pub(super) const TENANT: &str =
     "SELECT id, name, time_zone, base_currency, future_days, payment_limit, loss_account FROM tenants WHERE id = ?1";
 
@@ -50,7 +55,20 @@ pub(super) async fn now(db: &mut SqliteConnection, clock: Clock) -> Result<Times
 
 /// Makes a tenant; false when its id is taken.
 pub(super) async fn create_tenant(db: &mut SqliteConnection, tenant: TenantRecord) -> Result<bool, StoreError> {
-    let insert = sqlx::query(INSERT_TENANT)
+    write_tenant(db, INSERT_TENANT, tenant).await
+}
+
+/// Changes a tenant's settings; false where there is no such tenant.
+pub(super) async fn set_tenant(db: &mut SqliteConnection, tenant: TenantRecord) -> Result<bool, StoreError> {
+    write_tenant(db, UPDATE_TENANT, tenant).await
+}
+
+async fn write_tenant(
+    db: &mut SqliteConnection,
+    statement: &'static str,
+    tenant: TenantRecord,
+) -> Result<bool, StoreError> {
+    let query = sqlx::query(statement)
         .bind(tenant.id.0)
         .bind(tenant.name)
         .bind(tenant.time_zone)
@@ -58,7 +76,7 @@ pub(super) async fn create_tenant(db: &mut SqliteConnection, tenant: TenantRecor
         .bind(tenant.future_days)
         .bind(tenant.payment_limit.map(Minor::units))
         .bind(tenant.loss_account.as_str());
-    insert.execute(db).await.map(|done| done.rows_affected() == 1).map_err(store_error)
+    query.execute(db).await.map(|done| done.rows_affected() == 1).map_err(store_error)
 }
 
 /// A tenant's settings.

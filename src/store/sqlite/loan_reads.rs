@@ -15,8 +15,8 @@ use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::loans::{loan, loan_record};
 use crate::store::sqlite::records::{decode_records, position, select_records, stage};
 use crate::store::sqlite::rows::{
-    broken, date, decode_accrual, decode_record, event_columns, get, loan_columns, optional_bytes, posting_columns,
-    word,
+    broken, date, decode_accrual, decode_record, event_columns, get, loan_columns, on_hold, optional_bytes,
+    posting_columns, word,
 };
 use crate::store::sqlite::{SqliteStore, post};
 use crate::store::{
@@ -28,8 +28,9 @@ use crate::store::{
 pub(super) const LOANS_OF_NUMBER: &str = concat!(
     "SELECT ",
     loan_columns!(),
-    ", h.loan_key IS NOT NULL AS on_hold
-    FROM loans AS l LEFT JOIN holds AS h ON h.loan_key = l.loan_key
+    ", ",
+    on_hold!(),
+    " FROM loans AS l LEFT JOIN holds AS h ON h.loan_key = l.loan_key
     WHERE l.tenant = ?1 AND l.loan_number_comparable = ?2 AND l.loan_key > ?3 AND l.version > 0 LIMIT ?4"
 );
 
@@ -37,8 +38,9 @@ pub(super) const LOANS_OF_NUMBER: &str = concat!(
 pub(super) const LOANS_OF_BORROWER: &str = concat!(
     "SELECT ",
     loan_columns!(),
-    ", h.loan_key IS NOT NULL AS on_hold
-    FROM loans AS l INDEXED BY loans_borrower LEFT JOIN holds AS h ON h.loan_key = l.loan_key
+    ", ",
+    on_hold!(),
+    " FROM loans AS l INDEXED BY loans_borrower LEFT JOIN holds AS h ON h.loan_key = l.loan_key
     WHERE l.tenant = ?1 AND l.borrower_id = ?2 AND l.loan_key > ?3 AND l.version > 0 ORDER BY l.loan_key LIMIT ?4"
 );
 
@@ -46,8 +48,9 @@ pub(super) const LOANS_OF_BORROWER: &str = concat!(
 pub(super) const LOANS_OF_TENANT: &str = concat!(
     "SELECT ",
     loan_columns!(),
-    ", h.loan_key IS NOT NULL AS on_hold
-    FROM loans AS l INDEXED BY loans_borrower LEFT JOIN holds AS h ON h.loan_key = l.loan_key
+    ", ",
+    on_hold!(),
+    " FROM loans AS l INDEXED BY loans_borrower LEFT JOIN holds AS h ON h.loan_key = l.loan_key
     WHERE l.tenant = ?1 AND (l.borrower_id, l.loan_key) > (?2, ?3) AND l.borrower_id > zeroblob(16) AND l.version > 0
     ORDER BY l.borrower_id, l.loan_key LIMIT ?4"
 );

@@ -17,8 +17,8 @@ use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{json, loan_keys};
 use crate::store::sqlite::records::{decode_records, select_records, stage};
 use crate::store::sqlite::rows::{
-    broken, bytes, decode_loan, decode_movement, event_columns, get, id, instant, loan_columns, optional_bytes,
-    posting_columns, sum, word,
+    broken, bytes, decode_loan, decode_movement, event_columns, get, id, instant, loan_columns, on_hold,
+    optional_bytes, posting_columns, sum, word,
 };
 use crate::store::{
     AccountTotals, BalanceTime, EntriesPage, EventRecord, LoanBalances, LoanParty, LoanRecord, StoreError,
@@ -27,8 +27,9 @@ use crate::store::{
 pub(super) const LOAN: &str = concat!(
     "SELECT ",
     loan_columns!(),
-    ", h.loan_key IS NOT NULL AS on_hold
-    FROM loans AS l LEFT JOIN holds AS h ON h.loan_key = l.loan_key
+    ", ",
+    on_hold!(),
+    " FROM loans AS l LEFT JOIN holds AS h ON h.loan_key = l.loan_key
     WHERE l.tenant = ?1 AND l.loan_key = ?2 AND l.version > 0"
 );
 

@@ -21,6 +21,7 @@ mod conservation;
 mod error;
 mod general_ledger;
 mod groups;
+mod holds;
 mod ledger_reads;
 mod loan_reads;
 mod loans;
@@ -67,12 +68,11 @@ use crate::store::calendars::CalendarCache;
 use crate::store::turns::Turns;
 use crate::store::{
     Acceptance, AccountTotals, Attempts, BalanceTime, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord,
-    FeedRecord, FileKept, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, HoldRequest,
-    LoanBalances, LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter,
-    PaymentsPage, PostWork, PostedBatch, ProgramRecord, PublisherBeat, RowsAfter, SchemaState, SeenRow,
-    SigningKeyRecord, Store, StoreError, SweepCandidate, SweepPlan, SweepRound, TenantRecord, Turn, UploadBegun,
-    UploadEnd, UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted,
-    WholeUpload, WorkerBeat, WorkerView,
+    FeedRecord, FileKept, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, LoanBalances,
+    LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter, PaymentsPage,
+    PostWork, PostedBatch, ProgramRecord, PublisherBeat, RowsAfter, SchemaState, SeenRow, SigningKeyRecord, Store,
+    StoreError, SweepPlan, SweepRound, TenantRecord, Turn, UploadBegun, UploadEnd, UploadException, UploadHold,
+    UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat, WorkerView,
 };
 
 pub use statements::STATEMENTS;
@@ -280,11 +280,6 @@ impl Store for SqliteStore {
         self.writer.run("park", move |db| Box::pin(parking::park(db, request, clock.now()))).await
     }
 
-    async fn hold(&self, request: HoldRequest) -> Result<Vec<SweepCandidate>, StoreError> {
-        let clock = self.clock.clone();
-        self.writer.run("hold", move |db| Box::pin(parking::hold(db, request, clock.now()))).await
-    }
-
     async fn event(&self, tenant: TenantId, id: EventId) -> Result<Option<EventRecord>, StoreError> {
         self.read(move |db| Box::pin(records::event(db, tenant, id))).await
     }
@@ -398,6 +393,10 @@ impl Store for SqliteStore {
 
     async fn create_tenant(&self, tenant: TenantRecord) -> Result<bool, StoreError> {
         self.writer.run("create_tenant", move |db| Box::pin(admin::create_tenant(db, tenant))).await
+    }
+
+    async fn set_tenant(&self, tenant: TenantRecord) -> Result<bool, StoreError> {
+        self.writer.run("set_tenant", move |db| Box::pin(admin::set_tenant(db, tenant))).await
     }
 
     async fn tenant(&self, id: TenantId) -> Result<Option<TenantRecord>, StoreError> {

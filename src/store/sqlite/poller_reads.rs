@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::core::event::IdempotencyKey;
 use crate::core::ids::{EventId, KeyHash, LoanId, PaymentBatchId, TenantId};
+use crate::core::ledger::AccountCode;
 use crate::core::money::Minor;
 use crate::store::poller_reads::told;
 use crate::store::sqlite::SqliteStore;
@@ -49,7 +50,9 @@ pub(super) const CHANGES_OF_EPOCH: &str = "
         e.group_seq IS NULL AND (p.amounts <> '[]' OR p.outcome = 'done' AND (p.alloc_fees, p.alloc_interest,
             p.alloc_principal, p.alloc_suspense) IS NOT (0, 0, 0, 0)) AS has_entry, p.alloc_fees, p.alloc_interest, p.alloc_principal, p.alloc_suspense, e.amount,
         e.currency, e.key, e.batch_id, p.effective_date AS posting_effective_date, p.posted_at,
-        (SELECT undone.id FROM events AS undone WHERE undone.seq = p.undoes_seq) AS undoes,
+        e.kind = 'payment_received' AND EXISTS (
+            SELECT 1 FROM json_each(p.accounts) AS account WHERE account.value = ?6) AS is_recovery,
+        undone.id AS undoes, undone.kind AS undone_kind,
         (SELECT restated.id FROM events AS restated WHERE restated.seq = p.restates_seq) AS restates
     FROM (
         SELECT c.xact, n.key + 1 AS taken, n.value AS seq
@@ -57,6 +60,7 @@ pub(super) const CHANGES_OF_EPOCH: &str = "
         WHERE c.tenant = ?1 AND c.epoch = ?2 AND c.xact >= ?3 AND (c.xact > ?3 OR n.key >= ?4)
         ORDER BY c.xact LIMIT ?5) AS f
     LEFT JOIN events AS e ON e.seq = f.seq LEFT JOIN postings AS p ON p.event_seq = f.seq
+    LEFT JOIN events AS undone ON undone.seq = p.undoes_seq
     ORDER BY f.xact, f.taken";
 
 /// The next epoch with changes: a restore began it.
@@ -133,8 +137,8 @@ async fn changes_after(
     let (mut found, mut last) = (Vec::new(), after);
     loop {
         let left = i64::try_from(most.saturating_sub(found.len())).unwrap_or(i64::MAX);
-        let query =
-            sqlx::query(CHANGES_OF_EPOCH).bind(tenant.0).bind(last.epoch).bind(last.xact).bind(last.taken).bind(left);
+        let query = sqlx::query(CHANGES_OF_EPOCH).bind(tenant.0).bind(last.epoch).bind(last.xact);
+        let query = query.bind(last.taken).bind(left).bind(AccountCode::CHARGED_OFF_MEMO.number());
         for change in many(query.fetch_all(&mut *db).await.map_err(store_error)?, change).await? {
             if !is_next(last, change.place) {
                 return Err(broken("changes out of order"));
@@ -198,6 +202,7 @@ fn change(row: &SqliteRow) -> Result<Change, StoreError> {
     let batch: Option<[u8; 16]> = optional_bytes(row, "batch_id")?;
     let outcome = decode_outcome(row)?.ok_or_else(|| broken("a change without a posting"))?;
     let (loan_id, outcome) = told(LoanId(id(row, "loan_id")?), outcome);
+    let undoes = event("undoes")?;
     Ok(Change {
         place: place(row)?,
         event_id: EventId(id(row, "id")?),
@@ -213,7 +218,8 @@ fn change(row: &SqliteRow) -> Result<Change, StoreError> {
         batch: batch.map(|bytes| PaymentBatchId(Uuid::from_bytes(bytes))),
         effective_date: date(row, "posting_effective_date")?,
         posted_at: instant(row, "posted_at")?,
-        undoes: event("undoes")?,
+        is_recovery: get(row, "is_recovery")?,
+        undoes: undoes.map(|id| word(row, "undone_kind").map(|kind| (id, kind))).transpose()?,
         restates: event("restates")?,
     })
 }

@@ -52,6 +52,11 @@ const MIGRATIONS: [Migration; 13] = [
         sql: include_str!("../../../migrations/sqlite/0013_bank_statements.sql"),
     },
     Migration { version: 14, name: "ach_review", sql: include_str!("../../../migrations/sqlite/0014_ach_review.sql") },
+    Migration {
+        version: 16,
+        name: "refusing_holds",
+        sql: include_str!("../../../migrations/sqlite/0016_refusing_holds.sql"),
+    },
 ];
 
 pub(super) const CREATE_MIGRATIONS: &str = "

@@ -3,8 +3,8 @@
 use super::bank::{check, find, read as bank_read, write as bank_write};
 use super::webhooks::{operate, read, turn};
 use super::{
-    accept, ach, admin, beats, conservation, groups, ledger_reads, loan_reads, loans, parking, periods, poller_reads,
-    post, programs, reconcile, records, review, schema, servicing, sweep, uploads, verify, writer,
+    accept, ach, admin, beats, conservation, groups, holds, ledger_reads, loan_reads, loans, parking, periods,
+    poller_reads, post, programs, reconcile, records, review, schema, servicing, sweep, uploads, verify, writer,
 };
 
 /// Every statement of this store.
@@ -129,11 +129,20 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("count_failure", parking::COUNT_FAILURE),
     ("park_event", parking::PARK_EVENT),
     ("hold_loan_of_event", parking::HOLD_LOAN_OF_EVENT),
-    ("hold_loan", parking::HOLD_LOAN),
-    ("release_loan", parking::RELEASE_LOAN),
-    ("unpark_loan", parking::UNPARK_LOAN),
-    ("unposted_of_loan", parking::UNPOSTED_OF_LOAN),
-    ("pull_mark_back", parking::PULL_MARK_BACK),
+    ("hold_loan", holds::HOLD_LOAN),
+    ("refuse_loan", holds::REFUSE_LOAN),
+    ("end_refusal", holds::END_REFUSAL),
+    ("release_loan", holds::RELEASE_LOAN),
+    ("end_wait", holds::END_WAIT),
+    ("still_waits", holds::STILL_WAITS),
+    ("unpark_loan", holds::UNPARK_LOAN),
+    ("unposted_of_loan", holds::UNPOSTED_OF_LOAN),
+    ("pull_mark_back", holds::PULL_MARK_BACK),
+    ("holds", holds::HOLDS),
+    ("loan_hold", holds::LOAN_HOLD),
+    ("waiting_of_loan", holds::WAITING_OF_LOAN),
+    ("parked_events", holds::PARKED_EVENTS),
+    ("parked_event", holds::PARKED_EVENT),
     ("event_of_id", records::EVENT_OF_ID),
     ("event_of_key", records::EVENT_OF_KEY),
     ("payments_of_loan", records::PAYMENTS_OF_LOAN),
@@ -180,6 +189,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("count_held", sweep::COUNT_HELD),
     ("ping", admin::PING),
     ("insert_tenant", admin::INSERT_TENANT),
+    ("update_tenant", admin::UPDATE_TENANT),
     ("tenant", admin::TENANT),
     ("tenants", admin::TENANTS),
     ("insert_program", programs::INSERT_PROGRAM),

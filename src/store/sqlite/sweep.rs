@@ -9,7 +9,7 @@ use crate::core::ids::{Seq, WorkerId};
 use crate::core::time::Timestamp;
 use crate::store::sqlite::beats::before;
 use crate::store::sqlite::error::store_error;
-use crate::store::sqlite::parking::decode_candidate;
+use crate::store::sqlite::holds::decode_candidate;
 use crate::store::sqlite::rows::get;
 use crate::store::{Counts, StoreError, SweepCandidate, SweepPlan, SweepRound};
 

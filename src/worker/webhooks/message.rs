@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::core::event::{Command, EventKind, IdempotencyKey};
+use crate::core::event::{Command, EventKind, IdempotencyKey, Servicing, ServicingAct};
 use crate::core::ids::{EventId, TenantId, WebhookEndpointId};
 use crate::core::ledger::{Answer, Finished, Outcome, RejectionCode, answer};
 use crate::core::time::Timestamp;
@@ -66,6 +66,14 @@ struct ReturnedData {
 }
 
 #[derive(Serialize)]
+struct ReversedData {
+    payment_event_id: EventId,
+    status: &'static str,
+    undone_by: EventId,
+    reversal: Answer,
+}
+
+#[derive(Serialize)]
 struct PingData {
     webhook_endpoint_id: WebhookEndpointId,
 }
@@ -73,14 +81,16 @@ struct PingData {
 /// What is told of a change.
 pub(super) fn types_of(change: &Change) -> impl Iterator<Item = WebhookType> {
     let is_posted = change.outcome == Outcome::Posted;
-    let is_payment = is_payment(change.kind);
     let is_rejected = change.outcome.rejection().is_some();
     let is_return = change.kind == EventKind::PaymentReturned && is_posted;
+    let undoes_payment = change.undoes.is_some_and(|(_, kind)| is_payment(kind));
+    let is_reversal = change.kind == EventKind::Reversal && is_posted && undoes_payment;
     [
         (is_posted && change.has_entry).then_some(WebhookType::JournalEntryPosted),
-        (is_payment && is_posted).then_some(WebhookType::PaymentPosted),
-        (is_payment && is_rejected).then_some(WebhookType::PaymentRejected),
+        (is_payment(change.kind) && is_posted).then_some(WebhookType::PaymentPosted),
+        (is_payment(change.kind) && is_rejected).then_some(WebhookType::PaymentRejected),
         is_return.then_some(WebhookType::PaymentReturned),
+        is_reversal.then_some(WebhookType::PaymentReversed),
     ]
     .into_iter()
     .flatten()
@@ -98,7 +108,7 @@ pub(super) fn message(endpoint: WebhookEndpointId, told: WebhookType, record: &E
         (WebhookType::JournalEntryPosted, Ok(answer)) => json(&JournalEntryPosted {
             journal_entry_id: event.id.entry_id().to_string(),
             tenant_id: event.tenant,
-            event_type: event.kind.event_type(),
+            event_type: posting.event_type(event.kind),
             occurred_at: answer.posted_at,
             correlation_id: event.first_of_chain(),
         }),
@@ -114,11 +124,20 @@ pub(super) fn message(endpoint: WebhookEndpointId, told: WebhookType, record: &E
             let data = ReturnedData { payment_event_id, status, undone_by: event.id, returned: answer };
             json(&envelope(told, record, posting.posted_at, data))
         }
+        (WebhookType::PaymentReversed, Ok(answer)) => {
+            let Command::Servicing(Servicing { act: ServicingAct::Reversal(reversed), .. }) = &event.command else {
+                return None;
+            };
+            let (payment_event_id, status) = (reversed.event.id, event.kind.undone_status());
+            let data = ReversedData { payment_event_id, status, undone_by: event.id, reversal: answer };
+            json(&envelope(told, record, posting.posted_at, data))
+        }
         (
             WebhookType::JournalEntryPosted
             | WebhookType::PaymentPosted
             | WebhookType::PaymentRejected
             | WebhookType::PaymentReturned
+            | WebhookType::PaymentReversed
             | WebhookType::Ping,
             Ok(_) | Err(_),
         ) => None,
@@ -197,6 +216,7 @@ mod tests {
             batch: None,
             effective_date: NaiveDate::from_ymd_opt(2026, 5, 1).unwrap(),
             posted_at: Timestamp::EPOCH,
+            is_recovery: false,
             undoes: None,
             restates: None,
         }
@@ -218,6 +238,22 @@ mod tests {
         ] {
             let told: Vec<WebhookType> = types_of(&change(kind, outcome, has_entry)).collect();
             assert_eq!(told, expected, "{kind:?} {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_reversal_is_told_of_payments_only() {
+        use WebhookType::{JournalEntryPosted, PaymentReversed};
+        for (undone, expected) in [
+            (EventKind::PaymentReceived, &[JournalEntryPosted, PaymentReversed][..]),
+            (EventKind::UnidentifiedReceipt, &[JournalEntryPosted, PaymentReversed]),
+            (EventKind::FeeAssessed, &[JournalEntryPosted]),
+            (EventKind::PaymentReturned, &[JournalEntryPosted]),
+        ] {
+            let undoes = Some((EventId(Uuid::from_u128(6)), undone));
+            let reversal = Change { undoes, ..change(EventKind::Reversal, Outcome::Posted, true) };
+            let told: Vec<WebhookType> = types_of(&reversal).collect();
+            assert_eq!(told, expected, "{undone:?}");
         }
     }
 

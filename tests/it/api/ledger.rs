@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::world::{Answer, BORROWER, LOAN, Workers, World, payment};
 
-const ALL: &str = "hpts:payments:write hpts:loans:write hpts:balances:read hpts:ledger:read";
+const ALL: &str = "hpts:payments:write hpts:loans:write hpts:balances:read hpts:ledger:read hpts:adjustments:write";
 
 async fn opened() -> (World, String) {
     let world = World::new(Workers::Running).await;
@@ -44,6 +44,23 @@ async fn debits_equal_credits_in_the_trial_balance() {
     world.tenant(2, "other").await;
     let other = world.token("other", ALL).await;
     assert_eq!(world.get("/v1/trial-balance", &other).await.json()["accounts"], json!([]));
+}
+
+async fn adjusts_by_its_own_codes(world: &World, token: &str) {
+    let line = |code: &str, side: &str| json!({"account_code": code, "direction": side, "amount_minor": "3"});
+    let adjustment = |debit: &str| {
+        json!({"loan_id": LOAN, "effective_at": "2026-05-02", "reason_description": "rounded",
+            "lines": [line(debit, "DR"), line("6100", "CR")]})
+    };
+    let unknown = world.post("/v1/adjustments", token, "adjust:unknown", &adjustment("1010")).await;
+    assert_eq!(unknown.json()["errors"][0]["field"], "lines.0.account_code", "nobody's code any more");
+    let adjusted = world.post("/v1/adjustments", token, "adjust:own", &adjustment("1205")).await;
+    assert_eq!(adjusted.status, 201, "{adjusted:?}");
+    let entry = format!("/v1/journal-entries/{}", adjusted.json()["journal_entry_id"].as_str().unwrap());
+    let lines = world.get(&entry, token).await.json()["lines"].clone();
+    assert_eq!((&lines[0]["account_code"], &lines[1]["account_code"]), (&json!("1205"), &json!("6100")));
+    let balance = world.get("/v1/accounts/6100/balance?currency=USD", token).await.json();
+    assert_eq!(balance["normal_balance_minor"], "3");
 }
 
 #[tokio::test]
@@ -82,6 +99,7 @@ async fn a_tenant_reads_accounts_by_its_own_codes() {
     assert_eq!(codes, ["1100", "1300", "1200", "1205"]);
     let list = world.get(&format!("/v1/loans/{LOAN}/journal-entries"), &token).await.json();
     assert_eq!(list["items"][1], entry);
+    adjusts_by_its_own_codes(&world, &token).await;
     let exported = csv(&world, "/v1/journal-entries?from_date=2026-05-01&to_date=2026-05-01", &token).await;
     let text = String::from_utf8(exported.bytes).unwrap();
     assert!(text.contains(",1205,Loans,CR,78349,USD,"), "{text}");

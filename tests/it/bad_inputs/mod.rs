@@ -14,6 +14,7 @@ mod rows_amqp;
 mod rows_bank;
 mod rows_dates;
 mod rows_groups;
+mod rows_holds;
 mod rows_http;
 mod rows_http2;
 mod rows_json;
@@ -40,6 +41,23 @@ use row::Row;
 use stories::{STORIES, Story, TOLD_TOGETHER};
 use world::{Facts, World};
 
+/// The stories of both deployments.
+const STORIES_OF_BOTH: [&[Story]; 13] = [
+    STORIES,
+    rows_returns::STORIES,
+    rows_servicing::STORIES,
+    rows_programs::STORIES,
+    rows_uploads::STORIES,
+    rows_ach::STORIES,
+    rows_accruals::STORIES,
+    rows_groups::STORIES,
+    rows_webhooks::STORIES,
+    rows_reviews::STORIES,
+    rows_ledger::STORIES,
+    rows_holds::STORIES,
+    rows_http2::STORIES,
+];
+
 /// Rows under way at once.
 const AT_ONCE: usize = 4;
 
@@ -60,6 +78,7 @@ fn rows(facts: &Facts) -> Vec<Row> {
         rows_bank::rows,
         rows_accruals::rows,
         rows_groups::rows,
+        rows_holds::rows,
         rows_reviews::rows,
         rows_ledger::rows,
         rows_webhooks::rows,
@@ -99,59 +118,22 @@ async fn run(world: &World, stories: &[&[Story]]) {
 #[tokio::test]
 async fn bad_inputs_get_their_answers_from_servers() {
     let world = World::distributed().await;
-    let stories = [
-        STORIES,
-        rows_returns::STORIES,
-        rows_servicing::STORIES,
-        rows_programs::STORIES,
-        rows_uploads::STORIES,
-        rows_ach::STORIES,
-        rows_accruals::STORIES,
-        rows_groups::STORIES,
-        rows_webhooks::STORIES,
-        rows_reviews::STORIES,
-        rows_ledger::STORIES,
-        rows_http2::STORIES,
-        rows_amqp::STORIES,
-    ];
+    let stories = [STORIES_OF_BOTH.as_slice(), &[rows_amqp::STORIES]].concat();
     run(&world, &stories).await;
 }
 
 #[tokio::test]
 async fn bad_inputs_get_their_answers_from_one_process() {
     let world = World::embedded().await;
-    let stories = [
-        STORIES,
-        rows_returns::STORIES,
-        rows_servicing::STORIES,
-        rows_programs::STORIES,
-        rows_uploads::STORIES,
-        rows_ach::STORIES,
-        rows_accruals::STORIES,
-        rows_groups::STORIES,
-        rows_webhooks::STORIES,
-        rows_reviews::STORIES,
-        rows_ledger::STORIES,
-        rows_http2::STORIES,
-    ];
-    run(&world, &stories).await;
+    run(&world, &STORIES_OF_BOTH).await;
 }
 
 #[test]
 fn every_number_is_run_or_listed_with_its_reason() {
     let rows = rows(&Facts::made_up());
-    let stories = [
-        STORIES,
-        rows_servicing::STORIES,
-        rows_programs::STORIES,
-        rows_uploads::STORIES,
-        rows_ach::STORIES,
-        rows_webhooks::STORIES,
-        rows_http2::STORIES,
-        rows_amqp::STORIES,
-    ];
+    let stories = STORIES_OF_BOTH.into_iter().chain([rows_amqp::STORIES]);
     let mut seen: BTreeSet<&str> = rows.iter().map(|row| row.number).collect();
-    seen.extend(stories.into_iter().flatten().map(|story| story.number));
+    seen.extend(stories.flatten().map(|story| story.number));
     seen.extend(TOLD_TOGETHER.iter().map(|(number, _)| *number));
     let listed: BTreeSet<&str> = NOT_RUN.iter().map(|(number, _)| *number).collect();
     let numbers = (1..=92).chain(94..=124).map(|number: u32| number.to_string()).chain(["51b".to_owned()]);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::row::{Row, replayed};
 use super::rows_dates::TEXTS as DATES;
 use super::stories::{Story, Told, hold};
-use super::world::{Facts, World, demo_loan_key};
+use super::world::{Facts, World};
 
 /// The stories of both deployments; a batch of two loans is three events.
 pub(super) const STORIES: &[Story] = &[
@@ -136,12 +136,7 @@ async fn accrued(world: &World) -> Told {
 /// A batch does not wait for the person that one of its loans waits for.
 async fn of_a_held_loan(world: &World) -> Told {
     let (first, second) = (world.fresh_loan().await, world.fresh_loan().await);
-    let request = hpts::store::HoldRequest {
-        tenant: hpts::core::ids::TenantId::parse(super::world::DEMO_TENANT).unwrap(),
-        loan_key: demo_loan_key(&first),
-        reason: Some("a person looks".to_owned()),
-    };
-    world.store.hold(request).await.unwrap();
+    world.hold_loan(&first).await;
     let batch = body(&[loan(&first, "1000000", "1"), loan(&second, "1000000", "1")], &[]);
     let refused = accrue(world, "story:accrued:held", &batch).await;
     let document = refused.json();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::row::{Row, replayed, same};
 use super::rows_dates::TEXTS as DATES;
 use super::stories::{Story, Told, hold};
-use super::world::{Facts, World, demo_loan_key, payment};
+use super::world::{Facts, World, payment};
 
 /// The stories of both deployments; a fee is an event as well.
 pub(super) const STORIES: &[Story] = &[
@@ -162,12 +162,7 @@ async fn returned_twice(world: &World) -> Told {
 /// A return waits behind its payment, whatever the payment waits for.
 async fn returned_while_held(world: &World) -> Told {
     let loan = world.fresh_loan().await;
-    let hold_request = |reason: Option<&str>| hpts::store::HoldRequest {
-        tenant: hpts::core::ids::TenantId::parse(super::world::DEMO_TENANT).unwrap(),
-        loan_key: demo_loan_key(&loan),
-        reason: reason.map(str::to_owned),
-    };
-    world.store.hold(hold_request(Some("a person looks"))).await.unwrap();
+    world.hold_loan(&loan).await;
     let paid = payment(&[("loan_id", json!(loan))]);
     let first = world.pay("story:held-return:1", "Prefer: respond-async\r\n", &paid).await;
     hold(first.status == 202, "expected 202", &first)?;
@@ -182,7 +177,7 @@ async fn returned_while_held(world: &World) -> Told {
     let waiting = world.get(&expected, &world.facts.demo).await;
     let document = waiting.json();
     hold(document["status"] == "held" && document["position"] == 1, "expected it behind its payment", &waiting)?;
-    world.store.hold(hold_request(None)).await.unwrap();
+    world.release_loan(&loan).await;
     // The next payment of the loan takes along what waited before it.
     let next = world.pay("story:held-return:3", "Prefer: wait=30\r\n", &paid).await;
     hold(next.status == 201, "expected 201 after the release", &next)?;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::raw::{Answer, PATIENCE, exchange, send_and_leave, trickle};
 use super::row::{replayed, same};
-use super::world::{OTHER_LOAN, World, ZONED_LOAN, demo_loan_key, payment, payment_with, token, token_answer};
+use super::world::{OTHER_LOAN, World, ZONED_LOAN, payment, payment_with, token, token_answer};
 
 /// What a story finds wrong.
 pub(super) type Told = Result<(), String>;
@@ -166,12 +166,7 @@ async fn two_tenants(world: &World) -> Told {
 
 async fn held_loan(world: &World) -> Told {
     let loan = world.fresh_loan().await;
-    let hold_request = |reason: Option<&str>| hpts::store::HoldRequest {
-        tenant: hpts::core::ids::TenantId::parse(super::world::DEMO_TENANT).unwrap(),
-        loan_key: demo_loan_key(&loan),
-        reason: reason.map(str::to_owned),
-    };
-    world.store.hold(hold_request(Some("a person looks"))).await.unwrap();
+    world.hold_loan(&loan).await;
     let body = payment(&[("loan_id", json!(loan))]);
     let first = world.pay("story:held", "Prefer: respond-async, wait=1\r\n", &body).await;
     let document = first.json();
@@ -188,7 +183,7 @@ async fn held_loan(world: &World) -> Told {
     let headers = again.header("location") == Some(&location) && again.header("retry-after").is_some();
     hold(again.status == 409 && told && headers, "expected 409 with Location and Retry-After", &again)?;
     same(&again, &world.pay("story:held", "", &body).await)?;
-    world.store.hold(hold_request(None)).await.unwrap();
+    world.release_loan(&loan).await;
     // The next payment of the loan takes along what waited before it.
     let next = world.pay("story:after-held", "Prefer: wait=30\r\n", &body).await;
     hold(next.status == 201, "expected 201 after the release", &next)?;

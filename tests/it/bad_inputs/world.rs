@@ -227,6 +227,22 @@ impl World {
         answer.json()["loan_event_id"].as_str().unwrap().to_owned()
     }
 
+    /// Makes a demo loan stand still: what comes waits.
+    pub(super) async fn hold_loan(&self, loan: &str) {
+        self.change_hold(loan, "hold").await;
+    }
+
+    /// Lets a demo loan go on.
+    pub(super) async fn release_loan(&self, loan: &str) {
+        self.change_hold(loan, "release").await;
+    }
+
+    async fn change_hold(&self, loan: &str, act: &str) {
+        let (path, key) = (format!("/v1/loans/{loan}/{act}"), format!("{act}:{}", uuid::Uuid::new_v4()));
+        let answer = self.post(&path, &self.facts.demo, &key, "", r#"{"reason": "a person looks"}"#).await;
+        assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+    }
+
     /// Opens a fresh loan of the demo tenant; answers its id.
     pub(super) async fn fresh_loan(&self) -> String {
         let loan = uuid::Uuid::new_v4().to_string();

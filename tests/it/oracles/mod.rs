@@ -6,6 +6,7 @@
 mod amortization;
 mod day_count;
 mod interest;
+mod path;
 mod waterfall;
 
 use std::collections::BTreeMap;

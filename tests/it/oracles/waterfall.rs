@@ -21,7 +21,7 @@ const RUN: usize = 14;
 
 /// Why a row cannot run here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Reason {
+pub(super) enum Reason {
     /// First what is due, then in another order what is not: we have one order over whole balances.
     TwoStage,
     /// Penalties and fees are one bucket of ours, and the order puts another bucket between them.
@@ -35,7 +35,7 @@ enum Reason {
 }
 
 /// Every row that does not run.
-const LEFT_OUT: [(&str, Reason); 32] = [
+pub(super) const LEFT_OUT: [(&str, Reason); 32] = [
     ("wf-PFIP-L444", Reason::TwoStage),
     ("wf-PFIP-L485", Reason::TwoStage),
     ("wf-PIPF-L118", Reason::PenaltyApartFromFee),

@@ -4,6 +4,7 @@
 pub(crate) mod client;
 mod crash;
 mod feeds;
+mod holds;
 mod imports;
 mod life;
 mod loan_reads;

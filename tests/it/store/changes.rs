@@ -187,7 +187,7 @@ pub(crate) async fn changes_tell_what_became_of_events(fixture: &impl Fixture) {
     assert_eq!((payment.posted_at, payment.effective_date), (posting.posted_at, posting.effective_date));
     assert_eq!((resplit.kind, resplit.restates), (EventKind::PaymentAllocated, Some(paid.id)));
     assert_eq!((resplit.loan_version, resplit.undoes), (Some(3), None));
-    assert_eq!((undo.undoes, undo.restates), (Some(paid.id), None));
+    assert_eq!((undo.undoes, undo.restates), (Some((paid.id, EventKind::PaymentReceived)), None));
     assert_eq!(rejected.outcome, Outcome::Rejected(RejectionCode::LoanNotFound));
     assert_eq!((rejected.loan_version, rejected.has_entry), (None, false));
 }

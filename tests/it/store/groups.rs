@@ -1,14 +1,15 @@
 //! Laws of groups: events over several loans, posted together or refused together.
 
-use hpts::core::event::{Decision, EventKind, Stage, decide};
+use hpts::core::event::{Decision, EventKind, HoldMode, Stage, decide};
 use hpts::core::ids::{LoanKey, Seq};
 use hpts::core::ledger::{Outcome, RejectionCode};
-use hpts::store::{GroupAcceptance, GroupProgress, GroupWork, HoldRequest, ParkRequest, StoreError};
+use hpts::store::{GroupAcceptance, GroupProgress, GroupWork, ParkRequest, StoreError};
 
 use super::operations::sweep;
 use super::{Fixture, prove};
 use crate::support::books::{Books, day, loan_id, next_id};
 use crate::support::groups::{Accrued, Finished, plain, work_off};
+use crate::support::holds::{change, put};
 
 /// Two loans of 1 January with principal 500 and 700.
 async fn two_loans(books: &Books) {
@@ -25,10 +26,8 @@ async fn interest(books: &Books, loan: u128) -> i64 {
     books.loan(loan).await.unwrap().state.balances.interest.units()
 }
 
-async fn hold(books: &Books, loan: u128, reason: Option<&str>) {
-    let reason = reason.map(str::to_owned);
-    let request = HoldRequest { tenant: books.tenant, loan_key: books.key(loan), reason };
-    books.store.hold(request).await.unwrap();
+async fn hold(books: &Books, loan: u128, mode: Option<HoldMode>) {
+    put(&books.store, change(books.tenant, books.key(loan), mode, "a person looks")).await;
 }
 
 pub(crate) async fn all_legs_are_posted_with_their_parent(fixture: &impl Fixture) {
@@ -227,7 +226,7 @@ pub(crate) async fn a_group_never_waits_for_a_person(fixture: &impl Fixture) {
     let books = Books::open(fixture.store(), 1).await;
     two_loans(&books).await;
     for (loan, named) in [(1, [1]), (2, [2])] {
-        hold(&books, loan, Some("looked into")).await;
+        hold(&books, loan, Some(HoldMode::Wait)).await;
         let waiting = books.accept(vec![books.payment(loan, 10)]).await;
         let group = books.accept_group(books.accrual(day(1, 31), &BOTH)).await;
         let behind = books.accept(vec![books.payment(loan, 20)]).await;
@@ -246,6 +245,11 @@ pub(crate) async fn a_group_never_waits_for_a_person(fixture: &impl Fixture) {
         let order: Vec<Seq> = posted.iter().map(|(event, _)| event.seq).collect();
         assert_eq!(order, [waiting[0].seq, behind[0].seq], "in the order of acceptance");
     }
+    hold(&books, 2, Some(HoldMode::Refuse)).await;
+    let group = books.accept_group(books.accrual(day(1, 31), &BOTH)).await;
+    let finished = work_off(&books.store, &[group.first_leg]).await;
+    let parent = books.store.event(books.tenant, group.id).await.unwrap().unwrap().posting.unwrap();
+    assert_eq!((finished.len(), parent.refused_loans), (3, vec![loan_id(2)]), "a hold that refuses is one as well");
     prove(&books.store).await;
 }
 

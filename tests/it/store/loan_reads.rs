@@ -1,6 +1,6 @@
 //! Laws of the reads of a loan's past.
 
-use hpts::core::event::EventKind;
+use hpts::core::event::{EventKind, HoldMode};
 use hpts::core::ids::Seq;
 use hpts::core::ledger::{Outcome, RejectionCode, look_ahead};
 use hpts::core::loan::{Balances, LoanHistory};
@@ -11,6 +11,7 @@ use hpts::store::{
 
 use super::{Fixture, prove};
 use crate::support::books::{Books, borrower, day, loan_id};
+use crate::support::holds::{change, hold, put};
 use crate::support::system;
 
 fn parts(balances: &Balances) -> [i64; 4] {
@@ -289,10 +290,12 @@ pub(crate) async fn a_preview_of_a_backlog_is_cut(fixture: &impl Fixture) {
     let (whole, cut) = (ahead(5).await, ahead(4).await);
     assert_eq!((whole.is_cut, whole.work.events.len()), (false, 6));
     assert_eq!((cut.is_cut, cut.work.events.len()), (true, 5));
-    let hold =
-        hpts::store::HoldRequest { tenant: books.tenant, loan_key: books.key(1), reason: Some("dispute".to_owned()) };
-    books.store.hold(hold).await.unwrap();
-    assert!(ahead(5).await.on_hold && !whole.on_hold);
+    hold(&books.store, books.tenant, books.key(1)).await;
+    let waits = ahead(5).await;
+    assert!(waits.on_hold && !whole.on_hold && waits.work.past.refusal.is_none());
+    put(&books.store, change(books.tenant, books.key(1), Some(HoldMode::Refuse), "fraud")).await;
+    let refuses = ahead(5).await;
+    assert!(refuses.on_hold && refuses.work.past.refusal == Some(RejectionCode::LoanOnHold));
 }
 
 pub(crate) async fn another_tenant_reads_no_past(fixture: &impl Fixture) {

@@ -7,6 +7,7 @@ mod changes;
 mod groups;
 mod groups_between;
 mod groups_order;
+mod holds;
 mod intake;
 mod ledger;
 mod loan_reads;
@@ -268,6 +269,12 @@ macro_rules! conformance {
                     charts_read_back_by_tenant,
                     the_trial_balance_goes_by_booking_date_and_tenant,
                     the_journal_is_walked_in_stretches;
+                holds:
+                    a_refusing_hold_rejects_what_waits_and_what_comes,
+                    a_parked_event_waits_even_where_its_loan_refuses,
+                    holds_and_what_waits_are_listed_in_order,
+                    a_parked_event_is_discarded_and_its_loan_goes_on,
+                    a_hold_is_done_once_under_its_key;
                 periods:
                     a_closed_period_takes_no_new_booking_date,
                     consequences_keep_out_of_closed_periods,

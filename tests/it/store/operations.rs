@@ -8,13 +8,14 @@ use hpts::core::money::{Currency, Minor};
 use hpts::core::slot::Slot;
 use hpts::core::time::Timestamp;
 use hpts::store::{
-    ClientRecord, HoldRequest, ParkRequest, ProgramRecord, PublisherBeat, SchemaState, SigningKeyRecord, SweepPlan,
-    SweepRound, TenantRecord, WorkerBeat,
+    ClientRecord, ParkRequest, ProgramRecord, PublisherBeat, SchemaState, SigningKeyRecord, SweepPlan, SweepRound,
+    TenantRecord, WorkerBeat,
 };
 use uuid::Uuid;
 
 use super::{Fixture, prove};
 use crate::support::books::Books;
+use crate::support::holds::release;
 
 pub(crate) async fn parked_event_holds_its_loan_until_released(fixture: &impl Fixture) {
     let books = Books::open(fixture.store(), 1).await;
@@ -39,8 +40,7 @@ pub(crate) async fn parked_event_holds_its_loan_until_released(fixture: &impl Fi
     let report = books.store.verify().await.unwrap();
     assert_eq!((report.parked, report.held, report.in_flight), (1, 1, 0));
 
-    let release = HoldRequest { tenant: books.tenant, loan_key: books.key(1), reason: None };
-    let released = books.store.hold(release).await.unwrap();
+    let released = release(&books.store, books.tenant, books.key(1)).await;
     assert_eq!(released.iter().map(|event| event.seq).collect::<Vec<_>>(), [wanted[0].seq, wanted[1].seq]);
     assert_eq!(books.post(&wanted).await.posted.len(), 2);
     prove(&books.store).await;

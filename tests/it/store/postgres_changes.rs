@@ -149,7 +149,8 @@ async fn a_page_stops_at_its_limit() {
     // An epoch that is over, so that all rows are shown.
     let page = sql.replace("SELECT number FROM epoch", "SELECT 2");
     let page = page.replace("$1", tenant).replace("$2", "1").replace("$3", "5::bigint").replace("$4", "2::bigint");
-    let page = format!("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {}", page.replace("$5", "501::bigint"));
+    let page =
+        format!("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {}", page.replace("$5", "501::bigint").replace("$6", "9100"));
     let mut connection = database.connection().await;
     for setting in ["enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit"] {
         connection.execute(AssertSqlSafe(format!("SET {setting} = off"))).await.unwrap();

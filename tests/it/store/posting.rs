@@ -7,12 +7,13 @@ use std::time::Duration;
 use hpts::core::event::{NewEvent, Stage};
 use hpts::core::ids::{EventId, LoanKey, Seq};
 use hpts::core::ledger::{Outcome, RejectionCode};
-use hpts::store::{HoldRequest, ParkRequest, PostWork, PostedBatch, StoreError, Wanted};
+use hpts::store::{ParkRequest, PostWork, PostedBatch, StoreError, Wanted};
 use uuid::Uuid;
 
 use super::{Fixture, prove};
 use crate::support::books::{Books, day, work};
 use crate::support::fold;
+use crate::support::holds::{hold, release};
 use crate::support::system;
 
 pub(crate) async fn lower_seq_committed_later_is_posted(fixture: &impl Fixture) {
@@ -92,12 +93,7 @@ pub(crate) async fn system_event_does_not_move_the_mark(fixture: &impl Fixture) 
 pub(crate) async fn held_loan_is_left_out(fixture: &impl Fixture) {
     let books = Books::open(fixture.store(), 1).await;
     books.book(vec![books.opening(1, [0, 0, 500]), books.opening(2, [0, 0, 500])]).await;
-    let hold = |reason: Option<&str>| HoldRequest {
-        tenant: books.tenant,
-        loan_key: books.key(1),
-        reason: reason.map(str::to_owned),
-    };
-    books.store.hold(hold(Some("look at it"))).await.unwrap();
+    hold(&books.store, books.tenant, books.key(1)).await;
     let wanted = books.accept(vec![books.payment(1, 100), books.payment(2, 100)]).await;
 
     let batch = books.post(&wanted).await;
@@ -108,7 +104,7 @@ pub(crate) async fn held_loan_is_left_out(fixture: &impl Fixture) {
     assert_eq!(books.store.counts().await.unwrap().held, 1);
     assert_eq!(books.store.verify().await.unwrap().held, 1);
 
-    let released = books.store.hold(hold(None)).await.unwrap();
+    let released = release(&books.store, books.tenant, books.key(1)).await;
     assert_eq!(released.iter().map(|event| event.id).collect::<Vec<_>>(), [wanted[0].id]);
     assert_eq!(books.post(&wanted).await.posted.len(), 1);
     prove(&books.store).await;
@@ -152,8 +148,7 @@ pub(crate) async fn loan_held_before_it_opens_stays_on_hold(fixture: &impl Fixtu
     let batch = books.post(&wanted).await;
     assert_eq!((batch.posted.len(), batch.held.len()), (0, 2));
     assert_eq!(books.loan(1).await, None);
-    let release = HoldRequest { tenant: books.tenant, loan_key: books.key(1), reason: None };
-    books.store.hold(release).await.unwrap();
+    release(&books.store, books.tenant, books.key(1)).await;
     assert_eq!(books.post(&wanted).await.posted.len(), 2);
     assert!(!books.loan(1).await.unwrap().on_hold);
     prove(&books.store).await;

@@ -87,6 +87,9 @@ pub(crate) async fn every_act_is_posted_by_its_rule(fixture: &impl Fixture) {
     assert_eq!(of_type("payment_received").await, [start[1].id]);
     assert_eq!(of_type("payment_allocated").await, [acts[2].id]);
     assert_eq!(of_type("manual_adjustment").await, [acts[1].id, acts[3].id]);
+    let changes = super::changes::read_all(&books).await;
+    let recoveries = changes.iter().filter(|change| change.event_type() == "recovery").map(|change| change.event_id);
+    assert_eq!(recoveries.collect::<Vec<_>>(), [acts[7].id, acts[8].id], "the feed says the same");
     prove(&books.store).await;
 }
 

@@ -8,6 +8,7 @@ use sqlx::{Executor, Row, SqlStr};
 
 use super::prove;
 use crate::support::books::Books;
+use crate::support::holds::{hold, release};
 use crate::support::sqlite::SqliteDatabase;
 
 #[tokio::test]
@@ -142,14 +143,9 @@ async fn released_events_are_swept_again() {
         (row.get::<i64, _>(0), row.get::<i64, _>(1))
     };
     let waiting = books.accept(vec![books.payment(1, 2)]).await;
-    let hold = |reason: Option<&str>| hpts::store::HoldRequest {
-        tenant: books.tenant,
-        loan_key: books.key(1),
-        reason: reason.map(str::to_owned),
-    };
-    books.store.hold(hold(Some("look"))).await.unwrap();
+    hold(&books.store, books.tenant, books.key(1)).await;
     database.execute("UPDATE sweeper SET mark = 1000").await.unwrap();
-    books.store.hold(hold(None)).await.unwrap();
+    release(&books.store, books.tenant, books.key(1)).await;
     assert!(waiting[0].seq > first);
     assert_eq!(mark().await, (waiting[0].seq.0 - 1, 1));
 }

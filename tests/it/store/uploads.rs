@@ -6,13 +6,14 @@ use hpts::core::event::{IdempotencyKey, NewEvent, Upload, UploadMode, UploadOper
 use hpts::core::ids::{EventId, PaymentBatchId};
 use hpts::core::money::Currency;
 use hpts::store::{
-    HoldRequest, NewUpload, ParkRequest, RowCounts, RowsAfter, Tally, UploadBegun, UploadEnd, UploadException,
-    UploadHold, UploadRef, WholeAccepted, WholeUpload,
+    NewUpload, ParkRequest, RowCounts, RowsAfter, Tally, UploadBegun, UploadEnd, UploadException, UploadHold,
+    UploadRef, WholeAccepted, WholeUpload,
 };
 use uuid::Uuid;
 
 use super::{Fixture, prove};
 use crate::support::books::{Books, day};
+use crate::support::holds::release;
 
 const LEASE: Duration = Duration::from_mins(1);
 
@@ -125,8 +126,7 @@ pub(crate) async fn control_totals_add_up(fixture: &impl Fixture) {
     assert_eq!((totals.parked, totals.held, totals.in_flight()), (tally(1, 40), tally(1, 80), tally(1, 160)));
     assert!(progress.last_posted_at.is_some() && progress.record.completed_at.is_none());
 
-    let release = HoldRequest { tenant: books.tenant, loan_key: books.key(2), reason: None };
-    store.hold(release).await.unwrap();
+    release(store, books.tenant, books.key(2)).await;
     books.post(&wanted).await;
     let totals = store.upload_progress(whole).await.unwrap().unwrap().totals[&Currency::USD];
     assert_eq!((totals.posted, totals.in_flight()), (tally(4, 290), tally(0, 0)));

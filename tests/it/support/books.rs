@@ -229,7 +229,14 @@ impl Books {
 
 /// A batch as a lane asks for it.
 pub(crate) fn work(wanted: &[Wanted]) -> PostWork {
-    PostWork { wanted: wanted.to_vec(), events_max: 1000, per_loan_max: 1000, lane_slot: 0, skip_locked: false }
+    PostWork {
+        wanted: wanted.to_vec(),
+        events_max: 1000,
+        per_loan_max: 1000,
+        lane_slot: 0,
+        skip_locked: false,
+        despite_hold: false,
+    }
 }
 
 fn payment(loan: u128, amount: i64, date: NaiveDate) -> Command {

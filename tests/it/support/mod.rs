@@ -8,6 +8,7 @@ pub(crate) mod certificates;
 pub(crate) mod collector;
 pub(crate) mod fold;
 pub(crate) mod groups;
+pub(crate) mod holds;
 pub(crate) mod issuer;
 pub(crate) mod postgres;
 pub(crate) mod proxy;

@@ -135,6 +135,7 @@ fn locks(group: &GroupRows, work: GroupWork) -> PostWork {
         per_loan_max: 1,
         lane_slot: work.lane_slot,
         skip_locked: false,
+        despite_hold: false,
     }
 }
 

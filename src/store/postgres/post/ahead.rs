@@ -10,7 +10,7 @@ use super::read::READ_UNPOSTED_EVENTS;
 use super::{earlier, fees, movements};
 use crate::core::event::{AcceptedEvent, NewEvent};
 use crate::core::ids::{LoanKey, Seq, TenantId};
-use crate::core::ledger::{LoanWork, Past};
+use crate::core::ledger::{LoanWork, Past, RejectionCode};
 use crate::core::loan::LoanState;
 use crate::store::calendars::CalendarCache;
 use crate::store::postgres::connect::{PostgresStore, finish};
@@ -21,9 +21,10 @@ use crate::store::{LoanAhead, StoreError, imagined};
 
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-/// The clock, and whether a loan waits for a person; it may wait before it exists.
-const CLOCK_AND_HOLD: &str =
-    "SELECT clock_timestamp(), EXISTS (SELECT FROM holds h WHERE h.tenant = $1 AND h.loan_key = $2)";
+/// The clock, whether a loan waits for a person, and whether its hold refuses; it may wait before it exists.
+const CLOCK_AND_HOLD: &str = "SELECT clock_timestamp(), \
+     EXISTS (SELECT FROM holds h WHERE h.tenant = $1 AND h.loan_key = $2), \
+     EXISTS (SELECT FROM refusing_holds r WHERE r.tenant = $1 AND r.loan_key = $2)";
 
 /// The loan as it stands.
 const LOAN_OF_KEY: &str = concat!("SELECT ", loan_columns!(), " FROM loans WHERE tenant = $1 AND loan_key = $2");
@@ -54,7 +55,7 @@ async fn look_ahead(connection: &mut PgConnection, event: NewEvent, limit: i64) 
     let query = sqlx::query(CLOCK_AND_HOLD).bind(tenant.0).bind(key_column(key));
     let row = query.fetch_one(&mut *connection).await.map_err(classify)?;
     let mut columns = Columns::of(&row);
-    let (now, on_hold) = (columns.instant()?, columns.take()?);
+    let (now, waits, refuses): (_, bool, bool) = (columns.instant()?, columns.take()?, columns.take()?);
     let query = sqlx::query(LOAN_OF_KEY).bind(tenant.0).bind(key_column(key));
     let row = query.fetch_optional(&mut *connection).await.map_err(classify)?;
     let state = row.map(|row| rows::loan(&mut Columns::of(&row))).transpose()?.map(|loan| loan.state);
@@ -72,12 +73,13 @@ async fn look_ahead(connection: &mut PgConnection, event: NewEvent, limit: i64) 
     // Read anew: what lanes remember belongs to a number that only a posting transaction holds still.
     let calendars = periods::calendars(connection, &CalendarCache::default(), 0, &BTreeSet::from([tenant])).await?;
     let calendar = calendars.get(&tenant).cloned().unwrap_or_default();
-    let past = Past { earlier: earlier_events, calendar, ..Past::default() };
+    let refusal = (refuses && !waits).then_some(RejectionCode::LoanOnHold);
+    let past = Past { earlier: earlier_events, calendar, refusal, ..Past::default() };
     let mut loans = [LoanWork { key, state, number_taken, past, events }];
     movements::add_timelines(connection, &mut loans).await?;
     fees::add_fees(connection, &mut loans).await?;
     let [work] = loans;
-    Ok(LoanAhead { now, work, on_hold, is_cut })
+    Ok(LoanAhead { now, work, on_hold: waits || refuses, is_cut })
 }
 
 /// The events that wait, oldest first, and whether there are more.

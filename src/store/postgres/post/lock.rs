@@ -48,6 +48,10 @@ const EXISTING_LOANS: &str = "SELECT k.wanted FROM unnest($1::uuid[]) AS k (want
 const HELD_KEYS: &str = "SELECT k.wanted FROM unnest($1::uuid[]) AS k (wanted) \
      WHERE EXISTS (SELECT FROM holds h WHERE h.loan_key = k.wanted OFFSET 0)";
 
+/// Of loans on hold, those that refuse. One that has a row in `holds` as well waits.
+const REFUSING_LOANS: &str = "SELECT r.loan_key FROM refusing_holds r WHERE r.loan_key = ANY($1) \
+     AND NOT EXISTS (SELECT FROM holds h WHERE h.loan_key = r.loan_key)";
+
 /// The first unposted opening event of each loan that does not exist. Looks at the named events and at the newest
 /// 10,000 of each loan: whenever an event of such a loan was finished before, every opening committed by then was
 /// found with it, so an unposted one is recent; and a flood of payments to no loan must not cost every batch a walk.
@@ -82,11 +86,12 @@ const INSERT_LOANS: &str = "INSERT INTO loans (loan_key, tenant, loan_id, borrow
 const FORGET_LOANS: &str = "DELETE FROM loans WHERE loan_key = ANY($1) AND version = 0";
 
 /// The statements of this phase.
-pub(in crate::store::postgres) const STATEMENTS: [(&str, &str); 7] = [
+pub(in crate::store::postgres) const STATEMENTS: [(&str, &str); 8] = [
     ("lock_loans", LOCK_LOANS),
     ("lock_free_loans", LOCK_FREE_LOANS),
     ("existing_loans", EXISTING_LOANS),
     ("held_keys", HELD_KEYS),
+    ("refusing_loans", REFUSING_LOANS),
     ("find_openings", FIND_OPENINGS),
     ("insert_loans", INSERT_LOANS),
     ("forget_loans", FORGET_LOANS),
@@ -105,8 +110,18 @@ pub(in crate::store::postgres) struct Locked {
     pub(in crate::store::postgres) absent: BTreeSet<LoanKey>,
     /// No loan, and held.
     pub(in crate::store::postgres) held: BTreeSet<LoanKey>,
+    /// Of the loans, those on hold whose hold refuses.
+    pub(in crate::store::postgres) refusing: BTreeSet<LoanKey>,
     /// Locked by another transaction.
     pub(in crate::store::postgres) elsewhere: BTreeSet<LoanKey>,
+}
+
+impl Locked {
+    /// Whether a loan's events wait for a person.
+    pub(super) fn waits(&self, key: &LoanKey) -> bool {
+        let is_on_hold = self.loans.get(key).is_some_and(|loan| loan.on_hold);
+        self.held.contains(key) || is_on_hold && !self.refusing.contains(key)
+    }
 }
 
 /// Locks the loans that messages name.
@@ -118,6 +133,7 @@ pub(in crate::store::postgres) async fn lock(
     let statement = if work.skip_locked { LOCK_FREE_LOANS } else { LOCK_LOANS };
     let mut locked = Locked { loans: lock_loans(connection, statement, &keys).await?, ..Locked::default() };
     let mut missing: BTreeSet<LoanKey> = keys.into_iter().filter(|key| !locked.loans.contains_key(key)).collect();
+    look_at_holds(connection, work, &mut locked).await?;
     if missing.is_empty() {
         return Ok(locked);
     }
@@ -126,10 +142,26 @@ pub(in crate::store::postgres) async fn lock(
         locked.elsewhere = read_keys(connection, EXISTING_LOANS, &missing).await?;
         missing.retain(|key| !locked.elsewhere.contains(key));
     }
-    locked.held = read_keys(connection, HELD_KEYS, &missing).await?;
+    if !work.despite_hold {
+        locked.held = read_keys(connection, HELD_KEYS, &missing).await?;
+    }
     missing.retain(|key| !locked.held.contains(key));
     open(connection, work, &missing, &mut locked).await?;
     Ok(locked)
+}
+
+/// No statement where no loan of the batch is on hold.
+async fn look_at_holds(connection: &mut PgConnection, work: &PostWork, locked: &mut Locked) -> Result<(), StoreError> {
+    let on_hold = locked.loans.iter_mut().filter(|(_, loan)| loan.on_hold);
+    if work.despite_hold {
+        on_hold.for_each(|(_, loan)| loan.on_hold = false);
+        return Ok(());
+    }
+    let keys: BTreeSet<LoanKey> = on_hold.map(|(key, _)| *key).collect();
+    if !keys.is_empty() {
+        locked.refusing = read_keys(connection, REFUSING_LOANS, &keys).await?;
+    }
+    Ok(())
 }
 
 /// Makes the rows of those missing loans that have an unposted opening event.

@@ -30,7 +30,14 @@ impl PreparedBatch {
         let wanted =
             events.iter().map(|event| Wanted { seq: event.seq, id: event.event.id, loan_key: event.event.loan_key });
         let (wanted, count) = (wanted.collect(), events.len());
-        let work = PostWork { wanted, events_max: count, per_loan_max: count, lane_slot, skip_locked: false };
+        let work = PostWork {
+            wanted,
+            events_max: count,
+            per_loan_max: count,
+            lane_slot,
+            skip_locked: false,
+            despite_hold: false,
+        };
         Self { work, events: events.into_iter().map(|event| (event.seq, event)).collect(), output }
     }
 }

@@ -9,7 +9,7 @@ use super::earlier;
 use super::lock::Locked;
 use crate::core::event::{AcceptedEvent, Command};
 use crate::core::ids::{LoanKey, Seq, TenantId};
-use crate::core::ledger::{Earlier, LoanWork, Past};
+use crate::core::ledger::{Earlier, LoanWork, Past, RejectionCode};
 use crate::core::money::Minor;
 use crate::core::time::Timestamp;
 use crate::store::calendars::{CalendarCache, Calendars};
@@ -155,7 +155,7 @@ fn is_named(wanted: &Wanted, event: &AcceptedEvent) -> bool {
 
 /// From where on each loan is drained. A loan whose number is taken has no row, and its events are finished with it.
 fn marks(locked: &Locked) -> BTreeMap<LoanKey, Seq> {
-    let loans = locked.loans.iter().filter(|(_, loan)| !loan.on_hold);
+    let loans = locked.loans.iter().filter(|(key, _)| !locked.waits(key));
     let marks = loans.map(|(key, loan)| (*key, loan.state.last_posted_seq));
     marks.chain(locked.number_taken.iter().map(|key| (*key, Seq(0)))).collect()
 }
@@ -277,11 +277,12 @@ fn loan_work(
     (earlier, calendars): (Earlier, &Calendars),
 ) -> LoanWork {
     let calendar = tenant_of(&events).and_then(|tenant| calendars.get(&tenant)).cloned().unwrap_or_default();
+    let refusal = locked.refusing.contains(&key).then_some(RejectionCode::LoanOnHold);
     LoanWork {
         key,
         state: locked.loans.get(&key).map(|loan| loan.state),
         number_taken: locked.number_taken.contains(&key),
-        past: Past { earlier, calendar, ..Past::default() },
+        past: Past { earlier, calendar, refusal, ..Past::default() },
         events,
     }
 }

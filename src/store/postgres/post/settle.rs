@@ -49,8 +49,7 @@ pub(super) async fn settle(
     }
     let named = read_named(connection, &others).await?;
     for wanted in others {
-        let is_held = locked.held.contains(&wanted.loan_key)
-            || locked.loans.get(&wanted.loan_key).is_some_and(|loan| loan.on_hold);
+        let is_held = locked.waits(&wanted.loan_key);
         match named.get(&wanted.id) {
             None => batch.unknown.push(wanted.id),
             Some(row) if row.loan_key != wanted.loan_key || row.seq != wanted.seq => batch.misnamed.push(wanted.id),

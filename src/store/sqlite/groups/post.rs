@@ -46,7 +46,8 @@ pub(in crate::store::sqlite) async fn post(
     };
     let group = group_rows(db, work.group).await?;
     let loans = lock_loans(db, &sorted(&group)).await?;
-    let held = held_loans(db, &group).await?;
+    let mut held = held_loans(db, &group).await?;
+    held.extend(loans.iter().filter(|(_, loan)| loan.refuses).map(|(key, _)| *key));
     times.lock = watch.lap();
     if work.refusal.is_none() && held.is_empty() {
         let front = in_front(db, &group, &marks(&loans)).await?;

@@ -12,7 +12,7 @@ use crate::store::calendars::CalendarCache;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::json;
 use crate::store::sqlite::periods;
-use crate::store::sqlite::post::loans::{LockedLoan, states_of, unopened};
+use crate::store::sqlite::post::loans::{LockedLoan, locked, unopened};
 use crate::store::sqlite::post::read::{self, BatchEvents, Pasts, Queue, UNPOSTED_EVENTS, packed_events};
 use crate::store::sqlite::post::{earlier, fees};
 use crate::store::sqlite::rows::{broken, get};
@@ -35,9 +35,11 @@ pub(in crate::store::sqlite) async fn look_ahead(
 ) -> Result<LoanAhead, StoreError> {
     let (tenant, key) = (event.tenant, event.loan_key);
     let query = sqlx::query(LOAN_HELD).bind(tenant.0).bind(key.bytes().to_vec());
-    let on_hold = get(&query.fetch_one(&mut *db).await.map_err(store_error)?, "held")?;
-    let state = states_of(db, [key]).await?.pop().filter(|state| state.tenant == tenant);
-    let mut loan = LockedLoan { state, ..LockedLoan::default() };
+    let waits: bool = get(&query.fetch_one(&mut *db).await.map_err(store_error)?, "held")?;
+    let loan = locked(db, [key]).await?.pop();
+    let is_ours = |loan: &LockedLoan| loan.state.as_ref().is_some_and(|state| state.tenant == tenant);
+    let mut loan = loan.filter(is_ours).unwrap_or_default();
+    loan.refuses = loan.refuses && !waits;
     let mark = loan.state.map_or(Seq(0), |state| state.last_posted_seq);
     let (mut batch, is_cut) = waiting(db, Queue::new(key, mark), limit).await?;
     batch.events.entry(key).or_default().retain(|waiting| waiting.event.tenant == tenant);
@@ -59,7 +61,7 @@ pub(in crate::store::sqlite) async fn look_ahead(
     let pasts = Pasts { timelines, earlier, fees: fees::of_batch(db, &batch).await?, calendars };
     let works = read::loan_works(batch.events, pasts, &loans);
     let work: LoanWork = works.into_iter().next().ok_or_else(|| broken("an event without its loan"))?;
-    Ok(LoanAhead { now, work, on_hold, is_cut })
+    Ok(LoanAhead { now, work, on_hold: waits || refuses, is_cut })
 }
 
 /// The events that wait, oldest first, and whether there are more.
@@ -93,5 +95,5 @@ async fn opening(
         }
     };
     let state = (!number_taken).then(|| unopened(first));
-    Ok(LockedLoan { state, opening: Some(first.clone()), number_taken })
+    Ok(LockedLoan { state, opening: Some(first.clone()), number_taken, refuses: false })
 }

@@ -12,13 +12,16 @@ use crate::store::StoreError;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, OpeningRow, json, loan_keys};
 use crate::store::sqlite::post::sort::Sorted;
-use crate::store::sqlite::rows::{LOAN_COLUMNS, Packed, bytes, decode_event, decode_loan, event_columns, packed_loan};
+use crate::store::sqlite::rows::{
+    BATCH_LOAN_COLUMNS, Packed, bytes, decode_event, decode_loan, event_columns, int, packed_loan,
+};
 
 /// The loans, packed.
 pub(in crate::store::sqlite) const LOANS_TO_POST: &str = concat!(
     "SELECT json_group_array(json_array(",
     packed_loan!(),
-    ")) FROM jsonb_each(?1) AS wanted JOIN loans AS l ON l.loan_key = unhex(wanted.value)"
+    ", EXISTS (SELECT 1 FROM refusing_holds AS r WHERE r.loan_key = l.loan_key)))
+    FROM jsonb_each(?1) AS wanted JOIN loans AS l ON l.loan_key = unhex(wanted.value)"
 );
 
 /// The first unposted event that opens each of these loans. Looks at the named events and at the newest 10,000 of each
@@ -72,6 +75,8 @@ pub(in crate::store::sqlite) struct LockedLoan {
     pub(in crate::store::sqlite) opening: Option<AcceptedEvent>,
     /// Whether its number belongs to another loan.
     pub(in crate::store::sqlite) number_taken: bool,
+    /// Whether it is on hold, and refuses what comes.
+    pub(in crate::store::sqlite) refuses: bool,
 }
 
 impl LockedLoan {
@@ -90,14 +95,18 @@ struct Missing {
     key: LoanKey,
 }
 
-/// The states of those of these loans that are there.
-pub(in crate::store::sqlite) async fn states_of(
+/// Those of these loans that are there.
+pub(in crate::store::sqlite) async fn locked(
     db: &mut SqliteConnection,
     keys: impl IntoIterator<Item = LoanKey>,
-) -> Result<Vec<LoanState>, StoreError> {
+) -> Result<Vec<LockedLoan>, StoreError> {
     let query = sqlx::query(LOANS_TO_POST).bind(loan_keys(keys)?);
-    let packed = Packed::fetch(db, query, LOAN_COLUMNS).await?;
-    packed.rows()?.iter().map(decode_loan).collect()
+    let packed = Packed::fetch(db, query, BATCH_LOAN_COLUMNS).await?;
+    let loan = |row| {
+        let (state, refuses) = (Some(decode_loan(row)?), int(row, "refuses")? != 0);
+        Ok(LockedLoan { state, refuses, ..LockedLoan::default() })
+    };
+    packed.rows()?.iter().map(loan).collect()
 }
 
 pub(in crate::store::sqlite) async fn lock_loans(
@@ -105,9 +114,9 @@ pub(in crate::store::sqlite) async fn lock_loans(
     sorted: &Sorted,
 ) -> Result<BTreeMap<LoanKey, LockedLoan>, StoreError> {
     let wanted: BTreeSet<LoanKey> = sorted.loans().collect();
-    let states = states_of(db, wanted.iter().copied()).await?;
-    let there = |state: LoanState| (state.key, LockedLoan { state: Some(state), ..LockedLoan::default() });
-    let mut loans: BTreeMap<LoanKey, LockedLoan> = states.into_iter().map(there).collect();
+    let there = locked(db, wanted.iter().copied()).await?.into_iter();
+    let mut loans: BTreeMap<LoanKey, LockedLoan> =
+        there.filter_map(|loan| Some((loan.state.as_ref()?.key, loan))).collect();
     let mut named: BTreeMap<LoanKey, Vec<Seq>> =
         wanted.into_iter().filter(|key| !loans.contains_key(key)).map(|key| (key, Vec::new())).collect();
     if named.is_empty() {
@@ -147,7 +156,7 @@ async fn open_loans(
     for (key, (state, event)) in openings {
         let is_opened = inserted.contains(&key);
         let state = is_opened.then_some(state);
-        loans.insert(key, LockedLoan { state, opening: Some(event), number_taken: !is_opened });
+        loans.insert(key, LockedLoan { state, opening: Some(event), number_taken: !is_opened, refuses: false });
     }
     Ok(())
 }

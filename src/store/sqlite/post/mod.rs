@@ -63,7 +63,7 @@ pub(super) async fn post_batch(
 ) -> Result<PostedBatch, StoreError> {
     let mut watch = Stopwatch::start();
     let mut times = PhaseTimes::default();
-    let sorted = sort::sort_wanted(db, &work.wanted).await?;
+    let sorted = sort::sort_wanted(db, &work).await?;
     let loans = lock_loans(db, &sorted).await?;
     times.lock = watch.lap();
     let (mut events, earlier) = read::unposted_events(db, &work, &sorted, &loans).await?;

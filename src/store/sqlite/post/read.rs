@@ -10,7 +10,7 @@ use sqlx::{Sqlite, SqliteConnection};
 
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{LoanKey, Seq, TenantId};
-use crate::core::ledger::{Earlier, FeeBook, LoanWork, Past, earliest_backdated};
+use crate::core::ledger::{Earlier, FeeBook, LoanWork, Past, RejectionCode, earliest_backdated};
 use crate::core::loan::{DayMovement, Timeline};
 use crate::store::calendars::Calendars;
 use crate::store::sqlite::error::store_error;
@@ -307,6 +307,7 @@ pub(super) fn loan_works(
                     fees: pasts.fees.remove(&key),
                     accruals: None,
                     calendar,
+                    refusal: loan.filter(|loan| loan.refuses).map(|_| RejectionCode::LoanOnHold),
                 },
                 events,
             }

@@ -8,7 +8,7 @@ use crate::core::ids::{EventId, LoanKey, PublisherId, Seq};
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{event_ids, loan_keys};
 use crate::store::sqlite::rows::{Columns as _, Packed, bytes, id, int, text};
-use crate::store::{StoreError, Wanted};
+use crate::store::{PostWork, StoreError, Wanted};
 
 /// Loans that wait for a person.
 pub(in crate::store::sqlite) const HELD_LOANS: &str =
@@ -68,7 +68,8 @@ struct Found {
     place: String,
 }
 
-pub(super) async fn sort_wanted(db: &mut SqliteConnection, wanted: &[Wanted]) -> Result<Sorted, StoreError> {
+pub(super) async fn sort_wanted(db: &mut SqliteConnection, work: &PostWork) -> Result<Sorted, StoreError> {
+    let wanted = &work.wanted;
     let ids = event_ids(wanted.iter().map(|wanted| wanted.id))?;
     let packed = Packed::fetch(db, sqlx::query(SORT_WANTED).bind(ids), SORTED_COLUMNS).await?;
     let rows = packed.rows()?;
@@ -79,7 +80,7 @@ pub(super) async fn sort_wanted(db: &mut SqliteConnection, wanted: &[Wanted]) ->
             loan_key: LoanKey::from_bytes(bytes(row, "loan_key")?),
             publisher: PublisherId(id(row, "publisher")?),
             group: row.optional_int("group_seq")?.map(Seq),
-            place: text(row, "place")?.to_owned(),
+            place: if work.despite_hold { despite_hold(text(row, "place")?) } else { text(row, "place")? }.to_owned(),
         };
         found.insert(EventId(id(row, "id")?), event);
     }
@@ -108,6 +109,10 @@ async fn leave_out_held(db: &mut SqliteConnection, sorted: &mut Sorted) -> Resul
         sorted.named.retain(|key| *key != held);
     }
     Ok(())
+}
+
+fn despite_hold(place: &str) -> &str {
+    if place == "held" { "to_post" } else { place }
 }
 
 fn place(sorted: &mut Sorted, wanted: &Wanted, event: &Found) {

@@ -7,6 +7,13 @@ use crate::core::loan::{Balances, ChargedOff, LoanState, Memo};
 use crate::store::StoreError;
 use crate::store::sqlite::rows::{Columns, bytes, date, id, instant, int, minor, tenant, word};
 
+/// Whether the loan `l` is on hold, its hold joined as `h`. A macro, because `concat!` joins literals only.
+macro_rules! on_hold {
+    () => {
+        "(h.loan_key IS NOT NULL OR EXISTS (SELECT 1 FROM refusing_holds AS r WHERE r.loan_key = l.loan_key)) AS on_hold"
+    };
+}
+
 /// The columns of a loan, from `loans AS l`; see [`super::event_columns`] for why this is a macro.
 macro_rules! loan_columns {
     () => {
@@ -16,7 +23,7 @@ macro_rules! loan_columns {
         l.loss_account, l.memo_fees, l.memo_interest, l.memo_principal, l.suspense_release"
     };
 }
-pub(in crate::store::sqlite) use loan_columns;
+pub(in crate::store::sqlite) use {loan_columns, on_hold};
 
 /// The same, to be packed; see [`super::Packed`].
 macro_rules! packed_loan {
@@ -29,8 +36,8 @@ macro_rules! packed_loan {
 }
 pub(in crate::store::sqlite) use packed_loan;
 
-/// The names of [`packed_loan`].
-pub(in crate::store::sqlite) const LOAN_COLUMNS: &[&str] = &[
+/// The names of [`packed_loan`], and of what a batch reads beside them.
+pub(in crate::store::sqlite) const BATCH_LOAN_COLUMNS: &[&str] = &[
     "loan_key",
     "tenant",
     "loan_id",
@@ -56,6 +63,7 @@ pub(in crate::store::sqlite) const LOAN_COLUMNS: &[&str] = &[
     "memo_interest",
     "memo_principal",
     "suspense_release",
+    "refuses",
 ];
 
 /// Reads [`loan_columns`].

@@ -146,7 +146,7 @@ fn from_hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
 mod tests {
     use super::*;
     use crate::store::sqlite::rows::{
-        BATCH_EVENT_COLUMNS, LOAN_COLUMNS, event_columns, loan_columns, packed_event, packed_loan,
+        BATCH_EVENT_COLUMNS, BATCH_LOAN_COLUMNS, event_columns, loan_columns, packed_event, packed_loan,
     };
 
     const COLUMNS: &[&str] = &["number", "word", "bytes", "none", "nothing"];
@@ -182,8 +182,9 @@ mod tests {
     #[test]
     fn packed_columns_are_the_columns() {
         let of_event = BATCH_EVENT_COLUMNS.strip_suffix(&["attempts", "calendar_version"]).unwrap();
+        let of_loan = BATCH_LOAN_COLUMNS.strip_suffix(&["refuses"]).unwrap();
         for (plain, packed, names) in
-            [(event_columns!(), packed_event!(), of_event), (loan_columns!(), packed_loan!(), LOAN_COLUMNS)]
+            [(event_columns!(), packed_event!(), of_event), (loan_columns!(), packed_loan!(), of_loan)]
         {
             let words = |text: &str| -> Vec<String> {
                 let names = text.split(',').map(|name| name.trim().trim_start_matches("hex(").trim_end_matches(')'));

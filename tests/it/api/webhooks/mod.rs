@@ -14,7 +14,7 @@ use crate::api::world::{DEADLINE, Workers, World};
 
 /// Every scope of the world's clients.
 const ALL: &str = "hpts:payments:write hpts:disbursements:write hpts:loans:write hpts:balances:read \
-     hpts:ledger:read hpts:webhooks:write";
+     hpts:ledger:read hpts:webhooks:write hpts:reversals:write hpts:adjustments:write";
 
 /// A running world with a loan, and a token.
 async fn opened() -> (World, String) {

@@ -8,7 +8,8 @@ use crate::api::webhooks::{act, deliveries, endpoint, fresh, make, opened, pay, 
 use crate::api::world::{BORROWER, LOAN, World, payment};
 use crate::support::receiver::{Mood, Received, Receiver};
 
-const EVERYTHING: [&str; 4] = ["journalEntryPosted", "payment.posted", "payment.rejected", "payment.returned"];
+const EVERYTHING: [&str; 5] =
+    ["journalEntryPosted", "payment.posted", "payment.rejected", "payment.returned", "payment.reversed"];
 
 async fn told(receiver: &Receiver, count: usize) -> Vec<Received> {
     until("the receiver is told", || async { receiver.received().len() >= count }).await;
@@ -82,6 +83,38 @@ async fn a_rejection_and_a_return_are_told() {
         json!({"payment_event_id": payment_id,
         "status": status["status"], "undone_by": status["undone_by"], "return": returned.json()})
     );
+}
+
+#[tokio::test]
+async fn a_recovery_and_a_reversal_are_told_as_what_they_are() {
+    let (world, token) = opened().await;
+    let body = json!({"loan_id": LOAN, "effective_at": "2026-05-01"});
+    let charged_off = world.post("/v1/chargeoffs", &token, "chargeoff:1", &body).await;
+    assert_eq!(charged_off.status, 201, "{charged_off:?}");
+    let receiver = Receiver::new(Mood::Well).await;
+    make(&world, &token, &receiver.url("/"), &EVERYTHING).await;
+    let paid = pay(&world, &token, "payment:recovery").await;
+    let messages = told(&receiver, 2).await;
+    assert_eq!(of(&messages, "journalEntryPosted").json()["event_type"], "recovery");
+    assert_eq!(of(&messages, "payment.posted").json()["data"], paid);
+
+    let body = json!({"reverses_entry_id": paid["journal_entry_id"], "reason_code": "duplicate",
+        "effective_at": "2026-05-01"});
+    let reversed = world.post("/v1/reversals", &token, "reversal:0001", &body).await;
+    assert_eq!(reversed.status, 201, "{reversed:?}");
+    let messages = told(&receiver, 4).await;
+    let status = world.get(&format!("/v1/payments/{}", text(&paid["payment_event_id"])), &token).await.json();
+    assert_eq!((&status["status"], &status["event_type"]), (&json!("reversed"), &json!("recovery")));
+    let message = of(&messages, "payment.reversed").json();
+    let data = json!({"payment_event_id": paid["payment_event_id"], "status": "reversed",
+        "undone_by": status["undone_by"], "reversal": reversed.json()});
+    assert_eq!((&message["data"], &message["loan_id"]), (&data, &json!(LOAN)));
+
+    let feed = world.get("/v1/changes", &token).await.json();
+    let types: Vec<&str> =
+        feed["items"].as_array().unwrap().iter().filter_map(|it| it["event_type"].as_str()).collect();
+    assert_eq!(types, ["manual_adjustment", "chargeoff", "recovery", "reversal"]);
+    assert_eq!(feed["items"][3]["undoes"], paid["payment_event_id"]);
 }
 
 #[tokio::test]

@@ -1,13 +1,12 @@
-//! Owns parking and holding: events that could not be posted, and loans that wait for a person.
+//! Owns parking: events that could not be posted, each of which makes its loan wait for a person.
 
 use sqlx::PgConnection;
-use sqlx::postgres::PgRow;
 
 use super::connect::{PostgresStore, begin, finish};
 use super::error::classify;
-use super::rows::{self, Columns, key_column};
-use crate::core::ids::{EventId, LoanKey, Seq, TenantId};
-use crate::store::{Attempts, HoldRequest, ParkRequest, StoreError, SweepCandidate};
+use super::rows::{Columns, key_column};
+use crate::core::ids::{LoanKey, Seq, TenantId};
+use crate::store::{Attempts, ParkRequest, StoreError};
 
 /// Locks the event's loan, where it exists: nobody posts the event between the look and the count.
 const LOCK_LOAN_OF_EVENT: &str = "SELECT FROM loans l WHERE l.loan_key = (SELECT e.loan_key FROM events e \
@@ -42,37 +41,14 @@ const MARK_LOAN: &str = "UPDATE loans SET on_hold = $2 WHERE loan_key = $1 AND (
 const HOLD_PARKED: &str = "INSERT INTO holds (loan_key, tenant, reason, held_at) \
      SELECT loan_key, tenant, $2, clock_timestamp() FROM events WHERE seq = $1 ON CONFLICT (loan_key) DO NOTHING";
 
-const HOLD_LOAN: &str = "INSERT INTO holds (loan_key, tenant, reason, held_at) \
-     VALUES ($1, $2, $3, clock_timestamp()) ON CONFLICT (loan_key) DO UPDATE SET reason = excluded.reason \
-     WHERE holds.tenant = excluded.tenant";
-
-const RELEASE_LOAN: &str = "DELETE FROM holds WHERE loan_key = $1 AND tenant = $2";
-
-/// Parked events of a released loan are tried again, their attempts counted anew.
-const UNPARK_LOAN: &str =
-    "DELETE FROM parked k USING events e WHERE k.loan_key = $1 AND e.seq = k.event_seq AND e.tenant = $2";
-
-/// The unposted events of a loan, oldest first.
-const READ_UNPOSTED: &str = "SELECT e.seq, e.id, e.tenant, e.loan_key, e.slot, e.batch_id IS NOT NULL, false, false \
-     FROM events e WHERE e.loan_key = $1 AND e.tenant = $2 AND e.slot IS NOT NULL \
-     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) ORDER BY e.seq";
-
-/// The sweep takes released events back under its eyes, should their new hints be lost.
-const LOWER_MARK: &str = "UPDATE sweeper SET mark = least(mark, $1), finished_to = least(finished_to, $1)";
-
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 11] = [
+pub(super) const STATEMENTS: [(&str, &str); 6] = [
     ("count_group_attempt", COUNT_GROUP_ATTEMPT),
     ("group_of_event", GROUP_OF_EVENT),
     ("lock_loan_of_event", LOCK_LOAN_OF_EVENT),
     ("count_attempt", COUNT_ATTEMPT),
     ("mark_loan", MARK_LOAN),
     ("hold_parked", HOLD_PARKED),
-    ("hold_loan", HOLD_LOAN),
-    ("release_loan", RELEASE_LOAN),
-    ("unpark_loan", UNPARK_LOAN),
-    ("read_unposted", READ_UNPOSTED),
-    ("lower_mark", LOWER_MARK),
 ];
 
 impl PostgresStore {
@@ -80,16 +56,6 @@ impl PostgresStore {
         let mut connection = self.connection().await?;
         let mut transaction = begin(&mut connection).await?;
         let done = park(&mut transaction, request).await;
-        finish(transaction, done).await
-    }
-
-    pub(super) async fn hold_loan(&self, request: HoldRequest) -> Result<Vec<SweepCandidate>, StoreError> {
-        let mut connection = self.connection().await?;
-        let mut transaction = begin(&mut connection).await?;
-        let done = match request.reason {
-            Some(reason) => hold(&mut transaction, request.tenant, request.loan_key, reason).await.map(|()| Vec::new()),
-            None => release(&mut transaction, request.tenant, request.loan_key).await,
-        };
         finish(transaction, done).await
     }
 }
@@ -120,7 +86,7 @@ async fn park(connection: &mut PgConnection, request: ParkRequest) -> Result<Att
     Ok(Attempts { count: attempts, group: None })
 }
 
-async fn mark_loan(
+pub(super) async fn mark_loan(
     connection: &mut PgConnection,
     tenant: Option<TenantId>,
     loan: LoanKey,
@@ -129,51 +95,4 @@ async fn mark_loan(
     let query = sqlx::query(MARK_LOAN).bind(key_column(loan)).bind(on_hold).bind(tenant.map(|tenant| tenant.0));
     query.execute(connection).await.map_err(classify)?;
     Ok(())
-}
-
-async fn hold(
-    connection: &mut PgConnection,
-    tenant: TenantId,
-    loan: LoanKey,
-    reason: String,
-) -> Result<(), StoreError> {
-    mark_loan(connection, Some(tenant), loan, true).await?;
-    let query = sqlx::query(HOLD_LOAN).bind(key_column(loan)).bind(tenant.0).bind(reason);
-    query.execute(connection).await.map_err(classify)?;
-    Ok(())
-}
-
-async fn release(
-    connection: &mut PgConnection,
-    tenant: TenantId,
-    loan: LoanKey,
-) -> Result<Vec<SweepCandidate>, StoreError> {
-    mark_loan(connection, Some(tenant), loan, false).await?;
-    let query = sqlx::query(RELEASE_LOAN).bind(key_column(loan)).bind(tenant.0);
-    query.execute(&mut *connection).await.map_err(classify)?;
-    let query = sqlx::query(UNPARK_LOAN).bind(key_column(loan)).bind(tenant.0);
-    query.execute(&mut *connection).await.map_err(classify)?;
-    let query = sqlx::query(READ_UNPOSTED).bind(key_column(loan)).bind(tenant.0);
-    let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
-    let unposted: Vec<SweepCandidate> = rows.iter().map(candidate).collect::<Result<_, _>>()?;
-    if let Some(first) = unposted.first() {
-        let below = first.seq.0.saturating_sub(1);
-        sqlx::query(LOWER_MARK).bind(below).execute(connection).await.map_err(classify)?;
-    }
-    Ok(unposted)
-}
-
-/// Reads a candidate of the sweep.
-pub(super) fn candidate(row: &PgRow) -> Result<SweepCandidate, StoreError> {
-    let mut columns = Columns::of(row);
-    Ok(SweepCandidate {
-        seq: Seq(columns.take()?),
-        id: EventId(columns.take()?),
-        tenant: TenantId(columns.take()?),
-        loan_key: columns.loan_key()?,
-        slot: rows::slot(columns.take()?)?,
-        bulk: columns.take()?,
-        overtaken: columns.take()?,
-        orphaned: columns.take()?,
-    })
 }

@@ -1,0 +1,200 @@
+//! Owns the life of a loan as a caller of the API leads it.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::processes::client::{BORROWER, Client};
+
+/// Amounts by bucket: fees, interest, principal.
+pub(super) type Owed = [i64; 3];
+
+/// The day that loans open on unless a row says otherwise.
+pub(super) const OPENED: &str = "2022-12-31";
+
+/// The books of the servers under test.
+pub(super) struct Books {
+    client: Client,
+    program: Uuid,
+}
+
+/// A loan of a row's own.
+pub(super) struct Loan<'b> {
+    books: &'b Books,
+    id: Uuid,
+}
+
+impl Books {
+    /// With a program under which suspense is released by itself.
+    pub(super) async fn new(client: Client) -> Self {
+        let program = Uuid::new_v4();
+        let books = Self { client, program };
+        let terms = json!({"program_id": program, "currency": "USD", "day_count_convention": "ACT_365",
+            "rounding": "half_up,daily", "waterfall": ["fees", "interest", "principal"],
+            "suspense_release": "automatic"});
+        books.post("/v1/programs", &terms).await.unwrap();
+        books
+    }
+
+    /// A write under a key of its own, to its end.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, String> {
+        let key = format!("oracle:{}", Uuid::new_v4());
+        match self.client.post_until_final(path, &key, body).await {
+            (200 | 201, answer) => Ok(answer),
+            (status, answer) => Err(format!("{path} {body}: {status} {answer}")),
+        }
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Result<Value, String> {
+        match self.client.get(path).await {
+            (200, answer) => Ok(answer),
+            (status, answer) => Err(format!("{path}: {status} {answer}")),
+        }
+    }
+
+    /// Registers a loan that owes this.
+    pub(super) async fn open(&self, waterfall: &[&str], [fees, interest, principal]: Owed) -> Result<Loan<'_>, String> {
+        let id = Uuid::new_v4();
+        let body = json!({"loan_id": id, "borrower_id": BORROWER, "currency": "USD", "opened_on": OPENED,
+            "program_id": self.program, "waterfall": waterfall, "opening_balances": {"fees_minor": fees.to_string(),
+            "interest_minor": interest.to_string(), "principal_minor": principal.to_string()}});
+        self.post("/v1/loans", &body).await?;
+        Ok(Loan { books: self, id })
+    }
+
+    /// The lines of an entry: account, and amount with debits positive.
+    pub(super) async fn lines(&self, entry: &Value) -> Result<Vec<(String, i64)>, String> {
+        let entry = self.get(&format!("/v1/journal-entries/{}", text(entry)?)).await?;
+        let lines = entry["lines"].as_array().ok_or("an entry has no lines")?.iter().map(|line| {
+            let amount = minor(&line["amount_minor"])?;
+            let signed = if line["direction"] == "DR" { amount } else { -amount };
+            Ok((text(&line["account_code"])?, signed))
+        });
+        lines.collect()
+    }
+}
+
+impl Loan<'_> {
+    /// An act on this loan, dated.
+    async fn act(&self, path: &str, on: &str, body: &Value) -> Result<Value, String> {
+        let mut body = body.clone();
+        (body["loan_id"], body["effective_at"]) = (json!(self.id), json!(on));
+        self.books.post(path, &body).await
+    }
+
+    pub(super) async fn pays(&self, amount: i64, on: &str) -> Result<Value, String> {
+        let body = json!({"borrower_id": BORROWER, "amount_minor": amount.to_string(), "currency": "USD",
+            "source_method": "ach"});
+        self.act("/v1/payments", on, &body).await
+    }
+
+    pub(super) async fn lends(&self, amount: i64, on: &str) -> Result<Value, String> {
+        let body = json!({"borrower_id": BORROWER, "amount_minor": amount.to_string(), "currency": "USD",
+            "method": "ach"});
+        self.act("/v1/disbursements", on, &body).await
+    }
+
+    pub(super) async fn charges(&self, amount: i64, on: &str) -> Result<Value, String> {
+        self.act("/v1/fees", on, &json!({"amount_minor": amount.to_string(), "fee_code": "oracle"})).await
+    }
+
+    pub(super) async fn refunds(&self, amount: i64, on: &str) -> Result<Value, String> {
+        self.act("/v1/suspense/refunds", on, &json!({"amount_minor": amount.to_string()})).await
+    }
+
+    pub(super) async fn charges_off(&self, on: &str) -> Result<Value, String> {
+        self.act("/v1/chargeoffs", on, &json!({})).await
+    }
+
+    /// Takes an entry back.
+    pub(super) async fn reverses(&self, entry: &Value, on: &str) -> Result<Value, String> {
+        let body = json!({"reverses_entry_id": entry, "reason_code": "error_correction", "effective_at": on});
+        self.books.post("/v1/reversals", &body).await
+    }
+
+    /// How a payment is divided today: fees, interest, principal, suspense.
+    pub(super) async fn split(&self, payment: &str) -> Result<[i64; 4], String> {
+        let payment = self.books.get(&format!("/v1/payments/{payment}")).await?;
+        let current = payment.get("current_allocation").unwrap_or(&payment["allocation"]);
+        parts(current)
+    }
+
+    /// What it owes in all, charged off or not, and its suspense.
+    pub(super) async fn owed(&self) -> Result<(i64, i64), String> {
+        let loan = self.books.get(&format!("/v1/loans/{}", self.id)).await?;
+        let mut owed = minor(&loan["total_exposure_minor"])?;
+        if let Some(off) = loan.get("charged_off") {
+            for part in ["principal_owed_minor", "interest_owed_minor", "fees_owed_minor"] {
+                owed += minor(&off[part])?;
+            }
+        }
+        Ok((owed, minor(&loan["suspense_minor"])?))
+    }
+
+    /// The principal on a day, as it is known now.
+    pub(super) async fn principal_on(&self, day: &str) -> Result<i64, String> {
+        let balance = self.books.get(&format!("/v1/loans/{}/balance?as_of_date={day}", self.id)).await?;
+        minor(&balance["principal_outstanding_minor"])
+    }
+
+    /// Of every fee what was assessed, what is paid, and what is owed; sorted.
+    pub(super) async fn fees(&self) -> Result<Vec<[i64; 3]>, String> {
+        let fees = self.books.get(&format!("/v1/loans/{}/fees", self.id)).await?;
+        let fees = fees["items"].as_array().ok_or("fees are no list")?.iter();
+        let fees = fees.map(|fee| {
+            Ok([minor(&fee["assessed_minor"])?, minor(&fee["paid_minor"])?, minor(&fee["outstanding_minor"])?])
+        });
+        let mut fees: Vec<[i64; 3]> = fees.collect::<Result<_, String>>()?;
+        fees.sort_unstable();
+        Ok(fees)
+    }
+}
+
+/// A split: fees, interest, principal, suspense.
+pub(super) fn parts(split: &Value) -> Result<[i64; 4], String> {
+    let mut parts = [0; 4];
+    for (part, name) in parts.iter_mut().zip(["fees_minor", "interest_minor", "principal_minor", "suspense_minor"]) {
+        *part = minor(&split[name])?;
+    }
+    Ok(parts)
+}
+
+fn minor(value: &Value) -> Result<i64, String> {
+    value.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| format!("{value} is no amount"))
+}
+
+pub(super) fn text(value: &Value) -> Result<String, String> {
+    value.as_str().map(str::to_owned).ok_or_else(|| format!("{value} is no text"))
+}
+
+/// An amount of a file, with two decimals; nothing where it is absent.
+pub(super) fn cents(value: &Value) -> i64 {
+    value.as_str().map_or(0, |text| text.replace('.', "").parse().unwrap())
+}
+
+/// Two numbers, or what differs.
+pub(super) fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> Result<(), String> {
+    if found == expected { Ok(()) } else { Err(format!("{what}: found {found:?}, expected {expected:?}")) }
+}
+
+/// Our order for one of the files: penalties and fees are both fees. `None` where another bucket stands between them, or
+/// where only some buckets are named. Only the sorts that a row charges count.
+pub(super) fn order_of(words: &[&str], charged: &[&str]) -> Option<Vec<&'static str>> {
+    let counts = |word: &str| charged.is_empty() || charged.contains(&word) || !charged.contains(&other_of(word));
+    let mut order: Vec<&str> = Vec::new();
+    for word in words {
+        let bucket = match *word {
+            "penalty" | "fee" if !counts(word) => continue,
+            "penalty" | "fee" => "fees",
+            "interest" => "interest",
+            "principal" => "principal",
+            _ => return None,
+        };
+        order.push(bucket);
+    }
+    order.dedup();
+    (order.len() == 3).then_some(order)
+}
+
+fn other_of(word: &str) -> &'static str {
+    if word == "fee" { "penalty" } else { "fee" }
+}
