@@ -39,7 +39,8 @@ pub(in crate::store::sqlite) async fn look_ahead(
     let loan = locked(db, [key]).await?.pop();
     let is_ours = |loan: &LockedLoan| loan.state.as_ref().is_some_and(|state| state.tenant == tenant);
     let mut loan = loan.filter(is_ours).unwrap_or_default();
-    loan.refuses = loan.refuses && !waits;
+    let refuses = loan.refuses;
+    loan.refuses = refuses && !waits;
     let mark = loan.state.map_or(Seq(0), |state| state.last_posted_seq);
     let (mut batch, is_cut) = waiting(db, Queue::new(key, mark), limit).await?;
     batch.events.entry(key).or_default().retain(|waiting| waiting.event.tenant == tenant);
