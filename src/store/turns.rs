@@ -85,6 +85,7 @@ impl Drop for Waits<'_> {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
+    use tokio_util::task::TaskTracker;
 
     use super::*;
 
@@ -113,7 +114,7 @@ mod tests {
     async fn it_says_whether_somebody_waits() {
         let turns = Arc::new(Turns::default());
         let first = turns.take().await;
-        let waiting = tokio::spawn({
+        let waiting = TaskTracker::new().spawn({
             let turns = Arc::clone(&turns);
             async move { turns.take().await }
         });

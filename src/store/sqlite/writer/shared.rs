@@ -35,19 +35,22 @@ pub(super) trait Shared: Send {
     fn settle(self: Box<Self>, outcome: Result<FrameTimes, StoreError>);
 }
 
+/// What a caller hears: what its job answered, and how long the transaction's frame took.
+type Heard<T> = Result<(T, FrameTimes), StoreError>;
+
 /// A job with a caller that waits.
 pub(super) struct SharedJob<T, F> {
     name: &'static str,
     work: Option<F>,
     value: Option<T>,
-    caller: oneshot::Sender<Result<(T, FrameTimes), StoreError>>,
+    caller: oneshot::Sender<Heard<T>>,
     handed_in: Stopwatch,
     waited: Duration,
 }
 
 impl<T, F> SharedJob<T, F> {
     /// The job, and where its outcome arrives.
-    pub(super) fn new(name: &'static str, work: F) -> (Self, oneshot::Receiver<Result<(T, FrameTimes), StoreError>>) {
+    pub(super) fn new(name: &'static str, work: F) -> (Self, oneshot::Receiver<Heard<T>>) {
         let (caller, outcome) = oneshot::channel();
         let (work, handed_in) = (Some(work), Stopwatch::start());
         (Self { name, work, value: None, caller, handed_in, waited: Duration::ZERO }, outcome)
@@ -125,7 +128,9 @@ impl Session {
         match self.commit().await {
             Ok(()) => {
                 let times = FrameTimes { begin: Duration::ZERO, commit: watch.elapsed() };
-                done.into_iter().for_each(|job| job.settle(Ok(times)));
+                for job in done {
+                    job.settle(Ok(times));
+                }
             }
             Err(error) => {
                 self.roll_back().await;
@@ -175,6 +180,7 @@ mod tests {
 
     use sqlx::Row as _;
     use sqlx::sqlite::SqliteConnectOptions;
+    use tokio_util::task::TaskTracker;
 
     use super::*;
     use crate::store::sqlite::error::store_error;
@@ -185,7 +191,7 @@ mod tests {
         let turns = Arc::new(Turns::default());
         let options = SqliteConnectOptions::new().in_memory(true);
         let (writer, task) = Writer::open(options, Arc::clone(&turns)).await.unwrap();
-        drop(tokio::spawn(task));
+        drop(TaskTracker::new().spawn(task));
         writer.run("table", |db| Box::pin(statement(db, "CREATE TABLE rows (name TEXT)"))).await.unwrap();
         (writer, turns)
     }
@@ -215,7 +221,7 @@ mod tests {
         sql: &'static str,
     ) -> tokio::task::JoinHandle<Result<(), StoreError>> {
         let (writer, turns) = (writer.clone(), Arc::clone(turns));
-        tokio::spawn(async move {
+        TaskTracker::new().spawn(async move {
             let _turn = turns.take().await;
             insert(&writer, sql).await
         })
