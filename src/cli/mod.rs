@@ -8,6 +8,7 @@
 
 mod admin;
 mod api_client;
+mod bank;
 pub mod bench;
 mod chart;
 mod connect;
@@ -76,6 +77,9 @@ enum Command {
     /// Feeds, which ACH files come through.
     #[command(subcommand)]
     Feed(feed::FeedCommand),
+    /// Statements of bank accounts.
+    #[command(subcommand)]
+    Bank(bank::BankCommand),
     /// Get a token from a running API.
     Token(token::TokenArgs),
     /// Send a file of payments to a running API, wait for its end, and tell what became of it.
@@ -123,6 +127,7 @@ impl Cli {
             Command::Client(command) => admin::client(&config, command).await,
             Command::Period(command) => period::period(&config, command).await,
             Command::Feed(command) => feed::feed(&config, command).await,
+            Command::Bank(command) => bank::bank(&config, command).await,
             Command::Token(arguments) => token::token(&config, arguments).await,
             Command::Import(arguments) => import::import(&config, *arguments).await,
             Command::Verify { json } => verify::verify(&config, json).await,
