@@ -110,6 +110,7 @@ async fn bad_inputs_get_their_answers_from_servers() {
         rows_groups::STORIES,
         rows_webhooks::STORIES,
         rows_reviews::STORIES,
+        rows_bank::STORIES,
         rows_ledger::STORIES,
         rows_http2::STORIES,
         rows_amqp::STORIES,
@@ -131,6 +132,7 @@ async fn bad_inputs_get_their_answers_from_one_process() {
         rows_groups::STORIES,
         rows_webhooks::STORIES,
         rows_reviews::STORIES,
+        rows_bank::STORIES,
         rows_ledger::STORIES,
         rows_http2::STORIES,
     ];
