@@ -8,6 +8,7 @@
 
 mod admin;
 mod api_client;
+mod bank;
 pub mod bench;
 mod chart;
 mod connect;
@@ -90,6 +91,9 @@ enum Command {
     /// The keys that sign our own tokens.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Statements of bank accounts.
+    #[command(subcommand)]
+    Bank(bank::BankCommand),
     /// Get a token from a running API.
     Token(token::TokenArgs),
     /// Send a file of payments to a running API, wait for its end, and tell what became of it.
@@ -141,6 +145,7 @@ impl Cli {
             Command::Parked(command) => parked::parked(&config, command).await,
             Command::Feed(command) => feed::feed(&config, command).await,
             Command::Keys(command) => keys::keys(&config, command).await,
+            Command::Bank(command) => bank::bank(&config, command).await,
             Command::Token(arguments) => token::token(&config, arguments).await,
             Command::Import(arguments) => import::import(&config, *arguments).await,
             Command::Verify { json } => verify::verify(&config, json).await,

@@ -300,7 +300,7 @@ impl FoundRow {
 #[async_trait]
 pub trait BankStatements: Send + Sync {
     /// What stands under references, for an account in `currency`; references without an event are left out. The rows of
-    /// an upload that is named are walked, about 3 microseconds each.
+    /// an upload that is named are walked.
     async fn events_of_references(
         &self,
         tenant: TenantId,

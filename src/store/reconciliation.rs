@@ -268,7 +268,7 @@ pub trait Reconciliation: Send + Sync {
     /// of the lease. True when everything up to the mark is counted.
     async fn count_on(&self) -> Result<bool, StoreError>;
 
-    /// The conservation of every tenant, in one snapshot. Costs about 2 microseconds for each event above what is counted.
+    /// The conservation of every tenant, in one snapshot. Walks the events above what is counted.
     async fn conservation(&self) -> Result<BTreeMap<TenantId, Conservation>, StoreError>;
 
     /// The conservation of a tenant's upload, counted anew from its rows; `None` where there is no such upload.
@@ -278,7 +278,7 @@ pub trait Reconciliation: Send + Sync {
         batch: PaymentBatchId,
     ) -> Result<Option<Conservation>, StoreError>;
 
-    /// Every currency that a tenant's accounts are kept in.
+    /// Every currency that a tenant's accounts, those at banks among them, are kept in.
     async fn ledger_currencies(&self) -> Result<Vec<(TenantId, Currency)>, StoreError>;
 
     /// Makes a run for each of these, in one snapshot, and keeps them. Reads every posting once.

@@ -1,9 +1,9 @@
 //! Owns the task that reconciles: whether what was accepted is all there, and whether the sums of the books agree with
 //! what they sum up. One process at a time has the lease.
 //!
-//! What it costs: conservation looks at the events that came since the last round, about 2 microseconds each, and never
-//! takes more than a fiftieth of the time; a run reads every posting once, for all tenants together, about 3 microseconds
-//! each. Ten million events that were never counted take half a minute, once.
+//! What it costs: conservation looks at the events that came since the last round, and never takes more than a fiftieth of
+//! the time; a run reads every posting once, for all tenants together, and the postings of each bank account's own loan
+//! once more.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

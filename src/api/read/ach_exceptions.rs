@@ -11,7 +11,7 @@ use crate::api::error::ApiError;
 use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
 use crate::api::read::batches::{SCOPES, batch_id};
-use crate::api::read::page_token::PagedQuery;
+use crate::api::read::page_token::{PagedQuery, cut};
 use crate::api::read::result_row::ExceptionRow;
 use crate::api::state::ApiState;
 use crate::api::uploads::ach::may_be_posted;
@@ -83,8 +83,7 @@ pub(crate) async fn list_exceptions(
     query.finish()?;
     let filter = ExceptionsFilter { code, feed, after, limit };
     let found = state.store().exceptions(caller.tenant, filter).await?;
-    let shown = found.get(..usize::try_from(limit).unwrap_or(usize::MAX)).unwrap_or(&found);
-    let next = if found.len() > shown.len() { shown.last() } else { None };
+    let (shown, next) = cut(&found, limit);
     Ok(Json(ExceptionsList {
         items: shown.iter().map(FileExceptionView::from).collect(),
         next_page_token: next.map(|last| paged.token_of(&bytes_of(last))),

@@ -12,7 +12,7 @@ use crate::api::error::ApiError;
 use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
 use crate::api::read::batches::batch_id;
-use crate::api::read::page_token::PagedQuery;
+use crate::api::read::page_token::{PagedQuery, cut};
 use crate::api::state::ApiState;
 use crate::core::bank::BankAccountRef;
 use crate::core::ids::{EventId, PaymentBatchId};
@@ -163,12 +163,6 @@ pub struct BankLinesList {
     next_page_token: Option<String>,
 }
 
-/// The page of what was read, which is one more than `limit` where there is a next one; with the last item of it then.
-fn page<T>(found: &[T], limit: i64) -> (&[T], Option<&T>) {
-    let shown = found.get(..usize::try_from(limit).unwrap_or(usize::MAX)).unwrap_or(found);
-    (shown, if found.len() > shown.len() { shown.last() } else { None })
-}
-
 /// Bank statements, oldest first.
 #[utoipa::path(get, path = "/v1/bank-statements", tag = "reconciliation",
     security(("oauth2" = ["hpts:reconciliation:read"])),
@@ -197,7 +191,7 @@ pub(crate) async fn list_statements(
     query.finish()?;
     let filter = StatementsFilter { bank_account_ref: account, from, to, after, limit };
     let found = state.store().bank_statements(caller.tenant, filter).await?;
-    let (shown, next) = page(&found, limit);
+    let (shown, next) = cut(&found, limit);
     let place = |last: &StatementRow| format!("{}{}", last.head.statement_date, last.head.bank_account_ref);
     Ok(Json(BankStatementsList {
         items: shown.iter().map(BankStatementView::from).collect(),
@@ -257,7 +251,7 @@ pub(crate) async fn list_lines(
         return Err(ApiError::NotFound);
     }
     let found = state.store().statement_lines(statement, after, limit).await?;
-    let (shown, next) = page(&found, limit);
+    let (shown, next) = cut(&found, limit);
     Ok(Json(BankLinesList {
         items: shown.iter().map(BankLineView::from).collect(),
         next_page_token: next.map(|last| paged.token(last.line.line_no)),
@@ -283,7 +277,7 @@ pub(crate) async fn list_open_lines(
     let after = query.optional("page_token", |token| paged.place_of_size::<24>(token)).map(line_place);
     query.finish()?;
     let found = state.store().open_lines(caller.tenant, after, limit).await?;
-    let (shown, next) = page(&found, limit);
+    let (shown, next) = cut(&found, limit);
     let place = |last: &LineRow| [&last.statement.0.into_bytes()[..], &last.line.line_no.to_be_bytes()].concat();
     Ok(Json(BankLinesList {
         items: shown.iter().map(BankLineView::from).collect(),

@@ -13,7 +13,7 @@ use crate::api::http::heavy::{json_of, off_the_runtime};
 use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
 use crate::api::read::description::description;
-use crate::api::read::page_token::PagedQuery;
+use crate::api::read::page_token::{PagedQuery, cut};
 use crate::api::state::ApiState;
 use crate::core::event::Command;
 use crate::core::ids::{EntryId, EventId, LoanId, LoanKey};
@@ -279,9 +279,7 @@ pub(crate) async fn list_entries(
 }
 
 fn entries_list(rows: &[EventRecord], limit: i64, (paged, chart): (&PagedQuery, &Chart)) -> EntriesList {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let shown = rows.get(..limit).unwrap_or(rows);
-    let last = if rows.len() > shown.len() { shown.last() } else { None };
+    let (shown, last) = cut(rows, limit);
     let version = last.and_then(|record| record.posting.as_ref()?.loan_version);
     EntriesList {
         items: shown.iter().filter_map(|record| EntryView::of_record(record, chart)).collect(),

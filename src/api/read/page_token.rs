@@ -11,6 +11,12 @@ use crate::core::ids::TenantId;
 
 const NOT_A_TOKEN: &str = "is not a page token of this query";
 
+/// The page of what was read, which is one more than `limit` where there is a next one; with the last item of it then.
+pub(crate) fn cut<T>(found: &[T], limit: i64) -> (&[T], Option<&T>) {
+    let shown = found.get(..usize::try_from(limit).unwrap_or(usize::MAX)).unwrap_or(found);
+    (shown, if found.len() > shown.len() { shown.last() } else { None })
+}
+
 /// The query that a token belongs to.
 #[derive(Debug)]
 pub(crate) struct PagedQuery {

@@ -12,7 +12,7 @@ use crate::api::error::ApiError;
 use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
 use crate::api::read::events::{followed, view};
-use crate::api::read::page_token::PagedQuery;
+use crate::api::read::page_token::{PagedQuery, cut};
 use crate::api::read::status::EventView;
 use crate::api::state::ApiState;
 use crate::core::event::EventKind;
@@ -94,9 +94,7 @@ pub(crate) async fn list_payments(
 }
 
 fn page(rows: &[EventRecord], limit: i64, paged: &PagedQuery) -> PaymentsList {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let shown = rows.get(..limit).unwrap_or(rows);
-    let next = if rows.len() > shown.len() { shown.last() } else { None };
+    let (shown, next) = cut(rows, limit);
     PaymentsList {
         items: shown.iter().map(|record| EventView::new(record, None)).collect(),
         next_page_token: next.map(|last| paged.token(last.event.seq.0)),

@@ -22,7 +22,7 @@ use crate::store::{
     AccountMismatch, BankCheck, Conservation, Findings, ReconciliationQuestion, ReconciliationRun, StoreError,
 };
 
-/// How long a caller waits for a run that nobody has made yet: seven million postings.
+/// How long a caller waits for a run that nobody has made yet. One that takes longer goes on.
 const RUN_WAIT: Duration = Duration::from_secs(25);
 
 /// Runs that callers ask for, one at a time: each reads every posting.

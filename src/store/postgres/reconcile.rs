@@ -67,7 +67,8 @@ const FORGET_RUNS: &str = "DELETE FROM reconciliation_runs WHERE tenant = $1 AND
 const LATEST_RUN: &str = "SELECT checked_at, findings FROM reconciliation_runs \
      WHERE tenant = $1 AND currency = $2 AND as_of_date = $3 ORDER BY checked_at DESC LIMIT 1";
 
-const READ_CURRENCIES: &str = "SELECT DISTINCT tenant, currency FROM account_totals";
+const READ_CURRENCIES: &str =
+    "SELECT tenant, currency FROM account_totals UNION SELECT tenant, currency FROM bank_accounts";
 
 /// The statements of this module.
 pub(super) const STATEMENTS: [(&str, &str); 9] = [

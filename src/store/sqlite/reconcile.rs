@@ -49,7 +49,8 @@ pub(super) const LATEST_RUN: &str = "
     SELECT checked_at, findings FROM reconciliation_runs
     WHERE tenant = ?1 AND currency = ?2 AND as_of_date = ?3 ORDER BY checked_at DESC LIMIT 1";
 
-pub(super) const CURRENCIES: &str = "SELECT DISTINCT tenant, currency FROM account_totals";
+pub(super) const CURRENCIES: &str =
+    "SELECT tenant, currency FROM account_totals UNION SELECT tenant, currency FROM bank_accounts";
 
 /// 400 days in microseconds.
 const KEPT_MICROS: i64 = 400 * 86_400 * 1_000_000;

@@ -42,7 +42,7 @@ use stories::{STORIES, Story, TOLD_TOGETHER};
 use world::{Facts, World};
 
 /// The stories of both deployments.
-const STORIES_OF_BOTH: [&[Story]; 13] = [
+const STORIES_OF_BOTH: [&[Story]; 14] = [
     STORIES,
     rows_returns::STORIES,
     rows_servicing::STORIES,
@@ -53,6 +53,7 @@ const STORIES_OF_BOTH: [&[Story]; 13] = [
     rows_groups::STORIES,
     rows_webhooks::STORIES,
     rows_reviews::STORIES,
+    rows_bank::STORIES,
     rows_ledger::STORIES,
     rows_holds::STORIES,
     rows_http2::STORIES,

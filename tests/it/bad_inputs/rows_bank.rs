@@ -3,8 +3,14 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::raw::{Answer, PATIENCE, exchange};
 use super::row::Row;
-use super::world::Facts;
+use super::stories::{Story, Told, eventually, hold};
+use super::world::{Facts, World, payment};
+
+/// The stories of both deployments: a payment, what settles it, and a line that a person posts.
+pub(super) const STORIES: &[Story] =
+    &[Story { number: "bank", name: "a statement reconciles", stores: 3, run: |world| Box::pin(reconciles(world)) }];
 
 const HEADER: &str = "booking_date,amount_minor,reference,description\n";
 /// A statement that is not there.
@@ -203,4 +209,46 @@ fn reads(facts: &Facts) -> Vec<Row> {
             .refused(401, &["unauthenticated"]),
     );
     rows
+}
+
+async fn send(world: &World, key: &str, query: &str, csv: &str) -> Answer {
+    let request = format!(
+        "POST /v1/bank-statements?{query} HTTP/1.1\r\nHost: hpts.test\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
+         Idempotency-Key: {key}\r\nContent-Type: text/csv\r\nContent-Length: {}\r\n\r\n{csv}",
+        world.facts.demo,
+        csv.len()
+    );
+    exchange(world.address, request.as_bytes(), PATIENCE).await
+}
+
+/// A payment is settled by a line that names its key; what the bank took is posted by hand; the same bytes are a replay, and
+/// others of that day a conflict.
+async fn reconciles(world: &World) -> Told {
+    let paid = world.pay("story:bank:paid", "Prefer: wait=30\r\n", &payment(&[("amount_minor", json!("4712"))])).await;
+    hold(paid.status == 201, "expected 201", &paid)?;
+    let query = query(&[("bank_account_ref", "STORY-1"), ("closing_balance_minor", "4700")]);
+    let csv = format!("{HEADER}2026-05-01,4712,story:bank:paid,\n2026-05-01,-12,,fee\n");
+    let first = send(world, "story:bank:first", &query, &csv).await;
+    let told = first.json();
+    let counts = ["lines", "cleared", "matched", "open"].map(|name| told[name].as_i64());
+    hold(first.status == 202 && counts == [2, 1, 0, 1].map(Some), "expected one cleared, one open", &first)?;
+    for key in ["story:bank:first", "story:bank:second"] {
+        let again = send(world, key, &query, &csv).await;
+        hold(again.status == 200 && again.body == first.body, "expected a replay", &again)?;
+    }
+    let other = send(world, "story:bank:other", &query, &format!("{HEADER}2026-05-01,4700,,\n")).await;
+    hold(other.status == 409 && other.json()["code"] == "duplicate_file", "expected duplicate_file", &other)?;
+    let statement = told["statement_id"].as_str().unwrap_or_default();
+    let path = format!("/v1/bank-statements/{statement}/lines/2/resolution");
+    let body = json!({"account_code": "5200", "reason": "the bank's fee"}).to_string();
+    let posted = world.post(&path, &world.facts.demo, "story:bank:fee", "", &body).await;
+    hold(posted.status == 201 && posted.json()["status"] == "posted", "expected 201", &posted)?;
+    let again = world.post(&path, &world.facts.demo, "story:bank:fee", "", &body).await;
+    hold(again.status == 200 && again.body == posted.body, "expected a replay", &again)?;
+    eventually("the account reconciles", || async move {
+        let status = world.get("/v1/reconciliation/status?as_of_date=2026-05-01", &world.facts.demo).await.json();
+        let banks = status["bank_reconciliation"].as_array().cloned().unwrap_or_default();
+        banks.iter().any(|bank| bank["bank_account_ref"] == "STORY-1" && bank["status"] == "reconciled")
+    })
+    .await
 }

@@ -1,6 +1,7 @@
 //! Whole systems of real processes: the `hpts` binary, PostgreSQL and RabbitMQ, each test with its own database and
 //! queue prefix. What a test starts is killed when it ends, however it ends.
 
+mod bank;
 pub(crate) mod client;
 mod crash;
 mod feeds;

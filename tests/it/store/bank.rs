@@ -377,4 +377,10 @@ pub(crate) async fn another_tenant_reads_no_statement(fixture: &impl Fixture) {
     let filter = StatementsFilter { limit: 10, ..StatementsFilter::default() };
     assert_eq!(store.bank_statements(others.tenant, filter).await.unwrap(), []);
     assert_eq!(checks(&others, day(5, 31)).await, []);
+    let own = self::statement(&others, "stmt:0001", (day(5, 2), 0), &[line(1, day(5, 2), 7, None)]).await;
+    let met = store.accept_statement(own).await.unwrap();
+    assert!(matches!(&met, StatementAccepted::New(places) if places.is_empty()), "{met:?}");
+    assert_eq!(checks(&others, day(5, 31)).await, [check(day(5, 2), 7, 0, (1, 7))]);
+    let currencies = store.ledger_currencies().await.unwrap();
+    assert!(currencies.contains(&(others.tenant, Currency::USD)), "a run looks at what has no total yet");
 }
