@@ -14,7 +14,7 @@ use crate::api::auth::AuthError;
 use crate::api::intake::IntakeError;
 pub use crate::api::json::JsonError;
 use crate::api::problem::{FieldError, Problem, ProblemCode};
-use crate::core::event::{EventKind, Resolution, Stage};
+use crate::core::event::{EventKind, Stage};
 use crate::core::ids::{EventId, LoanId, PaymentBatchId};
 use crate::core::ledger::RejectionCode;
 use crate::core::money::Minor;
@@ -87,7 +87,7 @@ pub enum ApiError {
     #[error("already resolved")]
     AlreadyResolved {
         /// How.
-        resolution: Resolution,
+        resolution: &'static str,
     },
     /// The entry of an exception cannot be posted.
     #[error("not postable")]
@@ -216,7 +216,7 @@ impl ApiError {
             }
             Self::AlreadyResolved { resolution } => {
                 let problem = Problem::plain(Code::AlreadyResolved);
-                (problem.with_member("resolution", resolution.as_str().to_owned()), Vec::new())
+                (problem.with_member("resolution", *resolution), Vec::new())
             }
             Self::NotPostable(errors) => (of_fields(Code::NotPostable, errors), Vec::new()),
             Self::BatchTooLarge => plain(Code::BatchTooLarge),

@@ -11,16 +11,17 @@ use crate::api::http::edge::{edge, panicked};
 use crate::api::openapi::{docs, openapi_json};
 use crate::api::problem::page;
 use crate::api::read::{
-    accounts, ach_exceptions, ach_files as ach_file_reads, allocation, batch_results, batches as batch_reads, changes,
-    changes_stream, entries, events, fees as fee_reads, health, holds as hold_reads, journal, loans as loan_reads,
-    lookup, payments as payment_reads, payoff, periods as period_reads, preview, reconciliation, statement,
-    trial_balance,
+    accounts, ach_exceptions, ach_files as ach_file_reads, allocation, bank_statements as bank_reads, batch_results,
+    batches as batch_reads, changes, changes_stream, entries, events, fees as fee_reads, health, holds as hold_reads,
+    journal, loans as loan_reads, lookup, payments as payment_reads, payoff, periods as period_reads, preview,
+    reconciliation, statement, trial_balance,
 };
 use crate::api::state::ApiState;
 use crate::api::webhooks::{actions, create, reads};
 use crate::api::write::{
-    accruals, ach_files, ach_reviews, adjustments, batches, charge_offs, disbursements, feeds, fees, holds, loans,
-    payments, periods, programs, rearrangements, returns, reversals, settlements, suspense, transfers,
+    accruals, ach_files, ach_reviews, adjustments, bank_lines, bank_statements, batches, charge_offs, disbursements,
+    feeds, fees, holds, loans, payments, periods, programs, rearrangements, returns, reversals, settlements, suspense,
+    transfers,
 };
 
 /// Every address of the API.
@@ -71,6 +72,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/changes", get(changes::list_changes))
         .route("/v1/changes/stream", get(changes_stream::stream_changes))
         .merge(webhook_endpoints())
+        .merge(bank())
         .route("/v1/accounts", get(accounts::list_accounts))
         .route("/v1/trial-balance", get(trial_balance::get_trial_balance))
         .route("/v1/accounts/{account_code}/balance", get(accounts::get_account_balance))
@@ -103,6 +105,16 @@ fn servicing() -> Router<ApiState> {
         .route("/v1/chargeoffs", post(charge_offs::post_chargeoff))
         .route("/v1/recoveries", post(charge_offs::post_recovery))
         .route("/v1/loans/{loan_id}/fees", get(fee_reads::list_fees))
+}
+
+/// What the bank says.
+fn bank() -> Router<ApiState> {
+    Router::new()
+        .route("/v1/bank-statements", post(bank_statements::post_statement).get(bank_reads::list_statements))
+        .route("/v1/bank-statements/open-lines", get(bank_reads::list_open_lines))
+        .route("/v1/bank-statements/{statement_id}", get(bank_reads::get_statement))
+        .route("/v1/bank-statements/{statement_id}/lines", get(bank_reads::list_lines))
+        .route("/v1/bank-statements/{statement_id}/lines/{line}/resolution", post(bank_lines::resolve_line))
 }
 
 /// Who is told of what.

@@ -212,9 +212,14 @@ impl ApiState {
 
     /// Where the status of an event is: never built from what a request says of the host.
     pub(crate) fn location(&self, kind: EventKind, id: EventId) -> String {
-        let base = self.settings().public_url.as_deref().unwrap_or("").trim_end_matches('/');
         let others = if kind == EventKind::Upload { "batches" } else { "events" };
         let resource = if kind.is_payment() { "payments" } else { others };
+        self.address(resource, id)
+    }
+
+    /// The address of one of a resource.
+    pub(crate) fn address(&self, resource: &str, id: impl std::fmt::Display) -> String {
+        let base = self.settings().public_url.as_deref().unwrap_or("").trim_end_matches('/');
         format!("{base}/v1/{resource}/{id}")
     }
 }

@@ -161,7 +161,8 @@ fn first_16(hash: Sha256) -> [u8; 16] {
     first
 }
 
-fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Writes bytes as lower-case hexadecimal digits.
+pub(in crate::core) fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 

@@ -4,11 +4,14 @@
 //! rule can be tested as a table. Must not know stores, brokers, HTTP or the command line.
 
 pub mod ach;
+pub mod bank;
+mod closed_list;
 pub mod event;
 pub mod ids;
 pub mod ledger;
 pub mod loan;
 pub mod money;
+pub mod reference;
 pub mod slot;
 pub mod time;
 pub mod webhook;

@@ -11,6 +11,7 @@
 
 mod ach;
 mod admin;
+mod bank;
 mod calendars;
 mod error;
 mod general_ledger;
@@ -47,6 +48,11 @@ pub use ach::{EntryMark, FeedRecord, FileKept, FileRecord, FileRow, MarkedRow, N
 pub use admin::{
     ClientRecord, ProgramRecord, SchemaState, SigningKeyRecord, TenantRecord, VerifyProblem, VerifyReport,
 };
+pub use bank::{
+    BankStatements, LineDecided, LinePlace, LineResolved, LineRow, LineState, MATCHING_ATTEMPTS, NewLineResolution,
+    NewStatement, NewStatementLine, Reference, StatementAccepted, StatementRow, StatementsFilter, UnknownLineState,
+};
+pub(crate) use bank::{FoundRow, Moved};
 pub use error::StoreError;
 pub use general_ledger::{GeneralLedger, JournalSpan, OperationDone, PeriodChange, PeriodRecord, TrialBalanceQuestion};
 pub use groups::{GroupAcceptance, GroupFold, GroupProgress, GroupWork};
@@ -98,7 +104,7 @@ impl Turn {
 /// Where state lives. See the module for the rules; each method says what it holds and for how long. What pollers read
 /// stands in [`PollerReads`], what is read of a loan's past in [`LoanReads`], what the general ledger needs in
 /// [`GeneralLedger`] and its proof in [`Reconciliation`], what webhooks need in [`WebhookStore`], the review of exceptions
-/// in [`Reviews`], loans that stand still in [`Holds`].
+/// in [`Reviews`], bank statements in [`BankStatements`], loans that stand still in [`Holds`].
 #[async_trait]
 pub trait Store:
     PollerReads
@@ -107,6 +113,7 @@ pub trait Store:
     + Reconciliation
     + WebhookStore
     + Reviews
+    + BankStatements
     + Holds
     + Send
     + Sync

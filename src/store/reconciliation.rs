@@ -123,6 +123,12 @@ pub struct BankCheck {
     pub closing: Sum,
     /// What the ledger has settled for it by that day.
     pub cash: Sum,
+    /// How many of its lines by that day wait for a person.
+    #[serde(default)]
+    pub open_lines: i64,
+    /// What they come to.
+    #[serde(default)]
+    pub open: Sum,
 }
 
 impl BankCheck {
@@ -130,6 +136,12 @@ impl BankCheck {
     #[must_use]
     pub fn difference(&self) -> i128 {
         self.closing.0.saturating_sub(self.cash.0)
+    }
+
+    /// Whether bank and ledger hold the same, and no line waits.
+    #[must_use]
+    pub fn is_reconciled(&self) -> bool {
+        self.difference() == 0 && self.open_lines == 0
     }
 }
 
@@ -154,7 +166,7 @@ impl Findings {
     /// Whether everything agrees.
     #[must_use]
     pub fn is_ok(&self) -> bool {
-        let banks_agree = self.banks.iter().all(|bank| bank.difference() == 0);
+        let banks_agree = self.banks.iter().all(BankCheck::is_reconciled);
         self.mismatched_accounts == 0 && self.gl_principal == self.loans_principal && banks_agree
     }
 
@@ -174,9 +186,11 @@ impl Findings {
             let named = if named.is_empty() { String::new() } else { format!("; loans {}", named.join(", ")) };
             told.push(("portfolio_rollup", format!("principal {ledger} in the ledger, {loans} in the loans{named}")));
         }
-        for bank in self.banks.iter().filter(|bank| bank.difference() != 0) {
-            let BankCheck { bank_account_ref, statement_date, closing, cash } = bank;
-            let sums = format!("{} at the bank, {} in the ledger", closing.0, cash.0);
+        for bank in self.banks.iter().filter(|bank| !bank.is_reconciled()) {
+            let BankCheck { bank_account_ref, statement_date, closing, cash, open_lines, open } = bank;
+            let waits =
+                if *open_lines == 0 { String::new() } else { format!("; {open_lines} open lines of {}", open.0) };
+            let sums = format!("{} at the bank, {} in the ledger{waits}", closing.0, cash.0);
             told.push(("bank_reconciliation", format!("{bank_account_ref} on {statement_date}: {sums}")));
         }
         told
@@ -305,9 +319,11 @@ mod tests {
             statement_date: NaiveDate::from_ymd_opt(2026, 5, 1).unwrap(),
             closing: Sum(5),
             cash: Sum(-1),
+            open_lines: 2,
+            open: Sum(6),
         };
         let wrong = Readings { banks: vec![bank], ..sound }.judged();
-        assert_eq!(wrong.told()[0].1, "OPS-1 on 2026-05-01: 5 at the bank, -1 in the ledger");
+        assert_eq!(wrong.told()[0].1, "OPS-1 on 2026-05-01: 5 at the bank, -1 in the ledger; 2 open lines of 6");
         let text = serde_json::to_string(&wrong).unwrap();
         assert_eq!(serde_json::from_str::<Findings>(&text).unwrap(), wrong);
     }

@@ -25,7 +25,8 @@ use crate::runtime::clock::Clock;
 use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::spans::TracePlace;
 use crate::store::{
-    GroupAcceptance, KnownEvent, NewReview, ReviewDone, Store, StoreError, SweepCandidate, WholeAccepted, WholeUpload,
+    GroupAcceptance, KnownEvent, LineDecided, NewLineResolution, NewReview, NewStatement, ReviewDone,
+    StatementAccepted, Store, StoreError, SweepCandidate, WholeAccepted, WholeUpload,
 };
 
 use committer::{Committer, Incoming};
@@ -86,6 +87,21 @@ pub struct Intake {
     store: Arc<dyn Store>,
     committer: Committer,
     groups: Arc<Semaphore>,
+}
+
+/// The hints of events that an operation accepts, before they have their places.
+struct Hints(HashMap<EventId, Hint>);
+
+impl Hints {
+    fn of<'e>(events: impl IntoIterator<Item = &'e NewEvent>) -> Self {
+        let trace = TracePlace::current();
+        Self(events.into_iter().filter_map(|event| Some((event.id, Hint::of(event, Seq(0), trace)?))).collect())
+    }
+
+    /// The hints of events that were accepted at these places.
+    fn at<'p>(&self, places: impl IntoIterator<Item = &'p (EventId, Seq)>) -> Vec<Hint> {
+        places.into_iter().filter_map(|(id, seq)| self.0.get(id).map(|hint| hint.at(*seq))).collect()
+    }
 }
 
 /// What the intake works with.
@@ -182,13 +198,10 @@ impl Intake {
     /// # Errors
     /// See [`StoreError`].
     pub(crate) async fn accept_whole(&self, whole: WholeUpload) -> Result<WholeAccepted, StoreError> {
-        let trace = TracePlace::current();
-        let hints: HashMap<EventId, Hint> =
-            whole.rows.iter().filter_map(|row| Some((row.id, Hint::of(row, Seq(0), trace)?))).collect();
+        let hints = Hints::of(&whole.rows);
         let accepted = self.store.accept_whole(whole).await?;
         if let WholeAccepted::All(places) = &accepted {
-            let placed = places.iter().filter_map(|(id, seq)| hints.get(id).map(|hint| hint.at(*seq)));
-            self.publishing.publish(placed.collect());
+            self.publishing.publish(hints.at(places));
         }
         Ok(accepted)
     }
@@ -198,12 +211,39 @@ impl Intake {
     /// # Errors
     /// See [`StoreError`].
     pub(crate) async fn accept_review(&self, review: NewReview) -> Result<ReviewDone, StoreError> {
-        let hint = review.event.as_ref().and_then(|event| Hint::of(event, Seq(0), TracePlace::current()));
+        let hints = Hints::of(&review.event);
         let done = self.store.review(review).await?;
-        if let (ReviewDone::Decided(Some((_, seq))), Some(hint)) = (&done, hint) {
-            self.publishing.publish(vec![hint.at(*seq)]);
+        if let ReviewDone::Decided(place) = &done {
+            self.publishing.publish(hints.at(place));
         }
         Ok(done)
+    }
+
+    /// Accepts a bank statement, with the events that its lines become.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub(crate) async fn accept_statement(&self, statement: NewStatement) -> Result<StatementAccepted, StoreError> {
+        let settlements = statement.settlements();
+        let hints = Hints::of(settlements.iter().chain(&statement.opening));
+        let accepted = self.store.accept_statement(statement).await?;
+        if let StatementAccepted::New(places) = &accepted {
+            self.publishing.publish(hints.at(places));
+        }
+        Ok(accepted)
+    }
+
+    /// Ends an open line of a bank statement, with the event that books it.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub(crate) async fn accept_line_resolution(&self, line: NewLineResolution) -> Result<LineDecided, StoreError> {
+        let hints = Hints::of(&line.settlement);
+        let decided = self.store.resolve_line(line).await?;
+        if let LineDecided::Decided(place) = &decided {
+            self.publishing.publish(hints.at(place));
+        }
+        Ok(decided)
     }
 
     /// Publishes the hint of an unfinished event again, of a group that of its first leg; at most once a second per

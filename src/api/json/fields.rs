@@ -10,10 +10,8 @@ use crate::api::json::reader::{Body, Value};
 use crate::api::problem::FieldError;
 use crate::core::event::Metadata;
 use crate::core::money::Minor;
+use crate::core::reference::parse_reference;
 use crate::core::time::parse_date;
-
-/// The longest reference of a caller, in characters.
-const REFERENCE_CHARS_MAX: usize = 255;
 
 /// How many failures of a list of objects are told.
 const FAILURES_TOLD: usize = 100;
@@ -307,15 +305,6 @@ impl<'a> Fields<'a> {
         }
         self.errors
     }
-}
-
-fn parse_reference(text: &str) -> Result<String, &'static str> {
-    let is_printable = |character: char| !character.is_control() && !matches!(character, '\u{2028}' | '\u{2029}');
-    // 255 characters are at most 1020 bytes: a longer text needs no counting.
-    let well_formed = !text.is_empty()
-        && text.chars().take(REFERENCE_CHARS_MAX.saturating_add(1)).count() <= REFERENCE_CHARS_MAX
-        && text.chars().all(is_printable);
-    well_formed.then(|| text.to_owned()).ok_or("must be 1 to 255 printable characters")
 }
 
 #[cfg(test)]

@@ -83,6 +83,12 @@ use crate::api::state::ApiState;
         crate::api::webhooks::actions::replay,
         crate::api::read::reconciliation::get_status,
         crate::api::read::reconciliation::get_conservation,
+        crate::api::write::bank_statements::post_statement,
+        crate::api::read::bank_statements::list_statements,
+        crate::api::read::bank_statements::list_open_lines,
+        crate::api::read::bank_statements::get_statement,
+        crate::api::read::bank_statements::list_lines,
+        crate::api::write::bank_lines::resolve_line,
         crate::api::read::journal::export_journal,
         crate::api::read::accounts::list_accounts,
         crate::api::read::trial_balance::get_trial_balance,
@@ -156,7 +162,7 @@ mod tests {
     #[test]
     fn every_operation_and_schema_is_described() {
         let document = serde_json::to_value(ApiDoc::openapi()).unwrap();
-        assert_eq!(document["paths"].as_object().unwrap().len(), 69);
+        assert_eq!(document["paths"].as_object().unwrap().len(), 74);
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let text = document.to_string();
         for name in [

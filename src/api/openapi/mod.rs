@@ -13,6 +13,9 @@ pub use crate::api::read::accounts::{AccountBalance, AccountView, AccountsList};
 pub use crate::api::read::ach_exceptions::{ExceptionsList, FileExceptionView};
 pub use crate::api::read::ach_files::{ExceptionTotal, FileView};
 pub use crate::api::read::allocation::{AllocationExplained, RestatementView, StepView};
+pub use crate::api::read::bank_statements::{
+    BankLineView, BankLinesList, BankStatementView, BankStatementsList, LineResolutionView,
+};
 pub use crate::api::read::batches::{BatchView, BatchesList, CountsView, TallyView, TotalsView};
 pub use crate::api::read::entries::{EntriesList, EntryView, LineView};
 pub use crate::api::read::fees::{FeeItemView, FeesList};
@@ -40,6 +43,8 @@ pub use crate::api::webhooks::{
 pub use crate::api::write::accruals::{AccrualRequest, AccruedLoan};
 pub use crate::api::write::ach_reviews::{DiscardRequest, PostRequest, ReviewAnswer};
 pub use crate::api::write::adjustments::{AdjustmentLineRequest, AdjustmentRequest};
+pub use crate::api::write::bank_lines::{LineResolutionAnswer, LineResolutionRequest};
+pub use crate::api::write::bank_statements::StatementAnswer;
 pub use crate::api::write::charge_offs::{ChargeoffRequest, RecoveryRequest};
 pub use crate::api::write::disbursements::DisbursementRequest;
 pub use crate::api::write::feeds::{CustomerView, FeedView, FeedsList};

@@ -129,6 +129,8 @@ impl BatchView {
             UploadOperation::AchFile { feed } => (None, Some(feed.clone())),
             UploadOperation::AchFeed { .. }
             | UploadOperation::AchReview(_)
+            | UploadOperation::BankStatement { .. }
+            | UploadOperation::BankLineResolution { .. }
             | UploadOperation::Program { .. }
             | UploadOperation::PeriodClose { .. }
             | UploadOperation::PeriodReopen { .. }

@@ -1,6 +1,6 @@
 //! Owns the sentence that says of an entry what it was for.
 
-use crate::core::event::Command;
+use crate::core::event::{CashFlow, Command};
 
 /// What a command was for, in a few words; `None` for what makes no entry.
 pub(crate) fn description(command: &Command) -> Option<String> {
@@ -11,6 +11,10 @@ pub(crate) fn description(command: &Command) -> Option<String> {
         Command::PaymentReturn(returned) => Some(format!("Payment returned by the bank: {}", returned.return_code)),
         Command::Fee(fee) => Some(format!("Fee: {}", fee.fee_code.as_str())),
         Command::Receipt(_) => Some("Money received for no known loan".to_owned()),
+        Command::BankSettlement(settlement) => Some(match settlement.flow {
+            CashFlow::In => "Cash received at the bank".to_owned(),
+            CashFlow::Out => "Cash paid out by the bank".to_owned(),
+        }),
         Command::Servicing(servicing) => servicing.act.reason_description().map(str::to_owned),
         Command::Upload(_) | Command::Group(_) | Command::Leg(_) => None,
     }

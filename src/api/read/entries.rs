@@ -163,6 +163,7 @@ pub(crate) fn lines_of(command: &Command, (entry, chart): (&JournalEntry, &Chart
         | Command::Disbursement(_)
         | Command::LoanOpening(_)
         | Command::Receipt(_)
+        | Command::BankSettlement(_)
         | Command::Upload(_)
         | Command::PaymentReturn(_)
         | Command::Fee(_)
@@ -196,6 +197,7 @@ fn taken_back(command: &Command) -> Option<EventId> {
         | Command::LoanOpening(_)
         | Command::Fee(_)
         | Command::Receipt(_)
+        | Command::BankSettlement(_)
         | Command::Upload(_)
         | Command::Leg(_) => None,
     }
@@ -230,6 +232,7 @@ pub(crate) async fn get_entry(
         | Command::Disbursement(_)
         | Command::LoanOpening(_)
         | Command::Receipt(_)
+        | Command::BankSettlement(_)
         | Command::Upload(_)
         | Command::PaymentReturn(_)
         | Command::Servicing(_)

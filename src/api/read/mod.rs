@@ -4,6 +4,7 @@ pub(crate) mod accounts;
 pub(crate) mod ach_exceptions;
 pub(crate) mod ach_files;
 pub(crate) mod allocation;
+pub(crate) mod bank_statements;
 pub(crate) mod batch_results;
 pub(crate) mod batches;
 pub(crate) mod changes;

@@ -72,15 +72,27 @@ pub struct MismatchedAccount {
 pub struct BankReconciliation {
     #[schema(example = "OPERATING-1")]
     bank_account_ref: String,
-    /// `reconciled` or `unreconciled`.
+    /// `reconciled` where nothing differs and no line is open, otherwise `unreconciled`.
     #[schema(value_type = String, example = "reconciled")]
     status: &'static str,
     /// What the bank holds beyond the ledger; may carry `-`.
     #[schema(example = "0")]
     difference_minor: String,
-    /// The day of the statement.
+    /// The day of the last statement.
     #[schema(example = "2026-05-01")]
     statement_date: String,
+    /// What the statement says the account holds; may carry `-`.
+    #[schema(example = "88849")]
+    closing_balance_minor: String,
+    /// What the ledger holds on Cash for it by that day; may carry `-`.
+    #[schema(example = "88849")]
+    ledger_cash_minor: String,
+    /// Lines of its statements by that day that wait for a person.
+    #[schema(example = 0)]
+    open_line_count: i64,
+    /// What they come to; may carry `-`.
+    #[schema(example = "0")]
+    open_lines_minor: String,
 }
 
 /// Principal Receivable against the sum of the loans.
@@ -141,15 +153,19 @@ impl From<&BankCheck> for BankReconciliation {
     fn from(bank: &BankCheck) -> Self {
         Self {
             bank_account_ref: bank.bank_account_ref.clone(),
-            status: if bank.difference() == 0 { "reconciled" } else { "unreconciled" },
+            status: if bank.is_reconciled() { "reconciled" } else { "unreconciled" },
             difference_minor: bank.difference().to_string(),
             statement_date: bank.statement_date.to_string(),
+            closing_balance_minor: bank.closing.0.to_string(),
+            ledger_cash_minor: bank.cash.0.to_string(),
+            open_line_count: bank.open_lines,
+            open_lines_minor: bank.open.0.to_string(),
         }
     }
 }
 
-/// Whether the books reconcile: the latest run for that day, or one that is made now. By booking date; bank statements by
-/// their own day.
+/// Whether the books reconcile: the latest run for that day, or one that is made now. By booking date. Bank accounts are
+/// compared as they are now, by the day of their last statement.
 #[utoipa::path(get, path = "/v1/reconciliation/status", tag = "reconciliation",
     security(("oauth2" = ["hpts:reconciliation:read"])),
     params(("as_of_date" = Option<chrono::NaiveDate>, Query, description = "Default: today in the tenant's time zone"),
@@ -172,10 +188,12 @@ pub(crate) async fn get_status(
     let as_of = as_of.unwrap_or_else(|| tenant.business_date(now));
     let currency = currency.unwrap_or(tenant.base_currency);
     let question = ReconciliationQuestion { tenant: caller.tenant, currency, as_of };
-    let run = match state.store().latest_run(question).await? {
+    let mut run = match state.store().latest_run(question).await? {
         Some(run) => run,
         None => run_now(&state, question).await?,
     };
+    // Statements come and lines are resolved between two runs, and this much is soon read.
+    run.findings.banks = state.store().bank_checks(question).await?;
     Ok(Json(ReconciliationStatus::new(&run, &tenant.chart)))
 }
 

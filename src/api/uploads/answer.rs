@@ -12,8 +12,8 @@ use crate::api::http::answer::json_answer;
 use crate::api::http::headers::IDEMPOTENT_REPLAYED;
 use crate::api::state::ApiState;
 use crate::core::event::{Decision, EventKind, NewEvent, Stage, UploadOperation, decide};
-use crate::core::ids::{EventId, PaymentBatchId};
-use crate::store::{KnownEvent, RowCounts, UploadRecord};
+use crate::core::ids::{EventId, PaymentBatchId, TenantId};
+use crate::store::{KnownEvent, RowCounts, UploadRecord, UploadRef};
 
 /// What became of the rows of an upload when they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -69,10 +69,14 @@ pub(crate) fn replayed(state: &ApiState, record: UploadRecord) -> Result<Respons
         UploadOperation::PaymentBatch { .. } | UploadOperation::AchFile { .. } => {
             with_body(state, record.id, body.into(), StatusCode::OK)
         }
+        UploadOperation::BankStatement { .. } => {
+            json_answer(StatusCode::OK, body, Some(&state.address("bank-statements", record.id)))
+        }
         // They have no rows to follow.
         UploadOperation::AchFeed { .. }
         | UploadOperation::Program { .. }
         | UploadOperation::AchReview(_)
+        | UploadOperation::BankLineResolution { .. }
         | UploadOperation::PeriodClose { .. }
         | UploadOperation::PeriodReopen { .. }
         | UploadOperation::Hold(_)
@@ -80,6 +84,26 @@ pub(crate) fn replayed(state: &ApiState, record: UploadRecord) -> Result<Respons
     };
     response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     Ok(response)
+}
+
+/// The answer to the key of an operation that is there already.
+pub(crate) async fn first_answer(
+    state: &ApiState,
+    tenant: TenantId,
+    known: &KnownEvent,
+    asked: &NewEvent,
+) -> Result<Response, ApiError> {
+    let first = &known.event.event;
+    if first.fingerprint != asked.fingerprint {
+        return Err(taken(known, asked));
+    }
+    replay(state, tenant, PaymentBatchId(first.id.0)).await
+}
+
+/// The first answer of an operation that is done.
+pub(crate) async fn replay(state: &ApiState, tenant: TenantId, id: PaymentBatchId) -> Result<Response, ApiError> {
+    let progress = state.store().upload_progress(UploadRef { tenant, id }).await?;
+    replayed(state, progress.ok_or(ApiError::Broken("an operation has no row"))?.record)
 }
 
 /// What a request learns whose upload another request receives.

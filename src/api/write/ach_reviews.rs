@@ -21,15 +21,15 @@ use crate::api::problem::FieldError;
 use crate::api::read::ach_exceptions::{file_row, read_exception};
 use crate::api::state::ApiState;
 use crate::api::uploads::ach::{EntryRow, FileRows};
-use crate::api::uploads::answer::{busy, replayed, taken};
+use crate::api::uploads::answer::{busy, first_answer, replayed, taken};
 use crate::api::uploads::receiver::UploadRequest;
 use crate::api::uploads::rows::{Row, RowFault};
 use crate::api::write::ach_files::feed;
 use crate::api::write::request::WriteRequest;
 use crate::core::ach::{Feed, FileHash};
 use crate::core::event::{Command, IdempotencyKey, NewEvent, Resolution, Review, Upload, UploadOperation};
-use crate::core::ids::{PaymentBatchId, TenantId};
-use crate::store::{FileException, FileRow, KnownEvent, NewReview, ReviewDone, UploadBegun, UploadRef};
+use crate::core::ids::TenantId;
+use crate::store::{FileException, FileRow, NewReview, ReviewDone, UploadBegun, UploadRef};
 
 /// Why an exception ends.
 #[derive(Debug, ToSchema)]
@@ -128,7 +128,7 @@ async fn decide(
     }
     let exception = read_exception(state, tenant, row).await?;
     if let Some(resolved) = &exception.exception.resolved {
-        return Err(ApiError::AlreadyResolved { resolution: resolved.resolution });
+        return Err(ApiError::AlreadyResolved { resolution: resolved.resolution.as_str() });
     }
     if !exception.is_received {
         return Err(busy(state, row.batch));
@@ -150,7 +150,7 @@ async fn decide(
     };
     match state.intake().accept_review(review).await? {
         ReviewDone::Decided(_) => Ok(json_answer(StatusCode::CREATED, body, location.as_deref())),
-        ReviewDone::Resolved(resolved) => Err(ApiError::AlreadyResolved { resolution: resolved.resolution }),
+        ReviewDone::Resolved(resolved) => Err(ApiError::AlreadyResolved { resolution: resolved.resolution.as_str() }),
         ReviewDone::RowTaken(known) => Err(ApiError::NotPostable(vec![FieldError::new(
             "",
             "duplicate",
@@ -267,20 +267,4 @@ fn body(exception: &FileException, resolution: Resolution, posted: Option<&NewEv
         members.insert(event.kind.id_field().to_owned(), event.id.to_string().into());
     }
     serde_json::to_vec(&Value::Object(members)).map_err(|_| ApiError::Broken("an answer has no JSON"))
-}
-
-/// The answer to a key that is there already.
-async fn first_answer(
-    state: &ApiState,
-    tenant: TenantId,
-    known: &KnownEvent,
-    asked: &NewEvent,
-) -> Result<Response, ApiError> {
-    let first = &known.event.event;
-    if first.fingerprint != asked.fingerprint {
-        return Err(taken(known, asked));
-    }
-    let upload = UploadRef { tenant, id: PaymentBatchId(first.id.0) };
-    let progress = state.store().upload_progress(upload).await?;
-    replayed(state, progress.ok_or(ApiError::Broken("a review has no row"))?.record)
 }

@@ -114,8 +114,8 @@ fn parse_direction(text: &str) -> Result<Side, &'static str> {
     }
 }
 
-/// The account of the books that the tenant knows by a code.
-fn parse_account(text: &str, chart: &Chart) -> Result<AccountCode, &'static str> {
+/// The account of the books that the tenant knows by a code, where lines may be written on it by hand.
+pub(crate) fn parse_account(text: &str, chart: &Chart) -> Result<AccountCode, &'static str> {
     let known = AccountCode::parse(text).ok().and_then(|code| chart.of_code(code)).map(|shown| shown.account);
     match known.ok_or("must be an account of the chart")? {
         AccountCode::CHARGED_OFF_MEMO | AccountCode::MEMO_CONTRA => Err("is moved by charge-offs and recoveries only"),

@@ -5,6 +5,8 @@ pub(crate) mod accruals;
 pub(crate) mod ach_files;
 pub(crate) mod ach_reviews;
 pub(crate) mod adjustments;
+pub(crate) mod bank_lines;
+pub(crate) mod bank_statements;
 pub(crate) mod batches;
 pub(crate) mod charge_offs;
 pub(crate) mod disbursements;

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::core::ach::closed_list::closed_list;
+use crate::core::closed_list::closed_list;
 
 /// Which way money moves, seen from the account the entry names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,6 +1,6 @@
 //! Owns why an entry waits for a person, and which of the reasons a person can overrule.
 
-use crate::core::ach::closed_list::closed_list;
+use crate::core::closed_list::closed_list;
 
 closed_list! {
     /// Why an entry waits for a person. The list is closed; a name never changes its meaning.

@@ -5,9 +5,9 @@
 
 use std::fmt;
 
-use crate::core::ach::closed_list::closed_list;
 use crate::core::ach::text::Place;
 use crate::core::ach::tolerance::{Tolerance, Tolerances};
+use crate::core::closed_list::closed_list;
 
 /// How many faults of a file are listed; beyond, they are counted. A page of a hundred is more than a person reads, and
 /// 128 MiB of noise must not become gigabytes of messages.

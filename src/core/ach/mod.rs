@@ -18,7 +18,6 @@
 mod ach_tests;
 mod check;
 mod classify;
-mod closed_list;
 mod code;
 mod customers;
 mod dates;

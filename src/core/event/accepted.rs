@@ -157,6 +157,7 @@ impl NewEvent {
             | Command::Fee(_)
             | Command::Servicing(_)
             | Command::Receipt(_)
+            | Command::BankSettlement(_)
             | Command::Upload(_)
             | Command::Group(_)
             | Command::Leg(_) => None,
@@ -178,6 +179,8 @@ impl NewEvent {
             | Command::Receipt(_)
             | Command::Upload(_) => itself,
             Command::Group(group) => group.operation.takes_back().map(|reversed| reversed.correlation_id).or(itself),
+            // The chain of what it settles.
+            Command::BankSettlement(settlement) => settlement.settles.or(itself),
             Command::Leg(leg) => Some(leg.group),
         }
     }

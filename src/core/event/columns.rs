@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::core::event::bank_settlement::{BankSettlement, CashFlow};
 use crate::core::event::command::{
     Command, Disbursement, LoanNumber, LoanOpening, OpeningBalances, Payment, ProgramDefaults, SourceMethod,
 };
@@ -19,6 +20,7 @@ use crate::core::event::receipt::Receipt;
 use crate::core::event::servicing::{Party, Servicing, ServicingAct};
 use crate::core::event::upload::{Upload, UploadOperation};
 use crate::core::ids::{BorrowerId, EventId, LoanId, ProgramId, Seq};
+use crate::core::ledger::AccountCode;
 use crate::core::loan::{SuspenseRelease, Waterfall};
 use crate::core::money::{Currency, Minor, Money};
 
@@ -88,6 +90,14 @@ struct FeeDetails {
     charged_for: Option<EventId>,
 }
 
+#[derive(Serialize, Deserialize)]
+struct SettlementDetails {
+    flow: CashFlow,
+    account_code: AccountCode,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settles_event_id: Option<EventId>,
+}
+
 impl Command {
     /// The `details` column.
     #[must_use]
@@ -106,6 +116,10 @@ impl Command {
                     principal_minor: opening.opening_balances.principal.units(),
                 };
                 serde_json::to_string(&details).ok()
+            }
+            Self::BankSettlement(BankSettlement { flow, account, settles, .. }) => {
+                let (flow, account_code, settles_event_id) = (*flow, *account, *settles);
+                serde_json::to_string(&SettlementDetails { flow, account_code, settles_event_id }).ok()
             }
             Self::Upload(upload) => serde_json::to_string(&upload.operation).ok(),
             Self::Group(group) => group::group_details(group),
@@ -138,6 +152,7 @@ impl Command {
             EventKind::Disbursement => disbursement(columns).map(Self::Disbursement),
             EventKind::LoanOpened => opening(columns).map(Self::LoanOpening),
             EventKind::UnidentifiedReceipt => receipt(columns).map(Self::Receipt),
+            EventKind::BankSettled => bank_settlement(columns).map(Self::BankSettlement),
             EventKind::Upload => upload(&columns).map(Self::Upload),
             EventKind::PaymentReturned => payment_return(columns).map(Self::PaymentReturn),
             EventKind::FeeAssessed => fee(columns).map(Self::Fee),
@@ -202,6 +217,19 @@ fn receipt(columns: CommandColumns) -> Result<Receipt, ColumnsError> {
         source_method: columns.source_method.ok_or(ColumnsError("source_method"))?,
         external_ref: columns.external_ref,
         metadata: columns.metadata.map(Metadata::from_stored),
+    })
+}
+
+fn bank_settlement(columns: CommandColumns) -> Result<BankSettlement, ColumnsError> {
+    let details: SettlementDetails = details(&columns)?;
+    Ok(BankSettlement {
+        amount: money(&columns)?,
+        loan_id: columns.loan_id,
+        flow: details.flow,
+        account: details.account_code,
+        settles: details.settles_event_id,
+        effective_date: columns.effective_date,
+        external_ref: columns.external_ref,
     })
 }
 

@@ -3,6 +3,7 @@
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+use crate::core::event::bank_settlement::BankSettlement;
 use crate::core::event::fee::Fee;
 use crate::core::event::group::{Group, Leg};
 use crate::core::event::metadata::Metadata;
@@ -203,6 +204,8 @@ pub enum Command {
     LoanOpening(LoanOpening),
     /// Money received for no known loan.
     Receipt(Receipt),
+    /// Cash that the bank has moved.
+    BankSettlement(BankSettlement),
     /// Many payments brought at once.
     Upload(Upload),
     /// A payment taken back.
@@ -226,6 +229,7 @@ impl Command {
             Self::Disbursement(disbursement) => disbursement.loan_id,
             Self::LoanOpening(opening) => opening.loan_id,
             Self::Receipt(receipt) => receipt.loan_id,
+            Self::BankSettlement(settlement) => settlement.loan_id,
             Self::Upload(_) | Self::Group(_) => NO_LOAN,
             Self::Leg(leg) => leg.loan_id,
             Self::PaymentReturn(returned) => returned.loan_id,
@@ -241,7 +245,7 @@ impl Command {
             Self::Payment(payment) => payment.borrower_id,
             Self::Disbursement(disbursement) => disbursement.borrower_id,
             Self::LoanOpening(opening) => opening.borrower_id,
-            Self::Receipt(_) | Self::Upload(_) | Self::Group(_) => NO_BORROWER,
+            Self::Receipt(_) | Self::BankSettlement(_) | Self::Upload(_) | Self::Group(_) => NO_BORROWER,
             Self::Leg(leg) => leg.borrower_id,
             Self::PaymentReturn(returned) => returned.borrower_id,
             Self::Fee(fee) => fee.borrower_id,
@@ -257,6 +261,7 @@ impl Command {
             Self::Disbursement(disbursement) => disbursement.amount.currency,
             Self::LoanOpening(opening) => opening.currency,
             Self::Receipt(receipt) => receipt.amount.currency,
+            Self::BankSettlement(settlement) => settlement.amount.currency,
             Self::Upload(upload) => upload.currency,
             Self::Group(group) => group.currency,
             Self::Leg(leg) => leg.currency,
@@ -278,6 +283,7 @@ impl Command {
             Self::Fee(fee) => Some(fee.amount.minor),
             Self::Servicing(servicing) => servicing.amount,
             Self::Receipt(receipt) => Some(receipt.amount.minor),
+            Self::BankSettlement(settlement) => Some(settlement.amount.minor),
         }
     }
 
@@ -289,6 +295,7 @@ impl Command {
             Self::Disbursement(disbursement) => disbursement.effective_date,
             Self::LoanOpening(opening) => opening.opened_on,
             Self::Receipt(receipt) => receipt.effective_date,
+            Self::BankSettlement(settlement) => settlement.effective_date,
             Self::Upload(upload) => upload.received_on,
             Self::Group(group) => group.effective_date,
             Self::Leg(leg) => leg.effective_date,
@@ -314,6 +321,7 @@ impl Command {
             | Self::LoanOpening(_)
             | Self::Fee(_)
             | Self::Receipt(_)
+            | Self::BankSettlement(_)
             | Self::Upload(_)
             | Self::Group(_)
             | Self::Leg(_) => (self.effective_date(), self.effective_date()),
@@ -331,6 +339,7 @@ impl Command {
             | Self::PaymentReturn(_)
             | Self::Fee(_)
             | Self::Servicing(_)
+            | Self::BankSettlement(_)
             | Self::Upload(_)
             | Self::Group(_)
             | Self::Leg(_) => None,
@@ -344,6 +353,7 @@ impl Command {
             Self::Payment(payment) => payment.external_ref.as_deref(),
             Self::Disbursement(disbursement) => disbursement.destination_ref.as_deref(),
             Self::Receipt(receipt) => receipt.external_ref.as_deref(),
+            Self::BankSettlement(settlement) => settlement.external_ref.as_deref(),
             Self::LoanOpening(_)
             | Self::PaymentReturn(_)
             | Self::Fee(_)
@@ -362,7 +372,7 @@ impl Command {
             Self::Disbursement(disbursement) => disbursement.metadata.as_ref(),
             Self::LoanOpening(opening) => opening.metadata.as_ref(),
             Self::Receipt(receipt) => receipt.metadata.as_ref(),
-            Self::Upload(_) | Self::Leg(_) => None,
+            Self::Upload(_) | Self::Leg(_) | Self::BankSettlement(_) => None,
             Self::Group(group) => group.metadata.as_ref(),
             Self::PaymentReturn(returned) => returned.metadata.as_ref(),
             Self::Fee(fee) => fee.metadata.as_ref(),
@@ -381,7 +391,7 @@ impl Command {
             | Self::Upload(_)
             | Self::Group(_) => false,
             Self::Leg(leg) => leg.terms.new_loan().is_some(),
-            Self::Disbursement(_) | Self::LoanOpening(_) | Self::Receipt(_) => true,
+            Self::Disbursement(_) | Self::LoanOpening(_) | Self::Receipt(_) | Self::BankSettlement(_) => true,
         }
     }
 }

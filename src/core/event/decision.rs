@@ -1,5 +1,7 @@
 //! Owns the decision about a repeated key: new, replay, in progress or mismatch.
 
+use chrono::NaiveDate;
+
 use crate::core::event::command::{Command, Disbursement, LoanOpening};
 use crate::core::event::fee::Fee;
 use crate::core::event::fingerprint::Fingerprint;
@@ -78,6 +80,7 @@ fn differing_fields(first: &Command, incoming: &Command) -> Vec<&'static str> {
             | Command::Fee(_)
             | Command::Servicing(_)
             | Command::Receipt(_)
+            | Command::BankSettlement(_)
             | Command::Upload(_)
             | Command::Group(_)
             | Command::Leg(_),
@@ -109,6 +112,14 @@ fn differing_upload(a: &Upload, b: &Upload) -> Vec<&'static str> {
         (UploadOperation::Webhook(a), UploadOperation::Webhook(b)) => a.differing(b),
         (UploadOperation::AchReview(a), UploadOperation::AchReview(b)) => differing_review(a, b),
         (
+            UploadOperation::BankStatement { bank_account_ref: ref_a, statement_date: date_a, .. },
+            UploadOperation::BankStatement { bank_account_ref: ref_b, statement_date: date_b, .. },
+        ) => differing_statement((ref_a, date_a), (ref_b, date_b)),
+        (
+            UploadOperation::BankLineResolution { statement_id: a, line_no: line_a, target: target_a, reason: why_a },
+            UploadOperation::BankLineResolution { statement_id: b, line_no: line_b, target: target_b, reason: why_b },
+        ) if (a, line_a) == (b, line_b) => named([("target", target_a != target_b), ("reason", why_a != why_b)]),
+        (
             UploadOperation::PeriodClose { period: a, reason: why_a },
             UploadOperation::PeriodClose { period: b, reason: why_b },
         )
@@ -125,10 +136,18 @@ fn differing_upload(a: &Upload, b: &Upload) -> Vec<&'static str> {
             | UploadOperation::PeriodReopen { .. }
             | UploadOperation::Hold(_)
             | UploadOperation::Webhook(_)
-            | UploadOperation::AchReview(_),
+            | UploadOperation::AchReview(_)
+            | UploadOperation::BankStatement { .. }
+            | UploadOperation::BankLineResolution { .. },
             _,
         ) => vec!["operation"],
     }
+}
+
+/// Where account and day are the same, its lines or balances differ.
+fn differing_statement(a: (&String, &NaiveDate), b: (&String, &NaiveDate)) -> Vec<&'static str> {
+    let fields = named([("bank_account_ref", a.0 != b.0), ("statement_date", a.1 != b.1)]);
+    if fields.is_empty() { vec!["statement"] } else { fields }
 }
 
 /// File, row and resolution stand in the address: with another one it is another operation.

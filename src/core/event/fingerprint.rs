@@ -8,6 +8,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::core::event::bank_settlement::BankSettlement;
 use crate::core::event::command::{Command, Disbursement, LoanOpening, Payment};
 use crate::core::event::fee::Fee;
 use crate::core::event::group::{Group, Leg};
@@ -34,6 +35,7 @@ impl Fingerprint {
             Command::Disbursement(disbursement) => encode_disbursement(&mut encoder, disbursement),
             Command::LoanOpening(opening) => encode_opening(&mut encoder, opening),
             Command::Receipt(receipt) => encode_receipt(&mut encoder, receipt),
+            Command::BankSettlement(settlement) => encode_bank_settlement(&mut encoder, settlement),
             Command::Upload(upload) => encode_upload(&mut encoder, upload),
             Command::Group(group) => encode_group(&mut encoder, group),
             Command::Leg(leg) => encode_leg(&mut encoder, leg),
@@ -129,6 +131,19 @@ fn encode_receipt(encoder: &mut Encoder, receipt: &Receipt) {
         .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
 }
 
+fn encode_bank_settlement(encoder: &mut Encoder, settlement: &BankSettlement) {
+    let BankSettlement { loan_id, amount, flow, account, settles, effective_date, external_ref } = settlement;
+    encoder
+        .field(b"bank_settlement")
+        .field(loan_id.0.as_bytes())
+        .money(*amount)
+        .field(flow.as_str().as_bytes())
+        .field(account.to_string().as_bytes())
+        .optional(settles.as_ref().map(|event| event.0.as_bytes().as_slice()))
+        .field(effective_date.to_string().as_bytes())
+        .optional(external_ref.as_deref().map(str::as_bytes));
+}
+
 /// Neither the tenant's currency nor the day of receipt: the same upload may come again tomorrow.
 fn encode_upload(encoder: &mut Encoder, upload: &Upload) {
     encoder.field(upload.operation.as_str().as_bytes());
@@ -144,6 +159,15 @@ fn encode_upload(encoder: &mut Encoder, upload: &Upload) {
             .field(resolution.as_str().as_bytes())
             .field(reason.as_bytes())
             .optional(effective_at.map(|date| date.to_string()).as_deref().map(str::as_bytes)),
+        UploadOperation::BankStatement { bank_account_ref, statement_date, sha256 } => encoder
+            .field(bank_account_ref.as_bytes())
+            .field(statement_date.to_string().as_bytes())
+            .field(sha256.as_bytes()),
+        UploadOperation::BankLineResolution { statement_id, line_no, target, reason } => encoder
+            .field(statement_id.0.as_bytes())
+            .field(&line_no.to_be_bytes())
+            .field(target.as_bytes())
+            .field(reason.as_bytes()),
         UploadOperation::PeriodClose { period, reason } | UploadOperation::PeriodReopen { period, reason } => {
             encoder.field(period.as_bytes()).field(reason.as_bytes())
         }

@@ -27,6 +27,8 @@ pub enum EventKind {
     PaymentAllocated,
     /// Money received for no known loan.
     UnidentifiedReceipt,
+    /// Cash that the bank has moved; its entry is a `manual_adjustment`.
+    BankSettled,
     /// Many payments brought at once: finished by the api, never queued, without an entry.
     Upload,
     /// A payment taken back by the bank.
@@ -63,7 +65,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::PaymentReceived,
         Self::Disbursement,
         Self::LoanOpened,
@@ -71,6 +73,7 @@ impl EventKind {
         Self::PaymentReturned,
         Self::FeeAssessed,
         Self::UnidentifiedReceipt,
+        Self::BankSettled,
         Self::Upload,
         Self::DisbursementSettled,
         Self::Accrual,
@@ -96,6 +99,7 @@ impl EventKind {
             Self::LoanOpened => "loan_opened",
             Self::PaymentAllocated => "payment_allocated",
             Self::UnidentifiedReceipt => "unidentified_receipt",
+            Self::BankSettled => "bank_settled",
             Self::Upload => "upload",
             Self::PaymentReturned => "payment_returned",
             Self::FeeAssessed => "fee_assessed",
@@ -119,7 +123,9 @@ impl EventKind {
     #[must_use]
     pub const fn event_type(self) -> &'static str {
         match self {
-            Self::LoanOpened | Self::SuspenseRefunded | Self::SuspenseTransferred => Self::ManualAdjustment.as_str(),
+            Self::LoanOpened | Self::SuspenseRefunded | Self::SuspenseTransferred | Self::BankSettled => {
+                Self::ManualAdjustment.as_str()
+            }
             Self::UnidentifiedReceipt => Self::PaymentReceived.as_str(),
             Self::SuspenseApplied | Self::ReceiptAssigned => Self::PaymentAllocated.as_str(),
             Self::PaymentReceived
@@ -148,6 +154,7 @@ impl EventKind {
             Self::Disbursement => "disbursement_event_id",
             Self::LoanOpened => "loan_event_id",
             Self::PaymentAllocated => "event_id",
+            Self::BankSettled => "bank_settled_event_id",
             Self::Upload => "batch_id",
             Self::PaymentReturned => "payment_returned_event_id",
             Self::FeeAssessed => "fee_event_id",
@@ -197,6 +204,7 @@ impl Command {
             Self::Disbursement(_) => EventKind::Disbursement,
             Self::LoanOpening(_) => EventKind::LoanOpened,
             Self::Receipt(_) => EventKind::UnidentifiedReceipt,
+            Self::BankSettlement(_) => EventKind::BankSettled,
             Self::Upload(_) => EventKind::Upload,
             Self::PaymentReturn(_) => EventKind::PaymentReturned,
             Self::Fee(_) => EventKind::FeeAssessed,

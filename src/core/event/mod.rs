@@ -5,6 +5,7 @@
 //! [`Fingerprint`] exactly when they are the same request; an accepted event never changes.
 
 mod accepted;
+mod bank_settlement;
 mod columns;
 mod command;
 mod decision;
@@ -23,6 +24,7 @@ mod upload;
 mod wire;
 
 pub use accepted::{AcceptedEvent, GroupLeg, NewEvent, Origin};
+pub use bank_settlement::{BankSettlement, CashFlow, UnknownCashFlow};
 pub use columns::{ColumnsError, CommandColumns};
 pub use command::{
     Command, Disbursement, LoanNumber, LoanNumberError, LoanOpening, OpeningBalances, Payment, ProgramDefaults,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::event::hold::HoldOperation;
 use crate::core::event::review::Review;
-use crate::core::ids::{BorrowerId, LoanId};
+use crate::core::ids::{BorrowerId, LoanId, PaymentBatchId};
 use crate::core::money::Currency;
 use crate::core::webhook::WebhookOperation;
 
@@ -73,6 +73,26 @@ pub enum UploadOperation {
     },
     /// `POST /v1/ach/files/{batch_id}/exceptions/{row}/post` and `/discard`: a decision about one row of a file.
     AchReview(Review),
+    /// `POST /v1/bank-statements`.
+    BankStatement {
+        /// The bank account.
+        bank_account_ref: String,
+        /// The day of the statement.
+        statement_date: NaiveDate,
+        /// SHA-256 of all that it says, in hexadecimal digits.
+        sha256: String,
+    },
+    /// `POST /v1/bank-statements/{statement_id}/lines/{line}/resolution`: a decision about one line.
+    BankLineResolution {
+        /// The statement.
+        statement_id: PaymentBatchId,
+        /// The line, from 1.
+        line_no: i64,
+        /// The event it is said to be, or the account it is posted on.
+        target: Box<str>,
+        /// Why.
+        reason: Box<str>,
+    },
     /// `POST /v1/periods/{period}/close`: no rows.
     PeriodClose {
         /// The month, `YYYY-MM`.
@@ -103,6 +123,8 @@ impl UploadOperation {
             Self::Program { .. } => "program",
             Self::AchFile { .. } => "ach_file",
             Self::AchReview(_) => "ach_review",
+            Self::BankStatement { .. } => "bank_statement",
+            Self::BankLineResolution { .. } => "bank_line_resolution",
             Self::PeriodClose { .. } => "period_close",
             Self::PeriodReopen { .. } => "period_reopen",
             Self::Hold(operation) => operation.as_str(),

@@ -81,6 +81,13 @@ impl AccountCode {
         well_formed.then(|| text.parse().ok()).flatten().map(Self).ok_or(AccountCodeError)
     }
 
+    /// Whether what stands on it is the sum of what loans owe, or hold in suspense: only a loan's own events move it.
+    #[must_use]
+    pub fn is_of_loans(self) -> bool {
+        [Self::PRINCIPAL_RECEIVABLE, Self::INTEREST_RECEIVABLE, Self::FEES_RECEIVABLE, Self::BORROWER_SUSPENSE]
+            .contains(&self)
+    }
+
     /// Wraps a stored number.
     #[must_use]
     pub fn from_number(number: i16) -> Option<Self> {

@@ -125,6 +125,7 @@ impl FeeBook {
             | Command::Disbursement(_)
             | Command::LoanOpening(_)
             | Command::Receipt(_)
+            | Command::BankSettlement(_)
             | Command::Group(_)
             | Command::Upload(_) => self.moved(event, posting, moved),
             Command::Leg(leg) => match &leg.terms {

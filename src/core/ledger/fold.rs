@@ -215,6 +215,7 @@ fn raises_debt(event: &NewEvent, posting: &Posting) -> bool {
         Command::Disbursement(_)
         | Command::LoanOpening(_)
         | Command::Receipt(_)
+        | Command::BankSettlement(_)
         | Command::Upload(_)
         | Command::PaymentReturn(_)
         | Command::Group(_)
@@ -321,6 +322,7 @@ fn take_terms(state: &mut LoanState, command: &Command) {
         | Command::Fee(_)
         | Command::Servicing(_)
         | Command::Receipt(_)
+        | Command::BankSettlement(_)
         | Command::Upload(_)
         | Command::Group(_) => {}
         Command::Leg(leg) => {

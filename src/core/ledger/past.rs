@@ -152,6 +152,7 @@ fn named(command: &Command) -> Option<Seq> {
         | Command::LoanOpening(_)
         | Command::Fee(_)
         | Command::Receipt(_)
+        | Command::BankSettlement(_)
         | Command::Upload(_)
         | Command::Group(_) => None,
     }
@@ -177,6 +178,7 @@ pub fn needs_fees(events: &[AcceptedEvent]) -> bool {
         | Command::PaymentReturn(_)
         | Command::Fee(_)
         | Command::Receipt(_)
+        | Command::BankSettlement(_)
         | Command::Upload(_)
         | Command::Group(_)
         | Command::Leg(_) => false,
@@ -194,6 +196,7 @@ pub fn needs_accruals(events: &[AcceptedEvent]) -> bool {
         | Command::PaymentReturn(_)
         | Command::Fee(_)
         | Command::Receipt(_)
+        | Command::BankSettlement(_)
         | Command::Servicing(_)
         | Command::Upload(_)
         | Command::Group(_) => false,
@@ -201,10 +204,10 @@ pub fn needs_accruals(events: &[AcceptedEvent]) -> bool {
     events.iter().any(|event| is_computed(&event.event.command))
 }
 
-/// Whether it comes to, or leaves, the receipts without a loan: they have no balance, so what came after does not matter.
-fn is_of_receipts(command: &Command) -> bool {
+/// Whether it stands on a loan of our own: such a loan has no balance, so what came after does not matter.
+fn is_on_own_loan(command: &Command) -> bool {
     match command {
-        Command::Receipt(_) => true,
+        Command::Receipt(_) | Command::BankSettlement(_) => true,
         Command::Leg(leg) => matches!(leg.terms, LegTerms::ReceiptOut { .. }),
         Command::Payment(_)
         | Command::Disbursement(_)
@@ -223,7 +226,7 @@ fn is_of_receipts(command: &Command) -> bool {
 pub fn earliest_backdated(reached: NaiveDate, events: &[AcceptedEvent]) -> Option<NaiveDate> {
     let mut reached = reached;
     let mut earliest: Option<NaiveDate> = None;
-    let moving = events.iter().map(|event| &event.event.command).filter(|it| !is_of_receipts(it));
+    let moving = events.iter().map(|event| &event.event.command).filter(|it| !is_on_own_loan(it));
     for (first, last) in moving.map(Command::days) {
         if first < reached {
             earliest = Some(earliest.map_or(first, |earliest| earliest.min(first)));

@@ -247,6 +247,7 @@ impl Finished {
             | Command::LoanOpening(_)
             | Command::Fee(_)
             | Command::Receipt(_)
+            | Command::BankSettlement(_)
             | Command::Upload(_)
             | Command::Leg(_) => {}
         }

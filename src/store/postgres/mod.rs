@@ -15,6 +15,7 @@
 mod accept;
 mod ach;
 mod admin;
+mod bank;
 pub mod bench;
 mod connect;
 mod conservation;

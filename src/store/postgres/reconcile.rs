@@ -4,6 +4,7 @@
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection};
 
+use super::bank::checks;
 use super::connect::{PostgresStore, finish};
 use super::error::classify;
 use super::intake_rows::Prepared;
@@ -22,6 +23,8 @@ macro_rules! asked {
         "unnest($1::uuid[], $2::text[], $3::date[]) WITH ORDINALITY AS q (tenant, currency, as_of, no)"
     };
 }
+
+pub(super) use asked;
 
 const READ_NOW: &str = "SELECT clock_timestamp()";
 
@@ -121,7 +124,8 @@ impl PostgresStore {
     }
 }
 
-fn asked(statement: &'static str, of: &[ReconciliationQuestion]) -> Prepared<'static> {
+/// The questions as the first three parameters.
+pub(super) fn questions(statement: &'static str, of: &[ReconciliationQuestion]) -> Prepared<'static> {
     sqlx::query(statement)
         .bind(of.iter().map(|question| question.tenant.0).collect::<Vec<_>>())
         .bind(of.iter().map(|question| question.currency.code().to_owned()).collect::<Vec<_>>())
@@ -137,12 +141,12 @@ async fn look(
     let row = sqlx::query(READ_NOW).fetch_one(&mut *connection).await.map_err(classify)?;
     let checked_at: Timestamp = Columns::of(&row).instant()?;
     let mut readings = vec![Readings::default(); of.len()];
-    for row in asked(SUM_TOTALS, of).fetch_all(&mut *connection).await.map_err(classify)? {
+    for row in questions(SUM_TOTALS, of).fetch_all(&mut *connection).await.map_err(classify)? {
         let (place, sides) = sides(&row)?;
         let reading = reading(&mut readings, place)?;
         reading.totals.insert((sides.account, sides.layer), sides.totals);
     }
-    for row in asked(SUM_LINES, of).fetch_all(&mut *connection).await.map_err(classify)? {
+    for row in questions(SUM_LINES, of).fetch_all(&mut *connection).await.map_err(classify)? {
         let (place, sides) = sides(&row)?;
         let reading = reading(&mut readings, place)?;
         if !sides.is_later {
@@ -151,10 +155,13 @@ async fn look(
             reading.later = sides.totals.debits.saturating_sub(sides.totals.credits);
         }
     }
-    for row in asked(SUM_LOANS, of).fetch_all(&mut *connection).await.map_err(classify)? {
+    for row in questions(SUM_LOANS, of).fetch_all(&mut *connection).await.map_err(classify)? {
         let mut columns = Columns::of(&row);
         let place: i64 = columns.take()?;
         reading(&mut readings, place)?.loans = sum(&mut columns)?;
+    }
+    for (reading, banks) in readings.iter_mut().zip(checks(connection, of).await?) {
+        reading.banks = banks;
     }
     let mut runs = Vec::with_capacity(of.len());
     for (question, reading) in of.iter().zip(readings) {
@@ -214,7 +221,8 @@ fn sum(columns: &mut Columns<'_>) -> Result<i128, StoreError> {
     text.parse().map_err(|_| broken("a sum", text))
 }
 
-fn reading(readings: &mut [Readings], place: i64) -> Result<&mut Readings, StoreError> {
+/// What belongs to the question of a number.
+pub(super) fn reading<T>(readings: &mut [T], place: i64) -> Result<&mut T, StoreError> {
     let index = usize::try_from(place).ok().and_then(|place| place.checked_sub(1));
     index.and_then(|index| readings.get_mut(index)).ok_or_else(|| broken("a place", &place.to_string()))
 }

@@ -1,9 +1,9 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bench, conservation, fresh, groups, holds, ledger_reads, loan_reads, migrate, parking, periods,
-    poller_reads, post, processes, programs, read, read_loans, reconcile, review, servicing, sweep, uploads, verify,
-    webhooks,
+    accept, ach, admin, bank, bench, conservation, fresh, groups, holds, ledger_reads, loan_reads, migrate, parking,
+    periods, poller_reads, post, processes, programs, read, read_loans, reconcile, review, servicing, sweep, uploads,
+    verify, webhooks,
 };
 
 /// Every statement by the name of what it does.
@@ -56,5 +56,6 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
     ];
     let mut all = lists.concat();
     all.extend(migrate::STATEMENTS);
+    all.extend(bank::statements());
     all
 }

@@ -13,6 +13,7 @@
 mod accept;
 mod ach;
 mod admin;
+mod bank;
 mod beats;
 mod connect;
 mod conservation;

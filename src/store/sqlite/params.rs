@@ -274,6 +274,7 @@ impl<'a> OpeningRow<'a> {
             | Command::Fee(_)
             | Command::Servicing(_)
             | Command::Receipt(_)
+            | Command::BankSettlement(_)
             | Command::Upload(_)
             | Command::Group(_) => None,
             Command::Leg(leg) => leg.terms.new_loan().and_then(|terms| terms.loan_number.as_ref()),

@@ -12,6 +12,7 @@ use crate::core::ledger::{AccountCode, Layer};
 use crate::core::money::Currency;
 use crate::core::time::Timestamp;
 use crate::store::reconciliation::{Readings, Sides};
+use crate::store::sqlite::bank::check::of_question;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::rows::{broken, date, get, id, instant, sum, tenant as tenant_of, word};
 use crate::store::{AccountTotals, Findings, ReconciliationQuestion, ReconciliationRun, StoreError};
@@ -70,7 +71,8 @@ pub(super) async fn look(
     read_lines(db, of, &places, &mut readings).await?;
     read_principals(db, &places, &mut readings).await?;
     let mut runs = Vec::with_capacity(of.len());
-    for (question, reading) in of.iter().zip(readings) {
+    for (question, mut reading) in of.iter().zip(readings) {
+        reading.banks = of_question(db, *question).await?;
         let mut findings = reading.judged();
         if findings.gl_principal != findings.loans_principal {
             findings.wrong_loans = wrong_loans(db, question).await?;

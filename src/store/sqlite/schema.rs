@@ -18,7 +18,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 13] = [
+const MIGRATIONS: [Migration; 14] = [
     Migration { version: 1, name: "books", sql: include_str!("../../../migrations/sqlite/0001_books.sql") },
     Migration { version: 2, name: "operations", sql: include_str!("../../../migrations/sqlite/0002_operations.sql") },
     Migration {
@@ -45,6 +45,11 @@ const MIGRATIONS: [Migration; 13] = [
         version: 12,
         name: "reconciliation",
         sql: include_str!("../../../migrations/sqlite/0012_reconciliation.sql"),
+    },
+    Migration {
+        version: 13,
+        name: "bank_statements",
+        sql: include_str!("../../../migrations/sqlite/0013_bank_statements.sql"),
     },
     Migration { version: 14, name: "ach_review", sql: include_str!("../../../migrations/sqlite/0014_ach_review.sql") },
     Migration {

@@ -1,5 +1,6 @@
 //! Owns the list of every statement with a name, so that a test can prepare each of them.
 
+use super::bank::{check, find, read as bank_read, write as bank_write};
 use super::webhooks::{operate, read, turn};
 use super::{
     accept, ach, admin, beats, conservation, groups, holds, ledger_reads, loan_reads, loans, parking, periods,
@@ -54,6 +55,25 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("numbered", ach::NUMBERED),
     ("insert_entries", ach::INSERT_ENTRIES),
     ("match_entries", ach::MATCH_ENTRIES),
+    ("find_events", find::FIND_EVENTS),
+    ("upload_rows", find::UPLOAD_ROWS),
+    ("insert_bank_account", bank_write::INSERT_ACCOUNT),
+    ("bank_account", bank_write::ACCOUNT),
+    ("insert_bank_statement", bank_write::INSERT_STATEMENT),
+    ("statement_of", bank_write::STATEMENT_OF),
+    ("insert_lines", bank_write::INSERT_LINES),
+    ("matched_among", bank_write::MATCHED_AMONG),
+    ("line_state", bank_write::LINE_STATE),
+    ("resolve_line", bank_write::RESOLVE_LINE),
+    ("bank_statement", bank_read::STATEMENT),
+    ("bank_statements", bank_read::STATEMENTS),
+    ("open_amounts", bank_read::OPEN_AMOUNTS),
+    ("statement_lines", bank_read::LINES),
+    ("open_lines", bank_read::OPEN_LINES),
+    ("last_statements", check::LAST_STATEMENTS),
+    ("own_cash", check::OWN_CASH),
+    ("other_cash", check::OTHER_CASH),
+    ("waiting_lines", check::WAITING),
     ("exception", review::EXCEPTION),
     ("open_exceptions", review::OPEN_EXCEPTIONS),
     ("open_exceptions_of_code", review::OPEN_EXCEPTIONS_OF_CODE),

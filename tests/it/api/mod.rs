@@ -4,6 +4,7 @@ mod accruals;
 mod ach;
 mod answers;
 mod bad_inputs;
+mod bank;
 mod batches;
 mod changes;
 mod ledger;

@@ -11,6 +11,7 @@ mod rows_accruals;
 mod rows_ach;
 mod rows_amounts;
 mod rows_amqp;
+mod rows_bank;
 mod rows_dates;
 mod rows_groups;
 mod rows_holds;
@@ -74,6 +75,7 @@ fn rows(facts: &Facts) -> Vec<Row> {
         rows_loans::rows,
         rows_uploads::rows,
         rows_ach::rows,
+        rows_bank::rows,
         rows_accruals::rows,
         rows_groups::rows,
         rows_holds::rows,

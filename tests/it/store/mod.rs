@@ -2,6 +2,7 @@
 
 mod accruals;
 mod ach;
+mod bank;
 mod changes;
 mod groups;
 mod groups_between;
@@ -294,6 +295,13 @@ macro_rules! conformance {
                     an_entry_of_another_file_is_told_and_stays_told,
                     of_two_files_at_once_one_is_the_first,
                     of_two_keys_with_the_same_bytes_one_begins;
+                bank:
+                    references_name_events_by_id_by_key_and_by_upload,
+                    a_statement_moves_clearing_to_cash,
+                    a_statement_is_kept_once,
+                    of_two_statements_with_one_event_one_has_it,
+                    an_open_line_ends_once,
+                    another_tenant_reads_no_statement;
                 reviews:
                     a_posted_exception_is_a_row_of_its_file,
                     a_discarded_exception_stays_one,

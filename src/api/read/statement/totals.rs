@@ -90,6 +90,7 @@ fn payment_side(totals: &KindTotals) -> Option<PaymentSide> {
         | EventKind::Reversal
         | EventKind::ManualAdjustment
         | EventKind::UnidentifiedReceipt
+        | EventKind::BankSettled
         | EventKind::Upload => None,
     }
 }

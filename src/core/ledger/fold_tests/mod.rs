@@ -8,6 +8,7 @@
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows panics, which is a failed test")]
 
 mod answers;
+mod bank;
 mod chain;
 mod charge_offs;
 mod late_items;
@@ -115,6 +116,7 @@ fn ordered(command: Command, waterfall: Waterfall) -> Command {
         | Command::Fee(_)
         | Command::Servicing(_)
         | Command::Receipt(_)
+        | Command::BankSettlement(_)
         | Command::Upload(_)
         | Command::Group(_)
         | Command::Leg(_)) => other,
@@ -131,7 +133,11 @@ fn named(command: Command, borrower_id: BorrowerId, currency: Currency) -> Comma
             Command::Disbursement(Disbursement { borrower_id, amount: Money::new(it.amount.minor, currency), ..it })
         }
         Command::LoanOpening(it) => Command::LoanOpening(LoanOpening { borrower_id, currency, ..it }),
-        it @ (Command::Receipt(_) | Command::Upload(_) | Command::Group(_) | Command::Leg(_)) => it,
+        it @ (Command::Receipt(_)
+        | Command::BankSettlement(_)
+        | Command::Upload(_)
+        | Command::Group(_)
+        | Command::Leg(_)) => it,
         Command::PaymentReturn(it) => {
             Command::PaymentReturn(PaymentReturn { borrower_id, amount: Money::new(it.amount.minor, currency), ..it })
         }

@@ -105,9 +105,12 @@ impl Model {
             Command::Disbursement(lent) => {
                 Effect { movement: [0, 0, i128::from(lent.amount.minor.units()), 0], split: None }
             }
-            Command::Servicing(_) | Command::Receipt(_) | Command::Upload(_) | Command::Group(_) | Command::Leg(_) => {
-                Effect { movement: [0; 4], split: None }
-            }
+            Command::Servicing(_)
+            | Command::Receipt(_)
+            | Command::BankSettlement(_)
+            | Command::Upload(_)
+            | Command::Group(_)
+            | Command::Leg(_) => Effect { movement: [0; 4], split: None },
             Command::Payment(paid) => self.pay(i128::from(paid.amount.minor.units()), paid.effective_date),
             Command::PaymentReturn(returned) => self.give_back(returned)?,
             Command::Fee(fee) => Effect { movement: [i128::from(fee.amount.minor.units()), 0, 0, 0], split: None },
@@ -172,6 +175,7 @@ fn terms_of(command: &Command) -> Terms {
         | Command::Fee(_)
         | Command::Servicing(_)
         | Command::Receipt(_)
+        | Command::BankSettlement(_)
         | Command::Upload(_)
         | Command::Group(_)
         | Command::Leg(_) => None,

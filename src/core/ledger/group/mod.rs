@@ -56,6 +56,7 @@ impl LegWork {
             | Command::PaymentReturn(_)
             | Command::Fee(_)
             | Command::Receipt(_)
+            | Command::BankSettlement(_)
             | Command::Servicing(_)
             | Command::Upload(_)
             | Command::Group(_) => Err(Refusal::OtherLeg),
@@ -122,6 +123,7 @@ pub fn post_group(input: GroupInput) -> Result<GroupOutput, String> {
         | Command::PaymentReturn(_)
         | Command::Fee(_)
         | Command::Receipt(_)
+        | Command::BankSettlement(_)
         | Command::Servicing(_)
         | Command::Upload(_)
         | Command::Leg(_) => return Err(format!("event {} is no group", input.parent.seq)),

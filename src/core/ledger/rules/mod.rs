@@ -122,9 +122,10 @@ impl Verdict {
 /// [`Refusal::Rule`] with the contract's code; any other refusal is our own mistake, and nothing is known of the event.
 pub fn judge(state: &LoanState, command: &Command, past: &Past) -> Result<Verdict, Refusal> {
     let verdict = by_its_rule(state, command, past)?;
-    // Nobody chooses the day of what takes an entry back, and the money of a receipt has come: both are booked on the
-    // first open day, whatever the tenant says of closed periods.
-    let is_bound = verdict.undoes_seq.is_some() || matches!(command, Command::Receipt(_));
+    // Nobody chooses the day of what takes an entry back, and money of a receipt or a bank statement has moved: these are
+    // booked on the first open day, whatever the tenant says of closed periods.
+    let has_moved = matches!(command, Command::Receipt(_) | Command::BankSettlement(_));
+    let is_bound = verdict.undoes_seq.is_some() || has_moved;
     if !is_bound && past.calendar.refuses(verdict.effective_date) {
         return Err(RejectionCode::PeriodClosed.into());
     }
@@ -143,6 +144,7 @@ fn by_its_rule(state: &LoanState, command: &Command, past: &Past) -> Result<Verd
         // Judged with its group, never alone.
         Command::Leg(_) => Err(Refusal::OtherLeg),
         Command::Receipt(receipt) => money::judge_receipt(receipt),
+        Command::BankSettlement(settlement) => money::judge_bank_settlement(settlement),
         Command::LoanOpening(_) if is_open => Err(RejectionCode::LoanExists.into()),
         Command::LoanOpening(opening) => money::judge_opening(opening),
         Command::Payment(_) | Command::PaymentReturn(_) | Command::Fee(_) | Command::Servicing(_) if !is_open => {

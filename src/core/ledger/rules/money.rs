@@ -1,8 +1,9 @@
 //! Owns the rules of money that comes and goes, and of what a borrower is charged.
 
-use crate::core::event::{Disbursement, Fee, LoanOpening, Receipt};
+use crate::core::event::{BankSettlement, CashFlow, Disbursement, Fee, LoanOpening, Receipt};
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::Line;
+use crate::core::ledger::posting::RejectionCode;
 use crate::core::ledger::rules::charge_off::judge_recovery;
 use crate::core::ledger::rules::day::Day;
 use crate::core::ledger::rules::{Refusal, Verdict};
@@ -52,6 +53,21 @@ pub(super) fn judge_receipt(receipt: &Receipt) -> Result<Verdict, Refusal> {
     let lines =
         [Line::debit(AccountCode::PAYMENT_CLEARING, amount), Line::credit(AccountCode::UNIDENTIFIED_RECEIPTS, amount)?];
     Ok(Verdict::new(lines, Balances::default(), receipt.effective_date)?)
+}
+
+/// Cash that the bank has moved. It stands on no loan, so its other side must not be an account that loans are summed up
+/// on; otherwise as a receipt.
+pub(super) fn judge_bank_settlement(settlement: &BankSettlement) -> Result<Verdict, Refusal> {
+    if settlement.account.is_of_loans() {
+        return Err(RejectionCode::LoanNotFound.into());
+    }
+    let (cash, other) = match settlement.flow {
+        CashFlow::In => (settlement.amount.minor, settlement.amount.minor.mirrored()?),
+        CashFlow::Out => (settlement.amount.minor.mirrored()?, settlement.amount.minor),
+    };
+    let lines =
+        [Line { account: AccountCode::CASH, signed: cash }, Line { account: settlement.account, signed: other }];
+    Ok(Verdict::new(lines, Balances::default(), settlement.effective_date)?)
 }
 
 pub(super) fn judge_opening(opening: &LoanOpening) -> Result<Verdict, Refusal> {

@@ -50,6 +50,7 @@ pub(super) fn judge_reversal(day: &Day<'_>, reversed: &ReversedEntry, past: &Pas
         | EventKind::PaymentReturned
         | EventKind::PaymentAllocated
         | EventKind::UnidentifiedReceipt
+        | EventKind::BankSettled
         | EventKind::ReceiptAssigned
         | EventKind::Upload => return Err(RejectionCode::NotReversible.into()),
     };

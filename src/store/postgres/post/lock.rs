@@ -218,7 +218,8 @@ async fn find_openings(
     }
     let named = work.wanted.iter().filter(|wanted| missing.contains(&wanted.loan_key));
     let (seqs, keys): (Vec<i64>, Vec<Uuid>) = named.map(|wanted| (wanted.seq.0, key_column(wanted.loan_key))).unzip();
-    let kinds = ["disbursement", "loan_opened", "unidentified_receipt", "refinance", "restructure"].as_slice();
+    let kinds =
+        ["disbursement", "loan_opened", "unidentified_receipt", "bank_settled", "refinance", "restructure"].as_slice();
     let query = sqlx::query(FIND_OPENINGS).bind(key_columns(missing)).bind(seqs).bind(keys).bind(kinds);
     let rows: Vec<PgRow> = query.fetch_all(connection).await.map_err(classify)?;
     let events = rows.iter().map(|row| rows::event(&mut Columns::of(row)));
@@ -269,6 +270,7 @@ pub(super) fn loan_number(command: &Command) -> Option<(&str, &str)> {
         | Command::Fee(_)
         | Command::Servicing(_)
         | Command::Receipt(_)
+        | Command::BankSettlement(_)
         | Command::Upload(_)
         | Command::Group(_) => None,
     };

@@ -221,13 +221,14 @@ fn sure_of_its_row(locked: &Locked, key: LoanKey, events: &[AcceptedEvent]) -> u
     if first_refused || locked.number_taken.contains(&key) { next } else { events.len() }
 }
 
-/// Whether no loan opens with this: balances that have no sum. Every other opening event opens an absent loan.
+/// Whether no loan opens with this: balances that have no sum, or cash against an account of loans. Every other opening event opens an absent loan.
 fn cannot_open(command: &Command) -> bool {
     match command {
         Command::LoanOpening(opening) => {
             let owed = opening.opening_balances;
             Minor::sum([owed.fees, owed.interest, owed.principal]).is_err()
         }
+        Command::BankSettlement(settlement) => settlement.account.is_of_loans(),
         Command::Disbursement(_)
         | Command::Payment(_)
         | Command::PaymentReturn(_)

@@ -38,7 +38,8 @@ pub(in crate::store::sqlite) const OPENING_EVENTS: &str = concat!(
             SELECT named.seq, named.kind, named.slot, named.details
             FROM json_each(wanted.value, '$.named') AS place JOIN events AS named ON named.seq = place.value
             WHERE named.loan_key = unhex(wanted.value ->> 'loan_key')) AS opening
-        WHERE opening.kind IN ('loan_opened', 'disbursement', 'unidentified_receipt', 'refinance', 'restructure')
+        WHERE opening.kind IN ('loan_opened', 'disbursement', 'unidentified_receipt', 'bank_settled',
+                'refinance', 'restructure')
             AND (opening.kind NOT IN ('refinance', 'restructure') OR opening.details LIKE '%\"new_loan\":{%')
             AND opening.slot IS NOT NULL
             AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = opening.seq))"

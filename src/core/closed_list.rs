@@ -34,4 +34,4 @@ macro_rules! closed_list {
     };
 }
 
-pub(super) use closed_list;
+pub(in crate::core) use closed_list;
