@@ -8,6 +8,9 @@ CREATE TABLE refusing_holds (
     held_at  timestamptz NOT NULL
 );
 
+-- How many holds were lifted or began to refuse: a sweeper that sees it rise looks again from the mark on.
+ALTER TABLE sweeper ADD COLUMN releases bigint NOT NULL DEFAULT 0;
+
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'hpts_service') THEN

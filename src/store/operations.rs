@@ -112,6 +112,8 @@ pub struct SweepRound {
     /// How far the round looked. A round looks at a window of 1,000,000 events; a caller that wants to see everything
     /// asks again with `above` here, until this is no longer greater than that.
     pub looked_to: Seq,
+    /// How often loans were released so far. Where it has risen, a round from the stored mark on sees their events again.
+    pub releases: i64,
 }
 
 /// Numbers for metrics.

@@ -62,6 +62,8 @@ pub(super) struct Sweeper {
     worker: WorkerId,
     pauses: HashMap<Seq, (Instant, Duration)>,
     quick_from: Option<Seq>,
+    /// How often loans were released when a quick round last looked.
+    releases: Option<i64>,
     /// Up to where everything was finished at the last two slow rounds, the older first.
     passed: [Option<Seq>; 2],
     drained: Option<(i64, Instant)>,
@@ -94,6 +96,7 @@ impl Sweeper {
             worker,
             pauses: HashMap::new(),
             quick_from: None,
+            releases: None,
             passed: [None; 2],
             drained: None,
         }
@@ -131,11 +134,13 @@ impl Sweeper {
         }
     }
 
-    /// One round above what was seen finished; false when another process has the lease.
+    /// One round above what was seen finished; false when another process has the lease. After a release the next one
+    /// begins at the stored mark, so that what an operator released beside us goes on.
     async fn quick_look(&mut self) -> Result<bool, StoreError> {
         let round = self.round(self.quick_from).await?;
         let Some(round) = round else { return Ok(false) };
-        self.quick_from = Some(round.finished_to);
+        let is_released = self.releases.replace(round.releases).is_some_and(|known| known != round.releases);
+        self.quick_from = (!is_released).then_some(round.finished_to);
         Ok(true)
     }
 

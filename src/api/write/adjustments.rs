@@ -114,7 +114,7 @@ fn parse_direction(text: &str) -> Result<Side, &'static str> {
     }
 }
 
-/// The account of the books that the tenant knows by a code, if lines may be written on it by hand.
+/// The account of the books that the tenant knows by a code, where lines may be written on it by hand.
 pub(crate) fn parse_account(text: &str, chart: &Chart) -> Result<AccountCode, &'static str> {
     let known = AccountCode::parse(text).ok().and_then(|code| chart.of_code(code)).map(|shown| shown.account);
     match known.ok_or("must be an account of the chart")? {

@@ -45,7 +45,8 @@ const READ_UNPOSTED: &str = "SELECT e.seq, e.id, e.tenant, e.loan_key, e.slot, e
      AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) ORDER BY e.seq";
 
 /// The sweep takes released events back under its eyes, should their new hints be lost.
-const LOWER_MARK: &str = "UPDATE sweeper SET mark = least(mark, $1), finished_to = least(finished_to, $1)";
+const LOWER_MARK: &str = "UPDATE sweeper SET mark = least(mark, $1), finished_to = least(finished_to, $1), \
+     releases = releases + 1";
 
 /// Both sorts of holds, a loan once: one that waits and refuses waits.
 macro_rules! read_holds {

@@ -51,7 +51,7 @@ const ALLOW_MERGES: &str = "SET LOCAL enable_mergejoin = on; SET LOCAL enable_ha
 
 /// Takes or renews the lease.
 const TAKE_LEASE: &str = "UPDATE sweeper SET holder = $1, leased_to = clock_timestamp() + $2::interval \
-     WHERE holder = $1 OR leased_to < clock_timestamp() RETURNING mark";
+     WHERE holder = $1 OR leased_to < clock_timestamp() RETURNING mark, releases";
 
 /// Where the round ends: the last event, or so many numbers behind the next one. Two looks into the key, whatever lies
 /// in between.
@@ -173,7 +173,8 @@ async fn round(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Option
     let Some(row) = query.fetch_optional(&mut *connection).await.map_err(classify)? else {
         return Ok(None);
     };
-    let mark: i64 = Columns::of(&row).take()?;
+    let mut columns = Columns::of(&row);
+    let (mark, releases): (i64, i64) = (columns.take()?, columns.take()?);
     // A quick round has not looked at everything below; only one from the mark on may move the mark.
     let horizon = match plan.above {
         Some(_) => None,
@@ -183,7 +184,7 @@ async fn round(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Option
     let query = sqlx::query(READ_REACH).bind(from).bind(WINDOW);
     let row = query.fetch_one(&mut *connection).await.map_err(classify)?;
     let Some(reach) = Columns::of(&row).take::<Option<i64>>()? else {
-        return Ok(Some(SweepRound { candidates: Vec::new(), finished_to: Seq(from), looked_to: Seq(from) }));
+        return Ok(Some(SweepRound { candidates: Vec::new(), finished_to: Seq(from), looked_to: Seq(from), releases }));
     };
     let finished_to = finished_to(connection, from, reach).await?;
     let candidates = if finished_to == reach {
@@ -208,7 +209,7 @@ async fn round(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Option
     };
     let query = sqlx::query(MOVE_MARK).bind(plan.worker.0).bind(moved_to).bind(finished_to);
     query.execute(connection).await.map_err(classify)?;
-    Ok(Some(SweepRound { candidates, finished_to: Seq(finished_to), looked_to: Seq(reach) }))
+    Ok(Some(SweepRound { candidates, finished_to: Seq(finished_to), looked_to: Seq(reach), releases }))
 }
 
 /// Up to where nothing waits.

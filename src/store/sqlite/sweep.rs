@@ -171,7 +171,8 @@ pub(super) async fn look(
     let candidates =
         if finished_to == reach { Vec::new() } else { candidates(db, plan, (finished_to, reach), now).await? };
     let mark = mark_of(db, plan, lease, above, finished_to, now).await?;
-    Ok(Look { round: SweepRound { candidates, finished_to, looked_to: reach }, mark })
+    let round = SweepRound { candidates, finished_to, looked_to: reach, releases: lease.releases };
+    Ok(Look { round, mark })
 }
 
 /// Events that wait between two places, judged.

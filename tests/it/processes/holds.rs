@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::processes::System;
-use crate::processes::client::Client;
+use crate::processes::client::{Client, payment};
+use crate::processes::{System, wait_until};
 
 const TENANT: &str = "00000000-0000-7000-8000-00000000de30";
 const LOAN: &str = "11111111-1111-1111-1111-111111111111";
@@ -47,6 +47,20 @@ fn a_loan_is_held_and_released_by_an_operator() {
         assert!(told.contains("is not parked"), "{told}");
     }
     assert!(refused(&system, &["parked", "show", nobody]).contains("is not parked"));
+}
+
+#[tokio::test]
+async fn what_an_operator_releases_goes_on() {
+    let system = System::embedded();
+    let serve = system.start(&["serve", "--demo"]).await;
+    let client = Client::demo(&[serve.port]).await;
+    system.run(&["hold", "--tenant", TENANT, LOAN, "--reason", "dispute"]);
+    let (_, waiting) =
+        client.post(0, "/v1/payments", "pay:held:1", &payment(LOAN, 5), Some("respond-async")).await.unwrap();
+    let path = format!("/v1/payments/{}", waiting["payment_event_id"].as_str().unwrap());
+    assert_eq!(client.get(&path).await.1["status"], "held");
+    system.run(&["release", "--tenant", TENANT, LOAN, "--reason", "settled"]);
+    wait_until("the payment is posted", || async { client.get(&path).await.1["status"] == "posted" }).await;
 }
 
 #[tokio::test]

@@ -40,7 +40,9 @@ pub(crate) async fn parked_event_holds_its_loan_until_released(fixture: &impl Fi
     let report = books.store.verify().await.unwrap();
     assert_eq!((report.parked, report.held, report.in_flight), (1, 1, 0));
 
+    let before = sweep(&books).await.releases;
     let released = release(&books.store, books.tenant, books.key(1)).await;
+    assert_eq!(sweep(&books).await.releases, before + 1, "a sweeper looks again");
     assert_eq!(released.iter().map(|event| event.seq).collect::<Vec<_>>(), [wanted[0].seq, wanted[1].seq]);
     assert_eq!(books.post(&wanted).await.posted.len(), 2);
     prove(&books.store).await;

@@ -9,7 +9,7 @@ use crate::processes::client::{BORROWER, Client};
 pub(super) type Owed = [i64; 3];
 
 /// The day that loans open on unless a row says otherwise.
-pub(super) const OPENED: &str = "2022-12-31";
+pub(super) const OPENED: &str = "2021-12-31";
 
 /// The books of the servers under test.
 pub(super) struct Books {
@@ -172,7 +172,7 @@ pub(super) fn cents(value: &Value) -> i64 {
 }
 
 /// Two numbers, or what differs.
-pub(super) fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> Result<(), String> {
+pub(super) fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Result<(), String> {
     if found == expected { Ok(()) } else { Err(format!("{what}: found {found:?}, expected {expected:?}")) }
 }
 

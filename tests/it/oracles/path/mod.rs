@@ -74,15 +74,15 @@ impl<'r> Rows<'r> {
         assert_eq!(self.left_out.insert(id.to_owned(), reason), None, "{id} stands twice");
     }
 
-    /// Runs all; answers what differs.
-    async fn finish(self, expected: (usize, &[(&str, Reason)])) -> Vec<String> {
+    /// Runs all, and tells of it.
+    async fn finish(self, expected: (usize, &[(&str, Reason)]), report: &mut Report) {
         let Self { file, running, left_out } = self;
         let ran = running.len();
         let told = futures::stream::iter(running).map(|(id, row)| async move { (id, row.await) });
         let told: Vec<(String, Told)> = told.buffer_unordered(AT_ONCE).collect().await;
         let compared: usize = told.iter().filter_map(|(_, told)| told.as_ref().ok()).sum();
-        println!("{file}: {ran} rows run, {compared} numbers compared, {} left out:", left_out.len());
-        left_out.iter().for_each(|(id, reason)| println!("  {id}: {reason:?}"));
+        report.lines.push(format!("{file}: {ran} rows run, {compared} numbers compared, {} left out:", left_out.len()));
+        report.lines.extend(left_out.iter().map(|(id, reason)| format!("  {id}: {reason:?}")));
         let mut differences: Vec<String> =
             told.into_iter().filter_map(|(id, told)| Some(format!("{file} {id}: {}", told.err()?))).collect();
         differences.sort_unstable();
@@ -93,25 +93,34 @@ impl<'r> Rows<'r> {
         if ran != expected.0 {
             differences.push(format!("{file}: {ran} rows run, {} were to", expected.0));
         }
-        differences
+        report.differences.extend(differences);
     }
 }
 
+/// What the rows came to.
+#[derive(Default)]
+struct Report {
+    lines: Vec<String>,
+    differences: Vec<String>,
+}
+
 /// Runs every file against the servers that a client talks to.
-async fn run(client: Client) {
-    let books = Books::new(client).await;
-    let mut differences = waterfall::rows(&books).finish((waterfall::RUN, &waterfall::left_out())).await;
-    differences.extend(journal::rows(&books).finish((journal::RUN, &journal::LEFT_OUT)).await);
-    differences.extend(replay::rows(&books).finish((replay::RUN, &replay::LEFT_OUT)).await);
-    differences.extend(charge_backs::rows().finish((charge_backs::RUN, &charge_backs::LEFT_OUT)).await);
-    assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
+async fn run(client: Client) -> Report {
+    let (books, mut report) = (Books::new(client).await, Report::default());
+    waterfall::rows(&books).finish((waterfall::RUN, &waterfall::left_out()), &mut report).await;
+    journal::rows(&books).finish((journal::RUN, &journal::LEFT_OUT), &mut report).await;
+    replay::rows(&books).finish((replay::RUN, &replay::left_out()), &mut report).await;
+    charge_backs::rows().finish((charge_backs::RUN, &charge_backs::LEFT_OUT), &mut report).await;
+    report
 }
 
 #[tokio::test]
 async fn oracles_run_through_one_process() {
     let system = System::embedded();
     let serve = system.start(&["serve", "--demo"]).await;
-    run(Client::demo(&[serve.port]).await).await;
+    let Report { lines, differences } = run(Client::demo(&[serve.port]).await).await;
+    println!("{}", lines.join("\n"));
+    assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
     system.verified().await;
 }
 
@@ -120,6 +129,8 @@ async fn oracles_run_through_servers() {
     let system = System::distributed().await;
     let api = system.start(&["api"]).await;
     let _worker = system.start(&["worker"]).await;
-    run(Client::demo(&[api.port]).await).await;
+    let Report { lines, differences } = run(Client::demo(&[api.port]).await).await;
+    println!("{}", lines.join("\n"));
+    assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
     system.verified().await;
 }

@@ -59,8 +59,8 @@ async fn pay(books: &Books, order: Vec<&'static str>, case: Value) -> Told {
     let loan = books.open(&order, owed(&case["before"])).await?;
     let paid = loan.pays(cents(&case["payment"]), PAID_ON).await?;
     let [fees, interest, principal] = owed(&case["expected"]);
-    same("split", parts(&paid["allocation"])?, [fees, interest, principal, cents(&case["unapplied"])])?;
+    same("split", &parts(&paid["allocation"])?, &[fees, interest, principal, cents(&case["unapplied"])])?;
     let left: i64 = owed(&case["before"]).iter().sum::<i64>() - fees - interest - principal;
-    same("owed and suspense", loan.owed().await?, (left, cents(&case["unapplied"])))?;
+    same("owed and suspense", &loan.owed().await?, &(left, cents(&case["unapplied"])))?;
     Ok(6)
 }
