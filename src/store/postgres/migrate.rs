@@ -22,7 +22,7 @@ macro_rules! migration {
 }
 
 /// Every migration: version, name, text. A test compares this with the directory.
-pub(super) const MIGRATIONS: [(&str, &str, &str); 19] = [
+pub(super) const MIGRATIONS: [(&str, &str, &str); 20] = [
     migration!("0001", "tenants"),
     migration!("0002", "events"),
     migration!("0003", "postings"),
@@ -42,6 +42,7 @@ pub(super) const MIGRATIONS: [(&str, &str, &str); 19] = [
     migration!("0018", "loans_borrower"),
     migration!("0019", "reconciliation"),
     migration!("0021", "ach_review"),
+    migration!("0022", "loan_accruals"),
 ];
 
 /// Makes generation 1 where there is no generation. One statement: of several processes the first wins whole.

@@ -18,7 +18,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 12] = [
+const MIGRATIONS: [Migration; 13] = [
     Migration { version: 1, name: "books", sql: include_str!("../../../migrations/sqlite/0001_books.sql") },
     Migration { version: 2, name: "operations", sql: include_str!("../../../migrations/sqlite/0002_operations.sql") },
     Migration {
@@ -47,6 +47,11 @@ const MIGRATIONS: [Migration; 12] = [
         sql: include_str!("../../../migrations/sqlite/0012_reconciliation.sql"),
     },
     Migration { version: 14, name: "ach_review", sql: include_str!("../../../migrations/sqlite/0014_ach_review.sql") },
+    Migration {
+        version: 15,
+        name: "loan_accruals",
+        sql: include_str!("../../../migrations/sqlite/0015_loan_accruals.sql"),
+    },
 ];
 
 pub(super) const CREATE_MIGRATIONS: &str = "

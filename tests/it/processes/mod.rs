@@ -5,6 +5,7 @@ pub(crate) mod client;
 mod crash;
 mod feeds;
 mod imports;
+mod injected;
 mod life;
 mod loan_reads;
 mod outside_issuer;
