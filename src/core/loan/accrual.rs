@@ -9,6 +9,10 @@
 //! the principal as it is known today. An accrual that was booked on another principal, because an item came late, is
 //! not mended here.
 //!
+//! So that a loan's past need not be read for every day of it, an accrual leaves an [`AccrualMark`]: how far the loan is
+//! accrued, and what the next accrual needs of the days before. A mark only spares reading: without it, or where
+//! something came that it does not know of, the same cents come out of the whole past.
+//!
 //! [`InterestTerms::accrued`]: crate::core::loan::InterestTerms::accrued
 
 use std::collections::BTreeMap;
@@ -16,7 +20,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 
 use crate::core::loan::day_count::DaySpan;
-use crate::core::loan::interest::{InterestError, InterestRule, Segment, segments};
+use crate::core::loan::interest::{Carried, InterestError, InterestRule, Segment, segments};
 use crate::core::loan::rate::AnnualRate;
 use crate::core::money::Minor;
 
@@ -31,14 +35,43 @@ pub struct PostedAccrual {
     pub undone: Option<i64>,
 }
 
-/// What the interest of a loan is computed from: what moved its principal, and its accruals.
+/// How far a loan is accrued: every day before `until` is covered by an accrual, and none from then on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccrualMark {
+    /// The first day that is not covered.
+    pub until: NaiveDate,
+    /// The first day of the stretch of unchanged principal that reaches `until`.
+    pub since: NaiveDate,
+    /// The principal of that stretch.
+    pub principal: Minor,
+    /// Exact interest of the days before that stretch.
+    pub carried: Carried,
+}
+
+/// What the interest of a loan is computed from: what moved its principal, and its accruals; all of them, or those that
+/// came after a mark.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccrualBook {
+    mark: Option<AccrualMark>,
     principal: Vec<(NaiveDate, Minor)>,
     accruals: Vec<PostedAccrual>,
 }
 
 impl AccrualBook {
+    /// A book that goes on from a mark.
+    #[must_use]
+    pub const fn since(mark: AccrualMark) -> Self {
+        Self { mark: Some(mark), principal: Vec::new(), accruals: Vec::new() }
+    }
+
+    /// Whether what was noted since the mark leaves it good: no accrual, and no principal that counts from a day before
+    /// its end. Otherwise the loan's whole past decides.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let is_later = |mark: AccrualMark| self.principal.iter().all(|(date, _)| *date >= mark.until);
+        self.mark.is_none_or(|mark| self.accruals.is_empty() && is_later(mark))
+    }
+
     /// Notes what moved principal on an effective date; signed, in any order, a date more than once.
     pub fn note_principal(&mut self, date: NaiveDate, movement: Minor) {
         if !movement.is_zero() {
@@ -56,13 +89,17 @@ impl AccrualBook {
     /// # Errors
     /// See [`InterestError`].
     pub fn segments(&self, rate: AnnualRate, until: NaiveDate) -> Result<Vec<Segment>, InterestError> {
-        segments(self.principal.iter().copied(), rate, until)
+        let before = self.mark.map(|mark| (mark.since, mark.principal));
+        segments(before.into_iter().chain(self.principal.iter().copied()), rate, until)
     }
 
     /// The days before `until` that bear interest which is not booked: from the first day that had principal, in order.
     #[must_use]
     pub fn open_days(&self, until: NaiveDate) -> Vec<DaySpan> {
-        let first = self.principal.iter().map(|(date, _)| *date).min();
+        let first = match self.mark {
+            Some(mark) => Some(mark.until),
+            None => self.principal.iter().map(|(date, _)| *date).min(),
+        };
         let asked = first.filter(|first| *first < until).and_then(|first| DaySpan::new(first, until));
         asked.map_or_else(Vec::new, |asked| without(vec![asked], &self.covered()))
     }
@@ -74,8 +111,29 @@ impl AccrualBook {
     pub fn open_interest(&self, rule: &InterestRule, until: NaiveDate) -> Result<Minor, InterestError> {
         let segments = self.segments(rule.rate, until)?;
         let days = self.open_days(until).into_iter();
-        days.map(|days| rule.terms.accrued(&segments, days))
+        days.map(|days| rule.terms.accrued(self.carried(), &segments, days))
             .try_fold(Minor::ZERO, |sum, interest| Ok(sum.plus(interest?)?))
+    }
+
+    /// The mark that an accrual of the open days before `until` leaves; `None` where days from `until` on are covered
+    /// already, which a mark does not tell.
+    ///
+    /// # Errors
+    /// See [`InterestError`].
+    pub fn mark_at(&self, rule: &InterestRule, until: NaiveDate) -> Result<Option<AccrualMark>, InterestError> {
+        let is_beyond = self.mark.is_some_and(|mark| mark.until > until);
+        if is_beyond || self.covered().iter().any(|days| days.until() > until) {
+            return Ok(None);
+        }
+        let segments = self.segments(rule.rate, until)?;
+        let (since, principal) =
+            segments.last().map_or((until, Minor::ZERO), |last| (last.days.from(), last.principal));
+        let carried = rule.terms.carry(self.carried(), &segments, since)?;
+        Ok(Some(AccrualMark { until, since, principal, carried }))
+    }
+
+    fn carried(&self) -> Carried {
+        self.mark.map_or(Carried::NOTHING, |mark| mark.carried)
     }
 
     /// The days that accruals cover which stand.

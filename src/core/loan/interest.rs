@@ -69,6 +69,32 @@ pub struct InterestRule {
 /// Interest in parts of a minor unit: [`AnnualRate::PARTS_PER_UNIT`] times [`YEAR_PARTS`] make one.
 const PARTS_PER_MINOR: i128 = AnnualRate::PARTS_PER_UNIT.saturating_mul(YEAR_PARTS);
 
+/// Exact interest of the days before some day, as far as what follows depends on it: less a multiple of two minor units,
+/// so that a half rounds to the same side. In parts of a minor unit, as [`AnnualRate::PARTS_PER_UNIT`] by [`YEAR_PARTS`]
+/// make one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried(i64);
+
+/// Two minor units.
+const CARRIED_MODULUS: i128 = PARTS_PER_MINOR.saturating_mul(2);
+
+impl Carried {
+    /// Nothing before.
+    pub const NOTHING: Self = Self(0);
+
+    /// Reads a stored number; `None` for one that is out of range.
+    #[must_use]
+    pub fn from_parts(parts: i64) -> Option<Self> {
+        (0..CARRIED_MODULUS).contains(&i128::from(parts)).then_some(Self(parts))
+    }
+
+    /// The number to store.
+    #[must_use]
+    pub const fn parts(self) -> i64 {
+        self.0
+    }
+}
+
 /// The stretches of unchanged principal that movements of principal by effective date make, up to `until`.
 ///
 /// A movement of day D counts from D on. Movements may come in any order and more than once a day; those from `until` on
@@ -130,18 +156,41 @@ impl InterestTerms {
         }
     }
 
-    /// What the days asked for add to the interest since the loan's first segment: the total up to their end less the
-    /// total up to their beginning, each by the policy.
+    /// What the days asked for add to the interest since the loan's first day: the total up to their end less the total
+    /// up to their beginning, each by the policy. `carried` is the exact interest of the days before the first segment.
     ///
     /// So days add up whichever way they are accrued, by the day, week or month: neither a day nor a fraction is lost or
     /// doubled. Under [`RoundingTime::Once`] that makes the end of the days the end of the sum.
     ///
     /// # Errors
     /// See [`InterestError`].
-    pub fn accrued(self, segments: &[Segment], days: DaySpan) -> Result<Minor, InterestError> {
+    pub fn accrued(self, carried: Carried, segments: &[Segment], days: DaySpan) -> Result<Minor, InterestError> {
+        check(segments)?;
         let since = segments.first().map_or(days.from(), |first| first.days.from()).min(days.from());
-        let total = |until| self.interest(segments, DaySpan::new(since, until).ok_or(InterestError::Disorder)?);
+        let total = |until| match self.rounding.time {
+            RoundingTime::Daily | RoundingTime::Once => {
+                self.rounded(add(i128::from(carried.0), self.exact_until(segments, until)?)?)
+            }
+            RoundingTime::PerSegment | RoundingTime::PerDiem => {
+                self.interest(segments, DaySpan::new(since, until).ok_or(InterestError::Disorder)?)
+            }
+        };
         Ok(total(days.until())?.minus(total(days.from())?)?)
+    }
+
+    /// What is carried into a day: `carried` and the exact interest of the segments before it.
+    ///
+    /// # Errors
+    /// See [`InterestError`].
+    pub(super) fn carry(
+        self,
+        carried: Carried,
+        segments: &[Segment],
+        until: NaiveDate,
+    ) -> Result<Carried, InterestError> {
+        let exact = add(i128::from(carried.0), self.exact_until(segments, until)?)?;
+        let rest = exact.checked_rem(CARRIED_MODULUS).and_then(|rest| i64::try_from(rest).ok());
+        rest.map(Carried).ok_or(InterestError::OutOfRange)
     }
 
     /// One day's interest on a principal, rounded: the per diem of a payoff quote.

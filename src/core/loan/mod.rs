@@ -19,14 +19,14 @@ mod state;
 mod timeline;
 mod waterfall;
 
-pub use accrual::{AccrualBook, PostedAccrual};
+pub use accrual::{AccrualBook, AccrualMark, PostedAccrual};
 pub use allocation::{Allocation, allocate};
 pub use balances::Balances;
 pub use charge_off::{ChargedOff, LossAccount, Memo, UnknownLossAccount};
 pub use day_count::{DayCount, DayCountError, DaySpan, YEAR_PARTS};
 pub use explanation::{BucketStep, Limit, explain};
 pub use history::{LoanDay, LoanHistory};
-pub use interest::{InterestError, InterestRule, InterestTerms, Segment, segments};
+pub use interest::{Carried, InterestError, InterestRule, InterestTerms, Segment, segments};
 pub use payoff::{Payoff, PayoffDay};
 pub use program::{Program, ProgramFault, ProgramSettings};
 pub use rate::{AnnualRate, AnnualRateError};

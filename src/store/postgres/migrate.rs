@@ -22,7 +22,7 @@ macro_rules! migration {
 }
 
 /// Every migration: version, name, text. A test compares this with the directory.
-pub(super) const MIGRATIONS: [(&str, &str, &str); 21] = [
+pub(super) const MIGRATIONS: [(&str, &str, &str); 22] = [
     migration!("0001", "tenants"),
     migration!("0002", "events"),
     migration!("0003", "postings"),
@@ -43,6 +43,7 @@ pub(super) const MIGRATIONS: [(&str, &str, &str); 21] = [
     migration!("0019", "reconciliation"),
     migration!("0020", "bank_statements"),
     migration!("0021", "ach_review"),
+    migration!("0022", "loan_accruals"),
     migration!("0023", "refusing_holds"),
 ];
 

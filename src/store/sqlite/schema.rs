@@ -18,7 +18,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 14] = [
+const MIGRATIONS: [Migration; 15] = [
     Migration { version: 1, name: "books", sql: include_str!("../../../migrations/sqlite/0001_books.sql") },
     Migration { version: 2, name: "operations", sql: include_str!("../../../migrations/sqlite/0002_operations.sql") },
     Migration {
@@ -52,6 +52,11 @@ const MIGRATIONS: [Migration; 14] = [
         sql: include_str!("../../../migrations/sqlite/0013_bank_statements.sql"),
     },
     Migration { version: 14, name: "ach_review", sql: include_str!("../../../migrations/sqlite/0014_ach_review.sql") },
+    Migration {
+        version: 15,
+        name: "loan_accruals",
+        sql: include_str!("../../../migrations/sqlite/0015_loan_accruals.sql"),
+    },
     Migration {
         version: 16,
         name: "refusing_holds",

@@ -7,6 +7,7 @@ mod crash;
 mod feeds;
 mod holds;
 mod imports;
+mod injected;
 mod life;
 mod loan_reads;
 mod outside_issuer;

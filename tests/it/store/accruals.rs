@@ -68,6 +68,25 @@ pub(crate) async fn interest_adds_up_however_its_days_are_cut(fixture: &impl Fix
     prove(&books.store).await;
 }
 
+/// A mark spares reading a loan's past. What it does not know of makes it void: here money that was lent earlier.
+pub(crate) async fn a_mark_is_left_where_something_came_late(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![of_program(&books, 1, 1_000_000, PROGRAM)]).await;
+    assert_eq!(accrue(&books, day(1, 10), (1, 1_000_000)).await.1, Ok(2_000), "10 days of 2.00");
+    assert_eq!(accrue(&books, day(1, 20), (1, 1_000_000)).await.1, Ok(2_000));
+    assert_eq!(fixture.count("loan_accruals").await, 2);
+    // In order: 1,020.00 on 21 January pay 40.00 of interest and 980.00 of principal.
+    books.book(vec![books.payment_on(1, 102_000, day(1, 21))]).await;
+    assert_eq!(accrue(&books, day(1, 30), (1, 902_000)).await.1, Ok(1_804), "10 days of 1.804");
+    // Late: 980.00 were lent on 11 January. The days from 31 January on bear interest on it; those before are not mended.
+    books.book(vec![books.disbursement_on(1, 98_000, day(1, 11))]).await;
+    assert_eq!(accrue(&books, day(2, 9), (1, 1_000_000)).await.1, Ok(2_000), "10 days of 2.00");
+    assert_eq!(fixture.count("loan_accruals").await, 4);
+    let changed = fixture.execute("UPDATE loan_accruals SET carried = 1").await;
+    assert!(changed.as_ref().is_err_and(|refusal| refusal.contains("insert-only")), "{changed:?}");
+    prove(&books.store).await;
+}
+
 pub(crate) async fn days_of_an_accrual_taken_back_are_caught_up_with(fixture: &impl Fixture) {
     let books = Books::open(fixture.store(), 1).await;
     books.book(vec![of_program(&books, 1, 1_000_000, PROGRAM)]).await;

@@ -140,6 +140,7 @@ macro_rules! conformance {
                 $fixture;
                 accruals:
                     interest_adds_up_however_its_days_are_cut,
+                    a_mark_is_left_where_something_came_late,
                     days_of_an_accrual_taken_back_are_caught_up_with,
                     nothing_accrues_while_a_charge_off_stands,
                     a_callers_interest_covers_its_days,

@@ -11,7 +11,7 @@ use crate::core::ledger::entry::Line;
 use crate::core::ledger::group::{LegWork, open_loan};
 use crate::core::ledger::posting::RejectionCode;
 use crate::core::ledger::rules::{Day, Refusal, Verdict};
-use crate::core::loan::{Balances, InterestError, InterestRule, LoanState, LoanStatus};
+use crate::core::loan::{AccrualMark, Balances, InterestError, InterestRule, LoanState, LoanStatus};
 use crate::core::money::Minor;
 
 /// Judges one loan's accrual: the loan is open, and owes in principal on that day what the caller says.
@@ -27,27 +27,30 @@ pub(super) fn judge(work: &LegWork, program: ProgramId, rule: Option<&InterestRu
     if day.balances()?.principal != outstanding_principal {
         return Err(RejectionCode::PrincipalMismatch.into());
     }
-    let interest = interest.map_or_else(|| computed(work, &state, (program, rule)), Ok)?;
+    let (interest, accrued) = match interest {
+        Some(interest) => (interest, None),
+        None => computed(work, &state, (program, rule))?,
+    };
     let movement = Balances { interest, ..Balances::default() };
     day.check_room(&movement)?;
     let lines = [
         Line::debit(AccountCode::INTEREST_RECEIVABLE, interest),
         Line::credit(AccountCode::INTEREST_INCOME, interest)?,
     ];
-    Ok(Verdict::new(lines, movement, day.date)?)
+    Ok(Verdict { accrued, ..Verdict::new(lines, movement, day.date)? })
 }
 
-/// The interest of the days that are not accrued yet, up to and including the leg's. The program's rate is that of its
-/// own loans: it has no other.
+/// The interest of the days that are not accrued yet, up to and including the leg's, and how far the loan is accrued then.
+/// The program's rate is that of its own loans: it has no other.
 fn computed(
     work: &LegWork,
     state: &LoanState,
     (program, rule): (ProgramId, Option<&InterestRule>),
-) -> Result<Minor, Refusal> {
+) -> Result<(Minor, Option<AccrualMark>), Refusal> {
     if state.program_id != Some(program) {
         return Err(RejectionCode::LoanNotFound.into());
     }
     let (rule, book) = rule.zip(work.past.accruals.as_ref()).ok_or(Refusal::NoAccruals)?;
     let until = work.leg()?.effective_date.succ_opt().ok_or(InterestError::OutOfRange)?;
-    Ok(book.open_interest(rule, until)?)
+    Ok((book.open_interest(rule, until)?, book.mark_at(rule, until)?))
 }

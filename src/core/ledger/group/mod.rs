@@ -13,14 +13,14 @@ mod pair;
 mod reversal;
 
 use crate::core::event::{AcceptedEvent, Command, Group, GroupOperation, Leg, LegTerms};
-use crate::core::ids::LoanId;
+use crate::core::ids::{LoanId, LoanKey};
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::JournalEntry;
 use crate::core::ledger::fold::{LoanWork, book, release_suspense, without_loan};
 use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::{Outcome, PostedEvent, Posting, REFUSED_LOANS_MAX, RejectionCode, SystemPosting};
 use crate::core::ledger::rules::{Refusal, Verdict};
-use crate::core::loan::{Allocation, LoanState};
+use crate::core::loan::{AccrualMark, Allocation, LoanState};
 use crate::core::time::Timestamp;
 
 /// A leg with its loan, locked, with nothing unposted in front of it unless the loan is on hold.
@@ -95,6 +95,8 @@ pub struct GroupOutput {
     pub system: Vec<SystemPosting>,
     /// The new states of the loans that got one with a version.
     pub states: Vec<LoanState>,
+    /// How far loans are accrued behind these versions.
+    pub accrued: Vec<(LoanKey, i64, AccrualMark)>,
 }
 
 /// A rule that refuses a group, and the loans that it names.
@@ -258,7 +260,9 @@ fn post(input: GroupInput, verdict: GroupVerdict) -> Result<GroupOutput, String>
     for (work, verdict) in input.legs.into_iter().zip(verdict.legs) {
         let LegWork { state, mut past, event, .. } = work;
         let mut state = state.ok_or_else(|| format!("leg {} is posted without its loan", event.seq))?;
+        let accrued = verdict.accrued;
         let posting = book(&mut state, &mut past, (&event.event, Ok(verdict)), input.now)?;
+        output.accrued.extend(accrued.zip(posting.loan_version).map(|(mark, version)| (state.key, version, mark)));
         state.last_posted_seq = state.last_posted_seq.max(event.seq);
         let release = release_suspense(&mut state, &mut past, &event, (&event.event, &posting), input.now)?;
         output.system.extend(release);
@@ -310,7 +314,13 @@ fn empty(input: &GroupInput, outcome: Outcome) -> GroupOutput {
         refused_loans: Vec::new(),
     };
     let legs = input.legs.len();
-    GroupOutput { parent, legs: Vec::with_capacity(legs), system: Vec::new(), states: Vec::with_capacity(legs) }
+    GroupOutput {
+        parent,
+        legs: Vec::with_capacity(legs),
+        system: Vec::new(),
+        states: Vec::with_capacity(legs),
+        accrued: Vec::new(),
+    }
 }
 
 /// What goes from loan to loan leaves nothing on the way.

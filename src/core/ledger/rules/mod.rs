@@ -18,7 +18,7 @@ use crate::core::ids::Seq;
 use crate::core::ledger::entry::{EntryError, JournalEntry, Layer, Line};
 use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::RejectionCode;
-use crate::core::loan::{Allocation, Balances, InterestError, LoanState, LoanStatus, Standing};
+use crate::core::loan::{AccrualMark, Allocation, Balances, InterestError, LoanState, LoanStatus, Standing};
 use crate::core::money::AmountOverflow;
 
 /// Why an event was not booked.
@@ -92,6 +92,8 @@ pub struct Verdict {
     pub undoes_seq: Option<Seq>,
     /// The payment whose split it states anew.
     pub restates_seq: Option<Seq>,
+    /// How far the loan is accrued afterwards, where interest was computed.
+    pub accrued: Option<AccrualMark>,
 }
 
 impl Verdict {
@@ -110,6 +112,7 @@ impl Verdict {
             effective_date,
             undoes_seq: None,
             restates_seq: None,
+            accrued: None,
         })
     }
 }

@@ -77,6 +77,27 @@ fn interest_follows_the_principal_from_its_day_on() {
     assert_eq!(book.open_interest(&rule, day(2, 1)), Ok(Minor::new(2_050)), "and 21 of 50");
 }
 
+#[test]
+fn a_mark_holds_until_something_comes_that_it_does_not_know() {
+    let rule = rule("10", "half_up,daily", DayCount::Act365);
+    let lent = book(&[(day(1, 1), 365_000)], &[]);
+    let mark = lent.mark_at(&rule, day(1, 11)).unwrap().unwrap();
+    assert_eq!((mark.until, mark.since, mark.principal.units()), (day(1, 11), day(1, 1), 365_000));
+    let mut later = AccrualBook::since(mark);
+    later.note_principal(day(1, 11), Minor::new(-182_500));
+    assert!(later.holds());
+    assert_eq!(later.open_interest(&rule, day(1, 21)), Ok(Minor::new(500)), "10 days of 50");
+    assert_eq!(open(&later, day(1, 10)), [], "before the mark all is covered");
+    let mut late = later.clone();
+    late.note_principal(day(1, 10), Minor::new(-1));
+    assert!(!late.holds(), "it came for a day that is accrued");
+    later.note_accrual(PostedAccrual { version: 9, date: day(1, 12), undone: None });
+    assert!(!later.holds());
+    let ahead = book(&[(day(1, 1), 365_000)], &[(2, day(1, 31), None), (3, day(1, 20), Some(4))]);
+    assert_eq!(ahead.mark_at(&rule, day(1, 11)), Ok(None), "more is covered");
+    assert!(ahead.mark_at(&rule, day(2, 1)).unwrap().is_some());
+}
+
 /// Accrues on each of these days in turn; answers the interest of each.
 fn in_turn(principal: &[(NaiveDate, i64)], rule: &InterestRule, days: &[NaiveDate]) -> Vec<i64> {
     let mut accruals = Vec::new();
@@ -166,6 +187,23 @@ proptest! {
                 }
             }
         }
+        // From mark to mark the same cents come out as from the whole past.
+        let mut marked = AccrualBook::default();
+        for (date, movement) in &principal {
+            marked.note_principal(*date, Minor::new(*movement));
+        }
+        let mut sum = 0;
+        for until in [130, 131, 260, 391, 400].map(nth) {
+            let later: Vec<_> = principal.iter().filter(|(date, _)| *date >= until).copied().collect();
+            sum += marked.open_interest(&rule, until).unwrap().units();
+            marked = AccrualBook::since(marked.mark_at(&rule, until).unwrap().unwrap());
+            for (date, movement) in &later {
+                marked.note_principal(*date, Minor::new(*movement));
+            }
+            prop_assert!(marked.holds());
+            prop_assert_eq!(marked.open_interest(&rule, until).unwrap(), Minor::ZERO);
+        }
+        prop_assert_eq!(sum, whole);
         // One more, whose number is after all the others'.
         let interest = book(&principal, &accruals).open_interest(&rule, nth(400)).unwrap().units();
         prop_assert!(interest >= 0);

@@ -8,7 +8,9 @@ use sqlx::PgConnection;
 use super::super::connect::{HotPath, PostgresStore, begin};
 use super::super::error::classify;
 use super::super::periods;
-use super::super::post::{Locked, add_accruals, add_timelines, forget_unopened, lock, read_earlier, write_legs};
+use super::super::post::{
+    Locked, add_accruals, add_timelines, forget_unopened, lock, read_earlier, write_legs, write_marks,
+};
 use super::super::rows::key_column;
 use super::look::{GroupRows, read_clock, read_group, read_in_front};
 use crate::core::event::AcceptedEvent;
@@ -119,6 +121,7 @@ async fn fill(
     batch.times.fold = watch.lap();
     forget_unopened(connection, &locked, &output.states).await?;
     let parent = output.parent.clone();
+    write_marks(connection, &output).await?;
     let events: HashMap<Seq, AcceptedEvent> = group.legs.into_iter().map(|leg| (leg.seq, leg)).collect();
     write_legs(connection, (work.lane_slot, &locked), (&group.parent, events), output, batch).await?;
     write_parent(connection, group.parent.seq, &parent).await?;

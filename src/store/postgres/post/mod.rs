@@ -26,7 +26,7 @@ use crate::runtime::clock::Stopwatch;
 use crate::store::calendars::CalendarCache;
 use crate::store::{Fold, PostWork, PostedBatch, StoreError};
 
-pub(super) use accruals::{STATEMENTS as ACCRUAL_STATEMENTS, add_accruals};
+pub(super) use accruals::{STATEMENTS as ACCRUAL_STATEMENTS, add_accruals, write_marks};
 pub(super) use ahead::STATEMENTS as AHEAD_STATEMENTS;
 pub(super) use earlier::{READ_EARLIER, read as read_earlier};
 pub(super) use fees::{READ_FEE_POSTINGS, read_fees};

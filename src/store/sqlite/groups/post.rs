@@ -19,7 +19,7 @@ use crate::store::sqlite::params::{json, loan_keys};
 use crate::store::sqlite::periods::calendars as calendars_of;
 use crate::store::sqlite::post::{
     BatchEvents, HELD_LOANS, LockedLoan, Sorted, ToPost, delete_unopened, lock_loans, read_accruals, read_earlier,
-    timelines, unpark, write_legs, write_terms,
+    timelines, unpark, write_legs, write_marks, write_terms,
 };
 use crate::store::sqlite::rows::{broken, bytes};
 use crate::store::{GroupFold, GroupProgress, GroupWork, PhaseTimes, PostedBatch, StoreError, Wanted};
@@ -163,6 +163,7 @@ async fn write(
     let events: BTreeMap<Seq, AcceptedEvent> = legs.into_iter().map(|leg| (leg.seq, leg)).collect();
     let mut posted = write_legs(db, (&parent, &events), &output, loans, at).await?;
     write_terms(db, loans, &output.states).await?;
+    write_marks(db, &output).await?;
     post_parent(db, parent.seq, &output.parent).await?;
     posted.push((parent, output.parent));
     unpark(db, &[group_seq], &posted).await?;
