@@ -67,8 +67,8 @@ pub(super) async fn bank(config: &Config, command: BankCommand) -> Result<(), Cl
 async fn import(config: &Config, statement: &BankImport) -> Result<(), CliError> {
     let BankImport { file, account, date, currency, opening, closing, .. } = statement;
     let bytes = tokio::fs::read(file).await.map_err(CliError::io(format!("{} cannot be read", file.display())))?;
-    let made = format!("bank-statement:{account}:{date}");
-    let key = statement.key.as_ref().map_or(made.as_str(), IdempotencyKey::as_str);
+    let key_of_day = format!("bank-statement:{account}:{date}");
+    let key = statement.key.as_ref().map_or(key_of_day.as_str(), IdempotencyKey::as_str);
     // None of these has a character that must be escaped.
     let path = format!(
         "/v1/bank-statements?bank_account_ref={account}&statement_date={date}&currency={currency}\
