@@ -14,6 +14,7 @@ mod interest;
 mod payoff;
 mod program;
 mod rate;
+mod replay;
 mod rounding;
 mod state;
 mod timeline;
@@ -30,6 +31,7 @@ pub use interest::{Carried, InterestError, InterestRule, InterestTerms, Segment,
 pub use payoff::{Payoff, PayoffDay};
 pub use program::{Program, ProgramFault, ProgramSettings};
 pub use rate::{AnnualRate, AnnualRateError};
+pub use replay::{Change, ChargeOffMade, CreditOrder, Deed, Effect, Fact, Life, Place, Position, ReplayTerms, Turn};
 pub use rounding::{Rounding, RoundingError, RoundingMode, RoundingTime};
 pub use state::{LoanState, LoanStatus, LoanTerms, Standing, SuspenseRelease, UnknownSuspenseRelease};
 pub use timeline::{DayMovement, Timeline};

@@ -1,0 +1,75 @@
+//! Owns facts: what was asked of a loan, and where it stands in the loan's life.
+
+use chrono::NaiveDate;
+
+use crate::core::ids::Seq;
+use crate::core::loan::balances::Balances;
+use crate::core::loan::charge_off::LossAccount;
+use crate::core::loan::state::LoanStatus;
+use crate::core::loan::waterfall::Waterfall;
+use crate::core::money::Minor;
+
+/// Which part of its day a fact belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Turn {
+    /// Interest, which the day's payments find.
+    Accrual,
+    /// Everything else.
+    Event,
+}
+
+/// Where a fact stands; the order of the fields is the order of facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The day it counts from.
+    pub date: NaiveDate,
+    /// Which part of the day.
+    pub turn: Turn,
+    /// The order of acceptance: of the fact itself or, for a consequence, of its cause.
+    pub seq: Seq,
+    /// Its number among the loan's postings: consequences stand behind their cause.
+    pub version: i64,
+}
+
+/// In which order a payment that goes back is owed again (domain rule 46): the order of a waterfall.
+pub type CreditOrder = Waterfall;
+
+/// What was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// The balances move by so much: money lent, a fee, interest, suspense refunded, a fee waived. Where a bucket holds
+    /// less than is taken from it, see the module.
+    Moves(Balances),
+    /// Money came in.
+    Pays(Minor),
+    /// Suspense pays what is owed: at most so much, or all there is.
+    Applies(Option<Minor>),
+    /// All that is owed leaves the balance sheet.
+    ChargesOff {
+        /// Who bears the loss.
+        loss: LossAccount,
+        /// Where the loan stands afterwards.
+        status: LoanStatus,
+    },
+    /// A part of a payment goes back on a later day, and is owed again from then on: out of suspense first, then bucket
+    /// by bucket, in each at most what the payment paid there and was not put back before.
+    ChargesBack {
+        /// The payment.
+        of: Place,
+        /// How much.
+        amount: Minor,
+        /// Which bucket first.
+        order: CreditOrder,
+    },
+}
+
+/// One fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// Where it stands.
+    pub place: Place,
+    /// What was asked.
+    pub deed: Deed,
+    /// Whether suspense pays the debt it brings, where the loan's program says that suspense does so by itself.
+    pub releases_suspense: bool,
+}

@@ -1,0 +1,37 @@
+//! Owns the replay of a loan's life: what every fact did, as if all had come in the order in which they count.
+//!
+//! # Facts and what is derived
+//! A **fact** is what was asked of the loan and does not change any more: so much was lent, charged, accrued or paid, on
+//! that day. What it *did* is **derived**: how a payment was divided, how much a charge-off took, how much suspense was
+//! left to pay a new debt. An [`Effect`] says what a fact did, and it depends on everything in front of the fact.
+//!
+//! # Order
+//! Facts stand by [`Place`]: the day they count from, then the interest of that day before everything else of it, then
+//! the order of acceptance (domain rules 7 and 11, decisions D2 and D3). When a fact became known does not matter, so
+//! every order of arrival of the same facts comes to the same effects. A fact that was taken back is left out (rule 8).
+//!
+//! # Never below nothing
+//! What was once right may find less in a replay: a refund finds less suspense, because the payment it came from has
+//! gone back; a waiver finds less of the fee, because an earlier payment now pays it. The fact stands all the same,
+//! money that left has left. So what it cannot take from suspense is owed as principal (rule 24), and what it cannot
+//! take from a debt is the borrower's, in suspense. No bucket is negative after any fact, hence on no date.
+//!
+//! # Starting late
+//! A [`Life`] keeps the effects as they stand and, every so many facts, the [`Position`] of the loan. A late fact is
+//! put at its place; the position there is found from the checkpoint before it by adding up what stands, and only from
+//! there on is anything judged anew. As soon as the position is again what it was, the rest stands as well.
+//!
+//! A fee is payable from the day it counts from. Whoever makes the fact decides that day; the default of rule 9 is the
+//! earlier of its due date and the day it was added.
+
+mod effect;
+mod fact;
+mod life;
+mod position;
+#[cfg(test)]
+mod replay_tests;
+
+pub use effect::{Change, ChargeOffMade, Effect};
+pub use fact::{CreditOrder, Deed, Fact, Place, Turn};
+pub use life::{Life, ReplayTerms};
+pub use position::Position;

@@ -1,0 +1,166 @@
+//! Owns a loan between two facts, and what the next fact does to it.
+
+use crate::core::loan::allocation::{Allocation, allocate};
+use crate::core::loan::balances::Balances;
+use crate::core::loan::charge_off::{ChargedOff, Memo};
+use crate::core::loan::replay::effect::{ChargeOffMade, Effect};
+use crate::core::loan::replay::fact::{CreditOrder, Deed, Fact};
+use crate::core::loan::state::LoanStatus;
+use crate::core::loan::waterfall::{Bucket, Waterfall};
+use crate::core::money::{AmountOverflow, Minor};
+
+/// Where a loan stands between two facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// What it owes, and what waits in suspense.
+    pub balances: Balances,
+    /// Its charge-off, if it has one by then.
+    pub charged_off: Option<ChargedOff>,
+    /// Whether it takes events.
+    pub status: LoanStatus,
+}
+
+impl Default for Position {
+    /// Before the first fact.
+    fn default() -> Self {
+        Self { balances: Balances::default(), charged_off: None, status: LoanStatus::Open }
+    }
+}
+
+impl Position {
+    /// What a fact does here. `left` is what its payment paid and was not put back before, for a fact that puts money back.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when a movement leaves 64 bits.
+    pub(super) fn effect(
+        &self,
+        fact: &Fact,
+        waterfall: Waterfall,
+        left: &Allocation,
+    ) -> Result<Effect, AmountOverflow> {
+        match fact.deed {
+            Deed::Moves(asked) => Ok(Effect { movement: within(&self.balances, &asked)?, ..Effect::default() }),
+            Deed::Pays(amount) => self.paid(amount, waterfall),
+            Deed::Applies(asked) => self.applied(asked, waterfall),
+            Deed::ChargesOff { loss, status } => {
+                let Balances { fees, interest, principal, .. } = self.balances;
+                let memo = Balances { fees, interest, principal, suspense: Minor::ZERO };
+                let charges_off = Some(ChargeOffMade { on: fact.place.date, loss, status });
+                Ok(Effect { movement: mirrored(&memo)?, memo, split: None, charges_off })
+            }
+            Deed::ChargesBack { amount, order, .. } => self.charged_back(amount, order, left),
+        }
+    }
+
+    /// What suspense pays of what is owed here; `None` where that is nothing.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when a movement leaves 64 bits.
+    pub(super) fn release(&self, waterfall: Waterfall) -> Result<Option<Effect>, AmountOverflow> {
+        Ok(Some(self.applied(None, waterfall)?).filter(|effect| !effect.is_nothing()))
+    }
+
+    /// The position after an effect.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when a bucket, or all that is owed, leaves 64 bits.
+    pub fn after(&self, effect: &Effect) -> Result<Self, AmountOverflow> {
+        let balances = self.balances.plus(&effect.movement)?;
+        let moved = Memo { fees: effect.memo.fees, interest: effect.memo.interest, principal: effect.memo.principal };
+        let (charged_off, status) = match (effect.charges_off, self.charged_off) {
+            (Some(ChargeOffMade { on, loss, status }), _) => (Some(ChargedOff { on, loss, memo: moved }), status),
+            (None, Some(off)) => (Some(ChargedOff { memo: off.memo.plus(&moved)?, ..off }), self.status),
+            (None, None) => (None, self.status),
+        };
+        Ok(Self { balances, charged_off, status })
+    }
+
+    /// What can be paid: on a loan that is charged off, what stands on the memo accounts.
+    fn payable(&self) -> Balances {
+        self.charged_off.map_or(self.balances, |off| off.memo.payable())
+    }
+
+    /// The effect of a split: debts fall on the balance sheet, or on the memo accounts.
+    fn divided(&self, split: Allocation, suspense: Minor) -> Result<Effect, AmountOverflow> {
+        let debts = Balances { suspense: Minor::ZERO, ..split.movement()? };
+        let waiting = Balances { suspense, ..Balances::default() };
+        let (movement, memo) = match self.charged_off {
+            None => (Balances { suspense, ..debts }, Balances::default()),
+            Some(_) => (waiting, debts),
+        };
+        Ok(Effect { movement, memo, split: Some(split), charges_off: None })
+    }
+
+    fn paid(&self, amount: Minor, waterfall: Waterfall) -> Result<Effect, AmountOverflow> {
+        let split = allocate(amount, &self.payable(), waterfall)?;
+        self.divided(split, split.suspense)
+    }
+
+    fn applied(&self, asked: Option<Minor>, waterfall: Waterfall) -> Result<Effect, AmountOverflow> {
+        let there = self.balances.suspense.max(Minor::ZERO);
+        let amount = asked.map_or(there, |asked| asked.min(there));
+        let split = allocate(amount, &self.payable(), waterfall)?;
+        let split = Allocation { suspense: Minor::ZERO, ..split };
+        self.divided(split, split.total()?.mirrored()?)
+    }
+
+    fn charged_back(&self, amount: Minor, order: CreditOrder, left: &Allocation) -> Result<Effect, AmountOverflow> {
+        let suspense = amount.min(self.balances.suspense.max(Minor::ZERO));
+        let mut rest = amount.minus(suspense)?;
+        let mut owed = Balances::default();
+        for bucket in order.order() {
+            let most = match bucket {
+                Bucket::Fees => left.fees,
+                Bucket::Interest => left.interest,
+                Bucket::Principal => left.principal,
+            };
+            let part = rest.min(most.max(Minor::ZERO));
+            rest = rest.minus(part)?;
+            match bucket {
+                Bucket::Fees => owed.fees = part,
+                Bucket::Interest => owed.interest = part,
+                Bucket::Principal => owed.principal = part,
+            }
+        }
+        // What the payment had left in suspense, and is not there any more, has gone out otherwise.
+        owed.principal = owed.principal.plus(rest)?;
+        let waiting = Balances { suspense: suspense.mirrored()?, ..Balances::default() };
+        let (movement, memo) = match self.charged_off {
+            None => (Balances { suspense: waiting.suspense, ..owed }, Balances::default()),
+            Some(_) => (waiting, owed),
+        };
+        Ok(Effect { movement, memo, split: None, charges_off: None })
+    }
+}
+
+/// The movement that is asked for, as far as the buckets have it: what a debt does not have goes to suspense, what
+/// suspense does not have is owed as principal.
+fn within(balances: &Balances, asked: &Balances) -> Result<Balances, AmountOverflow> {
+    let mut moved = *asked;
+    for bucket in Bucket::ALL {
+        let (there, part) = match bucket {
+            Bucket::Fees => (balances.fees, &mut moved.fees),
+            Bucket::Interest => (balances.interest, &mut moved.interest),
+            Bucket::Principal => (balances.principal, &mut moved.principal),
+        };
+        let short = short_of(there, *part)?;
+        *part = part.plus(short)?;
+        moved.suspense = moved.suspense.plus(short)?;
+    }
+    let short = short_of(balances.suspense, moved.suspense)?;
+    moved.suspense = moved.suspense.plus(short)?;
+    moved.principal = moved.principal.plus(short)?;
+    Ok(moved)
+}
+
+/// How much of what is taken is not there.
+fn short_of(there: Minor, moved: Minor) -> Result<Minor, AmountOverflow> {
+    if !moved.is_negative() {
+        return Ok(Minor::ZERO);
+    }
+    there.max(Minor::ZERO).plus(moved)?.min(Minor::ZERO).mirrored()
+}
+
+fn mirrored(balances: &Balances) -> Result<Balances, AmountOverflow> {
+    Balances::default().minus(balances)
+}

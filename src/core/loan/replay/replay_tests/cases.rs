@@ -1,0 +1,129 @@
+//! Owns single cases, each with its arithmetic, and what a long life costs.
+
+use super::*;
+use crate::core::loan::Allocation;
+
+fn split(life: &Life, fact: &Fact) -> Four {
+    let Allocation { fees, interest, principal, suspense } = life.effect(fact.place).unwrap().split.unwrap();
+    [fees, interest, principal, suspense].map(Minor::units)
+}
+
+/// Fee of 500 on 1 January, paid by the April payment until a March payment comes: then March pays it.
+#[test]
+fn a_late_payment_takes_the_fee_from_a_later_one() {
+    let (lent, fee) = (fact(1, 0, lend(1_000)), fact(2, 0, raise(0, 500)));
+    let (april, march) = (fact(3, 90, pay(600)), fact(4, 59, pay(550)));
+    let mut life = life(SuspenseRelease::Manual, &[lent, fee, april]);
+    assert_eq!(split(&life, &april), [500, 0, 100, 0]);
+    let changes = life.insert(march).unwrap();
+    assert_eq!(changes.iter().map(|change| change.place).collect::<Vec<_>>(), [march.place, april.place]);
+    assert_eq!((split(&life, &march), split(&life, &april)), ([500, 0, 50, 0], [0, 0, 600, 0]));
+}
+
+/// A late payment that only moves principal earlier changes no split: nothing but itself is told.
+#[test]
+fn a_replay_without_effect_tells_nothing() {
+    let known = [fact(1, 0, lend(10_000)), fact(2, 40, pay(100)), fact(3, 50, raise(0, 5)), fact(4, 60, pay(100))];
+    let mut life = life(SuspenseRelease::Manual, &known);
+    let late = fact(5, 30, pay(100));
+    assert_eq!(life.insert(late).unwrap().len(), 1);
+    assert_eq!(life.void(late.place).unwrap().len(), 1);
+    assert_eq!(life.void(late.place).unwrap(), []);
+}
+
+/// Domain rule 24: 1,000 lent, 1,200 paid, 200 refunded, then a payment of 100 goes back: 100 is owed again.
+#[test]
+fn a_return_of_a_payment_whose_excess_was_refunded_becomes_debt() {
+    let lent = fact(1, 0, lend(1_000));
+    let payments = [(2, 2, 100), (3, 4, 500), (4, 4, 600)].map(|(seq, days, units)| fact(seq, days, pay(units)));
+    let refund = fact(5, 6, raise(3, -200));
+    let mut facts = vec![lent];
+    facts.extend(payments);
+    facts.push(refund);
+    let mut life = life(SuspenseRelease::Automatic, &facts);
+    assert_eq!(life.position().unwrap(), Position::default());
+    life.void(payments[0].place).unwrap();
+    assert_eq!(four(&life.effect(refund.place).unwrap().movement), [0, 0, 100, -100]);
+    assert_eq!(four(&life.position().unwrap().balances), [0, 0, 100, 0]);
+}
+
+/// A payment from before a charge-off goes back: the charge-off takes more, and a recovery behind it pays other debts.
+#[test]
+fn a_charge_off_is_computed_anew_and_recoveries_with_it() {
+    let (lent, fee) = (fact(1, 0, lend(1_000)), fact(2, 10, raise(0, 20)));
+    let (paid, off, recovered) = (fact(3, 30, pay(1_000)), fact(4, 60, charge_off()), fact(5, 70, pay(25)));
+    let mut life = life(SuspenseRelease::Manual, &[lent, fee, paid, off, recovered]);
+    assert_eq!(four(&life.effect(off.place).unwrap().memo), [0, 0, 20, 0]);
+    assert_eq!(split(&life, &recovered), [0, 0, 20, 5]);
+    life.void(paid.place).unwrap();
+    assert_eq!(four(&life.effect(off.place).unwrap().memo), [20, 0, 1_000, 0]);
+    assert_eq!(split(&life, &recovered), [20, 0, 5, 0]);
+    assert_eq!(four(&life.position().unwrap().charged_off.unwrap().memo.payable()), [0, 0, 995, 0]);
+}
+
+/// The day's interest stands in front of the day's payment, whenever it is booked.
+#[test]
+fn a_payment_finds_the_interest_of_its_day() {
+    let (lent, paid) = (fact(1, 0, lend(1_000)), fact(2, 30, pay(100)));
+    let accrued = placed(3, day(30), Turn::Accrual, raise(1, 7));
+    let mut life = life(SuspenseRelease::Manual, &[lent, paid]);
+    assert_eq!(life.insert(accrued).unwrap().len(), 2);
+    assert_eq!(split(&life, &paid), [0, 7, 93, 0]);
+}
+
+/// Suspense pays a debt on the day it arose, and less of it when the money turns out not to have come.
+#[test]
+fn a_release_follows_its_suspense() {
+    let (lent, over, fee) = (fact(1, 0, lend(100)), fact(2, 10, pay(150)), fact(3, 20, raise(0, 30)));
+    let mut life = life(SuspenseRelease::Automatic, &[lent, over, fee]);
+    assert_eq!(four(&life.release(fee.place).unwrap().movement), [-30, 0, 0, -30]);
+    let smaller = Fact { deed: pay(110), ..over };
+    let changes = life.insert(smaller).unwrap();
+    assert_eq!(changes.len(), 2);
+    assert_eq!(four(&changes[1].release_after.unwrap().movement), [-10, 0, 0, -10]);
+    assert_eq!(four(&life.position().unwrap().balances), [20, 0, 0, 0]);
+    life.void(over.place).unwrap();
+    assert_eq!(life.release(fee.place), None);
+}
+
+/// A waiver whose fee an earlier payment pays gives the money back.
+#[test]
+fn a_waiver_of_a_fee_that_is_paid_by_then_goes_to_suspense() {
+    let (lent, fee, waived) = (fact(1, 0, lend(500)), fact(2, 5, raise(0, 40)), fact(3, 20, raise(0, -40)));
+    let mut life = life(SuspenseRelease::Manual, &[lent, fee, waived]);
+    life.insert(fact(4, 10, pay(30))).unwrap();
+    assert_eq!(four(&life.effect(waived.place).unwrap().movement), [-10, 0, 0, 30]);
+    assert_eq!(four(&life.position().unwrap().balances), [0, 0, 500, 30]);
+}
+
+/// A refusal leaves the life alone.
+#[test]
+fn a_fact_without_room_changes_nothing() {
+    let mut life = life(SuspenseRelease::Manual, &[fact(1, 0, lend(i64::MAX)), fact(2, 9, pay(i64::MAX))]);
+    let before = told(&life);
+    assert!(life.insert(fact(3, 5, lend(1))).is_err());
+    assert_eq!(told(&life), before);
+    assert!(life.insert(fact(3, 9, lend(1))).is_ok());
+}
+
+/// 1,000 later payments of which every one is divided anew.
+fn long_life() -> Life {
+    let date = |days: u64| day(0) + Days::new(days);
+    let mut facts = vec![fact(1, 0, lend(1_000_000)), fact(2, 0, raise(0, 1_000_000))];
+    facts.extend((0..1_000).map(|at| placed(at + 3, date(2 + at.unsigned_abs()), Turn::Event, pay(700))));
+    life(SuspenseRelease::Automatic, &facts)
+}
+
+#[test]
+fn checkpoints_change_nothing_in_a_long_life() {
+    let mut life = long_life();
+    let late = fact(5_000, 1, pay(999_900));
+    let changes = life.insert(late).unwrap();
+    assert_eq!(changes.len(), 1 + 1_000, "the late payment leaves 100 of the fee, so every later one pays principal");
+    let facts: Vec<Fact> = life.facts().map(|(fact, ..)| *fact).collect();
+    let again = super::life(SuspenseRelease::Automatic, &facts);
+    assert_eq!(told(&life), told(&again));
+    let middle = Place { date: day(0) + Days::new(500), turn: Turn::Event, seq: Seq(0), version: 0 };
+    assert_eq!(life.position_before(middle), again.position_before(middle));
+    assert_eq!(life.position(), again.position());
+}

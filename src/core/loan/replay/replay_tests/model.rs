@@ -1,0 +1,140 @@
+//! Owns the naive model: every question is answered by living the whole life again from its first day, in 128 bits,
+//! bucket by bucket, without positions, checkpoints or differences.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// Fees, interest, principal, suspense.
+pub(super) type Wide = [i128; 4];
+
+/// What one fact did: on the balance sheet, on the memo accounts, and what suspense paid behind it of either.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Did {
+    pub(super) moved: Wide,
+    pub(super) memo: Wide,
+    pub(super) released: Wide,
+    pub(super) released_memo: Wide,
+}
+
+/// A loan while it is lived.
+#[derive(Default)]
+struct Lived {
+    owed: [i128; 3],
+    suspense: i128,
+    memo: Option<[i128; 3]>,
+    splits: BTreeMap<Place, [i128; 3]>,
+}
+
+/// Lives facts in order of their places.
+pub(super) fn lived(facts: &[Fact], terms: ReplayTerms) -> BTreeMap<Place, Did> {
+    let mut sorted = facts.to_vec();
+    sorted.sort_by_key(|fact| fact.place);
+    let order = terms.waterfall.order().map(index);
+    let mut loan = Lived::default();
+    let mut all = BTreeMap::new();
+    for fact in sorted {
+        let mut did = loan.does(&fact, order);
+        let raised = did.moved.iter().any(|part| *part > 0);
+        if terms.suspense_release == SuspenseRelease::Automatic && fact.releases_suspense && raised {
+            (did.released, did.released_memo) = loan.applies(loan.suspense, order);
+        }
+        all.insert(fact.place, did);
+    }
+    all
+}
+
+fn index(bucket: Bucket) -> usize {
+    match bucket {
+        Bucket::Fees => 0,
+        Bucket::Interest => 1,
+        Bucket::Principal => 2,
+    }
+}
+
+fn units(amount: Minor) -> i128 {
+    i128::from(amount.units())
+}
+
+impl Lived {
+    fn does(&mut self, fact: &Fact, order: [usize; 3]) -> Did {
+        let before = (self.owed, self.suspense, self.memo.unwrap_or_default());
+        match fact.deed {
+            Deed::Moves(asked) => self.moves([asked.fees, asked.interest, asked.principal, asked.suspense].map(units)),
+            Deed::Pays(amount) => {
+                let (split, rest) = self.divide(units(amount), order);
+                self.suspense += rest;
+                self.splits.insert(fact.place, split);
+            }
+            Deed::Applies(asked) => {
+                let most = asked.map_or(self.suspense, |asked| units(asked).min(self.suspense));
+                self.applies(most, order);
+            }
+            Deed::ChargesOff { .. } => self.memo = Some(std::mem::take(&mut self.owed)),
+            Deed::ChargesBack { of, amount, order } => self.charges_back(of, units(amount), order.order().map(index)),
+        }
+        let memo = self.memo.unwrap_or_default();
+        Did {
+            moved: std::array::from_fn(
+                |at| if at < 3 { self.owed[at] - before.0[at] } else { self.suspense - before.1 },
+            ),
+            memo: std::array::from_fn(|at| if at < 3 { memo[at] - before.2[at] } else { 0 }),
+            ..Did::default()
+        }
+    }
+
+    /// Cent by cent would be as good: a debt never pays more than it has, suspense neither.
+    fn moves(&mut self, asked: Wide) {
+        for (owed, part) in self.owed.iter_mut().zip(asked) {
+            *owed += part;
+            if *owed < 0 {
+                self.suspense -= *owed;
+                *owed = 0;
+            }
+        }
+        self.suspense += asked[3];
+        if self.suspense < 0 {
+            self.owed[2] -= self.suspense;
+            self.suspense = 0;
+        }
+    }
+
+    fn divide(&mut self, amount: i128, order: [usize; 3]) -> ([i128; 3], i128) {
+        let owed = self.memo.as_mut().unwrap_or(&mut self.owed);
+        let (mut split, mut rest) = ([0; 3], amount);
+        for bucket in order {
+            split[bucket] = rest.min(owed[bucket]);
+            owed[bucket] -= split[bucket];
+            rest -= split[bucket];
+        }
+        (split, rest)
+    }
+
+    /// What suspense pays, on the balance sheet and on the memo accounts.
+    fn applies(&mut self, most: i128, order: [usize; 3]) -> (Wide, Wide) {
+        let (split, rest) = self.divide(most, order);
+        self.suspense -= most - rest;
+        let [fees, interest, principal] = split.map(|part| -part);
+        if self.memo.is_some() {
+            ([0, 0, 0, rest - most], [fees, interest, principal, 0])
+        } else {
+            ([fees, interest, principal, rest - most], [0; 4])
+        }
+    }
+
+    fn charges_back(&mut self, of: Place, amount: i128, order: [usize; 3]) {
+        let from_suspense = amount.min(self.suspense);
+        self.suspense -= from_suspense;
+        let mut rest = amount - from_suspense;
+        let owed = self.memo.as_mut().unwrap_or(&mut self.owed);
+        let left = self.splits.entry(of).or_default();
+        for bucket in order {
+            let part = rest.min(left[bucket].max(0));
+            left[bucket] -= part;
+            owed[bucket] += part;
+            rest -= part;
+        }
+        left[2] -= rest;
+        owed[2] += rest;
+    }
+}

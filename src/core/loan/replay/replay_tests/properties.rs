@@ -1,0 +1,166 @@
+//! Owns the property tests: random lives in random orders of arrival, held against the naive model.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::model::{Did, lived};
+use super::*;
+
+const DAYS: u8 = 20;
+
+/// What a fact of a random life asks; a charge-back names one of the payments.
+#[derive(Clone, Debug)]
+enum Wish {
+    Deed(Deed),
+    ChargeBack(Index, i64, [usize; 3]),
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    let units = 1..200_i64;
+    prop_oneof![
+        6 => units.clone().prop_map(|units| Wish::Deed(pay(units))),
+        5 => (0..3_usize, units.clone()).prop_map(|(bucket, units)| Wish::Deed(raise(bucket, units))),
+        2 => (0..4_usize, units.clone()).prop_map(|(bucket, units)| Wish::Deed(raise(bucket, -units))),
+        1 => prop::array::uniform4(-60..60_i64).prop_map(|moved| Wish::Deed(Deed::Moves(balances(moved)))),
+        1 => prop::option::of(units.clone()).prop_map(|units| Wish::Deed(Deed::Applies(units.map(Minor::new)))),
+        1 => (any::<Index>(), units, Just([0, 1, 2]).prop_shuffle())
+            .prop_map(|(of, units, order)| Wish::ChargeBack(of, units, order)),
+    ]
+}
+
+/// Facts with their days; at most one of them is a charge-off.
+fn facts() -> impl Strategy<Value = Vec<Fact>> {
+    let wishes = prop::collection::vec((wish(), 0..DAYS, any::<bool>()), 1..40);
+    (wishes, prop::option::of((any::<Index>(), 0..DAYS))).prop_map(|(wishes, off)| {
+        let mut facts: Vec<Fact> = vec![fact(0, 0, lend(100))];
+        for (seq, (wish, days, first)) in (1..).zip(wishes) {
+            let deed = match wish {
+                Wish::Deed(deed) => deed,
+                Wish::ChargeBack(of, units, order) => {
+                    let payments: Vec<Place> =
+                        facts.iter().filter(|it| matches!(it.deed, Deed::Pays(_))).map(|it| it.place).collect();
+                    if payments.is_empty() {
+                        continue;
+                    }
+                    let of = *of.get(&payments);
+                    let order = Waterfall::new(order.map(|at| Bucket::ALL[at])).unwrap();
+                    let days = days.max(u8::try_from((of.date - day(0)).num_days()).unwrap() + 1);
+                    let deed = Deed::ChargesBack { of, amount: Minor::new(units), order };
+                    facts.push(fact(seq, days, deed));
+                    continue;
+                }
+            };
+            let turn = if first && matches!(deed, Deed::Moves(_)) { Turn::Accrual } else { Turn::Event };
+            facts.push(placed(seq, day(days), turn, deed));
+        }
+        if let Some((at, days)) = off {
+            let at = at.index(facts.len() + 1);
+            facts.insert(at, fact(1_000, days, charge_off()));
+        }
+        facts
+    })
+}
+
+fn release() -> impl Strategy<Value = SuspenseRelease> {
+    prop::sample::select(SuspenseRelease::ALL.to_vec())
+}
+
+fn wide(balances: &Balances) -> [i128; 4] {
+    four(balances).map(i128::from)
+}
+
+fn agrees(life: &Life, facts: &[Fact], terms: ReplayTerms) -> Result<(), TestCaseError> {
+    let expected = lived(facts, terms);
+    let mut found = std::collections::BTreeMap::new();
+    for (place, effect, release) in told(life) {
+        let release = release.unwrap_or_default();
+        let (moved, memo) = (wide(&effect.movement), wide(&effect.memo));
+        let (released, released_memo) = (wide(&release.movement), wide(&release.memo));
+        found.insert(place, Did { moved, memo, released, released_memo });
+    }
+    prop_assert_eq!(found, expected);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn a_life_is_as_the_naive_model_lives_it(facts in facts(), release in release()) {
+        agrees(&life(release, &facts), &facts, terms(release))?;
+    }
+
+    /// The facts come in any order, and checkpoints, differences and early ends leave no trace of it.
+    #[test]
+    fn any_order_of_arrival_comes_to_the_same(
+        (facts, shuffled) in facts().prop_flat_map(|facts| (Just(facts.clone()), Just(facts).prop_shuffle())),
+        release in release(),
+    ) {
+        let life = life(release, &shuffled);
+        agrees(&life, &facts, terms(release))?;
+        prop_assert_eq!(told(&life), told(&super::life(release, &facts)));
+    }
+
+    /// A fact that is taken out leaves the life as it was, to the last effect; so it does when it comes again.
+    #[test]
+    fn void_and_post_again_leaves_everything_as_before(facts in facts(), of in any::<Index>(), release in release()) {
+        let mut life = life(release, &facts);
+        let (before, gone) = (told(&life), *of.get(&facts));
+        let position = life.position().unwrap();
+        life.void(gone.place).unwrap();
+        let rest: Vec<Fact> = facts.iter().filter(|fact| fact.place != gone.place).copied().collect();
+        agrees(&life, &rest, terms(release))?;
+        life.insert(gone).unwrap();
+        prop_assert_eq!(told(&life), before);
+        prop_assert_eq!(life.position().unwrap(), position);
+    }
+
+    /// What is told as changed is all that has changed, and only that.
+    #[test]
+    fn changes_are_exactly_what_is_different(facts in facts(), release in release()) {
+        let (late, early) = facts.split_last().unwrap();
+        let mut life = life(release, early);
+        let before: std::collections::BTreeMap<_, _> =
+            told(&life).into_iter().map(|(place, effect, release)| (place, (effect, release))).collect();
+        let changes = life.insert(*late).unwrap();
+        let mut expected = Vec::new();
+        for (place, effect, release) in told(&life) {
+            let (was, was_released) = before.get(&place).map_or((None, None), |(was, released)| (Some(*was), *released));
+            let change = Change { place, before: was, after: Some(effect), release_before: was_released, release_after: release };
+            expected.extend(change.is_real().then_some(change));
+        }
+        prop_assert_eq!(changes, expected);
+    }
+
+    /// No bucket is negative after any fact, so on no date, and what was paid is what the splits add up to.
+    #[test]
+    fn nothing_is_negative_and_the_splits_add_up_to_the_cash(facts in facts(), release in release()) {
+        let life = life(release, &facts);
+        let mut position = Position::default();
+        for (_, effect, release) in told(&life) {
+            position = position.after(&effect).unwrap();
+            prop_assert!(!position.balances.has_negative(), "{position:?}");
+            position = release.map_or(position, |release| position.after(&release).unwrap());
+            prop_assert!(!position.balances.has_negative(), "{position:?}");
+            let memo = position.charged_off.map(|off| off.memo.payable()).unwrap_or_default();
+            prop_assert!(!memo.has_negative(), "{position:?}");
+        }
+        prop_assert_eq!(position, life.position().unwrap());
+        for (fact, effect, _) in life.facts() {
+            if let Deed::Pays(amount) = fact.deed {
+                prop_assert_eq!(effect.split.unwrap().total(), Ok(amount));
+            }
+        }
+    }
+
+    /// A life that is taken up from what the books say goes on as if it had never been put down.
+    #[test]
+    fn a_life_that_is_taken_up_goes_on_the_same(facts in facts(), release in release()) {
+        let (late, early) = facts.split_last().unwrap();
+        let mut whole = life(release, early);
+        let known = whole.facts().map(|(fact, effect, release)| (*fact, *effect, release.copied()));
+        let mut resumed = Life::resume(terms(release), Position::default(), known.collect::<Vec<_>>()).unwrap();
+        prop_assert_eq!(resumed.insert(*late).unwrap(), whole.insert(*late).unwrap());
+        prop_assert_eq!(told(&resumed), told(&whole));
+    }
+}
