@@ -197,6 +197,7 @@ mod tests {
             correlation_id: None,
             loan_count: None,
             refused_loans: Vec::new(),
+            may_restate: false,
             posted_at,
         }
     }

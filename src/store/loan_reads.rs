@@ -9,7 +9,7 @@ use chrono::NaiveDate;
 use uuid::Uuid;
 
 use crate::core::event::{AcceptedEvent, EventKind, NewEvent};
-use crate::core::ids::{BorrowerId, LoanKey, Seq, TenantId};
+use crate::core::ids::{BorrowerId, EventId, LoanKey, Seq, TenantId};
 use crate::core::ledger::LoanWork;
 use crate::core::loan::LoanHistory;
 use crate::core::time::Timestamp;
@@ -190,6 +190,12 @@ pub trait LoanReads: Send + Sync {
 
     /// The postings that divide a payment's money anew, oldest first.
     async fn restatements(&self, tenant: TenantId, payment: Seq) -> Result<Vec<EventRecord>, StoreError>;
+
+    /// What an event has brought about on its loan, in order.
+    async fn consequences(&self, tenant: TenantId, cause: EventId) -> Result<Vec<EventRecord>, StoreError>;
+
+    /// The event at a place; none of another tenant.
+    async fn event_at(&self, tenant: TenantId, seq: Seq) -> Result<Option<EventRecord>, StoreError>;
 
     /// The loan of an event that is not accepted, with at most `limit` waiting events before it, in one snapshot.
     /// Nothing is written and nothing locked; another tenant's loan is none.

@@ -67,7 +67,7 @@ pub use operations::{
     Attempts, Counts, ParkRequest, PublisherBeat, SweepCandidate, SweepPlan, SweepRound, WorkerBeat, WorkerView,
 };
 pub use poller_reads::{Change, ChangePlace, PollerReads};
-pub use post::{Fold, PhaseTimes, PostWork, PostedBatch, Wanted};
+pub use post::{Fold, PhaseTimes, PostWork, PostedBatch, Wanted, restating};
 pub use read::{
     AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanParty, LoanRecord, PaymentsFilter, PaymentsPage,
     Progress, Undoing,

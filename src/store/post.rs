@@ -8,8 +8,9 @@
 //!    left out of (a) and (b), but for those whose hold refuses: what is read of them is refused by the fold. At most `events_max`, fair by loan, always a prefix of each loan's order. A loan inserted
 //!    in step 1 has the terms of its first opening event, so the batch takes nothing of it from a second one on: if the
 //!    first is refused, the next batch makes the row anew from the second.
-//!    Where an event is dated before its loan's greatest effective date (or an earlier one of this batch), the loan's
-//!    movements after that date are read as well. The fold judges no backdated event without them.
+//!    Where an event is late (dated before its loan's greatest effective date, or taking an entry back), the loan's
+//!    postings from its day on are read as well. The fold judges no late event without them. A loan that has many
+//!    postings leaves the batch to others and is told in [`PostedBatch::apart`].
 //!    Where an event takes a payment back, what became of that payment is read as well, its current split included:
 //!    one statement for all of them, none where there is no such event. A payment that has no posting yet, though it was
 //!    numbered first, was committed late: it joins the batch in front of what takes it back. A return counts from its
@@ -32,9 +33,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::core::event::AcceptedEvent;
+use crate::core::event::{AcceptedEvent, EventKind};
 use crate::core::ids::{EventId, LoanKey, PublisherId, Seq};
-use crate::core::ledger::{EventFailure, FoldInput, FoldOutput, Posting};
+use crate::core::ledger::{EventFailure, FoldInput, FoldOutput, Posting, SystemPosting};
 
 /// The fold a lane brings: pure, called once, between the reads and the writes.
 pub type Fold = Arc<dyn Fn(FoldInput) -> FoldOutput + Send + Sync>;
@@ -48,6 +49,14 @@ pub struct Wanted {
     pub id: EventId,
     /// Its loan, as the message says; the row wins.
     pub loan_key: LoanKey,
+}
+
+impl Wanted {
+    /// An event that a store has read.
+    #[must_use]
+    pub fn of(event: &AcceptedEvent) -> Self {
+        Self { seq: event.seq, id: event.event.id, loan_key: event.event.loan_key }
+    }
 }
 
 /// One batch, as a lane asks for it.
@@ -65,6 +74,13 @@ pub struct PostWork {
     pub skip_locked: bool,
     /// Whether to post on loans on hold as well: a person discards the parked event that a loan waits for.
     pub despite_hold: bool,
+}
+
+/// The events that consequences say have restated earlier ones.
+#[must_use]
+pub fn restating(system: &[SystemPosting]) -> BTreeSet<Seq> {
+    let restatements = system.iter().filter(|done| done.event.kind == EventKind::PaymentAllocated);
+    restatements.filter_map(|done| done.event.origin.cause_seq).collect()
 }
 
 /// How long each phase of a batch took.
@@ -102,6 +118,11 @@ pub struct PostedBatch {
     /// Groups whose legs stand next on loans of this batch: their parents' places, in order. These loans stopped before
     /// them.
     pub groups: BTreeSet<Seq>,
+    /// Of the events posted, those that have restated earlier ones.
+    pub restating: BTreeSet<Seq>,
+    /// Events of loans that need a long replay, loan by loan: taken out of this batch, to be posted each in one of its
+    /// own.
+    pub apart: Vec<Vec<Wanted>>,
     /// Events the fold could not judge; their loans stopped before them.
     pub failures: Vec<EventFailure>,
     /// Where the time went.

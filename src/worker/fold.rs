@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{LoanKey, Seq};
 use crate::core::ledger::{
-    EventFailure, FoldInput, FoldOutput, GroupInput, LoanWork, Past, Step, post_event, post_group,
+    EventFailure, FoldInput, FoldOutput, GroupInput, LoanWork, Past, Step, must_wait, post_event, post_group,
 };
 use crate::core::loan::LoanState;
 use crate::core::time::Timestamp;
@@ -61,6 +61,9 @@ fn fold_loan(loan: LoanWork, now: Timestamp, seen: &Seen, judge: &Judge, output:
     let LoanWork { key, mut state, number_taken, mut past, events } = loan;
     let version_before = state.map_or(0, |state| state.version);
     for event in &events {
+        if state.is_some_and(|state| must_wait(&state, &past, event)) {
+            break;
+        }
         seen.note(event);
         let step = catch_unwind(AssertUnwindSafe(|| judge(state, number_taken, &mut past, event, now)));
         match step.unwrap_or_else(|panic| Err(panic_text(panic.as_ref()))) {

@@ -265,7 +265,8 @@ impl Lane {
     /// Answers the callers, then marks the events settled. Says whether anything was.
     async fn settle(&mut self, picked: &[EventId], done: &Done) -> bool {
         record(done);
-        replies::send(&self.broker, done.posted.iter().map(|(event, posting)| (event, posting))).await;
+        let posted = done.posted.iter().map(|(event, posting)| (event, posting));
+        replies::send(&self.broker, posted, |seq| done.restating.contains(&seq)).await;
         self.reply_again(done).await;
         for (event, _) in &done.posted {
             self.hand.settle(event.event.id);
@@ -289,7 +290,7 @@ impl Lane {
         }
         if let Ok(records) = self.store.finished(unsure).await {
             let results = records.iter().filter_map(|record| Some((&record.event, record.posting.as_ref()?)));
-            replies::send(&self.broker, results).await;
+            replies::send(&self.broker, results, |_| true).await;
         }
     }
 

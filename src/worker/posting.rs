@@ -45,6 +45,8 @@ pub(super) struct Done {
     pub(super) dismissed: Vec<EventId>,
     /// Still to be posted.
     pub(super) left: Vec<EventId>,
+    /// Of the events posted now, those that have restated earlier ones.
+    pub(super) restating: BTreeSet<Seq>,
     /// Where the time of the last transaction went.
     pub(super) times: PhaseTimes,
 }
@@ -157,6 +159,7 @@ impl Poster {
 
     pub(super) async fn settle(&self, batch: PostedBatch, done: &mut Done, tasks: &mut Vec<Task>) {
         push_groups(tasks, &batch.groups);
+        tasks.extend(batch.apart.into_iter().map(|wanted| Task::Part(Part::new(wanted, self.events_max))));
         for id in &batch.unknown {
             metrics::counter!(BAD_MESSAGES, "reason" => "unknown_event").increment(1);
             tracing::warn!(payment_event.id = %id, "a message names an event that does not exist");
@@ -169,6 +172,7 @@ impl Poster {
             self.count_event(failure.seq, failure.loan_key, &failure.reason).await;
         }
         done.posted.extend(batch.posted);
+        done.restating.extend(batch.restating);
         done.already.extend(batch.already);
         done.dismissed.extend(batch.unknown);
         // The message is settled, the event goes by its row: by the hint that names it rightly, or by the sweeper's.

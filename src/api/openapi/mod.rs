@@ -64,7 +64,7 @@ pub use document::ApiDoc;
 pub(crate) use document::{docs, openapi_json};
 pub use schemas::{
     AcceptedView, AccrualAnswer, AllocationSchema, DisbursementAnswer, EventIds, LoanAnswer, PaymentAnswer,
-    ProblemDocument, ReturnAnswer,
+    ProblemDocument, RestatedSchema, ReturnAnswer,
 };
 pub use servicing::{
     AdjustmentAnswer, ChargeoffAnswer, FeeAnswer, FeeWaiverAnswer, ReceiptAssignmentAnswer, RecoveryAnswer,

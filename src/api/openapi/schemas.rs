@@ -24,6 +24,27 @@ pub struct AllocationSchema {
     pub suspense_minor: String,
 }
 
+/// An earlier event that does something else now, because of a late one.
+#[derive(Debug, ToSchema)]
+#[schema(as = Restated)]
+pub struct RestatedSchema {
+    /// The event.
+    pub event_id: uuid::Uuid,
+    /// Its type.
+    #[schema(example = "payment_received")]
+    pub event_type: String,
+    /// The day it counts from.
+    pub effective_at: chrono::NaiveDate,
+    /// The event that states it anew. A preview has none.
+    pub restated_by_event_id: Option<uuid::Uuid>,
+    /// The journal entry of the difference. A preview has its lines instead.
+    pub journal_entry_id: Option<uuid::Uuid>,
+    /// How its money was divided, where it divides money.
+    pub allocation_before: Option<AllocationSchema>,
+    /// How its money is divided now.
+    pub allocation: Option<AllocationSchema>,
+}
+
 /// A posted payment.
 #[derive(Debug, ToSchema)]
 #[schema(example = json!({"payment_event_id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa",
@@ -37,6 +58,8 @@ pub struct PaymentAnswer {
     pub journal_entry_id: uuid::Uuid,
     /// Its split; the parts add up to the payment.
     pub allocation: AllocationSchema,
+    /// The earlier events that do something else now; only where the payment came late.
+    pub restated: Option<Vec<RestatedSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }
@@ -53,6 +76,8 @@ pub struct ReturnAnswer {
     pub journal_entry_id: uuid::Uuid,
     /// The fee's event, if there is a fee.
     pub fee_event_id: Option<uuid::Uuid>,
+    /// The later events that do something else now.
+    pub restated: Option<Vec<RestatedSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }

@@ -1,6 +1,7 @@
 //! Owns `GET /v1/payments/{payment_event_id}/allocation`: which rule gave which cent where.
 //!
-//! The split is made again from what was known when it was posted: the loan's postings before it, cut at its version.
+//! The split is made again from what was known when it was posted: the loan's postings before it, cut at its version, and
+//! of them those of its own day and of earlier ones.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -16,7 +17,7 @@ use crate::api::state::ApiState;
 use crate::core::event::Command;
 use crate::core::ids::{EventId, TenantId};
 use crate::core::ledger::{AllocationView, Posting};
-use crate::core::loan::{Allocation, Bucket, BucketStep, Limit, explain};
+use crate::core::loan::{Allocation, Bucket, BucketStep, Limit, Timeline, explain};
 use crate::core::money::{AmountOverflow, Minor};
 use crate::store::{EventRecord, HistoryCut};
 
@@ -46,8 +47,8 @@ pub struct AllocationExplained {
     posted_at: String,
     /// Its place in the loan's order of posting; the steps are about what was posted before it.
     loan_version: i64,
-    /// Whether something later dated was posted before it: then a bucket takes at most the least it owed on any day
-    /// since, so that none is negative on any day.
+    /// Whether something later dated was posted before it: it was divided by what was owed on its own day, and what came
+    /// later was divided anew.
     is_backdated: bool,
     /// Whether the steps, made anew, come to the split as it was posted. Where they do not, another rule divided it (a
     /// charged-off loan, an order that was changed since), and the steps are left out.
@@ -83,7 +84,7 @@ pub struct StepView {
     bucket: &'static str,
     /// The money that came to this step.
     available_minor: String,
-    /// What the bucket owed when the payment was posted.
+    /// What the bucket owed on the payment's day, as it was known when the payment was posted.
     owed_minor: String,
     /// What the payment could pay of it.
     payable_minor: String,
@@ -103,6 +104,13 @@ pub struct RestatementView {
     event_id: String,
     journal_entry_id: String,
     posted_at: String,
+    /// The late event that caused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caused_by_event_id: Option<String>,
+    /// What sort of event that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    caused_by_event_type: Option<&'static str>,
     #[schema(value_type = AllocationSchema)]
     allocation: AllocationView,
 }
@@ -170,12 +178,25 @@ async fn explained(
     let cut = HistoryCut::at_version(version.saturating_sub(1));
     let found = state.store().loan_days(tenant, posting.loan_key, cut).await?.ok_or(ApiError::NotFound)?;
     let (date, waterfall, history) = (posting.effective_date, found.record.state.waterfall, found.history);
-    let (owed, later) = (history.balances().map_err(BROKEN)?, history.after(date).map_err(BROKEN)?);
-    let (steps, made_anew) = explain((amount, date), &owed, &later, waterfall).map_err(BROKEN)?;
+    let owed = history.balances_on(date).map_err(BROKEN)?;
+    let mut made = explain((amount, date), &owed, &Timeline::default(), waterfall).map_err(BROKEN)?;
+    if made.1 != split {
+        // Before there was a replay, a late payment paid of each bucket what was left of it on every later day.
+        let (owed, later) = (history.balances().map_err(BROKEN)?, history.after(date).map_err(BROKEN)?);
+        made = explain((amount, date), &owed, &later, waterfall).map_err(BROKEN)?;
+    }
+    let (steps, made_anew) = made;
     let is_reproduced = made_anew == split;
     let steps = if is_reproduced { steps } else { Vec::new() };
     let event = &record.event.event;
-    let restatements = state.store().restatements(tenant, record.event.seq).await?;
+    let mut restatements = Vec::new();
+    for restating in state.store().restatements(tenant, record.event.seq).await? {
+        let cause = match restating.event.event.origin.cause_seq {
+            Some(seq) => state.store().event_at(tenant, seq).await?,
+            None => None,
+        };
+        restatements.extend(restatement(&restating, cause.as_ref()));
+    }
     Ok(AllocationExplained {
         payment_event_id: event.id.to_string(),
         loan_id: event.command.loan_id().to_string(),
@@ -191,7 +212,7 @@ async fn explained(
         steps: steps.iter().map(StepView::of).collect(),
         allocation: AllocationView::from(&split),
         current_allocation: record.progress.current_allocation.as_ref().map(AllocationView::from),
-        restatements: restatements.iter().filter_map(restatement).collect(),
+        restatements,
         undone_by: record.progress.undone_by.map(|undoing| undoing.id.to_string()),
     })
 }
@@ -201,12 +222,14 @@ fn suspense_reason(steps: &[BucketStep]) -> &'static str {
     if limited { Limit::LaterDay.as_str() } else { Limit::NothingOwed.as_str() }
 }
 
-fn restatement(record: &EventRecord) -> Option<RestatementView> {
+fn restatement(record: &EventRecord, cause: Option<&EventRecord>) -> Option<RestatementView> {
     let (id, posting) = (record.event.event.id, record.posting.as_ref()?);
     Some(RestatementView {
         event_id: id.to_string(),
         journal_entry_id: id.entry_id().to_string(),
         posted_at: posting.posted_at.to_string(),
+        caused_by_event_id: cause.map(|cause| cause.event.event.id.to_string()),
+        caused_by_event_type: cause.map(|cause| cause.event.event.kind.event_type()),
         allocation: posting.allocation.as_ref().map(AllocationView::from)?,
     })
 }

@@ -12,7 +12,7 @@ use crate::api::http::body::read_body;
 use crate::api::http::headers::require_json;
 use crate::api::http::query::Query;
 use crate::api::json::{Fields, read};
-use crate::api::openapi::{AllocationSchema, ProblemDocument};
+use crate::api::openapi::{AllocationSchema, ProblemDocument, RestatedSchema};
 use crate::api::problem::first_of_each_field;
 use crate::api::read::entries::{LineView, lines_of};
 use crate::api::read::statement::BalancesView;
@@ -21,7 +21,9 @@ use crate::api::write::payments::{PaymentRequest, parse_payment};
 use crate::api::write::request::AcceptanceRules;
 use crate::core::event::{Command, IdempotencyKey, NewEvent};
 use crate::core::ids::EventId;
-use crate::core::ledger::{AllocationView, Chart, Outcome, Outlook, RejectionCode, look_ahead};
+use crate::core::ledger::{
+    AllocationView, Chart, Outcome, Outlook, RejectionCode, RestatedView, SystemPosting, look_ahead,
+};
 use crate::core::loan::LoanState;
 use crate::store::LoanAhead;
 
@@ -67,12 +69,40 @@ pub struct PreviewAnswer {
     allocation: Option<AllocationView>,
     /// The lines that would be booked.
     lines: Vec<LineView>,
+    /// Where it comes late: the earlier events that would do something else, each with its split before and after.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<RestatedSchema>)]
+    restated: Vec<RestatedForeseen>,
     /// After everything that waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     balances_before: Option<BalancesView>,
     /// After the payment, with everything that follows from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     balances_after: Option<BalancesView>,
+}
+
+/// An earlier event that would do something else. It would be stated anew by an event that has no id yet.
+#[derive(Debug, Serialize)]
+struct RestatedForeseen {
+    event_id: EventId,
+    event_type: &'static str,
+    effective_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allocation_before: Option<AllocationView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allocation: Option<AllocationView>,
+    /// The lines of the difference.
+    lines: Vec<LineView>,
+}
+
+impl RestatedForeseen {
+    fn of(done: &SystemPosting, chart: &Chart) -> Option<Self> {
+        let RestatedView { event_id, event_type, effective_at, allocation_before, allocation, .. } =
+            RestatedView::of(&done.event, &done.posting)?;
+        let entry = done.posting.entry.as_ref();
+        let lines = entry.map(|entry| lines_of(&done.event.command, (entry, chart), 1)).unwrap_or_default();
+        Some(Self { event_id, event_type, effective_at, allocation_before, allocation, lines })
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -159,6 +189,7 @@ fn answer(event: &NewEvent, ahead: LoanAhead, chart: &Chart) -> Result<PreviewAn
         on_hold: ahead.on_hold,
         allocation: posting.allocation.as_ref().map(AllocationView::from),
         lines: posting.entry.as_ref().map(|entry| lines_of(&event.command, (entry, chart), 1)).unwrap_or_default(),
+        restated: step.system.iter().filter_map(|done| RestatedForeseen::of(done, chart)).collect(),
         balances_before: shown(before)?,
         balances_after: shown(step.state)?,
     })

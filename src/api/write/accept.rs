@@ -31,8 +31,8 @@ use crate::core::event::{
     Command, Decision, EventKind, Fingerprint, Group, GroupOperation, LegRequest, LegsHash, Metadata, NamedId,
     NewEvent, NewGroup, decide,
 };
-use crate::core::ids::EventId;
-use crate::core::ledger::{Finished, answer};
+use crate::core::ids::{EventId, TenantId};
+use crate::core::ledger::{Finished, RestatedView, answer};
 use crate::core::money::Currency;
 use crate::core::time::Timestamp;
 use crate::store::KnownEvent;
@@ -60,7 +60,7 @@ pub(crate) async fn accept_and_answer(
     let wait = request.prefer.wait(state.settings().wait_default);
     let seat = (!wait.is_zero()).then(|| state.waiting_room().enter(id));
     let accepted = state.intake().accept(event).await?;
-    answered(state, request.prefer, accepted, (brought, seat, wait), &incoming).await
+    answered(state, (tenant, request.prefer), accepted, (brought, seat, wait), &incoming).await
 }
 
 /// A group that a caller asks for.
@@ -96,12 +96,12 @@ pub(crate) async fn accept_group_and_answer(
     let wait = request.prefer.wait(state.settings().wait_default);
     let seat = (!wait.is_zero()).then(|| state.waiting_room().enter(id));
     let accepted = state.intake().accept_group(NewGroup::new(parent, &legs)).await?;
-    answered(state, request.prefer, accepted, (brought, seat, wait), &incoming).await
+    answered(state, (tenant, request.prefer), accepted, (brought, seat, wait), &incoming).await
 }
 
 async fn answered(
     state: &ApiState,
-    prefer: Prefer,
+    (tenant, prefer): (TenantId, Prefer),
     accepted: Accepted,
     (brought, seat, wait): (Brought, Option<Seat>, Duration),
     incoming: &(Command, Fingerprint),
@@ -109,7 +109,7 @@ async fn answered(
     match accepted {
         Accepted::New { accepted_at, .. } => {
             let response = match result_in_time(state, seat, wait).await {
-                Some(finished) => finished_answer(state, brought, &finished, StatusCode::CREATED)?,
+                Some(finished) => finished_answer(state, (tenant, brought), &finished, StatusCode::CREATED).await?,
                 None => unfinished_answer(state, brought, accepted_at)?,
             };
             Ok(with_preference(response, prefer))
@@ -143,19 +143,25 @@ async fn result_in_time(state: &ApiState, seat: Option<Seat>, wait: Duration) ->
     }
 }
 
-/// The result: the same bytes whenever and by whichever process it is answered.
-fn finished_answer(
+/// The result: the same bytes whenever and by whichever process it is answered. What a late event has restated is read
+/// from its consequences, which never change; an event that was posted in order has none and reads nothing.
+async fn finished_answer(
     state: &ApiState,
-    Brought { id, kind }: Brought,
+    (tenant, Brought { id, kind }): (TenantId, Brought),
     finished: &Finished,
     status: StatusCode,
 ) -> Result<Response, ApiError> {
-    let answer = answer(kind, id, finished).map_err(|code| ApiError::Rejected {
+    let mut answer = answer(kind, id, finished).map_err(|code| ApiError::Rejected {
         code,
         kind,
         id,
         loans: finished.refused_loans.clone(),
     })?;
+    if finished.may_restate {
+        let consequences = state.store().consequences(tenant, id).await?;
+        let told = consequences.iter().filter_map(|it| RestatedView::of(&it.event.event, it.posting.as_ref()?));
+        answer.restated = told.collect();
+    }
     let body = serde_json::to_vec(&answer).map_err(|_| ApiError::Broken("an answer has no JSON"))?;
     Ok(json_answer(status, body, Some(&state.location(kind, id))))
 }
@@ -182,7 +188,8 @@ async fn known_answer(
     match decide((&first.command, first.fingerprint), known.stage, (command, *fingerprint)) {
         Decision::Replay => {
             let posting = known.posting.as_ref().ok_or(ApiError::Broken("a finished event has no posting"))?;
-            let answered = finished_answer(state, Brought { id, kind }, &Finished::of(first, posting), StatusCode::OK);
+            let (brought, finished) = (Brought { id, kind }, Finished::of(first, posting));
+            let answered = finished_answer(state, (first.tenant, brought), &finished, StatusCode::OK).await;
             let mut response = answered.unwrap_or_else(IntoResponse::into_response);
             response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
             Ok(response)

@@ -47,7 +47,8 @@ pub struct SuspenseRequest {
         (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument)))]
 pub(crate) async fn post_application(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::PaymentsWrite]).await?;
-    let asked = request.parsed(|fields| parse(fields, &request.rules, ServicingAct::SuspenseApplied))?;
+    let asked =
+        request.parsed(|fields| parse(fields, &request.rules, ServicingAct::SuspenseApplied { raised_by: None }))?;
     accept(&state, request, asked).await
 }
 

@@ -148,7 +148,10 @@ impl Command {
     /// [`ColumnsError`] when a column that the kind needs is missing or unreadable.
     pub fn from_columns(columns: CommandColumns) -> Result<Self, ColumnsError> {
         match columns.kind {
-            EventKind::PaymentReceived | EventKind::PaymentAllocated => payment(columns).map(Self::Payment),
+            EventKind::PaymentReceived => payment(columns).map(Self::Payment),
+            EventKind::PaymentAllocated => {
+                servicing(columns.clone()).map(Self::Servicing).or_else(|_| payment(columns).map(Self::Payment))
+            }
             EventKind::Disbursement => disbursement(columns).map(Self::Disbursement),
             EventKind::LoanOpened => opening(columns).map(Self::LoanOpening),
             EventKind::UnidentifiedReceipt => receipt(columns).map(Self::Receipt),

@@ -13,7 +13,7 @@ use crate::core::event::kind::EventKind;
 use crate::core::event::metadata::Metadata;
 use crate::core::ids::{BorrowerId, EventId, LoanId, Seq};
 use crate::core::ledger::AccountCode;
-use crate::core::loan::LossAccount;
+use crate::core::loan::{Allocation, LossAccount};
 use crate::core::money::{Currency, Minor};
 
 /// Who owes a loan, and in what.
@@ -50,7 +50,8 @@ impl Servicing {
             ServicingAct::Reversal(reversed) => reversed.effective_date,
             ServicingAct::DisbursementSettled { .. }
             | ServicingAct::FeeWaived { .. }
-            | ServicingAct::SuspenseApplied
+            | ServicingAct::SuspenseApplied { .. }
+            | ServicingAct::Restated { .. }
             | ServicingAct::SuspenseRefunded
             | ServicingAct::ManualAdjustment { .. }
             | ServicingAct::Chargeoff { .. }
@@ -202,7 +203,11 @@ pub enum ServicingAct {
     },
     /// `POST /v1/suspense/applications`: suspense pays what is owed; all of it where no amount is given. Also a
     /// consequence of new debt.
-    SuspenseApplied,
+    SuspenseApplied {
+        /// Of a consequence: the event that brought the debt.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        raised_by: Option<EventId>,
+    },
     /// `POST /v1/suspense/refunds`: suspense is given back; all of it where no amount is given.
     SuspenseRefunded,
     /// `POST /v1/adjustments`: lines written by hand.
@@ -223,6 +228,17 @@ pub enum ServicingAct {
     },
     /// `POST /v1/recoveries`: money received for a loan that is charged off.
     Recovery,
+    /// A consequence of a late item: what an earlier event does is stated anew; the lines are the difference.
+    Restated {
+        /// The event.
+        #[serde(flatten)]
+        event: EarlierEvent,
+        /// What sort of event.
+        kind: EventKind,
+        /// The split that stood before, of an event that divides money.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<Allocation>,
+    },
 }
 
 impl ServicingAct {
@@ -232,12 +248,13 @@ impl ServicingAct {
         match self {
             Self::DisbursementSettled { .. } => EventKind::DisbursementSettled,
             Self::FeeWaived { .. } => EventKind::FeeWaived,
-            Self::SuspenseApplied => EventKind::SuspenseApplied,
+            Self::SuspenseApplied { .. } => EventKind::SuspenseApplied,
             Self::SuspenseRefunded => EventKind::SuspenseRefunded,
             Self::ManualAdjustment { .. } => EventKind::ManualAdjustment,
             Self::Reversal(_) => EventKind::Reversal,
             Self::Chargeoff { .. } => EventKind::Chargeoff,
             Self::Recovery => EventKind::Recovery,
+            Self::Restated { .. } => EventKind::PaymentAllocated,
         }
     }
 
@@ -260,7 +277,8 @@ impl ServicingAct {
             Self::DisbursementSettled { disbursement } => Some(*disbursement),
             Self::Reversal(reversed) => Some(reversed.event),
             Self::FeeWaived { .. }
-            | Self::SuspenseApplied
+            | Self::Restated { .. }
+            | Self::SuspenseApplied { .. }
             | Self::SuspenseRefunded
             | Self::ManualAdjustment { .. }
             | Self::Chargeoff { .. }
@@ -274,8 +292,9 @@ impl ServicingAct {
         match self {
             Self::DisbursementSettled { disbursement } => Some(disbursement.id),
             Self::Reversal(reversed) => Some(reversed.correlation_id),
+            Self::Restated { event, .. } => Some(event.id),
             Self::FeeWaived { .. }
-            | Self::SuspenseApplied
+            | Self::SuspenseApplied { .. }
             | Self::SuspenseRefunded
             | Self::ManualAdjustment { .. }
             | Self::Chargeoff { .. }
@@ -286,16 +305,7 @@ impl ServicingAct {
     /// The event that the act takes back.
     #[must_use]
     pub const fn takes_back(&self) -> Option<EarlierEvent> {
-        match self {
-            Self::Reversal(reversed) => Some(reversed.event),
-            Self::DisbursementSettled { .. }
-            | Self::FeeWaived { .. }
-            | Self::SuspenseApplied
-            | Self::SuspenseRefunded
-            | Self::ManualAdjustment { .. }
-            | Self::Chargeoff { .. }
-            | Self::Recovery => None,
-        }
+        if let Self::Reversal(reversed) = self { Some(reversed.event) } else { None }
     }
 
     /// Whether it takes an application of suspense back.
@@ -330,7 +340,8 @@ impl ServicingAct {
             Self::Reversal(reversed) => reversed.reason_description.as_deref(),
             Self::DisbursementSettled { .. }
             | Self::FeeWaived { .. }
-            | Self::SuspenseApplied
+            | Self::Restated { .. }
+            | Self::SuspenseApplied { .. }
             | Self::SuspenseRefunded
             | Self::Chargeoff { .. }
             | Self::Recovery => None,
@@ -344,7 +355,9 @@ impl ServicingAct {
                 vec![("disbursement_event_id", Some(disbursement.id.to_string()))]
             }
             Self::FeeWaived { fee_code } => vec![("fee_code", Some(fee_code.as_str().to_owned()))],
-            Self::SuspenseApplied | Self::SuspenseRefunded | Self::Recovery => Vec::new(),
+            Self::SuspenseApplied { raised_by: Some(debt) } => vec![("raised_by", Some(debt.to_string()))],
+            Self::SuspenseApplied { raised_by: None } | Self::SuspenseRefunded | Self::Recovery => Vec::new(),
+            Self::Restated { event, .. } => vec![("event_id", Some(event.id.to_string()))],
             Self::ManualAdjustment { lines, reason_description } => {
                 let lines: Vec<String> =
                     lines.iter().map(|line| format!("{}:{}", line.account_code, line.signed_minor)).collect();
@@ -399,7 +412,13 @@ mod tests {
         vec![
             ServicingAct::DisbursementSettled { disbursement: reversed().event },
             ServicingAct::FeeWaived { fee_code: FeeCode::parse("late").unwrap() },
-            ServicingAct::SuspenseApplied,
+            ServicingAct::SuspenseApplied { raised_by: None },
+            ServicingAct::SuspenseApplied { raised_by: Some(EventId(Uuid::from_u128(6))) },
+            ServicingAct::Restated {
+                event: reversed().event,
+                kind: EventKind::SuspenseRefunded,
+                replaces: Some(Allocation::default()),
+            },
             ServicingAct::SuspenseRefunded,
             ServicingAct::ManualAdjustment {
                 lines: vec![line("1100", 5), line("5200", -5)],

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::core::event::{EventKind, NamedId};
 use crate::core::ids::{EntryId, EventId};
 use crate::core::ledger::posting::{Finished, Outcome, RejectionCode};
+use crate::core::ledger::restated::RestatedView;
 use crate::core::loan::Allocation;
 
 /// A payment's split as the contract shows it: digit strings in minor units.
@@ -60,6 +61,9 @@ pub struct Answer {
     /// The interest of all loans of an accrual batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_accrued_minor: Option<String>,
+    /// The earlier events that do something else now, in their order; only where it came late.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restated: Vec<RestatedView>,
     /// When it was posted, RFC 3339 in UTC.
     pub posted_at: String,
     /// The first event of a reversal's chain.
@@ -84,6 +88,7 @@ pub fn answer(kind: EventKind, id: EventId, finished: &Finished) -> Result<Answe
                 amount_minor: None,
                 loan_count: None,
                 total_accrued_minor: None,
+                restated: Vec::new(),
                 posted_at: finished.posted_at.to_string(),
                 correlation_id: finished.correlation_id,
             };

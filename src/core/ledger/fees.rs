@@ -114,8 +114,13 @@ impl FeeBook {
                 }
                 ServicingAct::Chargeoff { .. } => self.charged_off = self.charged_off.saturating_sub(moved),
                 ServicingAct::Reversal(reversed) => self.take_back(reversed.event.id, reversed.kind, moved),
+                // What it moves is paid, or waived, in another place than before: no fee is charged by it.
+                ServicingAct::Restated { kind: EventKind::Chargeoff, .. } => {
+                    self.charged_off = self.charged_off.saturating_sub(moved);
+                }
+                ServicingAct::Restated { .. } => self.paid = self.paid.saturating_sub(moved),
                 ServicingAct::DisbursementSettled { .. }
-                | ServicingAct::SuspenseApplied
+                | ServicingAct::SuspenseApplied { .. }
                 | ServicingAct::SuspenseRefunded
                 | ServicingAct::ManualAdjustment { .. }
                 | ServicingAct::Recovery => self.moved(event, posting, moved),

@@ -7,11 +7,12 @@ use crate::core::event::{AcceptedEvent, Command, LegTerms, NewEvent, Party, Serv
 use crate::core::ids::{LoanKey, Seq};
 use crate::core::ledger::chain::chain_hash;
 use crate::core::ledger::entry::JournalEntry;
+use crate::core::ledger::late::{Cause, History, Looked, is_late_on, look};
 use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::{Outcome, PostedEvent, Posting, RejectionCode, SystemPosting};
 use crate::core::ledger::rules::{Refusal, Verdict, judge, movement_of};
-use crate::core::loan::{DayMovement, LoanState, SuspenseRelease};
-use crate::core::money::Minor;
+use crate::core::loan::{LoanState, SuspenseRelease};
+use crate::core::money::{AmountOverflow, Minor};
 use crate::core::time::Timestamp;
 
 /// One loan's share of a batch.
@@ -98,17 +99,16 @@ pub fn post_event(
 }
 
 fn post_to_loan(state: LoanState, past: &mut Past, event: &AcceptedEvent, now: Timestamp) -> Result<Step, String> {
-    let judged = match past.refusal {
-        Some(code) => Err(code),
-        None => ruled(judge(&state, &event.event.command, past))?,
-    };
-    let verdict = match judged {
-        Err(code) if state.version == 0 => return Ok(without_loan(Some(state), event, code, now)),
-        verdict => verdict,
-    };
+    let judged = judge_on(&state, past, &event.event)?;
+    if let (Err(code), 0) = (&judged.verdict, state.version) {
+        return Ok(without_loan(Some(state), event, *code, now));
+    }
     match NewEvent::fee_of_return(event) {
-        Some(fee) if verdict.is_ok() => post_with_fee(state, past, (event, verdict), fee, now),
-        Some(_) | None => post_alone(state, past, (event, verdict), now),
+        Some(fee) if judged.verdict.is_ok() => post_with_fee(state, past, (event, judged), fee, now),
+        Some(_) | None => {
+            let posted = post_judged(state, past, (event, &event.event), judged, now)?;
+            Ok(posted.step(event))
+        }
     }
 }
 
@@ -119,7 +119,7 @@ pub(super) fn ruled(judged: Result<Verdict, Refusal>) -> Result<Result<Verdict, 
         Err(Refusal::Rule(code)) => Ok(Err(code)),
         Err(
             ours @ (Refusal::Broken(_)
-            | Refusal::NoTimeline
+            | Refusal::NoHistory
             | Refusal::NoEarlierEvent
             | Refusal::NoFees
             | Refusal::NoAccruals
@@ -130,46 +130,120 @@ pub(super) fn ruled(judged: Result<Verdict, Refusal>) -> Result<Result<Verdict, 
     }
 }
 
-type Judged<'e> = (&'e AcceptedEvent, Result<Verdict, RejectionCode>);
+/// An event that a rule has judged, with the loan around it where it is late.
+pub(super) struct Judged {
+    /// What a late event sees.
+    pub(super) looked: Option<Looked>,
+    /// What it does, or why it is refused.
+    pub(super) verdict: Result<Verdict, RejectionCode>,
+}
 
-/// Posts an event, and the release of suspense that it brings about.
-fn post_alone(
+/// An event in the books, with what follows from it.
+pub(super) struct Posted {
+    pub(super) state: LoanState,
+    pub(super) posting: Posting,
+    pub(super) system: Vec<SystemPosting>,
+}
+
+impl Posted {
+    fn step(self, event: &AcceptedEvent) -> Step {
+        let posting = PostedEvent { seq: event.seq, posting: self.posting };
+        Step { state: Some(self.state), posting, system: self.system }
+    }
+}
+
+/// Judges an event, or the fee that it brings, where it stands.
+fn judge_on(state: &LoanState, past: &mut Past, event: &NewEvent) -> Result<Judged, String> {
+    if let Some(code) = past.refusal {
+        return Ok(Judged { looked: None, verdict: Err(code) });
+    }
+    let looked = match look(state, past, event) {
+        Ok(looked) => looked,
+        Err(refusal) => return Ok(Judged { looked: None, verdict: ruled(Err(refusal))? }),
+    };
+    past.view = looked.as_ref().map(|looked| looked.view.clone());
+    let then = looked.as_ref().map_or(state, |looked| &looked.then);
+    let verdict = ruled(judge(then, &event.command, past));
+    past.view = None;
+    Ok(Judged { looked, verdict: verdict? })
+}
+
+/// Books an event that was judged, the release of suspense that it brings about, and of a late one all that becomes
+/// different behind it.
+pub(super) fn post_judged(
     mut state: LoanState,
     past: &mut Past,
-    (event, verdict): Judged<'_>,
+    (cause, event): (&AcceptedEvent, &NewEvent),
+    judged: Judged,
     now: Timestamp,
-) -> Result<Step, String> {
-    let posting = book(&mut state, past, (&event.event, verdict), now)?;
-    state.last_posted_seq = state.last_posted_seq.max(event.seq);
-    let release = release_suspense(&mut state, past, event, (&event.event, &posting), now)?;
-    let posting = PostedEvent { seq: event.seq, posting };
-    Ok(Step { state: Some(state), posting, system: release.into_iter().collect() })
+) -> Result<Posted, String> {
+    let Judged { looked, mut verdict } = judged;
+    let own_seq = (event.id == cause.event.id).then_some(cause.seq);
+    let mut settlement = None;
+    if let (Some(looked), Ok(done)) = (looked, &verdict) {
+        match looked.settlement(event, done) {
+            Ok(settled) => settlement = Some(settled),
+            Err(AmountOverflow) => verdict = Err(RejectionCode::AmountOverflow),
+        }
+    }
+    let (posting, system) = match (settlement, verdict) {
+        (Some(settlement), Ok(verdict)) => {
+            let cause = Cause { event: cause, late: event };
+            settlement.book(&mut state, past, (cause, verdict), now)?
+        }
+        (_, verdict) => {
+            let posting = book(&mut state, past, Booking { seq: own_seq, event, verdict }, now)?;
+            let release = release_suspense(&mut state, past, cause, (event, &posting), now)?;
+            (posting, release.into_iter().collect())
+        }
+    };
+    if own_seq.is_some() {
+        state.last_posted_seq = state.last_posted_seq.max(cause.seq);
+    }
+    if state.balances.has_negative() {
+        Err("a balance would fall below zero".to_owned())
+    } else {
+        Ok(Posted { state, posting, system })
+    }
 }
 
 /// Posts an event and its fee, or neither: a fee that a rule refuses refuses the event.
 fn post_with_fee(
     state: LoanState,
     past: &mut Past,
-    judged: Judged<'_>,
+    (event, judged): (&AcceptedEvent, Judged),
     fee: NewEvent,
     now: Timestamp,
 ) -> Result<Step, String> {
-    let (event, before) = (judged.0, past.clone());
-    let mut step = post_alone(state, past, judged, now)?;
-    let mut after = step.state.ok_or("an event was posted without its loan")?;
-    match ruled(judge(&after, &fee.command, past))? {
-        Ok(verdict) => {
-            let posting = book(&mut after, past, (&fee, Ok(verdict)), now)?;
-            let release = release_suspense(&mut after, past, event, (&fee, &posting), now)?;
-            step.system.push(SystemPosting { event: fee, posting });
-            step.system.extend(release);
-            Ok(Step { state: Some(after), ..step })
+    let before = past.clone();
+    let returned = post_judged(state, past, (event, &event.event), judged, now)?;
+    let judged = match returned.posting.outcome {
+        Outcome::Posted => judge_on(&returned.state, past, &fee)?,
+        Outcome::Rejected(_) | Outcome::Done => return Ok(returned.step(event)),
+    };
+    let refusal = match judged.verdict {
+        Ok(_) => {
+            let charged = post_judged(returned.state, past, (event, &fee), judged, now)?;
+            if charged.posting.outcome == Outcome::Posted {
+                let mut step = returned.step(event);
+                step.state = Some(charged.state);
+                step.system.push(SystemPosting { event: fee, posting: charged.posting });
+                step.system.extend(charged.system);
+                return Ok(step);
+            }
+            charged.posting.outcome.rejection().unwrap_or(RejectionCode::AmountOverflow)
         }
-        Err(code) => {
-            *past = before;
-            post_alone(state, past, (event, Err(code)), now)
-        }
-    }
+        Err(code) => code,
+    };
+    *past = before;
+    let refused = Judged { looked: None, verdict: Err(refusal) };
+    Ok(post_judged(state, past, (event, &event.event), refused, now)?.step(event))
+}
+
+/// Whether an event has to wait for the next batch: it may restate consequences of this one, which have no numbers yet.
+#[must_use]
+pub fn must_wait(state: &LoanState, past: &Past, event: &AcceptedEvent) -> bool {
+    past.history.as_ref().is_some_and(History::has_unnumbered) && is_late_on(state, &event.event.command)
 }
 
 /// Which consequence of an event a release is: part of its id and key.
@@ -195,13 +269,13 @@ pub(super) fn release_suspense(
         amount: None,
         effective_date: posting.effective_date,
         metadata: None,
-        act: ServicingAct::SuspenseApplied,
+        act: ServicingAct::SuspenseApplied { raised_by: Some(raised.id) },
     };
     let Ok(verdict) = ruled(judge(state, &Command::Servicing(release.clone()), past))? else { return Ok(None) };
     let applied = verdict.movement.suspense.mirrored().map_err(|overflow| overflow.to_string())?;
     release.amount = Some(applied);
     let event = NewEvent::of_consequence(cause, raised.id, RELEASE_SORT, Command::Servicing(release));
-    let posting = book(state, past, (&event, Ok(verdict)), now)?;
+    let posting = book(state, past, Booking { seq: None, event: &event, verdict: Ok(verdict) }, now)?;
     Ok(Some(SystemPosting { event, posting }))
 }
 
@@ -253,11 +327,21 @@ pub(super) fn without_loan(
     Step { state, posting: PostedEvent { seq: event.seq, posting }, system: Vec::new() }
 }
 
+/// What is booked of an event.
+pub(super) struct Booking<'e> {
+    /// Its number; a consequence has none yet.
+    pub(super) seq: Option<Seq>,
+    /// The event.
+    pub(super) event: &'e NewEvent,
+    /// What it does, or why it is refused.
+    pub(super) verdict: Result<Verdict, RejectionCode>,
+}
+
 /// Links the outcome into the loan's chain and moves its balances.
 pub(super) fn book(
     state: &mut LoanState,
     past: &mut Past,
-    (event, verdict): (&NewEvent, Result<Verdict, RejectionCode>),
+    Booking { seq, event, verdict }: Booking<'_>,
     now: Timestamp,
 ) -> Result<Posting, String> {
     state.version = state.version.checked_add(1).ok_or("the loan has too many postings")?;
@@ -281,7 +365,8 @@ pub(super) fn book(
         Err(code) => posting.outcome = Outcome::Rejected(code),
         Ok(verdict) => {
             let date = verdict.effective_date;
-            move_balances(state, past, DayMovement { date, movement: verdict.movement })?;
+            state.balances = state.balances.plus(&verdict.movement).map_err(|overflow| overflow.to_string())?;
+            state.greatest_effective_date = state.greatest_effective_date.max(date);
             take_terms(state, &event.command);
             (posting.entry, posting.allocation) = (verdict.entry, verdict.allocation);
             (posting.effective_date, posting.booking_date) = (date, past.calendar.booking_date(date));
@@ -291,20 +376,10 @@ pub(super) fn book(
             }
         }
     }
-    past.note_booked(event, &posting);
+    past.note_booked(seq, event, &posting);
     state.chain_head = chain_hash(&state.chain_head, event.fingerprint, &posting);
     posting.chain_hash = Some(state.chain_head);
     Ok(posting)
-}
-
-fn move_balances(state: &mut LoanState, past: &mut Past, day: DayMovement) -> Result<(), String> {
-    state.balances = state.balances.plus(&day.movement).map_err(|overflow| overflow.to_string())?;
-    if state.balances.has_negative() {
-        return Err("a balance would fall below zero".to_owned());
-    }
-    state.greatest_effective_date = state.greatest_effective_date.max(day.date);
-    let timeline = past.timeline.as_mut();
-    timeline.map_or(Ok(()), |timeline| timeline.add(day)).map_err(|overflow| overflow.to_string())
 }
 
 /// An opening event sets the terms that later events only read.

@@ -15,9 +15,11 @@ mod fold;
 #[cfg(test)]
 mod fold_tests;
 mod group;
+mod late;
 mod past;
 mod period;
 mod posting;
+mod restated;
 mod results;
 mod rules;
 
@@ -28,10 +30,12 @@ pub use chain::chain_hash;
 pub use chart::{ADDED_FIRST, ADDED_LAST, AccountSetting, Chart, ChartFault, ShownAccount, is_added};
 pub use entry::{Direction, EntryError, JournalEntry, LINES_MAX, Layer, Line};
 pub use fees::{FeeBook, FeeItem, FeeSort, Waivable};
-pub use fold::{EventFailure, FoldInput, FoldOutput, LoanWork, Step, post_event};
+pub use fold::{EventFailure, FoldInput, FoldOutput, LoanWork, Step, must_wait, post_event};
 pub use group::{GroupInput, GroupOutput, LegWork, post_group};
-pub use past::{Booked, Earlier, EarlierState, Past, earliest_backdated, needs_accruals, needs_fees};
+pub use late::{History, View as LateView, earliest_late, replays_long};
+pub use past::{Booked, Earlier, EarlierState, Past, needs_accruals, needs_fees};
 pub use period::{Calendar, ClosedPeriodRule, NotAPeriod, Period, PeriodStatus, UnknownPeriodWord};
 pub use posting::{Finished, Outcome, PostedEvent, Posting, REFUSED_LOANS_MAX, RejectionCode, SystemPosting};
+pub use restated::RestatedView;
 pub use results::{RESULTS_MAX, Results};
 pub use rules::{Refusal, Verdict, judge};

@@ -1,7 +1,7 @@
 //! Owns what the fold is told of a loan's past: only what an event of the batch asks about. For a batch of plain
 //! payments that is nothing.
 //!
-//! - A backdated event needs what moved after its day ([`Timeline`]).
+//! - A late event needs what the loan was posted from its day on ([`History`]).
 //! - An event that names an earlier one, to take it back or to go on from it, needs what became of that ([`Earlier`]).
 //! - A waiver, or the reversal of a fee, needs the loan's fees ([`FeeBook`]).
 //! - An accrual whose interest is computed needs the loan's principal by day and its accruals ([`AccrualBook`]).
@@ -9,22 +9,23 @@
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDate;
-
 use crate::core::event::{AcceptedEvent, Command, EventKind, LegTerms, NewEvent, ServicingAct};
 use crate::core::ids::Seq;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
 use crate::core::ledger::fees::FeeBook;
+use crate::core::ledger::late::{History, View};
 use crate::core::ledger::period::Calendar;
 use crate::core::ledger::posting::{Outcome, Posting, RejectionCode};
-use crate::core::loan::{AccrualBook, Allocation, Timeline};
+use crate::core::loan::{AccrualBook, Allocation};
 
 /// The part of a loan's past that a batch's events need. The fold adds what it posts, so that later events see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Past {
-    /// What moved after the earliest backdated event; `None` when no event is backdated.
-    pub timeline: Option<Timeline>,
+    /// What was posted from the day of the earliest late event on; `None` when no event is late.
+    pub history: Option<History>,
+    /// What the event that is judged sees of the days around it, where it is late. The fold's own.
+    pub view: Option<View>,
     /// The earlier events that events of the batch name.
     pub earlier: Earlier,
     /// The loan's fees; `None` when no event is judged by them.
@@ -39,7 +40,10 @@ pub struct Past {
 
 impl Past {
     /// Notes what the fold has booked.
-    pub(super) fn note_booked(&mut self, event: &NewEvent, posting: &Posting) {
+    pub(super) fn note_booked(&mut self, seq: Option<Seq>, event: &NewEvent, posting: &Posting) {
+        if let Some(history) = self.history.as_mut().filter(|_| posting.outcome == Outcome::Posted) {
+            history.note(seq, event, posting);
+        }
         if let Some(fees) = &mut self.fees {
             fees.note(event, posting);
         }
@@ -166,11 +170,12 @@ pub fn needs_fees(events: &[AcceptedEvent]) -> bool {
             ServicingAct::FeeWaived { .. } => true,
             ServicingAct::Reversal(reversed) => reversed.kind == EventKind::FeeAssessed,
             ServicingAct::DisbursementSettled { .. }
-            | ServicingAct::SuspenseApplied
+            | ServicingAct::SuspenseApplied { .. }
             | ServicingAct::SuspenseRefunded
             | ServicingAct::ManualAdjustment { .. }
             | ServicingAct::Chargeoff { .. }
-            | ServicingAct::Recovery => false,
+            | ServicingAct::Recovery
+            | ServicingAct::Restated { .. } => false,
         },
         Command::Payment(_)
         | Command::Disbursement(_)
@@ -202,36 +207,4 @@ pub fn needs_accruals(events: &[AcceptedEvent]) -> bool {
         | Command::Group(_) => false,
     };
     events.iter().any(|event| is_computed(&event.event.command))
-}
-
-/// Whether it stands on a loan of our own: such a loan has no balance, so what came after does not matter.
-fn is_on_own_loan(command: &Command) -> bool {
-    match command {
-        Command::Receipt(_) | Command::BankSettlement(_) => true,
-        Command::Leg(leg) => matches!(leg.terms, LegTerms::ReceiptOut { .. }),
-        Command::Payment(_)
-        | Command::Disbursement(_)
-        | Command::LoanOpening(_)
-        | Command::PaymentReturn(_)
-        | Command::Fee(_)
-        | Command::Servicing(_)
-        | Command::Upload(_)
-        | Command::Group(_) => false,
-    }
-}
-
-/// The earliest day of these events that lies before a day already reached, by the loan or by an event in front of
-/// it: the timeline begins there. `None` when none is backdated.
-#[must_use]
-pub fn earliest_backdated(reached: NaiveDate, events: &[AcceptedEvent]) -> Option<NaiveDate> {
-    let mut reached = reached;
-    let mut earliest: Option<NaiveDate> = None;
-    let moving = events.iter().map(|event| &event.event.command).filter(|it| !is_on_own_loan(it));
-    for (first, last) in moving.map(Command::days) {
-        if first < reached {
-            earliest = Some(earliest.map_or(first, |earliest| earliest.min(first)));
-        }
-        reached = reached.max(last);
-    }
-    earliest
 }

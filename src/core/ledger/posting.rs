@@ -192,6 +192,9 @@ pub struct Finished {
     /// The loans that a group was refused for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused_loans: Vec<LoanId>,
+    /// Whether it may have restated earlier events: who answers then looks. A worker that posted it in order says no.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_restate: bool,
     /// When it was posted.
     pub posted_at: Timestamp,
 }
@@ -224,6 +227,7 @@ impl Finished {
             correlation_id: None,
             loan_count: group.map(|group| group.legs),
             refused_loans: posting.refused_loans.clone(),
+            may_restate: posting.outcome == Outcome::Posted,
             posted_at: posting.posted_at,
         };
         match posting.outcome {

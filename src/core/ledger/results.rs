@@ -57,6 +57,7 @@ mod tests {
             reverses_entry_id: None,
             correlation_id: None,
             loan_count: None,
+            may_restate: false,
             refused_loans: Vec::new(),
             posted_at: Timestamp::from_micros(1_777_636_800_000_001).unwrap(),
         };

@@ -112,8 +112,22 @@ const READ_RESTATEMENTS: &str = concat!(
     " WHERE e.tenant = $1 ORDER BY e.seq"
 );
 
+/// What an event has brought about: its loan's events behind it.
+const READ_CONSEQUENCES: &str = concat!(
+    "SELECT ",
+    record_columns!(),
+    " FROM (SELECT c.seq, c.loan_key FROM events c WHERE c.id = $2 AND c.tenant = $1) AS cause \
+     JOIN events e ON e.loan_key = cause.loan_key AND e.seq > cause.seq AND e.cause_seq = cause.seq",
+    record_joins!(),
+    " WHERE e.tenant = $1 ORDER BY e.seq"
+);
+
+/// The event at a place.
+const READ_EVENT_AT: &str =
+    concat!("SELECT ", record_columns!(), " FROM events e", record_joins!(), " WHERE e.tenant = $1 AND e.seq = $2");
+
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 8] = [
+pub(super) const STATEMENTS: [(&str, &str); 10] = [
     ("loans_of_borrower", LOANS_OF_BORROWER),
     ("loans_of_tenant", LOANS_OF_TENANT),
     ("loans_of_number", LOANS_OF_NUMBER),
@@ -122,6 +136,8 @@ pub(super) const STATEMENTS: [(&str, &str); 8] = [
     ("read_statement", READ_STATEMENT),
     ("read_payoff_facts", READ_PAYOFF_FACTS),
     ("read_restatements", READ_RESTATEMENTS),
+    ("read_consequences", READ_CONSEQUENCES),
+    ("read_event_at", READ_EVENT_AT),
 ];
 
 #[async_trait]
@@ -210,6 +226,21 @@ impl LoanReads for PostgresStore {
     async fn restatements(&self, tenant: TenantId, payment: Seq) -> Result<Vec<EventRecord>, StoreError> {
         self.owned(move |store| async move {
             store.many(sqlx::query(READ_RESTATEMENTS).bind(tenant.0).bind(payment.0), record).await
+        })
+        .await
+    }
+
+    async fn consequences(&self, tenant: TenantId, cause: EventId) -> Result<Vec<EventRecord>, StoreError> {
+        self.owned(move |store| async move {
+            store.many(sqlx::query(READ_CONSEQUENCES).bind(tenant.0).bind(cause.0), record).await
+        })
+        .await
+    }
+
+    async fn event_at(&self, tenant: TenantId, seq: Seq) -> Result<Option<EventRecord>, StoreError> {
+        self.owned(move |store| async move {
+            let found = store.many(sqlx::query(READ_EVENT_AT).bind(tenant.0).bind(seq.0), record).await;
+            found.map(|found| found.into_iter().next())
         })
         .await
     }

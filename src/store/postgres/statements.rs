@@ -21,7 +21,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         ("read_earlier", post::READ_EARLIER),
         ("read_fee_postings", post::READ_FEE_POSTINGS),
         ("write_terms", post::WRITE_TERMS),
-        ("read_movements", post::READ_MOVEMENTS),
+        ("read_history", post::READ_HISTORY),
         ("insert_parent_posting", groups::INSERT_PARENT_POSTING),
     ];
     let lists: &[&[(&'static str, &'static str)]] = &[

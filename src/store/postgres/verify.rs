@@ -100,8 +100,8 @@ const WRONG_ACCEPTED: &str = "SELECT concat_ws(' ', 'tenant', tenant, 'has', coa
      GROUP BY tenant) AS e USING (tenant) WHERE coalesce(t.accepted, 0) <> coalesce(e.events, 0) LIMIT $1";
 
 /// Undo links: what takes an entry back is a return or a reversal, a later posting of its loan, counts from its day, and
-/// is alone in it; of money that came in it gives back all, of any other entry it is the mirror; and a posted return or
-/// reversal takes back what it names. A disbursement is settled once.
+/// is alone in it; of money that came in it gives back all, of any other entry it is the mirror of all that stands; and a
+/// posted return or reversal takes back what it names. A disbursement is settled once.
 const WRONG_UNDOS: &str = "SELECT 'posting ' || u.event_seq || ' does not undo event ' || u.undoes_seq \
      || ' as a whole, on its day and in its loan' FROM postings u LEFT JOIN postings p ON p.event_seq = u.undoes_seq \
      LEFT JOIN events e ON e.seq = u.undoes_seq LEFT JOIN events ue ON ue.seq = u.event_seq \
@@ -110,7 +110,10 @@ const WRONG_UNDOS: &str = "SELECT 'posting ' || u.event_seq || ' does not undo e
      AND p.outcome = 'posted' AND p.loan_key = u.loan_key \
      AND p.loan_version < u.loan_version AND p.effective_date = u.effective_date \
      AND NOT EXISTS (SELECT FROM (SELECT * FROM unnest(p.accounts, p.amounts) \
-     UNION ALL SELECT * FROM unnest(u.accounts, u.amounts)) AS line (account, amount) \
+     UNION ALL SELECT * FROM unnest(u.accounts, u.amounts) \
+     UNION ALL SELECT l.account, l.amount FROM postings r CROSS JOIN LATERAL unnest(r.accounts, r.amounts) \
+     AS l (account, amount) WHERE r.restates_seq IN (u.undoes_seq, p.restates_seq) AND r.loan_key = u.loan_key \
+     AND r.loan_version > p.loan_version AND r.loan_version < u.loan_version) AS line (account, amount) \
      WHERE e.kind NOT IN ('payment_received', 'recovery') OR line.account = $2 \
      GROUP BY line.account HAVING sum(line.amount) <> 0), \
      false) UNION ALL SELECT 'event ' || undoes_seq || ' is undone ' || count(*) || ' times' FROM postings \

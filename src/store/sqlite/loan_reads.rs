@@ -103,6 +103,21 @@ pub(super) const RESTATEMENTS: &str = concat!(
     " WHERE e.tenant = ?1 AND p.restates_seq = ?2 ORDER BY p.event_seq"
 );
 
+/// What an event has brought about: its loan's events behind it.
+pub(super) const CONSEQUENCES: &str = concat!(
+    select_records!(
+        "events AS cause JOIN events AS e ON e.loan_key = cause.loan_key AND e.seq > cause.seq
+            AND e.cause_seq = cause.seq JOIN postings AS p ON p.event_seq = e.seq"
+    ),
+    " WHERE e.tenant = ?1 AND cause.tenant = ?1 AND cause.id = ?2 ORDER BY e.seq"
+);
+
+/// The event at a place.
+pub(super) const EVENT_AT: &str = concat!(
+    select_records!("events AS e LEFT JOIN postings AS p ON p.event_seq = e.seq"),
+    " WHERE e.tenant = ?1 AND e.seq = ?2"
+);
+
 #[async_trait]
 impl LoanReads for SqliteStore {
     async fn loans(&self, tenant: TenantId, page: LoansPage) -> Result<Vec<LoanRecord>, StoreError> {
@@ -150,6 +165,26 @@ impl LoanReads for SqliteStore {
             Box::pin(async move {
                 let rows = sqlx::query(RESTATEMENTS).bind(tenant.0).bind(payment.0).fetch_all(db).await;
                 decode_records(&rows.map_err(store_error)?)
+            })
+        })
+        .await
+    }
+
+    async fn consequences(&self, tenant: TenantId, cause: EventId) -> Result<Vec<EventRecord>, StoreError> {
+        self.read(move |db| {
+            Box::pin(async move {
+                let rows = sqlx::query(CONSEQUENCES).bind(tenant.0).bind(cause.0).fetch_all(db).await;
+                decode_records(&rows.map_err(store_error)?)
+            })
+        })
+        .await
+    }
+
+    async fn event_at(&self, tenant: TenantId, seq: Seq) -> Result<Option<EventRecord>, StoreError> {
+        self.read(move |db| {
+            Box::pin(async move {
+                let rows = sqlx::query(EVENT_AT).bind(tenant.0).bind(seq.0).fetch_all(db).await;
+                Ok(decode_records(&rows.map_err(store_error)?)?.into_iter().next())
             })
         })
         .await

@@ -138,13 +138,20 @@ async fn a_statement_adds_up_and_links_its_corrections() {
     let types: Vec<&str> = rows.iter().map(|row| row["event_type"].as_str().unwrap()).collect();
     assert_eq!(
         types,
-        ["manual_adjustment", "payment_received", "payment_received", "payment_returned", "fee_assessed"]
+        [
+            "manual_adjustment",
+            "payment_received",
+            "payment_received",
+            "payment_allocated",
+            "payment_returned",
+            "fee_assessed"
+        ]
     );
     assert_eq!((&whole["from_date"], &whole["to_date"]), (&json!("2026-01-01"), &json!("2026-05-02")));
-    assert_eq!(whole["loan_version"], 5);
+    assert_eq!(whole["loan_version"], 6);
     let balance = world.get(&format!("/v1/loans/{LOAN}/balance"), &token).await.json();
     assert_eq!(whole["closing"]["total_exposure_minor"], balance["total_exposure_minor"]);
-    let (paid, back) = (&rows[2], &rows[3]);
+    let (paid, back) = (&rows[2], &rows[4]);
     assert_eq!(paid["journal_entry_id"], first["journal_entry_id"]);
     for (name, value) in [
         ("status", json!("returned")),
@@ -197,9 +204,9 @@ async fn pages_of_a_statement_agree_whatever_is_posted_meanwhile() {
         assert_eq!((&page["opening"], &page["closing"]), (&opening, &closing), "{page}");
         rows.extend(page["rows"].as_array().unwrap().clone());
     }
-    assert_eq!((turn, rows.len()), (2, 5));
+    assert_eq!((turn, rows.len()), (2, 6));
     adds_up(&opening, &rows, &closing);
-    assert_eq!(world.get(&path, &token).await.json()["loan_version"], 7, "a new statement knows them");
+    assert_eq!(world.get(&path, &token).await.json()["loan_version"], 9, "a new statement knows them");
 }
 
 #[tokio::test]
@@ -219,17 +226,17 @@ async fn a_statement_is_streamed_as_csv() {
         |row: &csv::StringRecord, name: &str| row[header.iter().position(|column| column == name).unwrap()].to_owned();
     let types: Vec<String> = rows.iter().map(|row| cell(row, "event_type")).collect();
     assert_eq!(types[0], "opening_balance");
-    assert_eq!(types[6], "closing_balance");
-    assert_eq!(types.len(), 7);
+    assert_eq!(types[7], "closing_balance");
+    assert_eq!(types.len(), 8);
     assert_eq!(cell(&rows[2], "external_ref"), "'=SUM(A1:A9)", "no spreadsheet takes it for a formula");
     let json = world.get(&format!("/v1/loans/{LOAN}/statement"), &token).await.json();
     let mut principal = 0;
-    for (row, view) in rows[1..6].iter().zip(json["rows"].as_array().unwrap()) {
+    for (row, view) in rows[1..7].iter().zip(json["rows"].as_array().unwrap()) {
         principal += cell(row, "principal_minor").parse::<i64>().unwrap();
         assert_eq!(cell(row, "principal_outstanding_minor"), principal.to_string());
         assert_eq!(cell(row, "journal_entry_id"), view["journal_entry_id"]);
     }
-    assert_eq!(cell(&rows[6], "principal_outstanding_minor"), principal.to_string());
+    assert_eq!(cell(&rows[7], "principal_outstanding_minor"), principal.to_string());
 }
 
 #[tokio::test]
@@ -241,7 +248,7 @@ async fn a_payoff_quote_tells_what_closes_the_loan() {
     let quote = world.get(&path, &token).await.json();
     let balance = world.get(&format!("/v1/loans/{LOAN}/balance"), &token).await.json();
     assert_eq!(quote["payoff_minor"], balance["total_exposure_minor"]);
-    assert_eq!((&quote["payoff_date"], &quote["loan_version"]), (&json!("2026-05-02"), &json!(5)));
+    assert_eq!((&quote["payoff_date"], &quote["loan_version"]), (&json!("2026-05-02"), &json!(6)));
     assert_eq!(quote["days"].as_array().unwrap().len(), 10);
     assert_eq!((&quote["days"][0]["date"], &quote["good_through"]), (&json!("2026-05-02"), &json!("2026-05-11")));
     let codes: Vec<&str> =
@@ -367,7 +374,9 @@ async fn an_allocation_is_explained_to_the_cent() {
     assert_eq!(paid, 88849);
     assert_eq!(steps[2]["available_minor"], "78349");
 
-    // The loan's fees and interest were paid in May; a payment of April that came later could not pay them again.
+    let restated = &told["restatements"][0];
+    assert_eq!(restated["allocation"]["principal_minor"], "82349", "the payment of April pays the fees now");
+    // Fees and interest were owed in April; the payment of May that had paid them was divided anew.
     let told = explained(&late["payment_event_id"]).await;
     assert_eq!((&told["is_backdated"], &told["is_reproduced"]), (&json!(true), &json!(true)));
     assert_eq!(told["allocation"], late["allocation"]);
@@ -410,4 +419,39 @@ async fn another_tenant_sees_no_past() {
         assert_eq!(world.get(&path, &narrow).await.status, status, "{path}");
     }
     assert_eq!(preview(&world, &narrow, &payment()).await.problem(), (403, "insufficient_scope".to_owned()));
+}
+
+#[tokio::test]
+async fn a_late_payment_answers_what_it_has_restated() {
+    let world = World::new(Workers::Running).await;
+    let token = world.token("demo", ALL).await;
+    world.open_loan(&token, "loan:11111111").await;
+    let first = pay(&world, &token, "payment:late:1", &[]).await.json();
+    assert_eq!(first.get("restated"), None, "it came in order");
+    let mut body = payment();
+    (body["effective_at"], body["amount_minor"]) = (json!("2026-04-01"), json!("4000"));
+    let foreseen = preview(&world, &token, &body).await.json();
+    let late = world.post("/v1/payments", &token, "payment:late:2", &body).await;
+    let again = world.post("/v1/payments", &token, "payment:late:2", &body).await;
+    assert_eq!((late.status, again.status, &again.bytes), (201, 200, &late.bytes), "to the byte");
+    let late = late.json();
+    let [restated] = late["restated"].as_array().unwrap().as_slice() else { panic!("{late}") };
+    let anew = json!({"fees_minor": "0", "interest_minor": "6500", "principal_minor": "82349", "suspense_minor": "0"});
+    for (name, value) in [
+        ("event_id", &first["payment_event_id"]),
+        ("event_type", &json!("payment_received")),
+        ("effective_at", &json!("2026-05-01")),
+        ("allocation_before", &first["allocation"]),
+        ("allocation", &anew),
+    ] {
+        assert_eq!((&restated[name], &foreseen["restated"][0][name]), (value, value), "{name}");
+    }
+    let entry = format!("/v1/journal-entries/{}", restated["journal_entry_id"].as_str().unwrap());
+    let entry = world.get(&entry, &token).await.json();
+    assert_eq!((&entry["event_type"], &entry["effective_at"]), (&json!("payment_allocated"), &json!("2026-05-01")));
+    let path = format!("/v1/payments/{}", first["payment_event_id"].as_str().unwrap());
+    assert_eq!(world.get(&path, &token).await.json()["current_allocation"], anew);
+    let told = world.get(&format!("{path}/allocation"), &token).await.json();
+    assert_eq!(told["restatements"][0]["caused_by_event_id"], late["payment_event_id"]);
+    assert_eq!(told["restatements"][0]["caused_by_event_type"], "payment_received");
 }

@@ -95,7 +95,7 @@ pub(crate) async fn principal_is_that_of_the_day(fixture: &impl Fixture) {
 
     assert_eq!(on_day(day(2, 9), 500).await, Outcome::Posted, "before the payment");
     assert_eq!(on_day(day(2, 9), 400).await, Outcome::Rejected(RejectionCode::PrincipalMismatch));
-    assert_eq!(on_day(day(2, 10), 400).await, Outcome::Posted, "on its day");
+    assert_eq!(on_day(day(2, 10), 401).await, Outcome::Posted, "on its day: it pays the interest of the day before");
     assert_eq!(on_day(day(2, 11), 500).await, Outcome::Rejected(RejectionCode::PrincipalMismatch));
     prove(&books.store).await;
 }

@@ -9,6 +9,7 @@ mod groups_between;
 mod groups_order;
 mod holds;
 mod intake;
+mod late;
 mod ledger;
 mod loan_reads;
 mod operations;
@@ -215,6 +216,13 @@ macro_rules! conformance {
                     a_preview_sees_a_loan_that_is_about_to_open,
                     a_preview_of_a_backlog_is_cut,
                     another_tenant_reads_no_past;
+                late:
+                    a_late_payment_divides_later_ones_anew,
+                    a_late_item_without_effect_writes_nothing_more,
+                    any_order_of_arrival_ends_the_same,
+                    a_refund_of_money_that_went_back_is_owed,
+                    a_long_replay_has_a_transaction_of_its_own,
+                    a_late_item_is_posted_once;
                 returns:
                     returned_payment_is_taken_back_on_its_own_day,
                     returns_are_listed_where_they_belong,

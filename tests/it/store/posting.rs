@@ -178,8 +178,8 @@ pub(crate) async fn backdated_payment_never_makes_a_bucket_negative(fixture: &im
     books.book(vec![books.payment_on(1, 500, day(3, 1))]).await;
 
     assert_eq!(books.balances_on(1, day(2, 1)).await, [500, 0, 0, 0]);
-    assert_eq!(books.balances_on(1, day(3, 1)).await, [500, 0, 0, 500]);
-    assert_eq!(books.balances_on(1, day(4, 1)).await, [0, 0, 0, 500]);
+    assert_eq!(books.balances_on(1, day(3, 1)).await, [0, 0, 0, 0], "the payment of March pays the fee");
+    assert_eq!(books.balances_on(1, day(4, 1)).await, [0, 0, 0, 500], "and that of April waits");
     prove(&books.store).await;
 }
 

@@ -52,7 +52,7 @@ pub(crate) async fn every_act_is_posted_by_its_rule(fixture: &impl Fixture) {
     let acts = vec![
         books.servicing(1, settled(&start[0]), None, day(1, 2)),
         books.servicing(1, by_hand, None, day(2, 2)),
-        books.servicing(1, ServicingAct::SuspenseApplied, None, day(2, 3)),
+        books.servicing(1, ServicingAct::SuspenseApplied { raised_by: None }, None, day(2, 3)),
         books.servicing(1, ServicingAct::SuspenseRefunded, Some(50), day(2, 4)),
         books.fee_on(1, "late", 20, day(2, 5)),
         books.servicing(1, waived("late"), Some(5), day(2, 6)),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use hpts::core::event::AcceptedEvent;
-use hpts::core::ledger::{EventFailure, FoldInput, FoldOutput, LoanWork, PostedEvent, chain_hash, post_event};
+use hpts::core::ledger::{
+    EventFailure, FoldInput, FoldOutput, LoanWork, PostedEvent, chain_hash, must_wait, post_event,
+};
 use hpts::core::loan::LoanState;
 use hpts::store::Fold;
 
@@ -77,6 +79,9 @@ fn fold_loan(loan: LoanWork, now: hpts::core::time::Timestamp, output: &mut Fold
     let mut past = loan.past;
     let before = state.map_or(0, |state| state.version);
     for event in &loan.events {
+        if state.is_some_and(|state| must_wait(&state, &past, event)) {
+            break;
+        }
         match post_event(state, loan.number_taken, &mut past, event, now) {
             Ok(step) => {
                 state = step.state;

@@ -1,6 +1,6 @@
 //! Owns the tests of charge-offs, recoveries, and what is taken back around them.
 
-use super::servicing::{act, apply, fee, lines, reversal};
+use super::servicing::{act, adjustment, apply, fee, lines, reversal};
 use super::*;
 use crate::core::event::{Collectibility, ServicingAct};
 use crate::core::ledger::RejectionCode;
@@ -67,7 +67,7 @@ fn nothing_more_is_charged_and_nothing_charged_off_twice() {
     paid.refuses(chargeoff(Collectibility::Collectible, date(2, 1)), RejectionCode::InsufficientBalance);
 }
 
-/// A charge-off of a day after which less is owed would have to be less: refused until replay is built.
+/// A charge-off of a day after which something else is owed: what came since came to a loan that was not charged off.
 #[test]
 fn a_charge_off_before_a_later_payment_is_refused() {
     let mut books = Books::of([opening([0, 0, 100], date(1, 1)), payment(20, date(4, 1))]);
@@ -86,7 +86,7 @@ fn a_written_off_loan_takes_recoveries_returns_and_reversals_only() {
     let of_payment = reversal(&books, 2, date(7, 2));
     books.refuses(of_payment, RejectionCode::NotReversible);
     let of_recovery = reversal(&books, seq, date(7, 2));
-    let expected = [("4300", 10), ("1010", -10), ("9100", 10), ("9900", -10)];
+    let expected = [("4300", 10), ("9100", 10), ("1010", -10), ("9900", -10)];
     assert_eq!(books.posts(of_recovery), lines(&expected), "in the recovery accounts (domain 50)");
     let back = returning(books.event(2), date(7, 3), 0);
     books.posts(back);
@@ -98,12 +98,19 @@ fn a_written_off_loan_takes_recoveries_returns_and_reversals_only() {
 fn a_payment_from_before_it_that_goes_back_makes_the_loss_greater() {
     let mut books = charged_off(Collectibility::Collectible);
     let back = returning(books.event(2), date(7, 2), 0);
-    let expected = [("4290", 5), ("4190", 10), ("5100", 5), ("1010", -20), ("9100", 20), ("9900", -20)];
-    assert_eq!(books.posts(back), lines(&expected));
+    books.posts(back);
+    let returned = &books.posted[4].posting;
+    let mirror = returned.entry.iter().flat_map(JournalEntry::lines);
+    let mirror: Vec<_> = mirror.map(|line| (line.account.to_string(), line.signed.units())).collect();
+    assert_eq!(mirror, lines(&[("1300", 5), ("1200", 10), ("1100", 5), ("1010", -20)]));
+    let loss = [("1300", -5), ("1200", -10), ("1100", -5), ("5100", 5), ("4190", 10), ("4290", 5)];
+    let loss = lines(&[loss.as_slice(), &[("9100", 20), ("9900", -20)]].concat());
+    assert_eq!(books.consequences(), [("payment_allocated", Some(4), loss)]);
     assert_eq!((books.balances(), memo(&books)), ([0; 4], ([12, 10, 100], 122)));
-    assert_eq!(books.last().effective_date, date(2, 1));
+    assert_eq!((books.posted[4].posting.effective_date, books.last().effective_date), (date(2, 1), date(6, 1)));
     let undo = reversal(&books, 4, date(7, 3));
-    books.refuses(undo, RejectionCode::NotReversible);
+    books.posts(undo);
+    assert_eq!((books.balances(), memo(&books)), ([12, 10, 100, 0], ([0; 3], 0)));
 }
 
 #[test]
@@ -127,10 +134,7 @@ fn a_charge_off_is_undone_as_long_as_nothing_was_recovered() {
 #[test]
 fn suspense_pays_the_memo_and_is_given_back_by_a_reversal() {
     let mut books = charged_off(Collectibility::Collectible);
-    books.posts(payment(102, date(7, 1)));
-    books.posts(payment(30, date(7, 2)));
-    let back = returning(books.event(5), date(7, 3), 0);
-    books.posts(back);
+    books.posts(adjustment(&[("1010", 30), ("2100", -30)], date(7, 2)));
     assert_eq!(memo(&books), ([7, 0, 95], 102));
     let expected = [("2100", 30), ("4300", -30), ("9900", 30), ("9100", -30)];
     assert_eq!(books.posts(apply(None, date(7, 4))), lines(&expected));
@@ -140,13 +144,28 @@ fn suspense_pays_the_memo_and_is_given_back_by_a_reversal() {
     assert_eq!((books.balances(), memo(&books)), ([0, 0, 0, 30], ([7, 0, 95], 102)));
 }
 
+/// A recovery goes back, and the next one pays what it had paid.
 #[test]
-fn money_of_a_day_before_it_waits_in_suspense() {
+fn recoveries_are_divided_anew() {
     let mut books = charged_off(Collectibility::Collectible);
-    assert_eq!(books.posts(payment(30, date(5, 1))), lines(&[("1010", 30), ("2100", -30)]));
-    books.refuses(apply(None, date(5, 2)), RejectionCode::InsufficientBalance);
-    books.posts(apply(None, date(6, 1)));
-    assert_eq!(memo(&books), ([0, 0, 72], 72));
+    books.posts(payment(102, date(7, 1)));
+    books.posts(payment(30, date(7, 2)));
+    let back = returning(books.event(5), date(7, 3), 0);
+    books.posts(back);
+    let restated = lines(&[("2100", 30), ("4300", -30), ("9100", -30), ("9900", 30)]);
+    assert_eq!(books.consequences(), [("payment_allocated", Some(6), restated)]);
+    assert_eq!((books.split(6), memo(&books), books.balances()), ([7, 0, 23, 0], ([0, 0, 72], 72), [0; 4]));
+}
+
+/// Domain rule 63: a payment of a day before it is no recovery, and the charge-off takes less.
+#[test]
+fn money_of_a_day_before_it_pays_what_was_owed_then() {
+    let mut books = charged_off(Collectibility::Collectible);
+    books.posts(payment(30, date(5, 1)));
+    assert_eq!((books.split(5), memo(&books)), ([7, 0, 23, 0], ([0, 0, 72], 72)));
+    let less = [("1300", 7), ("1100", 23), ("5100", -23), ("4290", -7), ("9100", -30), ("9900", 30)];
+    assert_eq!(books.consequences(), [("payment_allocated", Some(4), lines(&less))]);
+    assert_eq!(books.fees().items().iter().map(|item| item.charged_off.units()).collect::<Vec<_>>(), [0, 0]);
 }
 
 /// A lender with an allowance charges off against it and recovers into it (domain 5.2).

@@ -1,9 +1,9 @@
 //! Owns the tests of the posting fold: its makers, and one loan's books as a store keeps them.
 //!
 //! [`Books`] is the store contract (`store/post.rs`) in memory and for one loan: the row is made from the first opening
-//! event, a second one waits for the next batch, a timeline is given only when an event of the batch is backdated,
-//! holding only what moved after the earliest backdated date, of earlier events only those are told that an event
-//! of the batch names, and fees only where it waives some.
+//! event, a second one waits for the next batch, a history is given only when an event of the batch is late, from the
+//! earliest late day on, a late event waits for the next batch behind consequences of this one, of earlier events only
+//! those are told that an event of the batch names, and fees only where it waives some.
 
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows panics, which is a failed test")]
 
@@ -29,10 +29,10 @@ use crate::core::event::{
 };
 use crate::core::ids::{BorrowerId, EventId, LoanId, PublisherId, Seq, TenantId};
 use crate::core::ledger::{
-    AccountCode, Booked, Earlier, EarlierState, FeeBook, JournalEntry, Outcome, Past, Posting, earliest_backdated,
-    needs_fees, post_event,
+    AccountCode, Booked, Earlier, EarlierState, FeeBook, History, JournalEntry, Line, Outcome, Past, Posting,
+    earliest_late, must_wait, needs_fees, post_event,
 };
-use crate::core::loan::{Allocation, Balances, DayMovement, LoanState, Timeline, Waterfall};
+use crate::core::loan::{Allocation, Balances, LoanState, Waterfall};
 use crate::core::money::{Currency, Minor, Money};
 use crate::core::time::Timestamp;
 
@@ -186,6 +186,9 @@ struct Posted {
     posting: Posting,
 }
 
+/// A consequence: its kind, what it restates, and its lines.
+type Consequence = (&'static str, Option<i64>, Vec<(String, i64)>);
+
 /// One loan's books.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Books {
@@ -199,8 +202,8 @@ impl Books {
         let mut rest = events;
         while !rest.is_empty() {
             let (batch, later) = rest.split_at(self.batch_end(rest));
-            self.post_batch(batch, now).unwrap();
-            rest = later;
+            let posted = self.post_batch(batch, now).unwrap();
+            rest = if posted < batch.len() { rest.split_at(posted).1 } else { later };
         }
     }
 
@@ -220,12 +223,16 @@ impl Books {
         if self.state.is_some() { events.len() } else { openings.take(2).nth(1).unwrap_or(events.len()) }
     }
 
-    fn post_batch(&mut self, events: &[AcceptedEvent], now: Timestamp) -> Result<(), String> {
+    /// Answers how many of the events were posted: those behind wait for the next batch.
+    fn post_batch(&mut self, events: &[AcceptedEvent], now: Timestamp) -> Result<usize, String> {
         let mut state = self.state.or_else(|| events.iter().find_map(unopened));
-        let timeline = state.and_then(|state| self.timeline(&state, events));
+        let history = state.and_then(|state| self.history(&state, events));
         let fees = needs_fees(events).then(|| self.fees());
-        let mut past = Past { timeline, earlier: self.earlier(events), fees, ..Past::default() };
-        for event in events {
+        let mut past = Past { history, earlier: self.earlier(events), fees, ..Past::default() };
+        for (posted, event) in events.iter().enumerate() {
+            if state.is_some_and(|state| must_wait(&state, &past, event)) {
+                return Ok(posted);
+            }
             let step = post_event(state, false, &mut past, event, now)?;
             let posting = step.posting.posting;
             self.posted.push(Posted { before: state, after: step.state, event: event.clone(), posting });
@@ -235,9 +242,9 @@ impl Books {
                 self.posted.push(Posted { before: step.state, after: step.state, event, posting: system.posting });
             }
             state = step.state;
+            self.state = state.filter(|state| state.version > 0);
         }
-        self.state = state.filter(|state| state.version > 0);
-        Ok(())
+        Ok(events.len())
     }
 
     /// What became of the events that these events name and that were posted before.
@@ -278,12 +285,18 @@ impl Books {
         book
     }
 
-    fn timeline(&self, state: &LoanState, events: &[AcceptedEvent]) -> Option<Timeline> {
-        let earliest = earliest_backdated(state.greatest_effective_date, events)?;
-        // Latest first: a store may read them in any order.
-        let later = self.posted.iter().rev().map(|posted| &posted.posting).filter(|it| it.effective_date > earliest);
-        let days = later.map(|it| DayMovement { date: it.effective_date, movement: movement_of(it) });
-        Some(Timeline::new(days).unwrap())
+    fn history(&self, state: &LoanState, events: &[AcceptedEvent]) -> Option<History> {
+        let since = earliest_late(state, events)?;
+        let rows = self.posted.iter().filter(|it| it.posting.outcome == Outcome::Posted);
+        let rows = rows.filter(|it| it.posting.effective_date >= since);
+        Some(History::new(rows.map(|it| (it.event.clone(), it.posting.clone()))))
+    }
+
+    /// What the fold is told of the past where it posts this event next.
+    fn past(&self, event: &AcceptedEvent) -> Past {
+        let events = std::slice::from_ref(event);
+        let history = self.state.and_then(|state| self.history(&state, events));
+        Past { history, earlier: self.earlier(events), ..Past::default() }
     }
 
     /// The event at a place.
@@ -294,14 +307,24 @@ impl Books {
     /// The balances at the end of a day, rebuilt from the lines alone.
     fn balances_on(&self, day: NaiveDate) -> [i64; 4] {
         let until = self.posted.iter().map(|posted| &posted.posting).filter(|posting| posting.effective_date <= day);
-        let Balances { fees, interest, principal, suspense } =
-            until.fold(Balances::default(), |sum, posting| sum.plus(&movement_of(posting)).unwrap());
-        [fees, interest, principal, suspense].map(Minor::units)
+        let mut sums = [0_i128; 4];
+        for posting in until {
+            let Balances { fees, interest, principal, suspense } = movement_of(posting);
+            for (sum, part) in sums.iter_mut().zip([fees, interest, principal, suspense]) {
+                *sum += i128::from(part.units());
+            }
+        }
+        sums.map(|sum| i64::try_from(sum).unwrap())
     }
 
     /// What became of the event posted last.
     fn last(&self) -> &Posting {
         &self.posted.last().unwrap().posting
+    }
+
+    /// What became of the event that was sent last.
+    fn last_sent(&self) -> &Posting {
+        &self.posted.iter().rfind(|posted| posted.event.event.slot.is_some()).unwrap().posting
     }
 
     /// Fees, interest, principal and suspense as they stand.
@@ -310,11 +333,31 @@ impl Books {
         [fees, interest, principal, suspense].map(Minor::units)
     }
 
-    /// The same four parts of the last payment's split.
+    /// The same four parts of the split that was posted last.
     fn last_split(&self) -> [i64; 4] {
-        let Allocation { fees, interest, principal, suspense } = self.last().allocation.unwrap();
-        [fees, interest, principal, suspense].map(Minor::units)
+        parts(&self.last().allocation.unwrap())
     }
+
+    /// The split that stands of the event at a place.
+    fn split(&self, seq: i64) -> [i64; 4] {
+        let own = |it: &&Posted| it.event.seq == Seq(seq) || it.posting.restates_seq == Some(Seq(seq));
+        parts(&self.posted.iter().rev().find(own).unwrap().posting.allocation.unwrap())
+    }
+
+    /// What the last event sent has brought about: kind, what it restates, and its lines.
+    fn consequences(&self) -> Vec<Consequence> {
+        let last = self.posted.iter().rposition(|posted| posted.event.event.slot.is_some()).unwrap();
+        let line = |line: &Line| (line.account.to_string(), line.signed.units());
+        let told = |posted: &Posted| {
+            let lines = posted.posting.entry.iter().flat_map(JournalEntry::lines).map(line).collect();
+            (posted.event.event.kind.as_str(), posted.posting.restates_seq.map(|seq| seq.0), lines)
+        };
+        self.posted[last + 1..].iter().map(told).collect()
+    }
+}
+
+fn parts(split: &Allocation) -> [i64; 4] {
+    [split.fees, split.interest, split.principal, split.suspense].map(Minor::units)
 }
 
 fn unopened(event: &AcceptedEvent) -> Option<LoanState> {

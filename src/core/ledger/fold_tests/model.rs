@@ -1,5 +1,5 @@
-//! Owns the naive model of a loan: no running balances, no shortcuts. Every question is answered by adding up all that
-//! ever moved, one day after the other, in 128 bits.
+//! Owns the naive model of a loan: no running balances, no positions, no differences. Every question is answered by living
+//! the loan's whole life again from its first fact, in the order in which the facts count, in 128 bits.
 
 use std::collections::BTreeMap;
 
@@ -16,11 +16,20 @@ pub(super) type Four = [i128; 4];
 
 const MOST: i128 = 9_223_372_036_854_775_807;
 
+/// Where a fact stands: its day, and its turn of arrival.
+type Place = (NaiveDate, usize);
+
 struct Terms {
     borrower: BorrowerId,
     currency: Currency,
     opened_on: NaiveDate,
     order: [usize; 3],
+}
+
+#[derive(Clone, Copy)]
+enum Fact {
+    Owes(Four),
+    Pays(i128),
 }
 
 /// What an accepted event did.
@@ -32,117 +41,140 @@ pub(super) struct Effect {
     pub(super) split: Option<Four>,
 }
 
-/// A loan as its history.
+/// A loan as its facts.
 #[derive(Default)]
 pub(super) struct Model {
     terms: Option<Terms>,
-    history: Vec<(NaiveDate, Four)>,
-    /// The splits of payments that stand; `None` once taken back.
-    payments: BTreeMap<Seq, Option<Four>>,
+    facts: BTreeMap<Place, Fact>,
+    /// The payments by their number; `None` once taken back.
+    payments: BTreeMap<Seq, Option<Place>>,
+    arrived: usize,
 }
 
 impl Model {
     /// Takes the event at a place in, or says why not. A fee that a return brings with it comes as an event of its own
-    /// right behind it.
+    /// behind it, with its return's place.
     pub(super) fn take(&mut self, seq: Seq, command: &Command) -> Result<Effect, RejectionCode> {
-        let effect = self.judge(command)?;
-        if self.terms.is_none() {
-            self.terms = Some(terms_of(command));
-        }
-        self.history.push((command.days().0, effect.movement));
-        match (command, effect.split) {
-            (Command::Payment(_), Some(split)) => {
-                self.payments.insert(seq, Some(split));
-            }
-            (Command::PaymentReturn(returned), _) => {
-                if let Some(fee) = returned.fee().map(Command::Fee)
-                    && let Err(code) = self.judge(&fee)
-                {
-                    self.history.pop();
-                    return Err(code);
-                }
-                self.payments.insert(returned.payment.seq, None);
-            }
-            _ => {}
-        }
-        Ok(effect)
-    }
-
-    /// What the payments that stand brought in.
-    pub(super) fn cash(&self) -> i128 {
-        self.payments.values().flatten().flatten().sum()
-    }
-
-    /// The balances at the end of a day.
-    pub(super) fn on(&self, day: NaiveDate) -> Four {
-        let until = self.history.iter().filter(|(date, _)| *date <= day);
-        until.fold([0; 4], |sum, (_, movement)| plus(sum, *movement))
-    }
-
-    /// The balances after everything.
-    pub(super) fn today(&self) -> Four {
-        self.on(NaiveDate::MAX)
-    }
-
-    fn judge(&self, command: &Command) -> Result<Effect, RejectionCode> {
         match &self.terms {
             None => judge_unopened(command)?,
             Some(terms) => judge_open(terms, command)?,
         }
-        let effect = self.effect(command)?;
-        let fits = self.days_from(command.days().0).all(|day| is_storable(plus(self.on(day), effect.movement)));
-        if fits { Ok(effect) } else { Err(RejectionCode::AmountOverflow) }
-    }
-
-    fn effect(&self, command: &Command) -> Result<Effect, RejectionCode> {
-        Ok(match command {
-            Command::LoanOpening(opening) => {
-                let owed = &opening.opening_balances;
-                let [fees, interest, principal] =
-                    [owed.fees, owed.interest, owed.principal].map(|it| i128::from(it.units()));
-                Effect { movement: [fees, interest, principal, 0], split: None }
-            }
-            Command::Disbursement(lent) => {
-                Effect { movement: [0, 0, i128::from(lent.amount.minor.units()), 0], split: None }
-            }
-            Command::Servicing(_)
-            | Command::Receipt(_)
-            | Command::BankSettlement(_)
-            | Command::Upload(_)
-            | Command::Group(_)
-            | Command::Leg(_) => Effect { movement: [0; 4], split: None },
-            Command::Payment(paid) => self.pay(i128::from(paid.amount.minor.units()), paid.effective_date),
-            Command::PaymentReturn(returned) => self.give_back(returned)?,
-            Command::Fee(fee) => Effect { movement: [i128::from(fee.amount.minor.units()), 0, 0, 0], split: None },
-        })
-    }
-
-    /// The split backwards. What is not in suspense on some day since is owed as principal.
-    fn give_back(&self, returned: &PaymentReturn) -> Result<Effect, RejectionCode> {
-        let payment = self.payments.get(&returned.payment.seq).ok_or(RejectionCode::NotReversible)?;
-        let [fees, interest, principal, suspense] = payment.ok_or(RejectionCode::AlreadyUndone)?;
-        let days = self.days_from(returned.payment.effective_date);
-        let left = days.map(|day| self.on(day)[3]).min().unwrap().min(suspense);
-        Ok(Effect { movement: [fees, interest, principal + suspense - left, -left], split: None })
-    }
-
-    fn pay(&self, amount: i128, date: NaiveDate) -> Effect {
-        let order = self.terms.as_ref().map_or([0, 1, 2], |terms| terms.order);
-        let mut split = [0; 4];
-        let mut rest = amount;
-        for bucket in order {
-            let payable = self.days_from(date).map(|day| self.on(day)[bucket]).min().unwrap();
-            split[bucket] = rest.min(payable);
-            rest -= split[bucket];
+        self.arrived += 1;
+        let place = (command.days().0, self.arrived);
+        if let Command::PaymentReturn(returned) = command {
+            return self.give_back(returned);
         }
-        split[3] = rest;
-        Effect { movement: [-split[0], -split[1], -split[2], split[3]], split: Some(split) }
+        let fact = fact_of(command);
+        self.facts.insert(place, fact);
+        let Some(lived) = self.live(&terms_or(self.terms.as_ref(), command)) else {
+            self.facts.remove(&place);
+            return Err(RejectionCode::AmountOverflow);
+        };
+        if self.terms.is_none() {
+            self.terms = Some(terms_of(command));
+        }
+        if let Fact::Pays(_) = fact {
+            self.payments.insert(seq, Some(place));
+        }
+        Ok(effect(fact, lived[&place]))
     }
 
-    /// Every day from `date` to the last that anything counts from.
-    fn days_from(&self, date: NaiveDate) -> impl Iterator<Item = NaiveDate> + use<> {
-        let last = self.history.iter().map(|(day, _)| *day).max().unwrap_or(date).max(date);
-        date.iter_days().take_while(move |day| *day <= last)
+    /// What each payment that stands is divided into.
+    pub(super) fn splits(&self) -> BTreeMap<Seq, Four> {
+        let Some(order) = self.terms.as_ref().map(|terms| terms.order) else { return BTreeMap::new() };
+        let lived = self.live(&order).unwrap();
+        self.payments.iter().filter_map(|(seq, place)| Some((*seq, split_of(lived[&(*place)?])))).collect()
+    }
+
+    /// The balances after everything.
+    pub(super) fn today(&self) -> Four {
+        let order = self.terms.as_ref().map_or([0, 1, 2], |terms| terms.order);
+        self.live(&order).unwrap().into_values().fold([0; 4], plus)
+    }
+
+    fn give_back(&mut self, returned: &PaymentReturn) -> Result<Effect, RejectionCode> {
+        let payment = *self.payments.get(&returned.payment.seq).ok_or(RejectionCode::NotReversible)?;
+        let place = payment.ok_or(RejectionCode::AlreadyUndone)?;
+        let order = self.terms.as_ref().unwrap().order;
+        let moved = self.live(&order).unwrap()[&place];
+        let fact = self.facts.remove(&place).unwrap();
+        let fee = returned.fee().map(Command::Fee);
+        let day = returned.effective_date;
+        let at = (day, usize::MAX);
+        if let Some(fee) = &fee {
+            // Judged behind the return; it comes as an event of its own.
+            self.facts.insert(at, fact_of(fee));
+        }
+        let fits = self.live(&order).is_some();
+        self.facts.remove(&at);
+        if !fits || self.live(&order).is_none() {
+            self.facts.insert(place, fact);
+            return Err(RejectionCode::AmountOverflow);
+        }
+        self.payments.insert(returned.payment.seq, None);
+        Ok(Effect { movement: moved.map(|part| -part), split: None })
+    }
+
+    /// What every fact moves; `None` where a balance would not fit.
+    fn live(&self, order: &[usize; 3]) -> Option<BTreeMap<Place, Four>> {
+        let mut balances = [0; 4];
+        let mut lived = BTreeMap::new();
+        for (place, fact) in &self.facts {
+            let moved = match fact {
+                Fact::Owes(owed) => *owed,
+                Fact::Pays(amount) => pay(*amount, balances, order),
+            };
+            balances = plus(balances, moved);
+            if !is_storable(balances) {
+                return None;
+            }
+            lived.insert(*place, moved);
+        }
+        Some(lived)
+    }
+}
+
+fn pay(amount: i128, owed: Four, order: &[usize; 3]) -> Four {
+    let (mut moved, mut rest) = ([0; 4], amount);
+    for bucket in order {
+        let part = rest.min(owed[*bucket]);
+        moved[*bucket] = -part;
+        rest -= part;
+    }
+    moved[3] = rest;
+    moved
+}
+
+fn split_of([fees, interest, principal, suspense]: Four) -> Four {
+    [-fees, -interest, -principal, suspense]
+}
+
+fn effect(fact: Fact, movement: Four) -> Effect {
+    let split = match fact {
+        Fact::Pays(_) => Some(split_of(movement)),
+        Fact::Owes(_) => None,
+    };
+    Effect { movement, split }
+}
+
+fn fact_of(command: &Command) -> Fact {
+    match command {
+        Command::LoanOpening(opening) => {
+            let owed = &opening.opening_balances;
+            let [fees, interest, principal] =
+                [owed.fees, owed.interest, owed.principal].map(|it| i128::from(it.units()));
+            Fact::Owes([fees, interest, principal, 0])
+        }
+        Command::Disbursement(lent) => Fact::Owes([0, 0, i128::from(lent.amount.minor.units()), 0]),
+        Command::Payment(paid) => Fact::Pays(i128::from(paid.amount.minor.units())),
+        Command::Fee(fee) => Fact::Owes([i128::from(fee.amount.minor.units()), 0, 0, 0]),
+        Command::PaymentReturn(_)
+        | Command::Servicing(_)
+        | Command::Receipt(_)
+        | Command::BankSettlement(_)
+        | Command::Upload(_)
+        | Command::Group(_)
+        | Command::Leg(_) => Fact::Owes([0; 4]),
     }
 }
 
@@ -164,6 +196,10 @@ fn judge_open(terms: &Terms, command: &Command) -> Result<(), RejectionCode> {
     } else {
         Ok(())
     }
+}
+
+fn terms_or(terms: Option<&Terms>, command: &Command) -> [usize; 3] {
+    terms.map_or_else(|| terms_of(command).order, |terms| terms.order)
 }
 
 fn terms_of(command: &Command) -> Terms {

@@ -58,10 +58,7 @@ fn a_closed_period_refuses_where_the_tenant_says_so_and_never_what_is_taken_back
     let february = Period::of(date(2, 1));
     let outcome = |rule, command: Command| {
         let event = accepted(4, command);
-        let events = std::slice::from_ref(&event);
-        let (timeline, earlier) = (books.timeline(&state, events), books.earlier(events));
-        let calendar = Calendar::new(rule, [february]);
-        let mut past = Past { timeline, earlier, calendar, ..Past::default() };
+        let mut past = Past { calendar: Calendar::new(rule, [february]), ..books.past(&event) };
         let posting = post_event(Some(state), false, &mut past, &event, at(4)).unwrap().posting.posting;
         (posting.outcome, posting.booking_date)
     };
@@ -105,12 +102,12 @@ fn a_row_made_from_another_opening_is_not_posted_to() {
     }
 }
 
-/// Without the later movements a backdated event would be judged by today's balances, and a past day fall below zero.
+/// Without the loan's history a late event would be judged by today's balances, and a past day fall below zero.
 #[test]
-fn a_backdated_event_without_a_timeline_is_not_judged() {
+fn a_late_event_without_a_history_is_not_judged() {
     let state = Books::of([open(), payment(5, date(4, 1))]).state;
     for command in [payment(5, date(3, 1)), disbursement(5, date(3, 1))] {
         let error = post_event(state, false, &mut Past::default(), &accepted(3, command), at(3)).unwrap_err();
-        assert_eq!(error, "a backdated event came without the loan's later movements");
+        assert_eq!(error, "a late event came without the loan's history");
     }
 }

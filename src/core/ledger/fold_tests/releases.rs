@@ -35,17 +35,41 @@ fn a_fee_is_paid_out_of_suspense_by_an_event_of_its_own() {
 }
 
 #[test]
-fn it_pays_on_the_day_the_debt_arose_and_never_more_than_was_there() {
+fn it_pays_on_the_day_the_debt_arose_and_what_was_refunded_since_is_owed() {
     let mut books = overpaid();
     books.posts(refund(Some(150), date(3, 1)));
     let backdated = fee("late", 80, date(2, 10));
     books.posts(backdated);
-    assert_eq!(entry(&books, 0), lines(&[("2100", 50), ("1300", -50)]), "only 50 are left since March");
-    assert_eq!(books.last().effective_date, date(2, 10));
-    assert_eq!(books.balances_on(date(3, 1)), [30, 0, 0, 0]);
+    let consequences = [
+        ("suspense_applied", None, lines(&[("1300", -80), ("2100", 80)])),
+        ("payment_allocated", Some(3), lines(&[("1100", 30), ("2100", -30)])),
+    ];
+    assert_eq!(books.consequences(), consequences, "50 are left of 200: 30 of the refund were not the borrower's");
+    assert_eq!(books.posted[4].posting.effective_date, date(2, 10));
+    assert_eq!((books.balances_on(date(2, 28)), books.balances_on(date(3, 1))), ([0, 0, 0, 120], [0, 0, 30, 0]));
     let before_the_money = fee("late", 5, date(1, 15));
     books.posts(before_the_money);
-    assert_eq!(entry(&books, 0), lines(&[("1300", 5), ("4200", -5)]), "nothing was there on that day");
+    let consequences = [
+        ("payment_allocated", Some(2), lines(&[("1300", -5), ("2100", 5)])),
+        ("payment_allocated", Some(3), lines(&[("1100", 5), ("2100", -5)])),
+    ];
+    assert_eq!(books.consequences(), consequences, "no suspense was there on that day: the payment pays it");
+}
+
+/// The same release, as its debt comes, as its money goes, and as it comes again.
+#[test]
+fn a_release_is_restated_with_the_money_that_it_came_from() {
+    let mut books = overpaid();
+    books.posts(fee("late", 30, date(2, 5)));
+    let release = books.posted[3].event.seq.0;
+    let back = returning(books.event(2), date(2, 20), 0);
+    books.posts(back);
+    let undone = ("payment_allocated", Some(release), lines(&[("1300", 30), ("2100", -30)]));
+    assert_eq!((books.consequences(), books.balances()), (vec![undone], [30, 0, 100, 0]));
+    books.posts(payment(120, date(2, 1)));
+    let partly = ("payment_allocated", Some(release), lines(&[("1300", -20), ("2100", 20)]));
+    assert_eq!((books.consequences(), books.balances()), (vec![partly], [10, 0, 0, 0]));
+    assert_eq!(books.fees().items()[0].paid, Minor::new(20));
 }
 
 #[test]
@@ -56,10 +80,9 @@ fn a_return_and_its_fee_are_each_paid_on_their_own_day() {
     let back = returning(books.event(2), date(2, 8), 25);
     books.posts(back);
     let kinds: Vec<_> = books.posted.iter().map(|posted| posted.event.event.kind.as_str()).collect();
-    let expected = ["payment_returned", "fee_assessed", "suspense_applied"];
-    assert_eq!(kinds[4..], expected, "the other payments came after the day of the debt, and before that of the fee");
-    assert_eq!(books.last_lines(), lines(&[("2100", 100), ("1300", -25), ("1100", -75)]));
-    assert_eq!((books.balances(), books.balances_on(date(2, 1))), ([0, 0, 25, 0], [0, 0, 100, 0]));
+    let expected = ["payment_returned", "payment_allocated", "payment_allocated", "fee_assessed"];
+    assert_eq!(kinds[4..], expected, "the other payments pay what the first one had paid");
+    assert_eq!((books.balances(), books.balances_on(date(2, 1))), ([25, 0, 0, 0], [0, 0, 100, 0]));
     let mut early = overpaid();
     early.posts(payment(40, date(2, 2)));
     let back = returning(early.event(3), date(2, 8), 25);

@@ -1,5 +1,6 @@
 //! Owns the cases of returned payments (domain rules 24, 43 to 48).
 
+use super::servicing::refund;
 use super::*;
 use crate::core::event::{CommandColumns, EventKind, Fingerprint, PaymentReturnError};
 use crate::core::ledger::{JournalEntry, Line, RejectionCode, SystemPosting};
@@ -105,14 +106,16 @@ fn a_payment_that_came_before_its_loan_cannot_be_returned() {
     assert_eq!(books.last().outcome, rejected(RejectionCode::NotReversible));
 }
 
-/// Payments after it keep their splits until replay is built: what the first one paid is simply owed again.
+/// What the first one paid is owed again, and the second one pays of it what it would have paid.
 #[test]
-fn later_payments_stay_as_they_are() {
+fn later_payments_are_divided_anew() {
     let mut books =
         Books::of([opening([100, 0, 1000], date(1, 1)), payment(150, date(2, 1)), payment(200, date(3, 1))]);
     give_back(&mut books, 2, 4, date(4, 1), 0);
-    assert_eq!(books.balances(), [100, 0, 800, 0]);
-    assert_eq!(books.posted[2].posting.allocation.unwrap().principal, Minor::new(200));
+    assert_eq!(books.balances(), [0, 0, 900, 0]);
+    assert_eq!(books.consequences(), [("payment_allocated", Some(3), named(&[("1300", -100), ("1100", 100)]))]);
+    assert_eq!(books.split(3), [100, 0, 100, 0]);
+    assert_eq!(books.posted[2].posting.allocation.unwrap().principal, Minor::new(200), "the old row stays");
 }
 
 /// What is undone does not stand in the way of a payment dated later or earlier than it.
@@ -137,41 +140,31 @@ fn a_payment_behind_a_fee_in_the_batch_and_before_it_in_time_does_not_pay_it() {
     assert_eq!(books.balances(), [25, 0, 960, 0]);
 }
 
-/// Suspense that has gone out otherwise is owed as principal (rule 24). No event of this release takes suspense out, so
-/// the loan's row is made to say so.
+/// Suspense that has gone out otherwise is owed as principal (rule 24): the refund says so, not the return.
 #[test]
 fn suspense_that_is_gone_becomes_debt() {
-    let books = Books::of([opening([0, 0, 100], date(1, 1)), payment(400, date(2, 1))]);
-    let mut state = books.state.unwrap();
-    assert_eq!(books.balances(), [0, 0, 0, 300]);
-    state.balances.suspense = Minor::new(120);
-    let event = accepted(3, returning(books.event(2), date(2, 3), 0));
-    let mut past = Past { earlier: books.earlier(std::slice::from_ref(&event)), ..Past::default() };
-    let step = post_event(Some(state), false, &mut past, &event, at(3)).unwrap();
-    let owed = named(&[("1100", 280), ("2100", 120), ("1010", -400)]);
-    assert_eq!(lines(&step.posting.posting), owed);
-    let after = step.state.unwrap().balances;
-    assert_eq!((after.principal, after.suspense), (Minor::new(280), Minor::ZERO));
+    let mut books = Books::of([opening([0, 0, 100], date(1, 1)), payment(400, date(2, 1))]);
+    books.posts(refund(Some(180), date(2, 2)));
+    assert_eq!(books.balances(), [0, 0, 0, 120]);
+    give_back(&mut books, 2, 4, date(2, 3), 0);
+    assert_eq!(lines(&books.posted[3].posting), named(&[("1100", 100), ("2100", 300), ("1010", -400)]));
+    assert_eq!(books.consequences(), [("payment_allocated", Some(3), named(&[("1100", 180), ("2100", -180)]))]);
+    assert_eq!(books.balances(), [0, 0, 280, 0]);
 }
 
 /// The same where the suspense was there today but not on a day in between.
 #[test]
 fn suspense_that_was_gone_on_a_day_since_becomes_debt() {
-    let books = Books::of([opening([0, 0, 0], date(1, 1)), payment(300, date(2, 1)), payment(500, date(4, 1))]);
-    let event = accepted(4, returning(books.event(2), date(4, 3), 0));
-    let refunded =
-        DayMovement { date: date(3, 1), movement: Balances { suspense: Minor::new(-200), ..Balances::default() } };
-    let mut state = books.state.unwrap();
-    state.balances.suspense = Minor::new(600);
-    let mut past = Past {
-        timeline: books.timeline(&state, std::slice::from_ref(&event)),
-        earlier: books.earlier(std::slice::from_ref(&event)),
-        ..Past::default()
-    };
-    past.timeline.as_mut().unwrap().add(refunded).unwrap();
-    let step = post_event(Some(state), false, &mut past, &event, at(4)).unwrap();
-    let owed = named(&[("1100", 200), ("2100", 100), ("1010", -300)]);
-    assert_eq!(lines(&step.posting.posting), owed, "on 1 March there was only 100");
+    let mut books = Books::of([opening([0, 0, 0], date(1, 1)), payment(300, date(2, 1))]);
+    books.posts(refund(Some(200), date(3, 1)));
+    books.posts(payment(500, date(4, 1)));
+    give_back(&mut books, 2, 5, date(4, 3), 0);
+    let restated = [
+        ("payment_allocated", Some(3), named(&[("1100", 200), ("2100", -200)])),
+        ("payment_allocated", Some(4), named(&[("1100", -200), ("2100", 200)])),
+    ];
+    assert_eq!(books.consequences(), restated, "what was refunded was owed, and the next payment paid it");
+    assert_eq!((books.balances(), books.balances_on(date(3, 1))), ([0, 0, 0, 300], [0, 0, 200, 0]));
 }
 
 /// Neither the return nor its fee is posted where one of them cannot be.
@@ -201,7 +194,7 @@ fn a_written_off_loan_takes_returns() {
     let books = Books::of([opening([0, 0, 100], date(1, 1)), payment(40, date(2, 1))]);
     let state = LoanState { status: crate::core::loan::LoanStatus::WrittenOff, ..books.state.unwrap() };
     let event = accepted(3, returning(books.event(2), date(2, 3), 0));
-    let mut past = Past { earlier: books.earlier(std::slice::from_ref(&event)), ..Past::default() };
+    let mut past = books.past(&event);
     let step = post_event(Some(state), false, &mut past, &event, at(3)).unwrap();
     assert_eq!(step.posting.posting.outcome, Outcome::Posted);
 }
@@ -211,8 +204,12 @@ fn a_written_off_loan_takes_returns() {
 fn a_return_without_word_of_its_payment_is_not_judged() {
     let books = Books::of([opening([0, 0, 100], date(1, 1)), payment(40, date(2, 1))]);
     let event = accepted(3, returning(books.event(2), date(2, 3), 0));
-    let error = post_event(books.state, false, &mut Past::default(), &event, at(3)).unwrap_err();
+    let mut untold = Past { earlier: Earlier::default(), ..books.past(&event) };
+    let error = post_event(books.state, false, &mut untold, &event, at(3)).unwrap_err();
     assert_eq!(error, "an event came without what became of the one it names");
+    let mut untold = Past { history: None, ..books.past(&event) };
+    let error = post_event(books.state, false, &mut untold, &event, at(3)).unwrap_err();
+    assert_eq!(error, "a late event came without the loan's history");
 }
 
 #[test]
@@ -261,7 +258,7 @@ fn a_fee_has_one_id_and_one_key() {
     let mut books = Books::of([opening([0, 0, 100], date(1, 1)), payment(40, date(2, 1))]);
     let event = accepted(3, returning(books.event(2), date(2, 3), 25));
     let fee = || -> SystemPosting {
-        let mut past = Past { earlier: books.earlier(std::slice::from_ref(&event)), ..Past::default() };
+        let mut past = books.past(&event);
         post_event(books.state, false, &mut past, &event, at(3)).unwrap().system.remove(0)
     };
     assert_eq!((fee().event.id, fee().event.key_hash), (fee().event.id, fee().event.key_hash));

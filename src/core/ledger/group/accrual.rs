@@ -24,7 +24,7 @@ pub(super) fn judge(work: &LegWork, program: ProgramId, rule: Option<&InterestRu
         LoanStatus::ChargedOff | LoanStatus::WrittenOff => return Err(RejectionCode::LoanClosed.into()),
     }
     let day = Day::new(&state, leg.effective_date, &work.past)?;
-    if day.balances()?.principal != outstanding_principal {
+    if day.balances().principal != outstanding_principal {
         return Err(RejectionCode::PrincipalMismatch.into());
     }
     let (interest, accrued) = match interest {

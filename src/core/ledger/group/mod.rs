@@ -16,7 +16,8 @@ use crate::core::event::{AcceptedEvent, Command, Group, GroupOperation, Leg, Leg
 use crate::core::ids::{LoanId, LoanKey};
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::JournalEntry;
-use crate::core::ledger::fold::{LoanWork, book, release_suspense, without_loan};
+use crate::core::ledger::fold::{Booking, Judged, LoanWork, book, post_judged, without_loan};
+use crate::core::ledger::late::{Looked, look};
 use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::{Outcome, PostedEvent, Posting, REFUSED_LOANS_MAX, RejectionCode, SystemPosting};
 use crate::core::ledger::rules::{Refusal, Verdict};
@@ -36,6 +37,8 @@ pub struct LegWork {
     pub past: Past,
     /// The leg.
     pub event: AcceptedEvent,
+    /// The loan from where the leg stands, where it is late.
+    looked: Option<Looked>,
 }
 
 impl LegWork {
@@ -43,7 +46,22 @@ impl LegWork {
     #[must_use]
     pub fn of(mut work: LoanWork, on_hold: bool) -> Option<Self> {
         let event = work.events.pop().filter(|_| work.events.is_empty())?;
-        Some(Self { state: work.state, on_hold, number_taken: work.number_taken, past: work.past, event })
+        let LoanWork { state, number_taken, past, .. } = work;
+        Some(Self { state, on_hold, number_taken, past, event, looked: None })
+    }
+
+    /// The loan as the leg finds it.
+    fn standing(&self) -> Option<LoanState> {
+        self.looked.as_ref().map(|looked| looked.then).or(self.state)
+    }
+
+    /// Looks at the loan from where the leg stands.
+    fn look(&mut self) -> Result<(), Refusal> {
+        if let Some(state) = &self.state {
+            self.looked = look(state, &self.past, &self.event.event)?;
+            self.past.view = self.looked.as_ref().map(|looked| looked.view.clone());
+        }
+        Ok(())
     }
 
     /// What is asked of the loan.
@@ -116,7 +134,7 @@ struct GroupVerdict {
 ///
 /// # Errors
 /// A text when our own rule is broken; nothing is known of the group then.
-pub fn post_group(input: GroupInput) -> Result<GroupOutput, String> {
+pub fn post_group(mut input: GroupInput) -> Result<GroupOutput, String> {
     let group = match &input.parent.event.command {
         Command::Group(group) => group,
         Command::Payment(_)
@@ -135,12 +153,43 @@ pub fn post_group(input: GroupInput) -> Result<GroupOutput, String> {
     }
     let judged = match input.refusal {
         Some(code) => Err(GroupRefusal { code, loans: Vec::new() }),
-        None => judge(group, &input.legs)?,
+        None => match look_at(&mut input.legs)? {
+            Some(refusal) => Err(refusal),
+            None => judge(group, &input.legs)?,
+        },
+    };
+    let judged = match judged {
+        Ok(verdict) => out_of_room(&input.legs, &verdict.legs)?.map_or(Ok(verdict), Err),
+        Err(refusal) => Err(refusal),
     };
     match judged {
         Ok(verdict) => post(input, verdict),
         Err(refusal) => refuse(input, refusal),
     }
+}
+
+/// The loans on which what follows from a late leg would leave 64 bits: seen before anything is booked.
+fn out_of_room(legs: &[LegWork], verdicts: &[Verdict]) -> Result<Option<GroupRefusal>, String> {
+    let has_no_room = |(leg, verdict): &(&LegWork, &Verdict)| {
+        leg.looked.as_ref().is_some_and(|looked| looked.clone().settlement(&leg.event.event, verdict).is_err())
+    };
+    let full = legs.iter().zip(verdicts).filter(has_no_room).map(|(leg, _)| leg);
+    named(RejectionCode::AmountOverflow, full)
+}
+
+/// Looks at each loan from where its leg stands. A group that waits for a person is not looked at.
+fn look_at(legs: &mut [LegWork]) -> Result<Option<GroupRefusal>, String> {
+    if legs.iter().any(|leg| leg.on_hold) {
+        return Ok(None);
+    }
+    for leg in legs {
+        match leg.look() {
+            Ok(()) => {}
+            Err(Refusal::Rule(code)) => return named(code, std::iter::once(&*leg)),
+            Err(ours) => return Err(ours.to_string()),
+        }
+    }
+    Ok(None)
 }
 
 fn judge(group: &Group, legs: &[LegWork]) -> Result<Result<GroupVerdict, GroupRefusal>, String> {
@@ -240,7 +289,7 @@ fn added(moved: Allocation, verdict: &Verdict) -> Result<Allocation, Refusal> {
 /// The loan, where it exists, is the borrower's and in the group's currency, and had opened by the leg's day.
 fn open_loan(work: &LegWork) -> Result<LoanState, Refusal> {
     let leg = work.leg()?;
-    let state = work.state.filter(|state| state.version > 0).ok_or(RejectionCode::LoanNotFound)?;
+    let state = work.standing().filter(|state| state.version > 0).ok_or(RejectionCode::LoanNotFound)?;
     if leg.borrower().is_some_and(|borrower| borrower != state.borrower_id) {
         return Err(RejectionCode::BorrowerMismatch.into());
     }
@@ -258,15 +307,16 @@ fn post(input: GroupInput, verdict: GroupVerdict) -> Result<GroupOutput, String>
     let mut output = empty(&input, Outcome::Done);
     output.parent.allocation = verdict.moved;
     for (work, verdict) in input.legs.into_iter().zip(verdict.legs) {
-        let LegWork { state, mut past, event, .. } = work;
-        let mut state = state.ok_or_else(|| format!("leg {} is posted without its loan", event.seq))?;
+        let LegWork { state, mut past, event, looked, .. } = work;
+        past.view = None;
+        let state = state.ok_or_else(|| format!("leg {} is posted without its loan", event.seq))?;
         let accrued = verdict.accrued;
-        let posting = book(&mut state, &mut past, (&event.event, Ok(verdict)), input.now)?;
-        output.accrued.extend(accrued.zip(posting.loan_version).map(|(mark, version)| (state.key, version, mark)));
-        state.last_posted_seq = state.last_posted_seq.max(event.seq);
-        let release = release_suspense(&mut state, &mut past, &event, (&event.event, &posting), input.now)?;
-        output.system.extend(release);
-        output.add(PostedEvent { seq: event.seq, posting }, Some(state));
+        let judged = Judged { looked, verdict: Ok(verdict) };
+        let posted = post_judged(state, &mut past, (&event, &event.event), judged, input.now)?;
+        let version = posted.posting.loan_version;
+        output.accrued.extend(accrued.zip(version).map(|(mark, version)| (state.key, version, mark)));
+        output.system.extend(posted.system);
+        output.add(PostedEvent { seq: event.seq, posting: posted.posting }, Some(posted.state));
     }
     Ok(output)
 }
@@ -278,7 +328,8 @@ fn refuse(input: GroupInput, refusal: GroupRefusal) -> Result<GroupOutput, Strin
         let LegWork { state, mut past, event, .. } = work;
         match state.filter(|state| state.version > 0) {
             Some(mut state) => {
-                let posting = book(&mut state, &mut past, (&event.event, Err(refusal.code)), input.now)?;
+                let booking = Booking { seq: Some(event.seq), event: &event.event, verdict: Err(refusal.code) };
+                let posting = book(&mut state, &mut past, booking, input.now)?;
                 output.add(PostedEvent { seq: event.seq, posting }, Some(state));
             }
             None => output.add(without_loan(None, &event, refusal.code, input.now).posting, None),

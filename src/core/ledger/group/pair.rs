@@ -18,7 +18,7 @@ pub(super) fn judge_transfer(legs: &[LegWork]) -> Blamed<GroupVerdict> {
     blame(1, same_party(&old, &new))?;
     let source = blame(0, day_of(&old, from))?;
     let LegTerms::SuspenseOut { amount: asked } = blame(0, from.terms())? else { return Err((0, Refusal::OtherLeg)) };
-    let held = blame(0, source.least())?.suspense.max(Minor::ZERO);
+    let held = source.least().suspense.max(Minor::ZERO);
     let amount = asked.unwrap_or(held);
     if amount.is_zero() || amount > held {
         return Err((0, RejectionCode::InsufficientBalance.into()));
@@ -133,7 +133,7 @@ fn same_party(old: &LoanState, new: &LoanState) -> Result<(), Refusal> {
 
 /// A refinance leaves nothing owed: the caller has moved what the ledger says that the loan owes on that day.
 fn all_owed(day: &Day<'_>, moves: &[Move]) -> Result<(), Refusal> {
-    let (owed, gone) = (day.balances()?, taken(moves)?);
+    let (owed, gone) = (day.balances(), taken(moves)?);
     let is_all = (owed.fees, owed.interest, owed.principal) == (gone.fees, gone.interest, gone.principal);
     if is_all { Ok(()) } else { Err(RejectionCode::PrincipalMismatch.into()) }
 }

@@ -13,7 +13,7 @@ use crate::core::loan::{Allocation, Balances, ChargedOff, LoanStatus, LossAccoun
 use crate::core::money::{AmountOverflow, Minor};
 
 /// The account that bears the loss of principal.
-pub(super) const fn principal_loss(loss: LossAccount) -> AccountCode {
+pub(in crate::core::ledger) const fn principal_loss(loss: LossAccount) -> AccountCode {
     match loss {
         LossAccount::Expense => AccountCode::CHARGE_OFF_EXPENSE,
         LossAccount::Allowance => AccountCode::ALLOWANCE,
@@ -21,7 +21,7 @@ pub(super) const fn principal_loss(loss: LossAccount) -> AccountCode {
 }
 
 /// The account that gets what is recovered.
-pub(super) const fn recoveries(loss: LossAccount) -> AccountCode {
+pub(in crate::core::ledger) const fn recoveries(loss: LossAccount) -> AccountCode {
     match loss {
         LossAccount::Expense => AccountCode::RECOVERY_INCOME,
         LossAccount::Allowance => AccountCode::ALLOWANCE,
@@ -29,7 +29,7 @@ pub(super) const fn recoveries(loss: LossAccount) -> AccountCode {
 }
 
 /// The debt on the memo accounts grows.
-pub(super) fn memo_up(amount: Minor) -> Result<[Line; 2], AmountOverflow> {
+fn memo_up(amount: Minor) -> Result<[Line; 2], AmountOverflow> {
     Ok([Line::debit(AccountCode::CHARGED_OFF_MEMO, amount), Line::credit(AccountCode::MEMO_CONTRA, amount)?])
 }
 
@@ -38,8 +38,8 @@ fn memo_down(amount: Minor) -> Result<[Line; 2], AmountOverflow> {
     Ok([Line::debit(AccountCode::MEMO_CONTRA, amount), Line::credit(AccountCode::CHARGED_OFF_MEMO, amount)?])
 }
 
-/// Takes all that the loan owes off the balance sheet. Dated before a later day that owes less, it cannot: what it would
-/// have to take then shows only when the loan is replayed.
+/// Takes all that the loan owes off the balance sheet. Dated before a day on which the loan owes something else, it
+/// cannot: what came after it came to a loan that nobody had charged off.
 pub(super) fn judge_chargeoff(
     day: &Day<'_>,
     collectibility: Collectibility,
@@ -48,7 +48,8 @@ pub(super) fn judge_chargeoff(
     let Balances { fees, interest, principal, suspense } = day.state.balances;
     let memo = Memo { fees, interest, principal };
     let total = memo.total()?;
-    if total.is_zero() || (Balances { suspense, ..day.least()? }) != day.state.balances {
+    let is_all = |balances: Balances| Balances { suspense, ..balances } == day.state.balances;
+    if total.is_zero() || !is_all(day.least()) || !is_all(day.today()) {
         return Err(RejectionCode::InsufficientBalance.into());
     }
     let off = [

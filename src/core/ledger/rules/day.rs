@@ -1,55 +1,72 @@
-//! Owns what a rule may use of a loan on the day that an event counts from: never more than is there on every later day
-//! as well, so that no bucket is negative on any date, whatever the order of arrival.
+//! Owns what a rule may use of a loan where an event stands: money that comes pays what is owed there; what is taken of
+//! the loan is never more than is there on every later day as well.
 
 use chrono::NaiveDate;
 
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{Direction, Line};
+use crate::core::ledger::late::View;
 use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::RejectionCode;
 use crate::core::ledger::rules::Refusal;
-use crate::core::loan::{Balances, LoanState, Timeline};
+use crate::core::loan::{Balances, LoanState};
 use crate::core::money::{AmountOverflow, Minor};
 
-/// A loan, seen from a day on.
+/// A loan, seen from where an event stands.
 pub(in crate::core::ledger) struct Day<'a> {
-    /// The loan as it stands.
+    /// The loan as it stands there.
     pub(in crate::core::ledger) state: &'a LoanState,
     /// The day.
     pub(in crate::core::ledger) date: NaiveDate,
-    /// What moved later; `None` where nothing did.
-    later: Option<&'a Timeline>,
+    /// The days around it; `None` where nothing is later.
+    view: Option<&'a View>,
 }
 
 impl<'a> Day<'a> {
-    /// The loan from a day on; a day before the loan's greatest one needs the past's timeline.
+    /// The loan where an event stands; in front of anything that is posted, with the past's view of it.
     pub(in crate::core::ledger) fn new(state: &'a LoanState, date: NaiveDate, past: &'a Past) -> Result<Self, Refusal> {
-        let is_backdated = date < state.greatest_effective_date;
-        let later = if is_backdated { Some(past.timeline.as_ref().ok_or(Refusal::NoTimeline)?) } else { None };
-        Ok(Self { state, date, later })
+        let view = past.view.as_ref();
+        if view.is_none() && date < state.greatest_effective_date {
+            Err(Refusal::NoHistory)
+        } else {
+            Ok(Self { state, date, view })
+        }
     }
 
-    /// The smallest balance of each bucket on any day from this one on.
-    pub(in crate::core::ledger) fn least(&self) -> Result<Balances, AmountOverflow> {
-        let balances = self.state.balances;
-        self.later.map_or(Ok(balances), |later| later.least_since(self.date, &balances))
+    /// What the event finds.
+    pub(in crate::core::ledger) const fn there(&self) -> &'a Balances {
+        &self.state.balances
+    }
+
+    /// The smallest balance of each bucket where the event stands and on any day from then on: what may be taken.
+    pub(in crate::core::ledger) fn least(&self) -> Balances {
+        self.view.map_or(*self.there(), |view| view.floor.least(self.there()))
     }
 
     /// The balances at the end of this day.
-    pub(in crate::core::ledger) fn balances(&self) -> Result<Balances, AmountOverflow> {
-        let balances = self.state.balances;
-        self.later.map_or(Ok(balances), |later| later.balances_on(self.date, &balances))
+    pub(in crate::core::ledger) fn balances(&self) -> Balances {
+        self.view.map_or(*self.there(), |view| view.end_of_day)
     }
 
-    /// Proves that neither today's balances nor those of a later day leave 64 bits.
+    /// The balances after everything.
+    pub(in crate::core::ledger) fn today(&self) -> Balances {
+        self.view.map_or(*self.there(), |view| view.today)
+    }
+
+    /// The lines that take back what the event names, as it stands today; `None` where nothing is later.
+    pub(in crate::core::ledger) fn taken_back(&self) -> Result<Option<&'a [Line]>, Refusal> {
+        let lines = self.view.map(|view| view.taken_back.as_deref().ok_or(Refusal::NoHistory));
+        lines.transpose()
+    }
+
+    /// Proves that the balances do not leave 64 bits. Those of later days are proved by the replay.
     pub(in crate::core::ledger) fn check_room(&self, movement: &Balances) -> Result<(), AmountOverflow> {
-        self.state.balances.plus(movement)?;
-        self.later.map_or(Ok(()), |later| later.check_room(self.date, &self.state.balances, movement))
+        self.there().plus(movement).map(drop)
     }
 
     /// Proves that no bucket falls below nothing, on this day or a later one.
     pub(in crate::core::ledger) fn check_takes(&self, movement: &Balances) -> Result<(), Refusal> {
-        let least = self.least()?;
+        let least = self.least();
         for (moved, least) in [
             (movement.fees, least.fees),
             (movement.interest, least.interest),

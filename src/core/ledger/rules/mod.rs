@@ -7,6 +7,7 @@ mod money;
 mod servicing;
 mod undo;
 
+pub(super) use charge_off::{principal_loss, recoveries};
 pub(super) use day::{Day, movement_of};
 pub(super) use money::judge_payment;
 pub(super) use undo::judge_mirror;
@@ -30,9 +31,9 @@ pub enum Refusal {
     /// Our own lines do not balance: a bug, never an outcome.
     #[error("the posting rule made no entry")]
     Broken(#[from] EntryError),
-    /// A backdated event came without the movements after its day: a bug of the store, never an outcome.
-    #[error("a backdated event came without the loan's later movements")]
-    NoTimeline,
+    /// A late event came without the loan's postings from its day on: a bug of the store, never an outcome.
+    #[error("a late event came without the loan's history")]
+    NoHistory,
     /// An event came without word of an earlier one that it names: a bug of the store, never an outcome.
     #[error("an event came without what became of the one it names")]
     NoEarlierEvent,
@@ -117,9 +118,9 @@ impl Verdict {
     }
 }
 
-/// Judges one event against the loan as it stands. The past's timeline must hold every movement dated after the first
-/// day that the event counts from when that lies before the loan's greatest one; otherwise it is not looked at. The past
-/// must know the earlier event that this one names, and the loan's fees where it waives one or takes one back.
+/// Judges one event against the loan where the event stands: as it is, or for a late event as it was there, with the
+/// past's view of the days around. The past must know the earlier event that this one names, and the loan's fees where
+/// it waives one or takes one back.
 ///
 /// # Errors
 /// [`Refusal::Rule`] with the contract's code; any other refusal is our own mistake, and nothing is known of the event.

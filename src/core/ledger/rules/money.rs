@@ -15,7 +15,7 @@ pub(in crate::core::ledger) fn judge_payment(day: &Day<'_>, amount: Minor) -> Re
     if let Some(charged_off) = day.state.charged_off {
         return judge_recovery(day, charged_off, amount);
     }
-    let split = allocate(amount, &day.least()?, day.state.waterfall)?;
+    let split = allocate(amount, day.there(), day.state.waterfall)?;
     let lines = [
         Line::debit(AccountCode::PAYMENT_CLEARING, amount),
         Line::credit(AccountCode::FEES_RECEIVABLE, split.fees)?,

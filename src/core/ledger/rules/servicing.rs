@@ -29,7 +29,7 @@ pub(super) fn judge_servicing(
     match &servicing.act {
         ServicingAct::DisbursementSettled { disbursement } => settle(day, unsettled(past, disbursement.seq)?),
         ServicingAct::FeeWaived { fee_code } => waive(day, fee_code, servicing.amount, past),
-        ServicingAct::SuspenseApplied => apply_suspense(day, servicing.amount),
+        ServicingAct::SuspenseApplied { .. } => apply_suspense(day, servicing.amount),
         ServicingAct::SuspenseRefunded => refund(day, servicing.amount),
         ServicingAct::ManualAdjustment { lines, .. } => adjust(day, lines),
         ServicingAct::Reversal(reversed) => judge_reversal(day, reversed, past),
@@ -39,6 +39,8 @@ pub(super) fn judge_servicing(
             let amount = servicing.amount.ok_or(RejectionCode::InsufficientBalance)?;
             judge_recovery(day, charged_off, amount)
         }
+        // Born finished, so never here.
+        ServicingAct::Restated { .. } => Err(RejectionCode::NotReversible.into()),
     }
 }
 
@@ -46,11 +48,11 @@ pub(super) fn judge_servicing(
 fn check_act(day: &Day<'_>, act: &ServicingAct) -> Result<(), RejectionCode> {
     let allowed: &[LoanStatus] = match act {
         ServicingAct::FeeWaived { .. } | ServicingAct::Chargeoff { .. } => &[LoanStatus::Open],
-        ServicingAct::SuspenseApplied
+        ServicingAct::SuspenseApplied { .. }
         | ServicingAct::SuspenseRefunded
         | ServicingAct::ManualAdjustment { .. }
         | ServicingAct::DisbursementSettled { .. } => &[LoanStatus::Open, LoanStatus::ChargedOff],
-        ServicingAct::Reversal(_) | ServicingAct::Recovery => &LoanStatus::ALL,
+        ServicingAct::Reversal(_) | ServicingAct::Recovery | ServicingAct::Restated { .. } => &LoanStatus::ALL,
     };
     check_status(day.state, allowed)
 }
@@ -83,7 +85,7 @@ fn waive(day: &Day<'_>, code: &FeeCode, amount: Option<Minor>, past: &Past) -> R
 
 /// What of suspense an event may take: what it asks for, or all there is.
 fn suspense_taken(day: &Day<'_>, asked: Option<Minor>) -> Result<Minor, Refusal> {
-    let there = day.least()?.suspense;
+    let there = day.least().suspense;
     let taken = asked.unwrap_or(there);
     if taken.is_zero() || taken > there { Err(RejectionCode::InsufficientBalance.into()) } else { Ok(taken) }
 }
@@ -94,7 +96,7 @@ fn apply_suspense(day: &Day<'_>, asked: Option<Minor>) -> Result<Verdict, Refusa
     if let Some(charged_off) = day.state.charged_off {
         return apply_to_memo(day, charged_off, amount);
     }
-    let split = allocate(amount, &day.least()?, day.state.waterfall)?;
+    let split = allocate(amount, day.there(), day.state.waterfall)?;
     let split = Allocation { suspense: Minor::ZERO, ..split };
     let applied = split.total()?;
     if applied.is_zero() {

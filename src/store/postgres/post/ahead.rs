@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::lock::{loan_number, unopened};
 use super::read::READ_UNPOSTED_EVENTS;
-use super::{earlier, fees, movements};
+use super::{earlier, fees, history};
 use crate::core::event::{AcceptedEvent, NewEvent};
 use crate::core::ids::{LoanKey, Seq, TenantId};
 use crate::core::ledger::{LoanWork, Past, RejectionCode};
@@ -76,7 +76,7 @@ async fn look_ahead(connection: &mut PgConnection, event: NewEvent, limit: i64) 
     let refusal = (refuses && !waits).then_some(RejectionCode::LoanOnHold);
     let past = Past { earlier: earlier_events, calendar, refusal, ..Past::default() };
     let mut loans = [LoanWork { key, state, number_taken, past, events }];
-    movements::add_timelines(connection, &mut loans).await?;
+    history::add_histories(connection, &mut loans).await?;
     fees::add_fees(connection, &mut loans).await?;
     let [work] = loans;
     Ok(LoanAhead { now, work, on_hold: waits || refuses, is_cut })

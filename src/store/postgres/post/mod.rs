@@ -5,8 +5,8 @@ mod accruals;
 mod ahead;
 mod earlier;
 mod fees;
+mod history;
 mod lock;
-mod movements;
 mod prepared;
 mod read;
 mod settle;
@@ -21,17 +21,17 @@ use sqlx::PgConnection;
 use super::connect::{HotPath, PostgresStore, begin, finish};
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::Seq;
-use crate::core::ledger::{FoldInput, FoldOutput, LoanWork};
+use crate::core::ledger::{FoldInput, FoldOutput, LoanWork, replays_long};
 use crate::runtime::clock::Stopwatch;
 use crate::store::calendars::CalendarCache;
-use crate::store::{Fold, PostWork, PostedBatch, StoreError};
+use crate::store::{Fold, PostWork, PostedBatch, StoreError, Wanted};
 
 pub(super) use accruals::{STATEMENTS as ACCRUAL_STATEMENTS, add_accruals, write_marks};
 pub(super) use ahead::STATEMENTS as AHEAD_STATEMENTS;
 pub(super) use earlier::{READ_EARLIER, read as read_earlier};
 pub(super) use fees::{READ_FEE_POSTINGS, read_fees};
+pub(super) use history::{READ_HISTORY, add_histories};
 pub(super) use lock::{Locked, STATEMENTS as LOCK_STATEMENTS, forget_unopened, lock};
-pub(super) use movements::{READ_MOVEMENTS, add_timelines};
 pub use prepared::PreparedBatch;
 pub(super) use read::{READ_EVENTS, READ_UNPOSTED_EVENTS};
 pub(super) use settle::READ_NAMED;
@@ -79,7 +79,8 @@ async fn fill(
     let mut chosen = read::read(connection, work, &locked, calendars).await?;
     settle::settle(connection, work, &locked, &chosen, batch).await?;
     batch.groups.append(&mut chosen.groups);
-    add_timelines(connection, &mut chosen.loans).await?;
+    batch.apart = apart(&mut chosen.loans);
+    add_histories(connection, &mut chosen.loans).await?;
     fees::add_fees(connection, &mut chosen.loans).await?;
     batch.times.read = watch.lap();
     let events = by_seq(&chosen.loans);
@@ -93,6 +94,17 @@ async fn fill(
     write::write(connection, (work.lane_slot, &locked), events, output, batch).await?;
     batch.times.write = watch.lap();
     Ok(())
+}
+
+/// Takes loans that need a long replay out of a batch that holds others as well.
+fn apart(loans: &mut Vec<LoanWork>) -> Vec<Vec<Wanted>> {
+    if loans.len() < 2 {
+        return Vec::new();
+    }
+    let is_long = |loan: &LoanWork| replays_long(loan.state.as_ref(), &loan.events);
+    let (long, short): (Vec<LoanWork>, Vec<LoanWork>) = std::mem::take(loans).into_iter().partition(is_long);
+    *loans = short;
+    long.iter().map(|loan| loan.events.iter().map(Wanted::of).collect()).collect()
 }
 
 fn by_seq(loans: &[LoanWork]) -> HashMap<Seq, AcceptedEvent> {

@@ -70,7 +70,7 @@ pub(in crate::store::postgres) const READ_UNPOSTED_EVENTS: &str = read_events!(u
 pub(super) struct Chosen {
     /// The database's clock; `None` when nothing was read.
     pub(super) now: Option<Timestamp>,
-    /// The loans with their events, without timelines and fees.
+    /// The loans with their events, without histories and fees.
     pub(super) loans: Vec<LoanWork>,
     /// Loans that have more events than were chosen, with the last one chosen.
     pub(super) cut: HashMap<LoanKey, Seq>,

@@ -16,7 +16,7 @@ use crate::store::postgres::copy::COPIED_FROM;
 use crate::store::postgres::error::{classify, overtaken};
 use crate::store::postgres::intake_rows::{EventColumns, new_event_columns, new_events};
 use crate::store::postgres::rows::Columns;
-use crate::store::{PostedBatch, StoreError};
+use crate::store::{PostedBatch, StoreError, restating};
 
 /// The constraint that says an event is finished already.
 const POSTINGS_KEY: &str = "postings_pkey";
@@ -127,6 +127,7 @@ pub(super) async fn write(
     batch: &mut PostedBatch,
 ) -> Result<(), StoreError> {
     batch.failures = output.failures;
+    batch.restating = restating(&output.system);
     if output.postings.is_empty() && output.system.is_empty() {
         return Ok(());
     }

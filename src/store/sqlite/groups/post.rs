@@ -18,8 +18,8 @@ use crate::store::sqlite::groups::look::{GroupRows, group_rows, in_front, unfini
 use crate::store::sqlite::params::{json, loan_keys};
 use crate::store::sqlite::periods::calendars as calendars_of;
 use crate::store::sqlite::post::{
-    BatchEvents, HELD_LOANS, LockedLoan, Sorted, ToPost, delete_unopened, lock_loans, read_accruals, read_earlier,
-    timelines, unpark, write_legs, write_marks, write_terms,
+    BatchEvents, HELD_LOANS, LockedLoan, Sorted, ToPost, delete_unopened, histories, lock_loans, read_accruals,
+    read_earlier, unpark, write_legs, write_marks, write_terms,
 };
 use crate::store::sqlite::rows::{broken, bytes};
 use crate::store::{GroupFold, GroupProgress, GroupWork, PhaseTimes, PostedBatch, StoreError, Wanted};
@@ -128,7 +128,7 @@ async fn input(
 ) -> Result<GroupInput, StoreError> {
     let events = group.legs.iter().map(|leg| (leg.event.loan_key, vec![leg.clone()])).collect();
     let mut accruals = read_accruals(db, &group.legs).await?;
-    let mut timelines = timelines(db, &BatchEvents { events, ..BatchEvents::default() }, loans).await?;
+    let mut histories = histories(db, &BatchEvents { events, ..BatchEvents::default() }, loans).await?;
     let legs = group.legs.iter().map(|leg| {
         let key = leg.event.loan_key;
         let loan = loans.get(&key);
@@ -137,7 +137,7 @@ async fn input(
             state: loan.and_then(|loan| loan.state),
             number_taken: loan.is_some_and(|loan| loan.number_taken),
             past: Past {
-                timeline: timelines.remove(&key),
+                history: histories.remove(&key),
                 accruals: accruals.remove(&key),
                 earlier: pasts.earlier.remove(&key).unwrap_or_default(),
                 calendar: pasts.calendar.clone(),

@@ -14,7 +14,7 @@ use crate::store::sqlite::params::json;
 use crate::store::sqlite::periods;
 use crate::store::sqlite::post::loans::{LockedLoan, locked, unopened};
 use crate::store::sqlite::post::read::{self, BatchEvents, Pasts, Queue, UNPOSTED_EVENTS, packed_events};
-use crate::store::sqlite::post::{earlier, fees};
+use crate::store::sqlite::post::{earlier, fees, history};
 use crate::store::sqlite::rows::{broken, get};
 use crate::store::{LoanAhead, StoreError, imagined};
 
@@ -56,10 +56,10 @@ pub(in crate::store::sqlite) async fn look_ahead(
         loan = opening(db, tenant, batch.events.get(&key).map_or(&[], Vec::as_slice)).await?;
     }
     let loans = BTreeMap::from([(key, loan)]);
-    let timelines = read::timelines(db, &batch, &loans).await?;
+    let histories = history::histories(db, &batch, &loans).await?;
     // Read anew: what lanes remember belongs to a number that only a posting transaction holds still.
     let calendars = periods::calendars(db, &CalendarCache::default(), 0, &BTreeSet::from([tenant])).await?;
-    let pasts = Pasts { timelines, earlier, fees: fees::of_batch(db, &batch).await?, calendars };
+    let pasts = Pasts { histories, earlier, fees: fees::of_batch(db, &batch).await?, calendars };
     let works = read::loan_works(batch.events, pasts, &loans);
     let work: LoanWork = works.into_iter().next().ok_or_else(|| broken("an event without its loan"))?;
     Ok(LoanAhead { now, work, on_hold: waits || refuses, is_cut })

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | sort | the wanted events, with what is known of them |
 //! | loans | the loans; openings of those that are missing, where an event opens them |
-//! | read | unposted events, one statement a round (one or two rounds); payments where an event takes one back; timelines where an event is backdated |
+//! | read | unposted events, one statement a round (one or two rounds); payments where an event takes one back; histories where an event is late |
 //! | write | the account totals as they are; then postings, loans, `changes` and totals in one crossing |
 //!
 //! More only where it is needed: system events, totals of uploads, failures that healed.
@@ -13,6 +13,7 @@ mod accruals;
 mod ahead;
 mod earlier;
 mod fees;
+mod history;
 mod loans;
 mod read;
 mod sort;
@@ -26,20 +27,21 @@ use sqlx::SqliteConnection;
 
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{EventId, LoanKey, Seq};
-use crate::core::ledger::{FoldInput, FoldOutput, Posting};
+use crate::core::ledger::{FoldInput, FoldOutput, Posting, replays_long};
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Stopwatch;
 use crate::store::calendars::CalendarCache;
 use crate::store::sqlite::periods;
 use crate::store::sqlite::rows::broken;
-use crate::store::{Fold, PhaseTimes, PostWork, PostedBatch, StoreError};
+use crate::store::{Fold, PhaseTimes, PostWork, PostedBatch, StoreError, Wanted, restating};
 
 pub(super) use accruals::{ACCRUALS, MARKS, SINCE_MARK, WRITE_MARKS, read_accruals, write_marks};
 pub(super) use ahead::{LOAN_HELD, NUMBER_TAKEN, look_ahead};
 pub(super) use earlier::EARLIER_EVENTS;
 pub(super) use fees::{FEE_POSTINGS, read_fees};
+pub(super) use history::{HISTORY_SINCE, histories};
 pub(super) use loans::{DELETE_UNOPENED, INSERT_OPENING, LOANS_TO_POST, OPENING_EVENTS};
-pub(super) use read::{EVENTS_OF_SEQS, MOVEMENTS_AFTER, UNPOSTED_EVENTS};
+pub(super) use read::{EVENTS_OF_SEQS, UNPOSTED_EVENTS};
 pub(super) use sort::{HELD_LOANS, SORT_WANTED};
 pub(super) use terms::WRITE_TERMS;
 pub(super) use totals::{ACCOUNT_TOTALS_OF_KEYS, BATCH_TOTALS_OF_KEYS, SET_BATCH_TOTALS};
@@ -47,7 +49,7 @@ pub(super) use write::{APPEND_SYSTEM_EVENTS, UNPARK_POSTED, WRITE_BATCH};
 
 pub(super) use earlier::read as read_earlier;
 pub(super) use loans::{LockedLoan, lock_loans};
-pub(super) use read::{BatchEvents, timelines};
+pub(super) use read::BatchEvents;
 pub(super) use sort::{Sorted, ToPost};
 pub(super) use terms::write as write_terms;
 pub(super) use write::{delete_unopened, unpark, write_legs};
@@ -69,9 +71,10 @@ pub(super) async fn post_batch(
     let (mut events, earlier) = read::unposted_events(db, &work, &sorted, &loans).await?;
     let mut groups = std::mem::take(&mut events.groups);
     groups.extend(&sorted.groups);
-    let timelines = timelines(db, &events, &loans).await?;
+    let apart = apart(&mut events, &loans);
+    let histories = histories(db, &events, &loans).await?;
     let calendars = periods::calendars(db, calendars, events.calendar_version, &events.tenants()).await?;
-    let pasts = Pasts { timelines, earlier, fees: fees::of_batch(db, &events).await?, calendars };
+    let pasts = Pasts { histories, earlier, fees: fees::of_batch(db, &events).await?, calendars };
     let tried: HashSet<EventId> = events.events.values().flatten().map(|event| event.event.id).collect();
     let by_seq: BTreeMap<Seq, AcceptedEvent> =
         events.events.values().flatten().map(|event| (event.seq, event.clone())).collect();
@@ -84,8 +87,19 @@ pub(super) async fn post_batch(
     terms::write(db, &loans, &output.states).await?;
     unpark(db, &events.failed_before, &posted).await?;
     times.write = watch.lap();
+    let restating = restating(&output.system);
     let batch = report(sorted, posted, output, &Leftovers { tried, stopped }, times);
-    Ok(PostedBatch { groups, ..batch })
+    Ok(PostedBatch { groups, restating, apart, ..batch })
+}
+
+/// Takes loans that need a long replay out of a batch that holds others as well.
+fn apart(batch: &mut BatchEvents, loans: &BTreeMap<LoanKey, LockedLoan>) -> Vec<Vec<Wanted>> {
+    if batch.events.len() < 2 {
+        return Vec::new();
+    }
+    let state = |key: &LoanKey| loans.get(key).and_then(|loan| loan.state.as_ref());
+    let long = batch.events.extract_if(.., |key, events| replays_long(state(key), events));
+    long.map(|(_, events)| events.iter().map(Wanted::of).collect()).collect()
 }
 
 /// An opening that was refused leaves no loan. The next opening of the same batch was judged by the terms of the first,
@@ -154,6 +168,8 @@ fn report(
         // Drained by another message: nothing is wrong with it any more.
         misnamed: sorted.misnamed.into_iter().filter(|id| !done.contains(id)).collect(),
         groups: BTreeSet::new(),
+        apart: Vec::new(),
+        restating: BTreeSet::new(),
         failures: output.failures,
         times,
     }

@@ -1,8 +1,7 @@
-//! Owns the reads of a batch: which events it posts, fair by loan, and what moved on past days.
+//! Owns the reads of a batch: which events it posts, fair by loan.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use chrono::NaiveDate;
 use serde::Serialize;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
@@ -10,16 +9,14 @@ use sqlx::{Sqlite, SqliteConnection};
 
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{LoanKey, Seq, TenantId};
-use crate::core::ledger::{Earlier, FeeBook, LoanWork, Past, RejectionCode, earliest_backdated};
-use crate::core::loan::{DayMovement, Timeline};
+use crate::core::ledger::{Earlier, FeeBook, History, LoanWork, Past, RejectionCode};
 use crate::store::calendars::Calendars;
-use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, json, seqs};
 use crate::store::sqlite::post::earlier;
 use crate::store::sqlite::post::loans::LockedLoan;
 use crate::store::sqlite::post::sort::Sorted;
 use crate::store::sqlite::rows::{
-    BATCH_EVENT_COLUMNS, Columns as _, Packed, PackedRow, bytes, decode_event, decode_movement, int, packed_event,
+    BATCH_EVENT_COLUMNS, Columns as _, Packed, PackedRow, decode_event, int, packed_event,
 };
 use crate::store::{PostWork, StoreError};
 
@@ -49,13 +46,6 @@ pub(in crate::store::sqlite) const EVENTS_OF_SEQS: &str = concat!(
     JOIN events AS e ON e.seq = wanted.value
     LEFT JOIN parked AS k ON k.event_seq = e.seq"
 );
-
-/// What moved on a loan after a day.
-pub(in crate::store::sqlite) const MOVEMENTS_AFTER: &str = "
-    SELECT p.loan_key, p.effective_date, p.accounts, p.amounts, p.layer
-    FROM jsonb_each(?1) AS wanted
-    JOIN postings AS p ON p.loan_key = unhex(wanted.value ->> 'loan_key') AND p.loan_version > 0
-    WHERE p.effective_date > wanted.value ->> 'date' AND p.amounts <> '[]'";
 
 /// Rounds of sharing out the batch. A round leaves something only while some loans have more events than their share
 /// and others fewer; what the last one leaves waits for the next batch.
@@ -226,51 +216,6 @@ async fn overtaken_events(
     Ok(work.events_max.saturating_sub(rows.len()))
 }
 
-/// The movements after the earliest backdated event of each loan that has one.
-pub(in crate::store::sqlite) async fn timelines(
-    db: &mut SqliteConnection,
-    batch: &BatchEvents,
-    loans: &BTreeMap<LoanKey, LockedLoan>,
-) -> Result<BTreeMap<LoanKey, Timeline>, StoreError> {
-    let backdated: Vec<(LoanKey, NaiveDate)> = batch
-        .events
-        .iter()
-        .filter_map(|(key, events)| {
-            let state = loans.get(key)?.state.as_ref()?;
-            earliest_backdated(state.greatest_effective_date, events).map(|date| (*key, date))
-        })
-        .collect();
-    if backdated.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let mut movements = movements_after(db, &backdated).await?;
-    let timeline = |key: LoanKey, days: Vec<DayMovement>| {
-        let timeline = Timeline::new(days).map_err(|error| StoreError::Broken(error.to_string()))?;
-        Ok((key, timeline))
-    };
-    backdated.into_iter().map(|(key, _)| timeline(key, movements.remove(&key).unwrap_or_default())).collect()
-}
-
-/// What moved on these loans after these days.
-async fn movements_after(
-    db: &mut SqliteConnection,
-    days: &[(LoanKey, NaiveDate)],
-) -> Result<BTreeMap<LoanKey, Vec<DayMovement>>, StoreError> {
-    #[derive(Serialize)]
-    struct Day {
-        loan_key: Hex<16>,
-        date: NaiveDate,
-    }
-    let days: Vec<Day> = days.iter().map(|(key, date)| Day { loan_key: Hex(key.bytes()), date: *date }).collect();
-    let rows = sqlx::query(MOVEMENTS_AFTER).bind(json(&days)?).fetch_all(db).await.map_err(store_error)?;
-    let mut movements: BTreeMap<LoanKey, Vec<DayMovement>> = BTreeMap::new();
-    for row in &rows {
-        let key = LoanKey::from_bytes(bytes(row, "loan_key")?);
-        movements.entry(key).or_default().push(decode_movement(row)?);
-    }
-    Ok(movements)
-}
-
 /// Whose loan it is: that of all its events.
 fn tenant_of(events: &[AcceptedEvent]) -> Option<TenantId> {
     events.first().map(|event| event.event.tenant)
@@ -279,7 +224,7 @@ fn tenant_of(events: &[AcceptedEvent]) -> Option<TenantId> {
 /// What the loans' events need of their past.
 #[derive(Debug, Default)]
 pub(super) struct Pasts {
-    pub(super) timelines: BTreeMap<LoanKey, Timeline>,
+    pub(super) histories: BTreeMap<LoanKey, History>,
     pub(super) earlier: BTreeMap<LoanKey, Earlier>,
     pub(super) fees: BTreeMap<LoanKey, FeeBook>,
     pub(super) calendars: Calendars,
@@ -302,11 +247,12 @@ pub(super) fn loan_works(
                 state: loan.and_then(|loan| loan.state),
                 number_taken: loan.is_some_and(|loan| loan.number_taken),
                 past: Past {
-                    timeline: pasts.timelines.remove(&key),
+                    history: pasts.histories.remove(&key),
                     earlier: pasts.earlier.remove(&key).unwrap_or_default(),
                     fees: pasts.fees.remove(&key),
                     accruals: None,
                     calendar,
+                    view: None,
                     refusal: loan.filter(|loan| loan.refuses).map(|_| RejectionCode::LoanOnHold),
                 },
                 events,

@@ -9,8 +9,8 @@ use crate::store::sqlite::rows::get;
 use crate::store::sqlite::verify::findings::Findings;
 
 /// Undo links: what takes an entry back is a return or a reversal, a later posting of its loan, counts from its day, and
-/// is alone in it; of money that came in it gives back all, of any other entry it is the mirror; and a posted return or
-/// reversal takes back what it names. A disbursement is settled once. Lines that cannot be read are none here; the walk
+/// is alone in it; of money that came in it gives back all, of any other entry it is the mirror of all that stands; and a
+/// posted return or reversal takes back what it names. A disbursement is settled once. Lines that cannot be read are none here; the walk
 /// tells of them.
 pub(in crate::store::sqlite) const WRONG_UNDOS: &str = "
     SELECT 'posting ' || u.event_seq || ' does not undo event ' || u.undoes_seq
@@ -31,7 +31,14 @@ pub(in crate::store::sqlite) const WRONG_UNDOS: &str = "
                     UNION ALL
                     SELECT account.value, amount.value
                     FROM json_each(iif(json_valid(u.accounts), u.accounts, '[]')) AS account
-                    JOIN json_each(iif(json_valid(u.amounts), u.amounts, '[]')) AS amount ON amount.key = account.key)
+                    JOIN json_each(iif(json_valid(u.amounts), u.amounts, '[]')) AS amount ON amount.key = account.key
+                    UNION ALL
+                    SELECT account.value, amount.value
+                    FROM postings AS r
+                    JOIN json_each(iif(json_valid(r.accounts), r.accounts, '[]')) AS account
+                    JOIN json_each(iif(json_valid(r.amounts), r.amounts, '[]')) AS amount ON amount.key = account.key
+                    WHERE r.restates_seq IN (u.undoes_seq, p.restates_seq) AND r.loan_key = u.loan_key
+                        AND r.loan_version > p.loan_version AND r.loan_version < u.loan_version)
                 WHERE e.kind NOT IN ('payment_received', 'recovery') OR account = ?1
                 GROUP BY account HAVING sum(amount) <> 0),
         0)

@@ -1,0 +1,328 @@
+//! Owns the way from a loan's postings to its life: which facts they tell, and what stands of each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::NaiveDate;
+
+use crate::core::event::{Collectibility, Command, EventKind, LegTerms, NewEvent, ServicingAct};
+use crate::core::ids::{EventId, Seq};
+use crate::core::ledger::entry::{JournalEntry, Line};
+use crate::core::ledger::late::history::{History, Row};
+use crate::core::ledger::late::sum::Sum;
+use crate::core::ledger::posting::{Outcome, Posting};
+use crate::core::ledger::rules::movement_of;
+use crate::core::loan::{
+    Allocation, Balances, ChargeOffMade, ChargedOff, Deed, Effect, Fact, Life, LoanState, LoanStatus, Memo, Place,
+    Position, ReplayTerms, Turn,
+};
+use crate::core::money::{AmountOverflow, Minor};
+
+/// An event that stands in the books, with what stands of it.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    /// Which event; of a consequence of this batch, no number yet.
+    pub(super) seq: Option<Seq>,
+    /// The event.
+    pub(super) event: NewEvent,
+    /// Its number among the loan's postings.
+    version: i64,
+    /// Whose split a new posting of it states: its own, or that of the receipt that it assigns.
+    pub(super) restates: Option<Seq>,
+    /// Its lines and those that restate it, together.
+    pub(super) lines: Vec<Line>,
+    /// The split that stands.
+    pub(super) split: Option<Allocation>,
+}
+
+/// A loan's life as its postings tell it, and the event behind each fact.
+#[derive(Clone, Debug)]
+pub(super) struct Book {
+    /// The life.
+    pub(super) life: Life,
+    /// The event of each fact.
+    pub(super) facts: BTreeMap<Place, Standing>,
+    /// The events by which suspense paid the debt that a fact brought.
+    pub(super) releases: BTreeMap<Place, Standing>,
+}
+
+/// What an event is to a life.
+enum Part {
+    /// A fact of its own.
+    Fact,
+    /// Suspense that paid the debt which this event brought.
+    ReleaseFor(EventId),
+    /// It states another event anew.
+    Restates(EventId),
+    /// It states the event at a place anew, and names no other.
+    RestatesAt(Seq),
+    /// It takes another entry back.
+    TakesBack,
+}
+
+fn part_of(event: &NewEvent, posting: &Posting) -> Part {
+    if posting.undoes_seq.is_some() {
+        return Part::TakesBack;
+    }
+    if let (Command::Payment(_), EventKind::PaymentAllocated, Some(seq)) =
+        (&event.command, event.kind, posting.restates_seq)
+    {
+        return Part::RestatesAt(seq);
+    }
+    match &event.command {
+        Command::Servicing(servicing) => match &servicing.act {
+            ServicingAct::Restated { event, .. } => Part::Restates(event.id),
+            ServicingAct::SuspenseApplied { raised_by: Some(debt) } => Part::ReleaseFor(*debt),
+            ServicingAct::SuspenseApplied { raised_by: None }
+            | ServicingAct::DisbursementSettled { .. }
+            | ServicingAct::FeeWaived { .. }
+            | ServicingAct::SuspenseRefunded
+            | ServicingAct::ManualAdjustment { .. }
+            | ServicingAct::Reversal(_)
+            | ServicingAct::Chargeoff { .. }
+            | ServicingAct::Recovery => Part::Fact,
+        },
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::BankSettlement(_)
+        | Command::Upload(_)
+        | Command::Group(_)
+        | Command::Leg(_) => Part::Fact,
+    }
+}
+
+/// What an event asks of the loan. `moved` is what its own posting moved.
+pub(super) fn deed_of(command: &Command, moved: Balances) -> Deed {
+    match command {
+        Command::Payment(payment) => Deed::Pays(payment.amount.minor),
+        Command::Servicing(servicing) => match &servicing.act {
+            ServicingAct::Recovery => servicing.amount.map_or(Deed::Moves(moved), Deed::Pays),
+            // What somebody had suspense pay is what it was when it was posted; a replay pays no more than that.
+            ServicingAct::SuspenseApplied { .. } => Deed::Applies(moved.suspense.mirrored().ok()),
+            ServicingAct::Chargeoff { collectibility, loss } => {
+                let status = match collectibility {
+                    Collectibility::Collectible => LoanStatus::ChargedOff,
+                    Collectibility::Uncollectible => LoanStatus::WrittenOff,
+                };
+                Deed::ChargesOff { loss: *loss, status }
+            }
+            ServicingAct::DisbursementSettled { .. }
+            | ServicingAct::FeeWaived { .. }
+            | ServicingAct::SuspenseRefunded
+            | ServicingAct::ManualAdjustment { .. }
+            | ServicingAct::Reversal(_)
+            | ServicingAct::Restated { .. } => Deed::Moves(moved),
+        },
+        Command::Leg(leg) => match &leg.terms {
+            LegTerms::ReceiptIn { amount } => Deed::Pays(*amount),
+            LegTerms::Accrual { .. }
+            | LegTerms::SuspenseOut { .. }
+            | LegTerms::SuspenseIn
+            | LegTerms::ReceiptOut { .. }
+            | LegTerms::MovedOut { .. }
+            | LegTerms::MovedIn { .. }
+            | LegTerms::Reversal { .. } => Deed::Moves(moved),
+        },
+        Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::BankSettlement(_)
+        | Command::Upload(_)
+        | Command::Group(_) => Deed::Moves(moved),
+    }
+}
+
+/// Whether suspense pays the debt that a fact brings: money that comes in is divided as it comes, and what suspense pays
+/// on somebody's word is what it pays.
+pub(super) const fn releases_suspense(deed: &Deed) -> bool {
+    match deed {
+        Deed::Moves(_) | Deed::ChargesOff { .. } | Deed::ChargesBack { .. } => true,
+        Deed::Pays(_) | Deed::Applies(_) => false,
+    }
+}
+
+/// Where a posting stands: on its day, in the order of postings. An accrual covers its own day, which payments of that
+/// day do not bear (decision D3): it is in front of the next day's.
+pub(super) const fn placed(date: NaiveDate, version: i64) -> Place {
+    Place { date, turn: Turn::Event, seq: Seq(0), version }
+}
+
+impl Book {
+    /// The life that a loan's postings tell, from their first day on.
+    pub(super) fn new(state: &LoanState, history: &History) -> Result<Self, AmountOverflow> {
+        let posted = || history.rows.iter().filter(|row| row.posting.outcome == Outcome::Posted);
+        let undone: BTreeSet<Seq> = posted().filter_map(|row| row.posting.undoes_seq).collect();
+        let is_undone = |row: &Row| row.seq.is_some_and(|seq| undone.contains(&seq));
+        let (mut standing, mut releases, mut kept) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let mut facts = Vec::new();
+        for row in posted() {
+            match part_of(&row.event, &row.posting) {
+                Part::TakesBack => {}
+                Part::Restates(event) => {
+                    if let Some(standing) = standing.get_mut(&event) {
+                        add(standing, &row.posting)?;
+                    }
+                }
+                Part::RestatesAt(seq) => {
+                    let restated = standing.values_mut().find(|it: &&mut Standing| it.seq == Some(seq));
+                    restated.map_or(Ok(()), |standing| add(standing, &row.posting))?;
+                }
+                Part::ReleaseFor(debt) => {
+                    if is_undone(row) {
+                        kept.insert(debt);
+                    } else {
+                        standing.insert(row.event.id, stands(row)?);
+                        releases.insert(debt, row.event.id);
+                    }
+                }
+                Part::Fact if is_undone(row) => {}
+                Part::Fact => {
+                    standing.insert(row.event.id, stands(row)?);
+                    facts.push(row);
+                }
+            }
+        }
+        let told = Told { standing, releases, kept };
+        told.book(state, &facts)
+    }
+}
+
+/// What the rows tell, before it is put in order.
+struct Told {
+    standing: BTreeMap<EventId, Standing>,
+    /// The release behind an event that brought debt.
+    releases: BTreeMap<EventId, EventId>,
+    /// Events whose release somebody took back: they keep it so.
+    kept: BTreeSet<EventId>,
+}
+
+impl Told {
+    fn book(mut self, state: &LoanState, rows: &[&Row]) -> Result<Book, AmountOverflow> {
+        let (mut facts, mut released) = (BTreeMap::new(), BTreeMap::new());
+        let mut told = Vec::with_capacity(rows.len());
+        let mut start = Start::of(state);
+        for row in rows {
+            let id = row.event.id;
+            let Some(standing) = self.standing.remove(&id) else { continue };
+            let place = placed(row.posting.effective_date, standing.version);
+            let moved =
+                row.posting.entry.as_ref().map_or(Ok(Balances::default()), |entry| movement_of(entry.lines()))?;
+            let deed = deed_of(&row.event.command, moved);
+            let releases_suspense = releases_suspense(&deed) && !self.kept.contains(&id);
+            let effect = effect_of(&standing, &deed, place)?;
+            let release = self.releases.remove(&id).and_then(|release| self.standing.remove(&release));
+            let release_effect = release.as_ref().map(|it| effect_of(it, &Deed::Applies(None), place)).transpose()?;
+            start.without(&effect);
+            if let Some(effect) = &release_effect {
+                start.without(effect);
+            }
+            told.push((Fact { place, deed, releases_suspense }, effect, release_effect.filter(|it| !it.is_nothing())));
+            facts.insert(place, standing);
+            released.extend(release.map(|release| (place, release)));
+        }
+        // Releases whose debt was taken back: what is left of them, if anything, is an application like any other.
+        for standing in self.standing.into_values() {
+            let deed = Deed::Applies(standing.event.command.amount());
+            let place = placed(standing.event.command.effective_date(), standing.version);
+            let effect = effect_of(&standing, &deed, place)?;
+            if !effect.is_nothing() {
+                start.without(&effect);
+                told.push((Fact { place, deed, releases_suspense: false }, effect, None));
+                facts.insert(place, standing);
+            }
+        }
+        let terms = ReplayTerms { waterfall: state.waterfall, suspense_release: state.suspense_release };
+        Ok(Book { life: Life::resume(terms, start.position()?, told)?, facts, releases: released })
+    }
+}
+
+/// Where the loan stood before the first row: what it is now, without them.
+struct Start {
+    balances: Sum,
+    memo: Sum,
+    charged_off: Option<ChargedOff>,
+    status: LoanStatus,
+}
+
+impl Start {
+    fn of(state: &LoanState) -> Self {
+        let memo = state.charged_off.map(|off| off.memo.payable()).unwrap_or_default();
+        let (balances, memo) = (Sum::of(&state.balances), Sum::of(&memo));
+        Self { balances, memo, charged_off: state.charged_off, status: state.status }
+    }
+
+    fn without(&mut self, effect: &Effect) {
+        (self.balances, self.memo) = (self.balances.without(&effect.movement), self.memo.without(&effect.memo));
+        if effect.charges_off.is_some() {
+            (self.charged_off, self.status) = (None, LoanStatus::Open);
+        }
+    }
+
+    fn position(self) -> Result<Position, AmountOverflow> {
+        let Balances { fees, interest, principal, .. } = self.memo.narrow()?;
+        let memo = Memo { fees, interest, principal };
+        let charged_off = self.charged_off.map(|off| ChargedOff { memo, ..off });
+        Ok(Position { balances: self.balances.narrow()?, charged_off, status: self.status })
+    }
+}
+
+fn stands(row: &Row) -> Result<Standing, AmountOverflow> {
+    let mut standing = Standing {
+        seq: row.seq,
+        event: row.event.clone(),
+        version: row.posting.loan_version.unwrap_or(i64::MAX),
+        restates: row.posting.restates_seq.or(row.seq),
+        lines: Vec::new(),
+        split: None,
+    };
+    add(&mut standing, &row.posting)?;
+    Ok(standing)
+}
+
+fn add(standing: &mut Standing, posting: &Posting) -> Result<(), AmountOverflow> {
+    for line in posting.entry.as_ref().map(JournalEntry::lines).unwrap_or_default() {
+        match standing.lines.iter_mut().find(|sum| sum.account == line.account) {
+            Some(sum) => sum.signed = sum.signed.plus(line.signed)?,
+            None => standing.lines.push(*line),
+        }
+    }
+    standing.split = posting.allocation.or(standing.split);
+    Ok(())
+}
+
+impl Standing {
+    /// The lines that take it back: of money what it goes back to first, of anything else as they were.
+    pub(super) fn mirrored(&self) -> Result<Vec<Line>, AmountOverflow> {
+        let mirrored = self.lines.iter().map(|line| Line::credit(line.account, line.signed));
+        let mut mirrored = mirrored.collect::<Result<Vec<_>, _>>()?;
+        if self.split.is_some() {
+            mirrored.sort_by_key(|line| line.signed.is_negative());
+        }
+        Ok(mirrored)
+    }
+}
+
+/// What stands of an event, in the terms of a life. What a split paid and no balance shows, it paid on the memo accounts.
+fn effect_of(standing: &Standing, deed: &Deed, place: Place) -> Result<Effect, AmountOverflow> {
+    let movement = movement_of(&standing.lines)?;
+    let debts = Balances { suspense: Minor::ZERO, ..movement };
+    let nothing = Balances::default();
+    let effect = Effect { movement, memo: nothing, split: None, charges_off: None };
+    Ok(match deed {
+        Deed::Pays(_) | Deed::Applies(_) => {
+            let split = standing.split.unwrap_or_default();
+            let paid = Balances { suspense: Minor::ZERO, ..split.movement()? };
+            Effect { memo: paid.minus(&debts)?, split: Some(split), ..effect }
+        }
+        Deed::ChargesOff { loss, status } => {
+            let made = ChargeOffMade { on: place.date, loss: *loss, status: *status };
+            Effect { memo: nothing.minus(&debts)?, charges_off: Some(made), ..effect }
+        }
+        Deed::ChargesBack { .. } | Deed::Moves(_) => effect,
+    })
+}

@@ -1,0 +1,109 @@
+//! Owns what is told of a loan's postings where an event is late, and which events are.
+
+use chrono::NaiveDate;
+
+use crate::core::event::{AcceptedEvent, Command, EventKind, LegTerms, NO_BORROWER, NewEvent, ServicingAct};
+use crate::core::ids::Seq;
+use crate::core::ledger::posting::Posting;
+use crate::core::loan::LoanState;
+
+/// A posted event of a loan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    /// Its place; `None` for a consequence that this batch has made, which has none before it is written.
+    pub(super) seq: Option<Seq>,
+    /// The event.
+    pub(super) event: NewEvent,
+    /// What came of it.
+    pub(super) posting: Posting,
+}
+
+/// The postings of a loan that count from some day on, in the order of their versions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    pub(super) rows: Vec<Row>,
+}
+
+impl History {
+    /// The postings that a store has read, in the order of their versions.
+    #[must_use]
+    pub fn new(rows: impl IntoIterator<Item = (AcceptedEvent, Posting)>) -> Self {
+        let row =
+            |(event, posting): (AcceptedEvent, Posting)| Row { seq: Some(event.seq), event: event.event, posting };
+        Self { rows: rows.into_iter().map(row).collect() }
+    }
+
+    /// Takes in what the fold has posted.
+    pub(in crate::core::ledger) fn note(&mut self, seq: Option<Seq>, event: &NewEvent, posting: &Posting) {
+        self.rows.push(Row { seq, event: event.clone(), posting: posting.clone() });
+    }
+
+    /// Whether it holds releases of suspense that are not numbered yet: another late event cannot restate them, and waits
+    /// for the next batch. No other consequence does something else when a fact comes in front of it.
+    pub(in crate::core::ledger) fn has_unnumbered(&self) -> bool {
+        self.rows.iter().any(|row| row.seq.is_none() && row.event.kind == EventKind::SuspenseApplied)
+    }
+}
+
+/// Whether an event stands in front of something that is posted: it counts from an earlier day. Of one day's events that
+/// were accepted at once either order is right, and it is that of their postings. What takes an entry back always does.
+fn is_late(command: &Command, reached: NaiveDate) -> bool {
+    command.days().0 < reached || takes_back(command)
+}
+
+/// Whether an event takes an entry back.
+fn takes_back(command: &Command) -> bool {
+    match command {
+        Command::PaymentReturn(_) => true,
+        Command::Servicing(servicing) => matches!(servicing.act, ServicingAct::Reversal(_)),
+        Command::Leg(leg) => matches!(leg.terms, LegTerms::Reversal { .. }),
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::BankSettlement(_)
+        | Command::Upload(_)
+        | Command::Group(_) => false,
+    }
+}
+
+/// Whether it stands on a loan of our own: such a loan has no balance, so what came after does not matter.
+fn is_on_own_loan(state: &LoanState, command: &Command) -> bool {
+    state.borrower_id == NO_BORROWER || matches!(command, Command::Receipt(_) | Command::BankSettlement(_))
+}
+
+/// The earliest day of these events that are late: the history begins there. `None` where none is.
+#[must_use]
+pub fn earliest_late(state: &LoanState, events: &[AcceptedEvent]) -> Option<NaiveDate> {
+    let mut reached = state.greatest_effective_date;
+    let mut earliest: Option<NaiveDate> = None;
+    for event in events {
+        let command = &event.event.command;
+        if is_on_own_loan(state, command) {
+            continue;
+        }
+        let (first, latest) = command.days();
+        if is_late(command, reached) {
+            earliest = Some(earliest.map_or(first, |earliest| earliest.min(first)));
+        }
+        reached = reached.max(latest);
+    }
+    earliest
+}
+
+/// A loan with more postings than this is replayed in a transaction of its own: reading them, and writing what a late item
+/// changes in them, takes as long as a whole batch of others.
+const LONG_HISTORY: i64 = 512;
+
+/// Whether a loan's events need a long replay: its batch then holds no other loan, so that nobody waits for it.
+#[must_use]
+pub fn replays_long(state: Option<&LoanState>, events: &[AcceptedEvent]) -> bool {
+    let state = state.filter(|state| state.version > LONG_HISTORY);
+    state.is_some_and(|state| earliest_late(state, events).is_some())
+}
+
+/// Whether an event of a loan is late.
+pub(in crate::core::ledger) fn is_late_on(state: &LoanState, command: &Command) -> bool {
+    !is_on_own_loan(state, command) && state.version > 0 && is_late(command, state.greatest_effective_date)
+}

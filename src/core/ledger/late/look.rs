@@ -1,0 +1,135 @@
+//! Owns the look at a loan from where a late event stands: what the rules judge it by.
+
+use chrono::NaiveDate;
+
+use crate::core::event::{Command, LegTerms, NewEvent, ServicingAct};
+use crate::core::ids::Seq;
+use crate::core::ledger::entry::Line;
+use crate::core::ledger::late::book::{Book, Standing, placed};
+use crate::core::ledger::late::history::{History, is_late_on};
+use crate::core::ledger::past::Past;
+use crate::core::ledger::rules::{Refusal, movement_of};
+use crate::core::loan::{Balances, DayMovement, LoanState, Place, Timeline};
+use crate::core::money::AmountOverflow;
+
+/// What a late event sees of the days around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The smallest balance of each bucket at the end of any day from the event's own on.
+    pub(in crate::core::ledger) floor: Balances,
+    /// The balances at the end of the event's day.
+    pub(in crate::core::ledger) end_of_day: Balances,
+    /// The balances after everything.
+    pub(in crate::core::ledger) today: Balances,
+    /// The lines that take back what the event names, as it stands.
+    pub(in crate::core::ledger) taken_back: Option<Vec<Line>>,
+}
+
+/// What a late event takes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A fact.
+    Fact(Place),
+    /// What suspense paid of the debt that a fact brought.
+    ReleaseOf(Place),
+    /// An event that moved nothing.
+    Nothing,
+}
+
+/// A late event with the loan around it.
+#[derive(Clone, Debug)]
+pub(in crate::core::ledger) struct Looked {
+    /// The loan as it stood where the event stands.
+    pub(in crate::core::ledger) then: LoanState,
+    /// The days around it.
+    pub(in crate::core::ledger) view: View,
+    pub(super) book: Book,
+    pub(super) place: Place,
+    pub(super) target: Option<Target>,
+}
+
+/// The event that one takes back.
+fn taken_back(command: &Command) -> Option<Seq> {
+    match command {
+        Command::PaymentReturn(returned) => Some(returned.payment.seq),
+        Command::Servicing(servicing) => match &servicing.act {
+            ServicingAct::Reversal(reversed) => Some(reversed.event.seq),
+            ServicingAct::DisbursementSettled { .. }
+            | ServicingAct::FeeWaived { .. }
+            | ServicingAct::SuspenseApplied { .. }
+            | ServicingAct::SuspenseRefunded
+            | ServicingAct::ManualAdjustment { .. }
+            | ServicingAct::Chargeoff { .. }
+            | ServicingAct::Recovery
+            | ServicingAct::Restated { .. } => None,
+        },
+        Command::Leg(leg) => {
+            if let LegTerms::Reversal { leg, .. } = &leg.terms {
+                Some(leg.seq)
+            } else {
+                None
+            }
+        }
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::BankSettlement(_)
+        | Command::Upload(_)
+        | Command::Group(_) => None,
+    }
+}
+
+/// Looks at a loan from a late event's place; `None` where the event is not late.
+pub(in crate::core::ledger) fn look(
+    state: &LoanState,
+    past: &Past,
+    event: &NewEvent,
+) -> Result<Option<Looked>, Refusal> {
+    if !is_late_on(state, &event.command) {
+        return Ok(None);
+    }
+    let history = past.history.as_ref().ok_or(Refusal::NoHistory)?;
+    let book = Book::new(state, history)?;
+    let date = event.command.days().0;
+    let place = placed(date, state.version.saturating_add(1));
+    let target = taken_back(&event.command).map(|seq| find(&book, seq));
+    // What takes an entry back has no place of its own, and is judged by the loan as it stands.
+    let mut then = LoanState { greatest_effective_date: date, ..*state };
+    if target.is_none() {
+        let position = book.life.position_before(place)?;
+        (then.balances, then.charged_off) = (position.balances, position.charged_off);
+    }
+    let taken_back = target.map(|target| match target {
+        Target::Fact(place) => book.facts.get(&place),
+        Target::ReleaseOf(place) => book.releases.get(&place),
+        Target::Nothing => None,
+    });
+    // Of an event that moved nothing, or whose restatements have taken all of it back, nothing stands.
+    let taken_back = taken_back.map(|standing| standing.map_or(Ok(Vec::new()), Standing::mirrored)).transpose()?;
+    let later = later_days(history, date)?;
+    let view = View {
+        floor: later.least_since(date, &state.balances)?,
+        end_of_day: later.balances_on(date, &state.balances)?,
+        today: state.balances,
+        taken_back,
+    };
+    Ok(Some(Looked { then, view, book, place, target }))
+}
+
+fn find(book: &Book, seq: Seq) -> Target {
+    let fact = book.facts.iter().find(|(_, standing)| standing.seq == Some(seq));
+    let release = || book.releases.iter().find(|(_, standing)| standing.seq == Some(seq));
+    fact.map(|(place, _)| Target::Fact(*place))
+        .or_else(|| release().map(|(place, _)| Target::ReleaseOf(*place)))
+        .unwrap_or(Target::Nothing)
+}
+
+/// What moved after a day.
+fn later_days(history: &History, date: NaiveDate) -> Result<Timeline, AmountOverflow> {
+    let later = history.rows.iter().map(|row| &row.posting).filter(|posting| posting.effective_date > date);
+    let entries = later.filter_map(|posting| posting.entry.as_ref().map(|entry| (posting.effective_date, entry)));
+    let days = entries.map(|(date, entry)| Ok(DayMovement { date, movement: movement_of(entry.lines())? }));
+    Timeline::new(days.collect::<Result<Vec<_>, AmountOverflow>>()?)
+}
