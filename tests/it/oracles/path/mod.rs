@@ -34,8 +34,6 @@ enum Reason {
     AimedAtOneFee,
     /// Money goes back on a later day and the debt with it: a return takes its payment back on the payment's own day here.
     ChargeBack,
-    /// A late or a reversed event divides later payments anew.
-    Replay,
     /// Held partial payments; we apply what we get at once.
     HeldPartialPayment,
     /// Their lender gives the money as a goodwill: no event of ours.
