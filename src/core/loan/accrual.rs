@@ -116,13 +116,15 @@ impl AccrualBook {
     }
 
     /// The mark that an accrual of the open days before `until` leaves; `None` where days from `until` on are covered
-    /// already, which a mark does not tell.
+    /// already or principal moves on one of them, which a mark does not tell: the next accrual reads only what was posted
+    /// after the mark, whatever day it counts from.
     ///
     /// # Errors
     /// See [`InterestError`].
     pub fn mark_at(&self, rule: &InterestRule, until: NaiveDate) -> Result<Option<AccrualMark>, InterestError> {
         let is_beyond = self.mark.is_some_and(|mark| mark.until > until);
-        if is_beyond || self.covered().iter().any(|days| days.until() > until) {
+        let is_ahead = self.principal.iter().any(|(date, _)| *date >= until);
+        if is_beyond || is_ahead || self.covered().iter().any(|days| days.until() > until) {
             return Ok(None);
         }
         let segments = self.segments(rule.rate, until)?;
