@@ -91,7 +91,7 @@ fn rows(facts: &Facts) -> Vec<Row> {
 async fn restatements(world: &World) -> u64 {
     let (mut count, mut cursor) = (0, String::new());
     loop {
-        let page = world.get(&format!("/v1/changes?limit=1000{cursor}"), &world.facts.demo).await.json();
+        let page = world.get(&format!("/v1/changes?page_size=5000{cursor}"), &world.facts.demo).await.json();
         let items = page["items"].as_array().unwrap();
         count += items.iter().filter(|item| item["restates"].is_string()).map(|_| 1).sum::<u64>();
         if items.is_empty() {

@@ -71,7 +71,7 @@ async fn owed(client: &Client, loans: &[Uuid]) -> i64 {
 async fn restatements(client: &Client, loans: &[Uuid]) -> usize {
     let mut count = 0;
     for loan in loans {
-        let (status, page) = client.get(&format!("/v1/loans/{loan}/journal-entries?limit=200")).await;
+        let (status, page) = client.get(&format!("/v1/loans/{loan}/journal-entries?page_size=200")).await;
         assert!(status == 200 && page["next_page_token"].is_null(), "{page}");
         let entries = page["items"].as_array().unwrap().iter();
         count += entries.filter(|entry| entry["event_type"] == "payment_allocated").count();

@@ -187,22 +187,21 @@ proptest! {
                 }
             }
         }
-        // From mark to mark the same cents come out as from the whole past.
-        let mut marked = AccrualBook::default();
-        for (date, movement) in &principal {
-            marked.note_principal(*date, Minor::new(*movement));
-        }
-        let mut sum = 0;
+        // From mark to mark the same cents come out as from the whole past, where principal moves as days go by.
+        let (mut marked, mut sum, mut known) = (AccrualBook::default(), 0, NaiveDate::MIN);
         for until in [130, 131, 260, 391, 400].map(nth) {
-            let later: Vec<_> = principal.iter().filter(|(date, _)| *date >= until).copied().collect();
-            sum += marked.open_interest(&rule, until).unwrap().units();
-            marked = AccrualBook::since(marked.mark_at(&rule, until).unwrap().unwrap());
-            for (date, movement) in &later {
+            for (date, movement) in principal.iter().filter(|(date, _)| (known..until).contains(date)) {
                 marked.note_principal(*date, Minor::new(*movement));
             }
+            known = until;
+            sum += marked.open_interest(&rule, until).unwrap().units();
+            marked = AccrualBook::since(marked.mark_at(&rule, until).unwrap().unwrap());
             prop_assert!(marked.holds());
             prop_assert_eq!(marked.open_interest(&rule, until).unwrap(), Minor::ZERO);
         }
+        // What counts from a day ahead no mark tells of.
+        let is_ahead = principal.iter().any(|(date, movement)| *date >= nth(130) && *movement != 0);
+        prop_assert_eq!(book(&principal, &[]).mark_at(&rule, nth(130)).unwrap().is_none(), is_ahead);
         prop_assert_eq!(sum, whole);
         // One more, whose number is after all the others'.
         let interest = book(&principal, &accruals).open_interest(&rule, nth(400)).unwrap().units();
