@@ -289,6 +289,8 @@ impl FoundRow {
             (true, Some(_)) => rows.map_or(Standing::Unfinished, posted),
             (_, None) => Standing::Unfinished,
             (false, _) if self.currency != currency => Standing::OtherCurrency,
+            // Its cash is its own line's. What it left on clearing may be another's: that of a transfer's other side.
+            (false, Some(true)) if self.kind == EventKind::BankSettled => posted(Moved { cash: 0, ..self.moved }),
             (false, Some(true)) => posted(self.moved),
             (false, Some(false)) => Standing::Rejected,
         };

@@ -154,7 +154,9 @@ impl Posted {
 
 /// Judges an event, or the fee that it brings, where it stands.
 fn judge_on(state: &LoanState, past: &mut Past, event: &NewEvent) -> Result<Judged, String> {
-    if let Some(code) = past.refusal {
+    // Money that a bank has moved is booked whatever a hold says: the line it came on is closed already.
+    let has_moved = matches!(event.command, Command::Receipt(_) | Command::BankSettlement(_));
+    if let Some(code) = past.refusal.filter(|code| !(has_moved && *code == RejectionCode::LoanOnHold)) {
         return Ok(Judged { looked: None, verdict: Err(code) });
     }
     let looked = match look(state, past, event) {

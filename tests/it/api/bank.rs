@@ -159,6 +159,25 @@ async fn lines_settle_what_they_name_and_the_account_reconciles() {
     assert_eq!((&listed["items"][0]["line_count"], &listed["items"][0]["open_line_count"]), (&json!(3), &json!(0)));
 }
 
+/// Two credits of one amount, of which the bank explains one.
+#[tokio::test]
+async fn cash_that_a_line_has_booked_is_no_other_lines() {
+    let ledger = ledger().await;
+    let csv = format!("{HEADER}2026-05-01,500,paid:0002,\n");
+    let first = ledger.send("stmt:0001", &of_day("2026-05-01", 0, 500), &csv).await;
+    ledger.settle().await;
+    let settled = ledger.lines(&first).await[0]["bank_settled_event_id"].clone();
+    let csv = format!("{HEADER}2026-05-02,500,,\n");
+    let second = ledger.send("stmt:0002", &of_day("2026-05-02", 500, 1_000), &csv).await;
+    assert_eq!(second.status, 202, "{second:?}");
+    for (key, reference) in [("line:0001", &settled), ("line:0002", &first.json()["statement_id"])] {
+        let named = ledger.resolve(&second, 1, key, &json!({"reference": reference, "reason": "as before"})).await;
+        assert_eq!(named.status, 422, "{named:?}");
+    }
+    let bank = &ledger.bank().await[0];
+    assert_eq!((&bank["status"], &bank["difference_minor"]), (&json!("unreconciled"), &json!("500")), "{bank}");
+}
+
 #[tokio::test]
 async fn a_statement_is_taken_once() {
     let ledger = ledger().await;

@@ -35,3 +35,18 @@ fn accounts_of_loans_are_not_moved_by_the_bank() {
         books.refuses(refused, RejectionCode::LoanNotFound);
     }
 }
+
+/// The line of a statement is closed when its settlement is posted: a refusal would leave cash that no line explains.
+#[test]
+fn a_hold_that_refuses_does_not_refuse_cash_that_has_moved() {
+    let books = Books::of([settlement(CashFlow::In, AccountCode::PAYMENT_CLEARING, date(5, 3))]);
+    let more = accepted(2, settlement(CashFlow::In, AccountCode::PAYMENT_CLEARING, date(5, 4)));
+    for (refusal, expected) in [
+        (RejectionCode::LoanOnHold, Outcome::Posted),
+        (RejectionCode::Discarded, Outcome::Rejected(RejectionCode::Discarded)),
+    ] {
+        let mut past = Past { refusal: Some(refusal), ..Past::default() };
+        let step = post_event(books.state, false, &mut past, &more, at(2)).unwrap();
+        assert_eq!(step.posting.posting.outcome, expected);
+    }
+}

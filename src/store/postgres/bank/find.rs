@@ -42,7 +42,7 @@ const SUM_UPLOAD: &str = "SELECT count(*) FILTER (WHERE p.event_seq IS NULL), co
      LEFT JOIN LATERAL (SELECT sum(line.amount) FILTER (WHERE line.account = $4) AS clearing, \
      sum(line.amount) FILTER (WHERE line.account = $5) AS cash \
      FROM unnest(p.accounts, p.amounts) AS line (account, amount)) AS s ON true \
-     WHERE e.tenant = $1 AND e.batch_id = $2 AND e.currency = $3";
+     WHERE e.tenant = $1 AND e.batch_id = $2 AND e.currency = $3 AND e.kind <> 'bank_settled'";
 
 /// The statements of this module.
 pub(super) const STATEMENTS: [(&str, &str); 2] = [("find_events", FIND_EVENTS), ("sum_upload", SUM_UPLOAD)];

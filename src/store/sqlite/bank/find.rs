@@ -43,7 +43,7 @@ pub(in crate::store::sqlite) const FIND_EVENTS: &str =
 pub(in crate::store::sqlite) const UPLOAD_ROWS: &str = "
     SELECT p.outcome, p.accounts, p.amounts
     FROM events AS e INDEXED BY events_batch_row LEFT JOIN postings AS p ON p.event_seq = e.seq
-    WHERE e.batch_id = ?2 AND e.tenant = ?1 AND e.currency = ?3";
+    WHERE e.batch_id = ?2 AND e.tenant = ?1 AND e.currency = ?3 AND e.kind <> 'bank_settled'";
 
 #[derive(Serialize)]
 struct ReferenceRow {
