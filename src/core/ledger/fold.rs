@@ -163,6 +163,9 @@ fn judge_on(state: &LoanState, past: &mut Past, event: &NewEvent) -> Result<Judg
         Ok(looked) => looked,
         Err(refusal) => return Ok(Judged { looked: None, verdict: ruled(Err(refusal))? }),
     };
+    if let (Some(_), Some(history)) = (&looked, &mut past.history) {
+        history.note_replay();
+    }
     past.view = looked.as_ref().map(|looked| looked.view.clone());
     let then = looked.as_ref().map_or(state, |looked| &looked.then);
     let verdict = ruled(judge(then, &event.command, past));
@@ -245,7 +248,8 @@ fn post_with_fee(
 /// Whether an event has to wait for the next batch: it may restate consequences of this one, which have no numbers yet.
 #[must_use]
 pub fn must_wait(state: &LoanState, past: &Past, event: &AcceptedEvent) -> bool {
-    past.history.as_ref().is_some_and(History::has_unnumbered) && is_late_on(state, &event.event.command)
+    let cannot = |history: &History| history.has_unnumbered() || history.is_worn();
+    past.history.as_ref().is_some_and(cannot) && is_late_on(state, &event.event.command)
 }
 
 /// Which consequence of an event a release is: part of its id and key.

@@ -30,13 +30,13 @@ macro_rules! record_columns {
     };
 }
 
-/// What came of the event `e` of [`record_columns`]. Ordered by an expression, because a planner without statistics
-/// would walk the whole primary key backward to spare a sort.
+/// What came of the event `e` of [`record_columns`]. The split that stands is the one posted last: numbers are drawn when
+/// an event is accepted, or by a consequence when it is posted, so they tell no order.
 macro_rules! record_joins {
     () => {
         " LEFT JOIN postings p ON p.event_seq = e.seq LEFT JOIN LATERAL (SELECT s.alloc_fees, s.alloc_interest, \
          s.alloc_principal, s.alloc_suspense FROM postings s WHERE s.restates_seq = e.seq \
-         ORDER BY s.event_seq + 0 DESC LIMIT 1) AS r ON true LEFT JOIN LATERAL (SELECT ue.id, ue.kind FROM postings u \
+         ORDER BY s.posted_at DESC, s.loan_version DESC LIMIT 1) AS r ON true LEFT JOIN LATERAL (SELECT ue.id, ue.kind FROM postings u \
          JOIN events ue ON ue.seq = u.event_seq WHERE u.undoes_seq = e.seq LIMIT 1) AS undo ON true"
     };
 }

@@ -40,7 +40,8 @@ macro_rules! select_records {
             " LEFT JOIN parked AS k ON k.event_seq = e.seq
             LEFT JOIN holds AS h ON h.loan_key = e.loan_key
             LEFT JOIN postings AS r ON r.event_seq = (
-                SELECT max(later.event_seq) FROM postings AS later WHERE later.restates_seq = e.seq)
+                SELECT later.event_seq FROM postings AS later WHERE later.restates_seq = e.seq
+                ORDER BY later.posted_at DESC, later.loan_version DESC LIMIT 1)
             LEFT JOIN postings AS undo ON undo.undoes_seq = e.seq
             LEFT JOIN events AS undoing ON undoing.seq = undo.event_seq"
         )

@@ -1,8 +1,8 @@
 //! Owns the tests of cash that the bank has moved.
 
-use super::servicing::lines;
+use super::servicing::{lines, reversal};
 use super::*;
-use crate::core::event::{BankSettlement, CashFlow};
+use crate::core::event::{BankSettlement, CashFlow, NO_BORROWER};
 use crate::core::ledger::RejectionCode;
 
 fn settlement(flow: CashFlow, account: AccountCode, date: NaiveDate) -> Command {
@@ -34,6 +34,16 @@ fn accounts_of_loans_are_not_moved_by_the_bank() {
         let refused = settlement(CashFlow::In, account, date(5, 4));
         books.refuses(refused, RejectionCode::LoanNotFound);
     }
+}
+
+/// Judged, though cash of a later day is there: an error would hold the loan, and all cash of its account with it.
+#[test]
+fn an_older_settlement_is_not_reversed_behind_a_later_one() {
+    let settled = |day| settlement(CashFlow::In, AccountCode::PAYMENT_CLEARING, date(5, day));
+    let mut books = Books::of([settled(3), settled(5)]);
+    let Command::Servicing(mut reversed) = reversal(&books, 1, date(5, 6)) else { panic!("not a reversal") };
+    reversed.party.borrower_id = NO_BORROWER;
+    books.refuses(Command::Servicing(reversed), RejectionCode::LoanNotFound);
 }
 
 /// The line of a statement is closed when its settlement is posted: a refusal would leave cash that no line explains.

@@ -22,6 +22,8 @@ pub(super) struct Row {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
     pub(super) rows: Vec<Row>,
+    /// How often this batch has replayed it.
+    replays: usize,
 }
 
 impl History {
@@ -30,12 +32,23 @@ impl History {
     pub fn new(rows: impl IntoIterator<Item = (AcceptedEvent, Posting)>) -> Self {
         let row =
             |(event, posting): (AcceptedEvent, Posting)| Row { seq: Some(event.seq), event: event.event, posting };
-        Self { rows: rows.into_iter().map(row).collect() }
+        Self { rows: rows.into_iter().map(row).collect(), replays: 0 }
     }
 
     /// Takes in what the fold has posted.
     pub(in crate::core::ledger) fn note(&mut self, seq: Option<Seq>, event: &NewEvent, posting: &Posting) {
         self.rows.push(Row { seq, event: event.clone(), posting: posting.clone() });
+    }
+
+    /// Notes a replay.
+    pub(in crate::core::ledger) const fn note_replay(&mut self) {
+        self.replays = self.replays.saturating_add(1);
+    }
+
+    /// Whether this batch has replayed it for long enough: another late event waits for the next one, so that no
+    /// transaction stands still for longer than its database allows.
+    pub(in crate::core::ledger) const fn is_worn(&self) -> bool {
+        self.replays.saturating_mul(self.rows.len()) > ROWS_REPLAYED_MAX
     }
 
     /// Whether it holds releases of suspense that are not numbered yet: another late event cannot restate them, and waits
@@ -91,6 +104,9 @@ pub fn earliest_late(state: &LoanState, events: &[AcceptedEvent]) -> Option<Naiv
     }
     earliest
 }
+
+/// A batch replays at most this many rows of a loan's past, give or take one event: a second or two.
+const ROWS_REPLAYED_MAX: usize = 1_000_000;
 
 /// A loan with more postings than this is replayed in a transaction of its own: reading them, and writing what a late item
 /// changes in them, takes as long as a whole batch of others.

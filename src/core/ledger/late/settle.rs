@@ -188,6 +188,12 @@ fn restated(
     loss: LossAccount,
 ) -> Result<Option<(NewEvent, Verdict)>, String> {
     let Some(verdict) = verdict_of(deed, effects, (place, loss))? else { return Ok(None) };
+    // A release that this very event has brought has no number yet, and nothing that is kept may name it: the event fails,
+    // and waits for a person. An imagined event names it all the same.
+    let is_numbered = standing.seq.is_some() && standing.restates.is_some();
+    if !is_numbered && cause.event.seq != UNNUMBERED {
+        return Err("a consequence of the same event cannot be restated by it".to_owned());
+    }
     let command = &standing.event.command;
     let earlier = EarlierEvent { id: standing.event.id, seq: standing.seq.unwrap_or(UNNUMBERED) };
     let restatement = Servicing {

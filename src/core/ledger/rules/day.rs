@@ -3,6 +3,7 @@
 
 use chrono::NaiveDate;
 
+use crate::core::event::NO_BORROWER;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{Direction, Line};
 use crate::core::ledger::late::View;
@@ -26,7 +27,9 @@ impl<'a> Day<'a> {
     /// The loan where an event stands; in front of anything that is posted, with the past's view of it.
     pub(in crate::core::ledger) fn new(state: &'a LoanState, date: NaiveDate, past: &'a Past) -> Result<Self, Refusal> {
         let view = past.view.as_ref();
-        if view.is_none() && date < state.greatest_effective_date {
+        // A loan of our own has no balance: nothing is later there.
+        let is_own = state.borrower_id == NO_BORROWER;
+        if view.is_none() && date < state.greatest_effective_date && !is_own {
             Err(Refusal::NoHistory)
         } else {
             Ok(Self { state, date, view })

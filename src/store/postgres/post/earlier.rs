@@ -27,7 +27,7 @@ pub(in crate::store::postgres) const READ_EARLIER: &str = "SELECT w.seq, p.loan_
      t.alloc_fees, t.alloc_interest, t.alloc_principal, t.alloc_suspense FROM postings t WHERE t.event_seq = w.seq \
      OFFSET 0) AS p CROSS JOIN LATERAL (SELECT k.kind FROM events k WHERE k.seq = w.seq OFFSET 0) AS e \
      LEFT JOIN LATERAL (SELECT s.alloc_fees, s.alloc_interest, s.alloc_principal, s.alloc_suspense FROM postings s \
-     WHERE s.restates_seq = w.seq ORDER BY s.event_seq DESC LIMIT 1) AS r ON true";
+     WHERE s.restates_seq = w.seq ORDER BY s.posted_at DESC, s.loan_version DESC LIMIT 1) AS r ON true";
 
 /// By loan.
 pub(in crate::store::postgres) type ByLoan = HashMap<LoanKey, Earlier>;

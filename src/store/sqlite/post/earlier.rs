@@ -30,7 +30,8 @@ pub(in crate::store::sqlite) const EARLIER_EVENTS: &str = "
     JOIN postings AS p ON p.event_seq = wanted.value
     JOIN events AS e ON e.seq = p.event_seq
     LEFT JOIN postings AS r ON r.event_seq = (
-        SELECT max(later.event_seq) FROM postings AS later WHERE later.restates_seq = p.event_seq)";
+        SELECT later.event_seq FROM postings AS later WHERE later.restates_seq = p.event_seq
+        ORDER BY later.posted_at DESC, later.loan_version DESC LIMIT 1)";
 
 /// Reads what became of the events that the batch's events name. One that nobody has finished yet, though it was
 /// numbered first, joins the batch, to be posted first.
