@@ -310,6 +310,8 @@ macro_rules! conformance {
                     a_statement_is_kept_once,
                     of_two_statements_with_one_event_one_has_it,
                     an_open_line_ends_once,
+                    an_upload_and_its_rows_are_one_cash,
+                    what_is_taken_back_counts_in_the_comparison,
                     another_tenant_reads_no_statement;
                 reviews:
                     a_posted_exception_is_a_row_of_its_file,
