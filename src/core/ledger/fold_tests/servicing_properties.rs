@@ -24,7 +24,7 @@ enum Wish {
     ChargeOff(bool),
     Recover(i64),
     Reverse(Index),
-    Return(Index),
+    Return(Index, u8, i64),
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -41,7 +41,8 @@ fn wish() -> impl Strategy<Value = Wish> {
         1 => any::<bool>().prop_map(Wish::ChargeOff),
         2 => units.prop_map(Wish::Recover),
         4 => any::<Index>().prop_map(Wish::Reverse),
-        2 => any::<Index>().prop_map(Wish::Return),
+        3 => (any::<Index>(), 0..12_u8, prop_oneof![Just(0), 1..40_i64])
+            .prop_map(|(of, days, fee)| Wish::Return(of, days, fee)),
     ]
 }
 
@@ -69,13 +70,14 @@ fn command(books: &Books, wish: &Wish, day: NaiveDate) -> Option<Command> {
             }
             reversal(books, *index.get(&entries), last_day)
         }
-        Wish::Return(index) => {
+        Wish::Return(index, days, fee) => {
             let payments = books.posted.iter().filter(|posted| PaymentReturn::is_of(&posted.event));
             let payments: Vec<AcceptedEvent> = payments.map(|posted| posted.event.clone()).collect();
             if payments.is_empty() {
                 return None;
             }
-            returning(index.get(&payments), last_day, 0)
+            let paid: &AcceptedEvent = index.get(&payments);
+            returning(paid, paid.event.command.effective_date() + Days::new(u64::from(*days)), *fee)
         }
     })
 }
@@ -83,7 +85,7 @@ fn command(books: &Books, wish: &Wish, day: NaiveDate) -> Option<Command> {
 /// What holds after every event.
 fn check(books: &Books) {
     let Some(state) = books.state else { return };
-    for day in 0..DAYS + 2 {
+    for day in 0..DAYS + 14 {
         let balances = books.balances_on(nth_day(day));
         assert!(balances.iter().all(|part| *part >= 0), "day {day}: {balances:?} after {:?}", books.last());
     }
@@ -93,6 +95,8 @@ fn check(books: &Books) {
     let entries = books.posted.iter().filter_map(|posted| posted.posting.entry.as_ref());
     let on_memo = entries.flat_map(JournalEntry::lines).filter(|line| line.account == AccountCode::CHARGED_OFF_MEMO);
     assert_eq!(on_memo.map(|line| line.signed.units()).sum::<i64>(), parts.iter().sum::<i64>());
+    let [fees, interest, principal, _] = books.balances();
+    assert!(state.charged_off.is_none() || [fees, interest, principal] == [0; 3], "{:?}", state.balances);
     let items = books.fees().items();
     let owed = items.iter().map(|item| item.outstanding().unwrap().units());
     assert_eq!(owed.sum::<i64>(), state.balances.fees.units(), "{items:#?}");

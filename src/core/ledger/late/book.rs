@@ -6,14 +6,15 @@ use chrono::NaiveDate;
 
 use crate::core::event::{Collectibility, Command, EventKind, LegTerms, NewEvent, ServicingAct};
 use crate::core::ids::{EventId, Seq};
+use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
 use crate::core::ledger::late::history::{History, Row};
 use crate::core::ledger::late::sum::Sum;
 use crate::core::ledger::posting::{Outcome, Posting};
-use crate::core::ledger::rules::movement_of;
+use crate::core::ledger::rules::{movement_of, principal_loss};
 use crate::core::loan::{
-    Allocation, Balances, ChargeOffMade, ChargedOff, Deed, Effect, Fact, Life, LoanState, LoanStatus, Memo, Place,
-    Position, ReplayTerms, Turn,
+    Allocation, Balances, ChargeOffMade, ChargedOff, Deed, Effect, Fact, Life, LoanState, LoanStatus, LossAccount,
+    Memo, Place, Position, ReplayTerms, Turn,
 };
 use crate::core::money::{AmountOverflow, Minor};
 
@@ -30,6 +31,8 @@ pub(super) struct Standing {
     pub(super) restates: Option<Seq>,
     /// Its lines and those that restate it, together.
     pub(super) lines: Vec<Line>,
+    /// Of these the lines that restate it.
+    restating: Vec<Line>,
     /// The split that stands.
     pub(super) split: Option<Allocation>,
 }
@@ -165,12 +168,12 @@ impl Book {
                 Part::TakesBack => {}
                 Part::Restates(event) => {
                     if let Some(standing) = standing.get_mut(&event) {
-                        add(standing, &row.posting)?;
+                        restate(standing, &row.posting)?;
                     }
                 }
                 Part::RestatesAt(seq) => {
                     let restated = standing.values_mut().find(|it: &&mut Standing| it.seq == Some(seq));
-                    restated.map_or(Ok(()), |standing| add(standing, &row.posting))?;
+                    restated.map_or(Ok(()), |standing| restate(standing, &row.posting))?;
                 }
                 Part::ReleaseFor(debt) => {
                     if is_undone(row) {
@@ -278,6 +281,7 @@ fn stands(row: &Row) -> Result<Standing, AmountOverflow> {
         version: row.posting.loan_version.unwrap_or(i64::MAX),
         restates: row.posting.restates_seq.or(row.seq),
         lines: Vec::new(),
+        restating: Vec::new(),
         split: None,
     };
     add(&mut standing, &row.posting)?;
@@ -285,14 +289,39 @@ fn stands(row: &Row) -> Result<Standing, AmountOverflow> {
 }
 
 fn add(standing: &mut Standing, posting: &Posting) -> Result<(), AmountOverflow> {
-    for line in posting.entry.as_ref().map(JournalEntry::lines).unwrap_or_default() {
-        match standing.lines.iter_mut().find(|sum| sum.account == line.account) {
+    let lines = posting.entry.as_ref().map(JournalEntry::lines).unwrap_or_default();
+    standing.split = posting.allocation.or(standing.split);
+    add_lines(&mut standing.lines, lines)
+}
+
+fn restate(standing: &mut Standing, posting: &Posting) -> Result<(), AmountOverflow> {
+    let lines = posting.entry.as_ref().map(JournalEntry::lines).unwrap_or_default();
+    add_lines(&mut standing.restating, lines)?;
+    add(standing, posting)
+}
+
+fn add_lines(sums: &mut Vec<Line>, lines: &[Line]) -> Result<(), AmountOverflow> {
+    for line in lines {
+        match sums.iter_mut().find(|sum| sum.account == line.account) {
             Some(sum) => sum.signed = sum.signed.plus(line.signed)?,
-            None => standing.lines.push(*line),
+            None => sums.push(*line),
         }
     }
-    standing.split = posting.allocation.or(standing.split);
     Ok(())
+}
+
+/// What restatements have put on the memo accounts, told by who bears it. No posting of its own does so: a movement is
+/// taken by a loan that is not charged off, or moves no debt.
+fn memo_of(restating: &[Line]) -> Result<Balances, AmountOverflow> {
+    let on = |accounts: &[AccountCode]| {
+        Minor::sum(restating.iter().filter(|line| accounts.contains(&line.account)).map(|line| line.signed))
+    };
+    Ok(Balances {
+        fees: on(&[AccountCode::FEES_REVERSED])?,
+        interest: on(&[AccountCode::INTEREST_REVERSED])?,
+        principal: on(&LossAccount::ALL.map(principal_loss))?,
+        suspense: Minor::ZERO,
+    })
 }
 
 impl Standing {
@@ -323,6 +352,6 @@ fn effect_of(standing: &Standing, deed: &Deed, place: Place) -> Result<Effect, A
             let made = ChargeOffMade { on: place.date, loss: *loss, status: *status };
             Effect { memo: nothing.minus(&debts)?, charges_off: Some(made), ..effect }
         }
-        Deed::ChargesBack { .. } | Deed::Moves(_) => effect,
+        Deed::ChargesBack { .. } | Deed::Moves(_) => Effect { memo: memo_of(&standing.restating)?, ..effect },
     })
 }

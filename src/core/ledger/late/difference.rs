@@ -27,12 +27,11 @@ pub(super) fn difference(
     let total = Minor::sum(parts)?;
     match deed {
         Deed::Pays(_) | Deed::Applies(_) => lines.push(Line::debit(recoveries(loss), total)),
-        Deed::ChargesOff { .. } | Deed::ChargesBack { .. } => lines.extend([
+        Deed::Moves(_) | Deed::ChargesOff { .. } | Deed::ChargesBack { .. } => lines.extend([
             Line::debit(principal_loss(loss), memo.principal),
             Line::debit(AccountCode::INTEREST_REVERSED, memo.interest),
             Line::debit(AccountCode::FEES_REVERSED, memo.fees),
         ]),
-        Deed::Moves(_) => {}
     }
     lines.push(Line::debit(AccountCode::CHARGED_OFF_MEMO, total));
     lines.push(Line::credit(AccountCode::MEMO_CONTRA, total)?);

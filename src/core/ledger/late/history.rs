@@ -45,6 +45,13 @@ impl History {
         self.replays = self.replays.saturating_add(1);
     }
 
+    /// Gives numbers that no event has to the consequences that have none, where nothing of them is kept.
+    pub(in crate::core::ledger) fn imagine_numbers(&mut self) {
+        for (number, row) in (1_i64..).zip(&mut self.rows) {
+            row.seq = row.seq.or(Some(Seq(number.saturating_neg())));
+        }
+    }
+
     /// Whether this batch has replayed it for long enough: another late event waits for the next one, so that no
     /// transaction stands still for longer than its database allows.
     pub(in crate::core::ledger) const fn is_worn(&self) -> bool {

@@ -82,13 +82,15 @@ fn take_back(day: &Day<'_>, booked: &Booked) -> Result<Verdict, Refusal> {
     Ok(Verdict::new(lines, movement, day.date)?)
 }
 
-/// What was charged off is owed on the balance sheet again, as long as nothing was recovered since.
+/// What was charged off is owed on the balance sheet again, as long as nothing of it was recovered since. More may be owed
+/// by now: money that was paid out and turned out not to be the borrower's.
 fn undo_chargeoff(day: &Day<'_>, booked: &Booked) -> Result<Verdict, Refusal> {
     let charged_off = day.state.charged_off.ok_or(RejectionCode::NotReversible)?;
     let Memo { fees, interest, principal } = charged_off.memo;
     let back = Balances { fees, interest, principal, suspense: Minor::ZERO };
     let verdict = take_back(day, booked)?;
-    if verdict.movement == back { Ok(verdict) } else { Err(RejectionCode::NotReversible.into()) }
+    let is_whole = back.least(&verdict.movement) == verdict.movement;
+    if is_whole { Ok(verdict) } else { Err(RejectionCode::NotReversible.into()) }
 }
 
 /// What waits in clearing of a disbursement that stands and is not settled.

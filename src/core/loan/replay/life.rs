@@ -213,7 +213,7 @@ impl Life {
         };
         let effect = position.effect(&fact, waterfall, &left)?;
         let release = match suspense_release {
-            SuspenseRelease::Automatic if fact.releases_suspense && raises(&effect.movement) => {
+            SuspenseRelease::Automatic if fact.releases_suspense && raises(&fact, &effect) => {
                 position.after(&effect)?.release(waterfall)?
             }
             SuspenseRelease::Automatic | SuspenseRelease::Manual => None,
@@ -265,7 +265,11 @@ fn charged_back(fact: &Fact) -> Option<Place> {
     }
 }
 
-/// Whether there is debt, or suspense to pay it with, that was not there before.
-fn raises(moved: &Balances) -> bool {
-    [moved.fees, moved.interest, moved.principal, moved.suspense].into_iter().any(|part| part > Minor::ZERO)
+/// Whether there is debt, or suspense to pay it with, that was not there before. What a charge-off puts on the memo
+/// accounts was owed before.
+fn raises(fact: &Fact, effect: &Effect) -> bool {
+    let rises = |moved: &Balances| {
+        [moved.fees, moved.interest, moved.principal, moved.suspense].into_iter().any(|part| part > Minor::ZERO)
+    };
+    rises(&effect.movement) || (matches!(fact.deed, Deed::Moves(_)) && rises(&effect.memo))
 }
