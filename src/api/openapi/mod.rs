@@ -28,7 +28,8 @@ pub use crate::api::read::payoff::{PayoffDayView, PayoffQuote, PayoffWarning};
 pub use crate::api::read::periods::{PeriodView, PeriodsList};
 pub use crate::api::read::preview::PreviewAnswer;
 pub use crate::api::read::reconciliation::{
-    BankReconciliation, ConservationView, LedgerIntegrity, MismatchedAccount, PortfolioRollup, ReconciliationStatus,
+    BankReconciliation, BrokenChain, ConservationView, LedgerIntegrity, MismatchedAccount, PortfolioRollup,
+    ReconciliationStatus,
 };
 pub use crate::api::read::result_row::{EventRow, ExceptionRow, ResolutionView, ResultRow};
 pub use crate::api::read::statement::{

@@ -240,6 +240,9 @@ async fn reconciles(world: &World) -> Told {
     hold(other.status == 409 && other.json()["code"] == "duplicate_file", "expected duplicate_file", &other)?;
     let statement = told["statement_id"].as_str().unwrap_or_default();
     let path = format!("/v1/bank-statements/{statement}/lines/2/resolution");
+    // A payment under a key that reads like the line's own does not stand in its way.
+    let like = world.pay(&format!("bank:{statement}:2"), "Prefer: wait=30\r\n", &payment(&[])).await;
+    hold(like.status == 201, "expected 201", &like)?;
     let body = json!({"account_code": "5200", "reason": "the bank's fee"}).to_string();
     let posted = world.post(&path, &world.facts.demo, "story:bank:fee", "", &body).await;
     hold(posted.status == 201 && posted.json()["status"] == "posted", "expected 201", &posted)?;
