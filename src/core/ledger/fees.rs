@@ -122,7 +122,7 @@ impl FeeBook {
                 | ServicingAct::ManualAdjustment { .. }
                 | ServicingAct::Recovery => self.moved(event, posting, moved),
             },
-            Command::PaymentReturn(_) => self.paid = self.paid.saturating_sub(moved),
+            Command::PaymentReturn(_) => self.restate(moved, sum_on(entry, AccountCode::FEES_REVERSED)),
             Command::Payment(_)
             | Command::Disbursement(_)
             | Command::LoanOpening(_)

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::charge_backs::charge_back;
 use super::servicing::{act, adjustment, apply, fee, refund, reversal, waiver};
 use super::*;
 use crate::core::event::{Collectibility, ProgramDefaults, ServicingAct};
@@ -25,6 +26,7 @@ enum Wish {
     Recover(i64),
     Reverse(Index),
     Return(Index, u8, i64),
+    ChargeBack(Index, u8, i64, i64),
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -43,6 +45,8 @@ fn wish() -> impl Strategy<Value = Wish> {
         4 => any::<Index>().prop_map(Wish::Reverse),
         3 => (any::<Index>(), 0..12_u8, prop_oneof![Just(0), 1..40_i64])
             .prop_map(|(of, days, fee)| Wish::Return(of, days, fee)),
+        3 => (any::<Index>(), 0..12_u8, 1..120_i64, prop_oneof![Just(0), 1..40_i64])
+            .prop_map(|(of, days, units, fee)| Wish::ChargeBack(of, days, units, fee)),
     ]
 }
 
@@ -70,16 +74,22 @@ fn command(books: &Books, wish: &Wish, day: NaiveDate) -> Option<Command> {
             }
             reversal(books, *index.get(&entries), last_day)
         }
+        Wish::ChargeBack(index, days, units, fee) => {
+            let paid = any_payment(books, *index)?;
+            let (most, day) = (paid.event.command.amount().unwrap().units(), paid.event.command.effective_date());
+            charge_back(&paid, (*units).min(most), day + Days::new(u64::from(*days)), Some(*fee))
+        }
         Wish::Return(index, days, fee) => {
-            let payments = books.posted.iter().filter(|posted| PaymentReturn::is_of(&posted.event));
-            let payments: Vec<AcceptedEvent> = payments.map(|posted| posted.event.clone()).collect();
-            if payments.is_empty() {
-                return None;
-            }
-            let paid: &AcceptedEvent = index.get(&payments);
-            returning(paid, paid.event.command.effective_date() + Days::new(u64::from(*days)), *fee)
+            let paid = any_payment(books, *index)?;
+            returning(&paid, paid.event.command.effective_date() + Days::new(u64::from(*days)), *fee)
         }
     })
+}
+
+fn any_payment(books: &Books, index: Index) -> Option<AcceptedEvent> {
+    let payments = books.posted.iter().filter(|posted| PaymentReturn::is_of(&posted.event));
+    let payments: Vec<AcceptedEvent> = payments.map(|posted| posted.event.clone()).collect();
+    (!payments.is_empty()).then(|| index.get(&payments).clone())
 }
 
 /// What holds after every event.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
-use crate::core::event::{Collectibility, Command, EventKind, LegTerms, NewEvent, ServicingAct};
+use crate::core::event::{Collectibility, Command, EventKind, LegTerms, NewEvent, ReturnedPayment, ServicingAct};
 use crate::core::ids::{EventId, Seq};
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
@@ -14,7 +14,7 @@ use crate::core::ledger::posting::{Outcome, Posting};
 use crate::core::ledger::rules::{movement_of, principal_loss};
 use crate::core::loan::{
     Allocation, Balances, ChargeOffMade, ChargedOff, Deed, Effect, Fact, Life, LoanState, LoanStatus, LossAccount,
-    Memo, Place, Position, ReplayTerms, Turn,
+    Memo, Place, Position, ReplayTerms, ReturnManner, Turn,
 };
 use crate::core::money::{AmountOverflow, Minor};
 
@@ -97,9 +97,18 @@ fn part_of(event: &NewEvent, posting: &Posting) -> Part {
     }
 }
 
-/// What an event asks of the loan. `moved` is what its own posting moved.
-pub(super) fn deed_of(command: &Command, moved: Balances) -> Deed {
+/// What an event asks of the loan. `moved` is what its own posting moved, `place_of` tells where an earlier event stands.
+pub(super) fn deed_of(command: &Command, moved: Balances, place_of: impl Fn(Seq) -> Option<Place>) -> Deed {
     match command {
+        Command::PaymentReturn(returned) => match returned.manner {
+            ReturnManner::Void => Deed::Moves(moved),
+            ReturnManner::Chargeback(order) => {
+                let ReturnedPayment { seq, effective_date, .. } = returned.payment;
+                // A history always reaches back to the payment.
+                let of = place_of(seq).unwrap_or(placed(effective_date, 0));
+                Deed::ChargesBack { of, amount: returned.amount.minor, order }
+            }
+        },
         Command::Payment(payment) => Deed::Pays(payment.amount.minor),
         Command::Servicing(servicing) => match &servicing.act {
             ServicingAct::Recovery => servicing.amount.map_or(Deed::Moves(moved), Deed::Pays),
@@ -131,7 +140,6 @@ pub(super) fn deed_of(command: &Command, moved: Balances) -> Deed {
         },
         Command::Disbursement(_)
         | Command::LoanOpening(_)
-        | Command::PaymentReturn(_)
         | Command::Fee(_)
         | Command::Receipt(_)
         | Command::BankSettlement(_)
@@ -156,6 +164,11 @@ pub(super) const fn placed(date: NaiveDate, version: i64) -> Place {
 }
 
 impl Book {
+    /// Where an event stands.
+    pub(super) fn place_of(&self, seq: Seq) -> Option<Place> {
+        self.facts.iter().find(|(_, standing)| standing.seq == Some(seq)).map(|(place, _)| *place)
+    }
+
     /// The life that a loan's postings tell, from their first day on.
     pub(super) fn new(state: &LoanState, history: &History) -> Result<Self, AmountOverflow> {
         let posted = || history.rows.iter().filter(|row| row.posting.outcome == Outcome::Posted);
@@ -206,7 +219,7 @@ struct Told {
 
 impl Told {
     fn book(mut self, state: &LoanState, rows: &[&Row]) -> Result<Book, AmountOverflow> {
-        let (mut facts, mut released) = (BTreeMap::new(), BTreeMap::new());
+        let (mut facts, mut released, mut places) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut told = Vec::with_capacity(rows.len());
         let mut start = Start::of(state);
         for row in rows {
@@ -215,7 +228,8 @@ impl Told {
             let place = placed(row.posting.effective_date, standing.version);
             let moved =
                 row.posting.entry.as_ref().map_or(Ok(Balances::default()), |entry| movement_of(entry.lines()))?;
-            let deed = deed_of(&row.event.command, moved);
+            let deed = deed_of(&row.event.command, moved, |seq| places.get(&seq).copied());
+            places.extend(row.seq.map(|seq| (seq, place)));
             let releases_suspense = releases_suspense(&deed) && !self.kept.contains(&id);
             let effect = effect_of(&standing, &deed, place)?;
             let release = self.releases.remove(&id).and_then(|release| self.standing.remove(&release));
@@ -310,11 +324,11 @@ fn add_lines(sums: &mut Vec<Line>, lines: &[Line]) -> Result<(), AmountOverflow>
     Ok(())
 }
 
-/// What restatements have put on the memo accounts, told by who bears it. No posting of its own does so: a movement is
-/// taken by a loan that is not charged off, or moves no debt.
-fn memo_of(restating: &[Line]) -> Result<Balances, AmountOverflow> {
+/// What restatements of a movement have put on the memo accounts, told by who bears it. Its own posting was taken by a loan
+/// that was not charged off, or moves no debt, and a hand may write on these accounts as well.
+fn memo_of(lines: &[Line]) -> Result<Balances, AmountOverflow> {
     let on = |accounts: &[AccountCode]| {
-        Minor::sum(restating.iter().filter(|line| accounts.contains(&line.account)).map(|line| line.signed))
+        Minor::sum(lines.iter().filter(|line| accounts.contains(&line.account)).map(|line| line.signed))
     };
     Ok(Balances {
         fees: on(&[AccountCode::FEES_REVERSED])?,
@@ -352,6 +366,12 @@ fn effect_of(standing: &Standing, deed: &Deed, place: Place) -> Result<Effect, A
             let made = ChargeOffMade { on: place.date, loss: *loss, status: *status };
             Effect { memo: nothing.minus(&debts)?, charges_off: Some(made), ..effect }
         }
-        Deed::ChargesBack { .. } | Deed::Moves(_) => Effect { memo: memo_of(&standing.restating)?, ..effect },
+        Deed::Moves(_) => Effect { memo: memo_of(&standing.restating)?, ..effect },
+        Deed::ChargesBack { .. } => {
+            let split = standing.split.unwrap_or_default();
+            let Allocation { fees, interest, principal, .. } = split;
+            let owed = Balances { fees, interest, principal, suspense: Minor::ZERO };
+            Effect { memo: owed.minus(&debts)?, split: Some(split), ..effect }
+        }
     })
 }

@@ -6,11 +6,11 @@ use chrono::NaiveDate;
 
 use crate::core::event::{AcceptedEvent, Command, EarlierEvent, EventKind, NewEvent, Party, Servicing, ServicingAct};
 use crate::core::ids::EventId;
-use crate::core::ledger::entry::{JournalEntry, Layer};
+use crate::core::ledger::entry::{JournalEntry, Layer, Line};
 use crate::core::ledger::fold::{Booking, RELEASE_SORT, book};
 use crate::core::ledger::late::book::{Standing, deed_of, placed, releases_suspense};
-use crate::core::ledger::late::difference::difference;
-use crate::core::ledger::late::look::{Looked, Target};
+use crate::core::ledger::late::difference::{charge_back_difference, difference};
+use crate::core::ledger::late::look::{Looked, Target, bearer};
 use crate::core::ledger::late::sum::Sum;
 use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::{Posting, SystemPosting};
@@ -63,7 +63,7 @@ impl Looked {
     ) -> Result<Settling, AmountOverflow> {
         let changes = match self.target {
             None => {
-                let deed = deed_of(&event.command, verdict.movement);
+                let deed = deed_of(&event.command, verdict.movement, |seq| self.book.place_of(seq));
                 let releases_suspense = releases_suspense(&deed);
                 self.book.life.insert(Fact { place: self.place, deed, releases_suspense })?
             }
@@ -113,7 +113,7 @@ impl Settling {
         verdict: &Verdict,
     ) -> Result<Self, AmountOverflow> {
         let place = self.place_of_fee(verdict.effective_date);
-        let deed = deed_of(&fee.command, verdict.movement);
+        let deed = deed_of(&fee.command, verdict.movement, |_| None);
         let changes =
             self.looked.book.life.insert(Fact { place, deed, releases_suspense: releases_suspense(&deed) })?;
         self.take_in(changes);
@@ -217,22 +217,38 @@ impl Settlement {
         let book = &self.looked.book;
         if change.before != change.after {
             let standing = book.facts.get(&change.place).ok_or("a fact changed that is not in the books")?;
-            let deed = deed_of(&standing.event.command, Balances::default());
             let effects = (&change.before.unwrap_or(nothing), &change.after.unwrap_or(nothing));
-            written.extend(restated(state, cause, (standing, change.place), (&deed, effects), loss)?);
+            let lines = self.restating_lines(standing, (change.place, effects), loss).map_err(|it| it.to_string())?;
+            written.extend(restated(state, cause, (standing, change.place), (lines, effects))?);
         }
         if change.release_before != change.release_after {
-            let after = change.release_after.unwrap_or(nothing);
-            let deed = Deed::Applies(None);
+            let effects = (&change.release_before.unwrap_or(nothing), &change.release_after.unwrap_or(nothing));
             match book.releases.get(&change.place) {
                 Some(standing) => {
-                    let effects = (&change.release_before.unwrap_or(nothing), &after);
-                    written.extend(restated(state, cause, (standing, change.place), (&deed, effects), loss)?);
+                    let lines = difference(&Deed::Applies(None), effects, loss).map_err(|it| it.to_string())?;
+                    written.extend(restated(state, cause, (standing, change.place), (lines, effects))?);
                 }
-                None => written.extend(self.released(state, (cause, fee), (change.place, &after), loss)?),
+                None => written.extend(self.released(state, (cause, fee), (change.place, effects.1), loss)?),
             }
         }
         Ok(written)
+    }
+
+    /// The lines that state a fact anew.
+    fn restating_lines(
+        &self,
+        standing: &Standing,
+        (place, effects): (Place, (&Effect, &Effect)),
+        loss: LossAccount,
+    ) -> Result<Vec<Line>, AmountOverflow> {
+        let life = &self.looked.book.life;
+        match life.deed(place) {
+            Some(Deed::ChargesBack { of, amount, .. }) => {
+                charge_back_difference(&standing.lines, effects, *amount, bearer(life, *of, loss))
+            }
+            Some(deed) => difference(deed, effects, loss),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Suspense pays a debt that it did not pay before.
@@ -254,7 +270,9 @@ impl Settlement {
             metadata: None,
             act: ServicingAct::SuspenseApplied { raised_by: Some(debt) },
         };
-        let verdict = verdict_of(&Deed::Applies(None), (&Effect::default(), effect), (place, loss))?;
+        let effects = (&Effect::default(), effect);
+        let lines = difference(&Deed::Applies(None), effects, loss).map_err(|overflow| overflow.to_string())?;
+        let verdict = verdict_of(lines, effects, place)?;
         let event = NewEvent::of_consequence(cause, debt, RELEASE_SORT, Command::Servicing(release));
         Ok(verdict.map(|verdict| (event, verdict)))
     }
@@ -265,10 +283,9 @@ fn restated(
     state: &LoanState,
     cause: &AcceptedEvent,
     (standing, place): (&Standing, Place),
-    (deed, effects): (&Deed, (&Effect, &Effect)),
-    loss: LossAccount,
+    (lines, effects): (Vec<Line>, (&Effect, &Effect)),
 ) -> Result<Option<(NewEvent, Verdict)>, String> {
-    let Some(verdict) = verdict_of(deed, effects, (place, loss))? else { return Ok(None) };
+    let Some(verdict) = verdict_of(lines, effects, place)? else { return Ok(None) };
     // What this batch has made has no number yet, and nothing that is kept may name it.
     let (Some(seq), Some(restates)) = (standing.seq, standing.restates) else {
         return Err("a consequence without a number cannot be restated".to_owned());
@@ -289,12 +306,7 @@ fn restated(
 }
 
 /// What leads from one effect to another; `None` where nothing does.
-fn verdict_of(
-    deed: &Deed,
-    (before, after): (&Effect, &Effect),
-    (place, loss): (Place, LossAccount),
-) -> Result<Option<Verdict>, String> {
-    let lines = difference(deed, (before, after), loss).map_err(|overflow| overflow.to_string())?;
+fn verdict_of(lines: Vec<Line>, (before, after): (&Effect, &Effect), place: Place) -> Result<Option<Verdict>, String> {
     if lines.is_empty() {
         return Ok(None);
     }

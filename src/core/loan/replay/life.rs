@@ -128,6 +128,12 @@ impl Life {
         self.told.get(&place).map(|told| &told.effect)
     }
 
+    /// What a fact asks.
+    #[must_use]
+    pub fn deed(&self, place: Place) -> Option<&Deed> {
+        self.told.get(&place).map(|told| &told.fact.deed)
+    }
+
     /// What suspense paid of the debt that a fact brought.
     #[must_use]
     pub fn release(&self, place: Place) -> Option<&Effect> {
@@ -162,6 +168,16 @@ impl Life {
         let plan = self.plan(place, None)?;
         self.told.remove(&place);
         Ok(self.take_over(place, plan))
+    }
+
+    /// What a fact would do where it stands, without taking it in.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when a movement leaves 64 bits.
+    pub fn foresee(&self, fact: Fact) -> Result<Effect, AmountOverflow> {
+        let (told, checkpoints) = (BTreeMap::new(), BTreeMap::new());
+        let nothing = Plan { changes: Vec::new(), told, checkpoints, voided: None, settled_at: None };
+        Ok(self.judge(&nothing, &self.position_before(fact.place)?, fact)?.effect)
     }
 
     /// Judges everything from a place on anew, as far as it can have changed. `here` is the fact that stands there now.

@@ -136,12 +136,14 @@ impl Position {
         }
         // What the payment had left in suspense, and is not there any more, has gone out otherwise.
         owed.principal = owed.principal.plus(rest)?;
+        let Balances { fees, interest, principal, .. } = owed;
+        let split = Some(Allocation { fees, interest, principal, suspense });
         let waiting = Balances { suspense: suspense.mirrored()?, ..Balances::default() };
         let (movement, memo) = match self.charged_off {
             None => (Balances { suspense: waiting.suspense, ..owed }, Balances::default()),
             Some(_) => (waiting, owed),
         };
-        Ok(Effect { movement, memo, split: None, charges_off: None })
+        Ok(Effect { movement, memo, split, charges_off: None })
     }
 }
 
