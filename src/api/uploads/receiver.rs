@@ -129,6 +129,11 @@ impl Receiver {
         }))
     }
 
+    /// The client that uploads.
+    pub(crate) fn actor(&self) -> &str {
+        &self.request.actor
+    }
+
     /// The upload.
     pub(crate) fn id(&self) -> PaymentBatchId {
         self.hold.id

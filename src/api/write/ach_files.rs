@@ -22,6 +22,7 @@ use crate::api::uploads::ach::{EntryRow, FileRows};
 use crate::api::uploads::answer::{UploadAnswer, accepted, busy, replayed};
 use crate::api::uploads::receiver::{Beginning, Receiver, UploadRequest};
 use crate::api::uploads::source::Source;
+use crate::api::write::ach_matches::{Arrival, match_returns};
 use crate::core::ach::{Faults, Feed, FeedSettings, File, FileHash, Tally, Total};
 use crate::core::event::{IdempotencyKey, Upload, UploadOperation};
 use crate::core::ids::{PaymentBatchId, TenantId};
@@ -181,7 +182,12 @@ async fn receive(
     }
     state.store().describe_file(upload, summary(file, &tally)?).await?;
     let id = receiver.id();
-    Ok(accepted(state, id, receiver.finish().await?))
+    let actor = receiver.actor().to_owned();
+    let answer = accepted(state, id, receiver.finish().await?);
+    if tally.payments.count > 0 {
+        match_returns(state, &Arrival { tenant: rows.tenant, id, actor }).await;
+    }
+    Ok(answer)
 }
 
 /// Takes a chunk: its payments first, so that a return of the same file finds them.

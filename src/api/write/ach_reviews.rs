@@ -257,7 +257,11 @@ fn content(row: Option<Row>) -> Result<(IdempotencyKey, Command), ApiError> {
     }
 }
 
-fn body(exception: &FileException, resolution: Resolution, posted: Option<&NewEvent>) -> Result<Vec<u8>, ApiError> {
+pub(super) fn body(
+    exception: &FileException,
+    resolution: Resolution,
+    posted: Option<&NewEvent>,
+) -> Result<Vec<u8>, ApiError> {
     let mut members = Map::new();
     members.insert("batch_id".to_owned(), exception.row.batch.to_string().into());
     members.insert("row".to_owned(), exception.row.row_no.into());

@@ -3,6 +3,7 @@
 mod accept;
 pub(crate) mod accruals;
 pub(crate) mod ach_files;
+mod ach_matches;
 pub(crate) mod ach_reviews;
 pub(crate) mod adjustments;
 pub(crate) mod bank_lines;

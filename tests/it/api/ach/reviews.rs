@@ -196,12 +196,18 @@ async fn what_can_be_cured_is_posted_and_what_cannot_is_not() {
 
     let payment = send(&world, &token, "file:0002", "collections", &AchFile::of_debits('B', [("420", 500)])).await;
     finished(&world, &token, &payment).await;
-    assert_eq!(principal(&world, &token, &loan).await, 1_000_000_000 - 500);
-    let returned = decide("review:1", 1, because("its payment has come")).await;
-    assert_eq!(returned.status, 201, "the key stayed free: {returned:?}");
-    let event = returned.json()["payment_returned_event_id"].as_str().unwrap().to_owned();
+    // With its payment the return is posted by itself.
+    let returned = &results(&world, &token, &early).await[0];
+    let event = returned["payment_returned_event_id"].as_str().unwrap_or_else(|| panic!("{returned}"));
     let event = world.get(&format!("/v1/events/{event}?wait=20"), &token).await.json();
-    assert_eq!(event["status"], "posted", "{event}");
+    assert_eq!((&event["status"], &event["return_code"]), (&json!("posted"), &json!("R01")), "{event}");
+    let payment = &results(&world, &token, &payment).await[0];
+    assert_eq!((&payment["status"], &payment["payment_event_id"]), (&json!("returned"), &event["undoes"]));
+    let exception = world.get(&row_path(&early, 1), &token).await.json();
+    let reason = exception["resolution_reason"].as_str().unwrap_or_else(|| panic!("{exception}"));
+    assert!(reason.starts_with("its payment came with file "), "{exception}");
+    let again = decide("review:1", 1, because("its payment has come")).await;
+    assert_eq!(again.status, 409, "it is decided: {again:?}");
     let check = decide("review:3", 3, json!({"reason": "a check of theirs", "effective_at": "2026-04-30"})).await;
     assert_eq!(check.status, 201, "{check:?}");
     // A check names no payer, so nobody knows its loan.
