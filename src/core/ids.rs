@@ -235,6 +235,14 @@ impl KeyHash {
         Self(first_16(hash.chain_update(sort)))
     }
 
+    /// The hash of the key of what books a line of a bank statement, or an account's first balance. A caller's key of the
+    /// same text has another.
+    #[must_use]
+    pub fn of_bank_settlement(tenant: TenantId, key: &str) -> Self {
+        let hash = Sha256::new().chain_update(b"hpts.settlement\0").chain_update(tenant.0).chain_update(key);
+        Self(first_16(hash))
+    }
+
     /// The hash of a leg's key: each number once per group.
     #[must_use]
     pub fn of_leg(group: EventId, number: i32) -> Self {
@@ -357,5 +365,7 @@ mod tests {
         let loan = LoanId(Uuid::from_u128(7));
         assert_ne!(LoanKey::of_loan(one, loan), LoanKey::of_loan(two, loan));
         assert_ne!(KeyHash::of_caller_key(one, "payment:1").bytes(), KeyHash::of_caller_key(two, "payment:1").bytes());
+        assert_ne!(KeyHash::of_caller_key(one, "bank:1"), KeyHash::of_bank_settlement(one, "bank:1"));
+        assert_ne!(KeyHash::of_bank_settlement(one, "bank:1"), KeyHash::of_bank_settlement(two, "bank:1"));
     }
 }

@@ -60,6 +60,8 @@ pub const WEBHOOK_DELIVERIES: &str = "hpts_webhook_deliveries_total";
 pub const CONSERVATION_DIFFERENCE: &str = "hpts_conservation_difference";
 /// Books that did not reconcile in the last scheduled run.
 pub const RECONCILIATION_MISMATCHES: &str = "hpts_reconciliation_mismatches";
+/// Loans that do not hold what their postings say, at the last look at all of them.
+pub const LOAN_FAULTS: &str = "hpts_loan_faults";
 /// Waiting for a database connection from the pool.
 pub const DB_POOL_WAIT: &str = "hpts_db_pool_wait_seconds";
 /// Always 1, with `version` and `git_sha`.

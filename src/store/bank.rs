@@ -121,7 +121,7 @@ pub enum StatementAccepted {
     OtherCurrency(Currency),
     /// Nothing was written: the account's first statement is of this later day, and its opening balance is booked.
     BeforeFirst(NaiveDate),
-    /// Nothing was written: another statement has taken an event of a line meanwhile, so match again.
+    /// Nothing was written: another line has taken the cash of a line's event meanwhile, so match again.
     Disturbed,
     /// Nothing was written: the key was taken before.
     Known(UploadBegun),
@@ -240,7 +240,7 @@ pub enum LineDecided {
     Decided(Option<(EventId, Seq)>),
     /// Nothing was written: the line is not open.
     NotOpen(LineState),
-    /// Nothing was written: another line has the event.
+    /// Nothing was written: another line has the event, its upload, or a row of it.
     EventTaken,
     /// Nothing was written: the key was taken before.
     Known(UploadBegun),
@@ -252,6 +252,8 @@ pub enum LineDecided {
 #[derive(Clone, Debug)]
 pub(crate) struct FoundRow {
     pub(crate) event: EventId,
+    /// The upload it is a row of.
+    pub(crate) upload: Option<EventId>,
     pub(crate) kind: EventKind,
     pub(crate) currency: Currency,
     /// `None` where it is not finished, otherwise whether it is posted.
@@ -294,7 +296,7 @@ impl FoundRow {
             (false, Some(true)) => posted(self.moved),
             (false, Some(false)) => Standing::Rejected,
         };
-        Found { event: self.event, standing }
+        Found { event: self.event, upload: self.upload, standing }
     }
 }
 

@@ -18,6 +18,7 @@ mod general_ledger;
 mod groups;
 mod holds;
 mod intake;
+mod loan_check;
 mod loan_reads;
 mod operations;
 mod poller_reads;
@@ -60,6 +61,7 @@ pub use general_ledger::{GeneralLedger, JournalSpan, OperationDone, PeriodChange
 pub use groups::{GroupAcceptance, GroupFold, GroupProgress, GroupWork};
 pub use holds::{Failure, HoldChange, HoldRecord, Holds, WaitingEvent, WaitingFilter};
 pub use intake::{Acceptance, KnownEvent};
+pub use loan_check::{LoanFault, LoanFaultKind, LoanFaults, LoansChecked, UnknownLoanFault};
 pub use loan_reads::{
     BalanceTime, HistoryCut, KindTotals, LoanAhead, LoanDays, LoanPlace, LoanReads, LoanSpan, LoansFilter, LoansPage,
     PayoffFacts, PayoffSince, StatementPage, StatementRecord, imagined,

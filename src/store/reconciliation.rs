@@ -7,6 +7,8 @@
 //!
 //! **Runs**: account totals against the lines of the postings, the principal of the general ledger against the sum of
 //! the loans, and bank statements against the cash that the ledger has settled for their accounts.
+//!
+//! **Loans** are checked one by one beside it, see [`LoanFault`](crate::store::LoanFault).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,11 +17,11 @@ use async_trait::async_trait;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use crate::core::ids::{EventId, PaymentBatchId, TenantId, WorkerId};
+use crate::core::ids::{EventId, LoanKey, PaymentBatchId, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, Layer};
 use crate::core::money::Currency;
 use crate::core::time::Timestamp;
-use crate::store::{AccountTotals, StoreError};
+use crate::store::{AccountTotals, LoanFaults, LoansChecked, StoreError};
 
 /// The most offenders and mismatches that are named.
 pub(super) const NAMED_MAX: usize = 100;
@@ -286,6 +288,16 @@ pub trait Reconciliation: Send + Sync {
 
     /// The latest run for these books.
     async fn latest_run(&self, of: ReconciliationQuestion) -> Result<Option<ReconciliationRun>, StoreError>;
+
+    /// Checks the next loans after a key, in one snapshot: at most 1000, and at most 50,000 postings unless one loan has
+    /// more. Keeps what it finds in the place of what was known of them; writes nothing where that is the same.
+    async fn check_loans(&self, after: Option<LoanKey>) -> Result<LoansChecked, StoreError>;
+
+    /// Notes that every loan was checked since an instant.
+    async fn note_loans_checked(&self, since: Timestamp) -> Result<(), StoreError>;
+
+    /// What is known to be wrong with the loans of these books.
+    async fn loan_faults(&self, tenant: TenantId, currency: Currency) -> Result<LoanFaults, StoreError>;
 }
 
 #[cfg(test)]

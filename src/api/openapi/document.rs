@@ -183,4 +183,21 @@ mod tests {
         }
         assert!(document["paths"]["/v1/payments"]["post"]["requestBody"].is_object());
     }
+
+    #[test]
+    fn every_request_has_an_example() {
+        let document = serde_json::to_value(ApiDoc::openapi()).unwrap();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            let Some(bodies) = operations["post"]["requestBody"]["content"].as_object() else { continue };
+            for (media_type, body) in bodies {
+                let name = body["schema"]["$ref"].as_str().unwrap_or_default().rsplit('/').next().unwrap();
+                let schema = &document["components"]["schemas"][name];
+                let is_told = |property: &serde_json::Value| property["example"].is_string();
+                let by_property =
+                    schema["properties"].as_object().is_some_and(|all| !all.is_empty() && all.values().all(is_told));
+                let is_shown = !body["example"].is_null() || !schema["example"].is_null() || by_property;
+                assert!(is_shown, "{path} {media_type} has no example");
+            }
+        }
+    }
 }

@@ -28,7 +28,8 @@ pub use crate::api::read::payoff::{PayoffDayView, PayoffQuote, PayoffWarning};
 pub use crate::api::read::periods::{PeriodView, PeriodsList};
 pub use crate::api::read::preview::PreviewAnswer;
 pub use crate::api::read::reconciliation::{
-    BankReconciliation, ConservationView, LedgerIntegrity, MismatchedAccount, PortfolioRollup, ReconciliationStatus,
+    BankReconciliation, BrokenChain, ConservationView, LedgerIntegrity, MismatchedAccount, PortfolioRollup,
+    ReconciliationStatus,
 };
 pub use crate::api::read::result_row::{EventRow, ExceptionRow, ResolutionView, ResultRow};
 pub use crate::api::read::statement::{
@@ -53,7 +54,7 @@ pub use crate::api::write::holds::{LoanHoldAnswer, LoanHoldRequest, LoanReleaseR
 pub use crate::api::write::loans::{LoanRequest, OpeningBalancesRequest};
 pub use crate::api::write::payments::PaymentRequest;
 pub use crate::api::write::periods::{PeriodAnswer, PeriodRequest};
-pub use crate::api::write::programs::{ProgramView, ProgramsList};
+pub use crate::api::write::programs::{ProgramView, ProgramsList, ReturnFeeView};
 pub use crate::api::write::rearrangements::{MoveRequest, NewLoanRequest, RearrangementRequest};
 pub use crate::api::write::returns::ReturnRequest;
 pub use crate::api::write::reversals::ReversalRequest;

@@ -353,9 +353,10 @@ pub(super) const ROWS: [Row; 46] = [
         code: ProblemCode::PrincipalMismatch,
         name: "principal_mismatch",
         status: 422,
-        title: "The principal differs from the ledger",
+        title: "What the request says is owed is not what the ledger says",
         retryable: Retryable::No,
-        explanation: "outstanding_principal_minor must equal the ledger's principal of the loan.",
+        explanation: "The outstanding_principal_minor of an accrual must equal the ledger's principal of the loan on its \
+                      day, and the moves of a refinance or restructure must come to all that the loan owes.",
     },
     Row {
         code: ProblemCode::Discarded,

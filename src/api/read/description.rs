@@ -8,7 +8,10 @@ pub(crate) fn description(command: &Command) -> Option<String> {
         Command::Payment(payment) => Some(format!("Payment received by {}", payment.source_method.as_str())),
         Command::Disbursement(disbursement) => Some(format!("Principal lent, by {}", disbursement.method.as_str())),
         Command::LoanOpening(_) => Some("Balances taken over when the loan was registered".to_owned()),
-        Command::PaymentReturn(returned) => Some(format!("Payment returned by the bank: {}", returned.return_code)),
+        Command::PaymentReturn(returned) => {
+            let what = if returned.undoes().is_some() { "returned" } else { "charged back" };
+            Some(format!("Payment {what} by the bank: {}", returned.return_code))
+        }
         Command::Fee(fee) => Some(format!("Fee: {}", fee.fee_code.as_str())),
         Command::Receipt(_) => Some("Money received for no known loan".to_owned()),
         Command::BankSettlement(settlement) => Some(match settlement.flow {

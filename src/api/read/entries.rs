@@ -189,7 +189,7 @@ pub(crate) fn lines_of(command: &Command, (entry, chart): (&JournalEntry, &Chart
 /// The event whose entry it takes back.
 fn taken_back(command: &Command) -> Option<EventId> {
     match command {
-        Command::PaymentReturn(returned) => Some(returned.payment.id),
+        Command::PaymentReturn(returned) => returned.undoes().map(|payment| payment.id),
         Command::Servicing(servicing) => servicing.act.takes_back().map(|earlier| earlier.id),
         Command::Group(group) => group.operation.takes_back().map(|reversed| reversed.event.id),
         Command::Payment(_)

@@ -35,7 +35,7 @@ const AHEAD_DAYS: u64 = 366 + 62;
 /// The first line of the CSV form: a line of an entry each.
 const CSV_HEADER: &str = "booking_date,effective_at,posted_at,journal_entry_id,event_type,sequence,account_code,\
     account_name,direction,amount_minor,currency,layer,loan_id,borrower_id,external_ref,correlation_id,\
-    reverses_entry_id,actor\n";
+    reverses_entry_id,actor,description\n";
 
 /// The journal of a span of booking dates, in the order of acceptance.
 #[utoipa::path(get, path = "/v1/journal-entries", tag = "ledger", security(("oauth2" = ["hpts:ledger:read"])),
@@ -139,6 +139,7 @@ impl Tabular for EntryView {
                 text(&self.correlation_id),
                 text(&self.reverses_entry_id),
                 guarded(&self.actor),
+                guarded(&text(&self.description)),
             ]);
         }
     }

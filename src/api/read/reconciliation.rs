@@ -1,5 +1,6 @@
 //! Owns `GET /v1/reconciliation/status` and `GET /v1/reconciliation/conservation`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::Json;
@@ -19,7 +20,8 @@ use crate::core::ledger::{AccountCode, Chart};
 use crate::core::money::Currency;
 use crate::core::time::parse_date;
 use crate::store::{
-    AccountMismatch, BankCheck, Conservation, Findings, ReconciliationQuestion, ReconciliationRun, StoreError,
+    AccountMismatch, BankCheck, Conservation, Findings, LoanFault, LoanFaultKind, LoanFaults, ReconciliationQuestion,
+    ReconciliationRun, StoreError,
 };
 
 /// How long a caller waits for a run that nobody has made yet. One that takes longer goes on.
@@ -39,7 +41,7 @@ pub struct ReconciliationStatus {
     portfolio_rollup: PortfolioRollup,
 }
 
-/// Account totals against the lines they sum up.
+/// Account totals against the lines they sum up, and the postings of every loan against the chain of their hashes.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LedgerIntegrity {
     /// `ok` or `mismatch`.
@@ -52,6 +54,45 @@ pub struct LedgerIntegrity {
     /// What is wrong; absent where nothing is.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     mismatched_accounts: Vec<MismatchedAccount>,
+    /// Loans whose postings are not those that were made; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1)]
+    broken_chain_count: Option<i64>,
+    /// The first hundred of them; absent where there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    broken_chains: Vec<BrokenChain>,
+    /// Since when every loan was looked at; absent before the first time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2026-05-01T12:00:00Z")]
+    loans_checked_at: Option<String>,
+}
+
+/// A loan whose postings are not those that were made.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BrokenChain {
+    #[schema(value_type = uuid::Uuid)]
+    loan_id: String,
+    /// The first event whose posting was changed; absent where one is missing at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    event_id: Option<String>,
+    /// Its journal entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    journal_entry_id: Option<String>,
+    #[schema(example = "the hash of version 3 does not cover it")]
+    detail: String,
+}
+
+impl From<&LoanFault> for BrokenChain {
+    fn from(fault: &LoanFault) -> Self {
+        Self {
+            loan_id: fault.loan_id.to_string(),
+            event_id: fault.event.map(|event| event.to_string()),
+            journal_entry_id: fault.event.map(|event| event.entry_id().to_string()),
+            detail: fault.detail.clone(),
+        }
+    }
 }
 
 /// An account whose totals are not the sum of its lines.
@@ -95,7 +136,7 @@ pub struct BankReconciliation {
     open_lines_minor: String,
 }
 
-/// Principal Receivable against the sum of the loans.
+/// Principal Receivable against the sum of the loans, and the balances of every loan against its lines.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PortfolioRollup {
     /// `ok` or `mismatch`.
@@ -105,7 +146,11 @@ pub struct PortfolioRollup {
     gl_principal_minor: String,
     #[schema(example = "921651")]
     sum_of_loan_balances_minor: String,
-    /// Loans whose principal is not the sum of its lines; absent where nothing is wrong.
+    /// Loans that hold other balances than their lines add up to, whatever the sums say; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1)]
+    mismatched_loan_count: Option<i64>,
+    /// The first hundred of them; absent where nothing is wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     mismatched_loan_ids: Vec<String>,
 }
@@ -115,23 +160,31 @@ const fn ok_or_mismatch(is_ok: bool) -> &'static str {
 }
 
 impl ReconciliationStatus {
-    fn new(run: &ReconciliationRun, chart: &Chart) -> Self {
+    fn new(run: &ReconciliationRun, faults: &LoanFaults, chart: &Chart) -> Self {
         let findings: &Findings = &run.findings;
         let (ledger, loans) = (findings.gl_principal, findings.loans_principal);
+        let of_sums = findings.wrong_loans.iter().map(ToString::to_string);
+        let wrong: BTreeSet<String> =
+            faults.of(LoanFaultKind::Balance).map(|fault| fault.loan_id.to_string()).chain(of_sums).collect();
+        let wrong_count = faults.balances.max(i64::try_from(wrong.len()).unwrap_or(i64::MAX));
         Self {
             as_of_date: run.question.as_of.to_string(),
             ledger_integrity: LedgerIntegrity {
-                status: ok_or_mismatch(findings.mismatched_accounts == 0),
+                status: ok_or_mismatch(findings.mismatched_accounts == 0 && faults.chains == 0),
                 mismatched_account_count: findings.mismatched_accounts,
                 checked_at: run.checked_at.to_string(),
                 mismatched_accounts: findings.mismatches.iter().map(|it| mismatched(it, chart)).collect(),
+                broken_chain_count: (faults.chains > 0).then_some(faults.chains),
+                broken_chains: faults.of(LoanFaultKind::Chain).map(BrokenChain::from).collect(),
+                loans_checked_at: faults.checked_at.map(|at| at.to_string()),
             },
             bank_reconciliation: findings.banks.iter().map(BankReconciliation::from).collect(),
             portfolio_rollup: PortfolioRollup {
-                status: ok_or_mismatch(ledger == loans),
+                status: ok_or_mismatch(ledger == loans && wrong_count == 0),
                 gl_principal_minor: ledger.0.to_string(),
                 sum_of_loan_balances_minor: loans.0.to_string(),
-                mismatched_loan_ids: findings.wrong_loans.iter().map(ToString::to_string).collect(),
+                mismatched_loan_count: (wrong_count > 0).then_some(wrong_count),
+                mismatched_loan_ids: wrong.into_iter().collect(),
             },
         }
     }
@@ -165,7 +218,8 @@ impl From<&BankCheck> for BankReconciliation {
 }
 
 /// Whether the books reconcile: the latest run for that day, or one that is made now. By booking date. Bank accounts are
-/// compared as they are now, by the day of their last statement.
+/// compared as they are now, by the day of their last statement; loans are looked at one after the other all the time,
+/// and what is wrong with one is told until it is found sound.
 #[utoipa::path(get, path = "/v1/reconciliation/status", tag = "reconciliation",
     security(("oauth2" = ["hpts:reconciliation:read"])),
     params(("as_of_date" = Option<chrono::NaiveDate>, Query, description = "Default: today in the tenant's time zone"),
@@ -194,7 +248,8 @@ pub(crate) async fn get_status(
     };
     // Statements come and lines are resolved between two runs, and this much is soon read.
     run.findings.banks = state.store().bank_checks(question).await?;
-    Ok(Json(ReconciliationStatus::new(&run, &tenant.chart)))
+    let faults = state.store().loan_faults(caller.tenant, currency).await?;
+    Ok(Json(ReconciliationStatus::new(&run, &faults, &tenant.chart)))
 }
 
 /// Makes a run and waits for it. A run that takes longer goes on, and is there when it is asked for again.

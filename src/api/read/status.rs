@@ -8,7 +8,8 @@ use crate::api::error::ApiError;
 use crate::api::openapi::AllocationSchema;
 use crate::api::read::rows_form::guarded;
 use crate::core::event::{
-    AcceptedEvent, Collectibility, Command, FeeCode, NamedId, ReversalReason, ServicingAct, SourceMethod, Stage,
+    AcceptedEvent, Collectibility, Command, FeeCode, NamedId, PaymentReturn, ReversalReason, ServicingAct,
+    SourceMethod, Stage,
 };
 use crate::core::ledger::{AllocationView, Finished, answer};
 use crate::store::EventRecord;
@@ -51,6 +52,9 @@ pub struct EventView {
     /// The event that it takes back.
     #[serde(skip_serializing_if = "Option::is_none")]
     undoes: Option<String>,
+    /// The payment whose money it gives back on a day of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    charges_back: Option<String>,
     /// Why the bank took a payment back.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "R01")]
@@ -202,11 +206,15 @@ impl EventView {
             external_ref: incoming_ref.map(str::to_owned),
             destination_ref: outgoing_ref.map(str::to_owned),
             undoes: returned
-                .map(|returned| returned.payment.id)
+                .and_then(PaymentReturn::undoes)
+                .map(|payment| payment.id)
                 .or_else(|| act.and_then(ServicingAct::takes_back).map(|earlier| earlier.id))
                 .map(|id| id.to_string()),
+            charges_back: returned
+                .filter(|returned| returned.undoes().is_none())
+                .map(|returned| returned.payment.id.to_string()),
             return_code: returned.map(|returned| returned.return_code.to_string()),
-            fee_minor: returned.and_then(|returned| returned.fee).map(|fee| fee.to_string()),
+            fee_minor: returned.and_then(PaymentReturn::charged).map(|fee| fee.to_string()),
             fee_code: fee
                 .map(|fee| &fee.fee_code)
                 .or_else(|| act.and_then(ServicingAct::fee_code))

@@ -25,6 +25,7 @@ use crate::api::error::ApiError;
 use crate::api::problem::FieldError;
 use crate::api::state::ApiState;
 use crate::api::uploads::rows::{Row, RowFault};
+use crate::api::write::programs::return_policies;
 use crate::core::ach::{
     ChangeEntry, ExceptionReason, Feed, FileEntry, FileHash, Meaning, PaymentEntry, ReturnEntry, SoftDuplicates,
 };
@@ -32,7 +33,8 @@ use crate::core::event::{
     AcceptedEvent, Command, IdempotencyKey, LoanNumber, Metadata, MetadataValue, Payment, PaymentReturn,
     PaymentReturnError, Receipt, ReturnCode, ReturnTerms, SourceMethod,
 };
-use crate::core::ids::TenantId;
+use crate::core::ids::{LoanKey, TenantId};
+use crate::core::loan::ReturnPolicy;
 use crate::core::money::Money;
 use crate::store::{EntryMark, FileRow, MarkedRow, NumberedLoan, SeenRow};
 
@@ -154,10 +156,12 @@ impl FileRows<'_> {
             })
             .collect();
         let found = state.store().match_entries(self.tenant, marks).await?;
+        let loans: BTreeSet<LoanKey> = found.iter().flatten().map(|payment| payment.event.loan_key).collect();
+        let policies = return_policies(state, self.tenant, loans.into_iter().collect()).await?;
         let mut rows = Vec::with_capacity(entries.len());
         for (entry, found) in entries.into_iter().zip(found) {
             rows.push(match entry.meaning.clone() {
-                Meaning::Return(returned) => self.return_row(entry, &returned, &found)?,
+                Meaning::Return(returned) => self.return_row(entry, &returned, (&found, &policies))?,
                 Meaning::Payment(_) | Meaning::Change(_) | Meaning::Exception(_) => {
                     return Err(ApiError::Broken("an entry that is no return was matched as one"));
                 }
@@ -220,7 +224,12 @@ impl FileRows<'_> {
         })
     }
 
-    fn return_row(&self, entry: EntryRow, returned: &ReturnEntry, found: &[AcceptedEvent]) -> Result<Row, ApiError> {
+    fn return_row(
+        &self,
+        entry: EntryRow,
+        returned: &ReturnEntry,
+        (found, policies): (&[AcceptedEvent], &HashMap<LoanKey, ReturnPolicy>),
+    ) -> Result<Row, ApiError> {
         let payment = match found {
             [payment] => payment,
             [] => {
@@ -235,9 +244,13 @@ impl FileRows<'_> {
         };
         let code = ReturnCode::parse(&returned.code.to_string()).map_err(|_| ApiError::Broken("a return code"))?;
         let effective_date = returned.booked_on.unwrap_or(self.business_date);
-        let terms = ReturnTerms { code, effective_date, fee: returned.fee, metadata: None };
-        Ok(match PaymentReturn::of(payment, terms) {
+        let terms = ReturnTerms { code, effective_date, amount: None, fee: returned.fee, metadata: None };
+        let policy = policies.get(&payment.event.loan_key).cloned().unwrap_or_default();
+        Ok(match PaymentReturn::by_program(payment, terms, &policy) {
             Ok(returned) => entry.row(Command::PaymentReturn(returned)),
+            Err(PaymentReturnError::NotWhole | PaymentReturnError::NotOfPayment(_)) => {
+                return Err(ApiError::Broken("a return of a whole payment"));
+            }
             Err(PaymentReturnError::NotAPayment) => {
                 entry.exception("return_of_unidentified_receipt", "the receipt has no loan yet".to_owned())
             }

@@ -30,12 +30,22 @@ use crate::store::{FileKept, NewFile, UploadRef, UploadedFile};
 /// The most bytes of a file: more than a million entries.
 const FILE_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
+/// A file of one payment, for the description.
+const EXAMPLE: &str = concat!(
+    "101 231380104 1210428822605010000A094101FIRST RECEIVING BANK   FIRST LENDING BANK             \n",
+    "5225FIRST LENDER                        1210428829PPDLOAN PYMT       2605011211121042880000001\n",
+    "627231380104700000000000     00000002411000100000000  FIRST BORROWER          0121042880000001\n",
+    "822500000100231380100000000002410000000000001210428829                         121042880000001\n",
+    "9000001000001000000010023138010000000000241000000000000                                       \n",
+);
+
 /// Posts an ACH file.
 #[utoipa::path(post, path = "/v1/ach/files", tag = "ach", security(("oauth2" = ["hpts:payments:write"])),
     params(("Idempotency-Key" = String, Header, description = "The upload's own key; rows have theirs from the file"),
         ("feed" = String, Query, description = "The feed it comes through")),
     request_body(content = String, content_type = "text/plain",
-        description = "The bytes of a NACHA file, at most 128 MiB. May be compressed with gzip."),
+        description = "The bytes of a NACHA file, at most 128 MiB. May be compressed with gzip.",
+        example = json!(EXAMPLE)),
     responses((status = 202, description = "Taken; posting goes on", body = UploadAnswer),
         (status = 200, description = "The first answer to these bytes again", body = UploadAnswer),
         (status = 409, description = "Another file has its identity, or it is being received", body = ProblemDocument),

@@ -139,10 +139,7 @@ pub(crate) async fn resolve_line(
         (Target::Event(_), _) => None,
     };
     let settlement = booked.map(|booked| maker.of_line((place.statement, &line.line), booked)).transpose()?;
-    let matched_event = match matched {
-        Some(LineMatch::Clears(event) | LineMatch::Matches(event)) => Some(event),
-        Some(LineMatch::Open(_)) | None => None,
-    };
+    let matched_event = matched.as_ref().and_then(LineMatch::event);
     let mut new = NewLineResolution {
         publisher: state.publisher(),
         place,

@@ -32,7 +32,7 @@ use crate::core::bank::{
     StatementHead, StatementLine, match_lines, parse_signed, read_lines,
 };
 use crate::core::event::{
-    BankSettlement, CashFlow, Command, IdempotencyKey, IdempotencyKeyError, NewEvent, Upload, UploadOperation,
+    BankSettlement, CashFlow, IdempotencyKey, IdempotencyKeyError, NewEvent, Upload, UploadOperation,
 };
 use crate::core::ids::{EntryId, EventId, KeyHash, PaymentBatchId, TenantId};
 use crate::core::ledger::AccountCode;
@@ -297,8 +297,8 @@ impl SettlementMaker<'_> {
         (statement, line): (PaymentBatchId, &StatementLine),
         (account, settles): (AccountCode, Option<EventId>),
     ) -> Result<NewEvent, ApiError> {
-        let key = IdempotencyKey::parse(&format!("bank:{statement}:{}", line.line_no));
         let settlement = Settlement { day: line.booking_date, amount: line.amount, account, settles };
+        let key = IdempotencyKey::parse(&format!("bank:{statement}:{}", line.line_no));
         let event = self.event(key, settlement, line.reference.clone())?;
         Ok(event.in_batch(statement, line.line_no))
     }
@@ -336,7 +336,7 @@ impl SettlementMaker<'_> {
         let (flow, magnitude) =
             if amount.is_negative() { (CashFlow::Out, amount.mirrored()) } else { (CashFlow::In, Ok(amount)) };
         let magnitude = magnitude.map_err(|_| ApiError::Broken("a line's amount has no mirror"))?;
-        let command = Command::BankSettlement(BankSettlement {
+        let settlement = BankSettlement {
             loan_id: self.loan(),
             amount: Money::new(magnitude, self.currency),
             flow,
@@ -344,9 +344,10 @@ impl SettlementMaker<'_> {
             settles,
             effective_date: day,
             external_ref,
-        });
+        };
         let (id, event) = (self.state.intake().next_id(), &self.upload.event);
-        Ok(NewEvent::of_caller(id, event.tenant, key, command, self.state.publisher(), event.actor.clone()))
+        let (publisher, actor) = (self.state.publisher(), event.actor.clone());
+        Ok(NewEvent::of_bank_settlement(id, event.tenant, key, settlement, publisher, actor))
     }
 }
 

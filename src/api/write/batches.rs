@@ -39,7 +39,10 @@ const WHOLE_ROWS_MAX: usize = 10_000;
             "loan_id": "11111111-1111-1111-1111-111111111111",
             "borrower_id": "22222222-2222-2222-2222-222222222222", "amount_minor": "88849", "currency": "USD",
             "effective_at": "2026-05-01", "source_method": "ach"}]})),
-        (String = "application/x-ndjson"))),
+        (String = "application/x-ndjson", example = json!("{\"idempotency_key\":\"payment:2026-05-01:1\",\
+            \"loan_id\":\"11111111-1111-1111-1111-111111111111\",\
+            \"borrower_id\":\"22222222-2222-2222-2222-222222222222\",\"amount_minor\":\"88849\",\"currency\":\"USD\",\
+            \"effective_at\":\"2026-05-01\",\"source_method\":\"ach\"}\n")))),
     responses((status = 202, description = "Taken; posting goes on", body = UploadAnswer),
         (status = 200, description = "The first answer to this key again", body = UploadAnswer),
         (status = 400, description = "No or a bad key, not JSON, badly compressed", body = ProblemDocument),

@@ -98,7 +98,7 @@ pub(super) async fn defaults_of(
     field: &'static str,
 ) -> Result<Option<ProgramDefaults>, ApiError> {
     let program = described(state, tenant, id).await?;
-    if program.is_some_and(|program| program.currency != currency) {
+    if program.as_ref().is_some_and(|program| program.currency != currency) {
         return Err(ApiError::field(field, "other_currency", "is a program of another currency"));
     }
     Ok(program

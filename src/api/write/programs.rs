@@ -1,5 +1,8 @@
 //! Owns `POST /v1/programs`, `GET /v1/programs` and `GET /v1/programs/{program_id}`: the terms that loans share.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, Uri};
@@ -17,9 +20,9 @@ use crate::api::uploads::answer::replayed;
 use crate::api::uploads::receiver::{Beginning, Receiver, UploadRequest};
 use crate::api::write::operation::first_time;
 use crate::api::write::request::WriteRequest;
-use crate::core::event::{Upload, UploadOperation};
-use crate::core::ids::{ProgramId, TenantId};
-use crate::core::loan::{Program, ProgramSettings};
+use crate::core::event::{AcceptedEvent, Upload, UploadOperation};
+use crate::core::ids::{LoanKey, ProgramId, TenantId};
+use crate::core::loan::{Program, ProgramSettings, ReturnFeeSetting, ReturnPolicy};
 use crate::store::ProgramRecord;
 
 const READ: &[Scope] = &[Scope::LedgerRead, Scope::LoansWrite];
@@ -28,7 +31,9 @@ const READ: &[Scope] = &[Scope::LedgerRead, Scope::LoansWrite];
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(example = json!({"program_id": "44444444-4444-4444-4444-444444444444", "currency": "USD",
     "annual_rate": "7.25", "day_count_convention": "ACT_365", "rounding": "half_up,daily",
-    "waterfall": ["fees", "interest", "principal"], "suspense_release": "automatic"}))]
+    "waterfall": ["fees", "interest", "principal"], "suspense_release": "automatic", "returns": "chargeback",
+    "credit_order": ["principal", "interest", "fees"],
+    "return_fees": [{"return_codes": ["R01", "R09"], "fee_minor": "2500"}]}))]
 pub struct ProgramView {
     /// The program, by your own id.
     #[schema(value_type = uuid::Uuid)]
@@ -51,6 +56,28 @@ pub struct ProgramView {
     /// What becomes of suspense when new debt arises: `manual` or `automatic`.
     #[schema(example = "manual")]
     suspense_release: String,
+    /// What becomes of a payment that goes back: `void`, the default, takes it back on its own day; `chargeback` books it
+    /// on the day of the return.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "chargeback")]
+    returns: Option<String>,
+    /// Where returns are charged back: which bucket is owed again first. The order of payment where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credit_order: Option<Vec<String>>,
+    /// What the borrower is charged for a return, by return code, where nobody says so for the return itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    return_fees: Vec<ReturnFeeView>,
+}
+
+/// What returns with some codes cost.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"return_codes": ["R01", "R09"], "fee_minor": "2500"}))]
+pub struct ReturnFeeView {
+    /// `R` and two digits each; a code stands once in a program.
+    return_codes: Vec<String>,
+    /// More than 0.
+    #[schema(pattern = "^[1-9][0-9]{0,18}$")]
+    fee_minor: String,
 }
 
 impl From<ProgramSettings> for ProgramView {
@@ -63,6 +90,13 @@ impl From<ProgramSettings> for ProgramView {
             rounding: settings.rounding,
             waterfall: settings.waterfall,
             suspense_release: settings.suspense_release,
+            returns: settings.returns,
+            credit_order: settings.credit_order,
+            return_fees: settings
+                .return_fees
+                .into_iter()
+                .map(|ReturnFeeSetting { return_codes, fee_minor }| ReturnFeeView { return_codes, fee_minor })
+                .collect(),
         }
     }
 }
@@ -113,6 +147,9 @@ pub(crate) async fn post_program(State(state): State<ApiState>, request: Request
     Ok(first_time(body))
 }
 
+/// There are a hundred return codes, and each has one fee.
+const RETURN_FEES_MAX: usize = 100;
+
 const BROKEN: ApiError = ApiError::Broken("a program has no JSON");
 
 fn taken() -> ApiError {
@@ -128,6 +165,14 @@ fn parse(fields: &mut Fields<'_>) -> Option<Program> {
     let rounding = fields.required("rounding", text);
     let waterfall = fields.required_texts("waterfall");
     let suspense_release = fields.required("suspense_release", text);
+    let returns = fields.optional("returns", text);
+    let credit_order = fields.texts("credit_order");
+    let return_fees = fields.optional_objects("return_fees", 1..=RETURN_FEES_MAX, |fee| {
+        let return_codes = fee.required_texts("return_codes");
+        let fee_minor = fee.required("fee_minor", text);
+        let return_codes = return_codes?.into_iter().map(std::borrow::Cow::into_owned).collect();
+        Some(ReturnFeeSetting { return_codes, fee_minor: fee_minor? })
+    });
     let settings = ProgramSettings {
         program_id: program_id?,
         currency: currency?,
@@ -136,6 +181,9 @@ fn parse(fields: &mut Fields<'_>) -> Option<Program> {
         rounding: rounding?,
         waterfall: waterfall?.into_iter().map(std::borrow::Cow::into_owned).collect(),
         suspense_release: suspense_release?,
+        returns,
+        credit_order: credit_order.map(|order| order.into_iter().map(std::borrow::Cow::into_owned).collect()),
+        return_fees: return_fees.unwrap_or_default(),
     };
     match Program::new(&settings) {
         Ok(program) => Some(program),
@@ -159,6 +207,38 @@ pub(crate) async fn described(state: &ApiState, tenant: TenantId, id: ProgramId)
         Program::new(&settings).map_err(|_| ApiError::Broken("a program's terms are unreadable"))
     });
     program.transpose()
+}
+
+/// What the program of a payment's loan says of returns; a loan that is not posted yet has none.
+///
+/// # Errors
+/// The store is away, or its row is unreadable.
+pub(crate) async fn return_policy(state: &ApiState, payment: &AcceptedEvent) -> Result<ReturnPolicy, ApiError> {
+    let (tenant, loan) = (payment.event.tenant, payment.event.loan_key);
+    Ok(return_policies(state, tenant, vec![loan]).await?.remove(&loan).unwrap_or_default())
+}
+
+/// The same of many loans; one without a program is left out.
+///
+/// # Errors
+/// The store is away, or a row is unreadable.
+pub(crate) async fn return_policies(
+    state: &ApiState,
+    tenant: TenantId,
+    loans: Vec<LoanKey>,
+) -> Result<HashMap<LoanKey, ReturnPolicy>, ApiError> {
+    let parties = state.store().loan_parties(tenant, loans).await?;
+    let mut programs: HashMap<ProgramId, Option<Program>> = HashMap::new();
+    let mut policies = HashMap::new();
+    for (loan, party) in parties {
+        let Some(id) = party.program_id else { continue };
+        if let Entry::Vacant(unread) = programs.entry(id) {
+            unread.insert(described(state, tenant, id).await?);
+        }
+        let program = programs.get(&id).and_then(Option::as_ref);
+        policies.extend(program.map(|program| (loan, program.returns.clone())));
+    }
+    Ok(policies)
 }
 
 fn read_settings(record: &ProgramRecord) -> Result<ProgramSettings, ApiError> {

@@ -10,9 +10,11 @@ use crate::api::json::Fields;
 use crate::api::openapi::{AcceptedView, ProblemDocument, ReturnAnswer};
 use crate::api::state::ApiState;
 use crate::api::write::accept::accept_and_answer;
+use crate::api::write::programs::return_policy;
 use crate::api::write::request::{AcceptanceRules, WriteRequest};
 use crate::core::event::{AcceptedEvent, Command, PaymentReturn, PaymentReturnError, ReturnCode, ReturnTerms};
 use crate::core::ids::{EventId, TenantId};
+use crate::core::loan::ReturnPolicy;
 use crate::core::money::Minor;
 
 /// A payment that the bank took back.
@@ -25,7 +27,11 @@ pub struct ReturnRequest {
     /// The day the money went back: not before the payment's own, not in the future. The fee counts from it; the
     /// payment is taken back at its own date.
     pub effective_at: chrono::NaiveDate,
-    /// What the borrower is charged for it, in whole minor units; nothing where absent or 0.
+    /// How much goes back: all of the payment where absent. A part only where the loan's program charges returns back.
+    #[schema(pattern = "^[1-9][0-9]{0,18}$")]
+    pub amount_minor: Option<String>,
+    /// What the borrower is charged for it, in whole minor units; nothing where it is 0, and where absent what the loan's
+    /// program says of the return code.
     #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
     pub fee_minor: Option<String>,
     /// Free data, up to 4 KiB and 50 keys.
@@ -36,9 +42,11 @@ pub struct ReturnRequest {
 /// Returns a payment.
 ///
 /// The payment is taken back as a whole at its own effective date, once: fees, interest and principal are owed again
-/// from that day, what it left in suspense goes. Payments posted after it keep their splits. A payment that is not
-/// posted yet is posted first; one that was rejected cannot be returned (`not_reversible`). The fee is an event and an
-/// entry of its own on the day of the return; both are posted, or neither.
+/// from that day, what it left in suspense goes, and payments posted after it are divided anew. Where the loan's program
+/// says `returns: chargeback`, the money goes back on the day of the return instead, all of it or a part, and is owed again
+/// from then on: out of suspense first, then in the program's `credit_order`, of each bucket at most what the payment paid
+/// there. A payment that is not posted yet is posted first; one that was rejected cannot be returned (`not_reversible`).
+/// The fee is an event and an entry of its own on the day of the return; both are posted, or neither.
 #[utoipa::path(post, path = "/v1/payments/{payment_event_id}/return", tag = "payments",
     security(("oauth2" = ["hpts:payments:write"])),
     params(("payment_event_id" = uuid::Uuid, Path, description = "The payment"),
@@ -63,7 +71,8 @@ pub(crate) async fn post_return(
 ) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::PaymentsWrite]).await?;
     let payment = payment(&state, request.caller.tenant, &id).await?;
-    let command = request.command(|fields, rules| parse(fields, rules, &payment))?;
+    let policy = return_policy(&state, &payment).await?;
+    let command = request.command(|fields, rules| parse(fields, rules, (&payment, &policy)))?;
     accept_and_answer(&state, request, command).await
 }
 
@@ -74,16 +83,25 @@ async fn payment(state: &ApiState, tenant: TenantId, id: &str) -> Result<Accepte
     if PaymentReturn::is_of(&record.event) { Ok(record.event) } else { Err(ApiError::NotFound) }
 }
 
-fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules, payment: &AcceptedEvent) -> Option<Command> {
+fn parse(
+    fields: &mut Fields<'_>,
+    rules: &AcceptanceRules,
+    (payment, policy): (&AcceptedEvent, &ReturnPolicy),
+) -> Option<Command> {
+    let amount = fields.optional("amount_minor", Minor::parse);
     let code = fields.required("return_code", ReturnCode::parse);
     let effective_date = fields.date_until("effective_at", rules.latest_effective);
     let fee = fields.optional("fee_minor", Minor::parse);
     let metadata = fields.metadata();
-    let terms = ReturnTerms { code: code?, effective_date: effective_date?, fee, metadata };
-    match PaymentReturn::of(payment, terms) {
+    let terms = ReturnTerms { code: code?, effective_date: effective_date?, amount, fee, metadata };
+    match PaymentReturn::by_program(payment, terms, policy) {
         Ok(returned) => Some(Command::PaymentReturn(returned)),
         Err(error @ PaymentReturnError::BeforePayment(_)) => {
             fields.fail("effective_at", "before_payment", error.to_string());
+            None
+        }
+        Err(error @ (PaymentReturnError::NotWhole | PaymentReturnError::NotOfPayment(_))) => {
+            fields.fail("amount_minor", "invalid", error.to_string());
             None
         }
         Err(PaymentReturnError::NotAPayment) => None,
@@ -100,6 +118,7 @@ mod tests {
     use crate::api::json::read;
     use crate::core::event::{IdempotencyKey, NewEvent, Payment, SourceMethod};
     use crate::core::ids::{BorrowerId, LoanId, PublisherId, Seq};
+    use crate::core::loan::{ReturnFeeSetting, ReturnManner, Waterfall};
     use crate::core::money::{Currency, Money};
     use crate::core::time::Timestamp;
 
@@ -129,13 +148,18 @@ mod tests {
     }
 
     fn parsed(changes: &Value) -> Result<Command, Vec<String>> {
+        parsed_by(changes, &ReturnPolicy::default())
+    }
+
+    fn parsed_by(changes: &Value, policy: &ReturnPolicy) -> Result<Command, Vec<String>> {
         let mut body = json!({"return_code": "R01", "effective_at": "2026-05-04", "fee_minor": "2500"});
         for (name, value) in changes.as_object().unwrap() {
             body[name] = value.clone();
         }
         let bytes = serde_json::to_vec(&body).unwrap();
         let mut fields = Fields::of_body(read(&bytes).unwrap());
-        let command = parse(&mut fields, &AcceptanceRules { latest_effective: day(5), payment_limit: None }, &paid());
+        let rules = AcceptanceRules { latest_effective: day(5), payment_limit: None };
+        let command = parse(&mut fields, &rules, (&paid(), policy));
         let errors = fields.finish();
         if errors.is_empty() {
             Ok(command.unwrap())
@@ -156,6 +180,25 @@ mod tests {
     }
 
     #[test]
+    fn a_program_says_how_a_return_is_booked_and_what_its_code_costs() {
+        let fee = ReturnFeeSetting { return_codes: vec!["R01".to_owned()], fee_minor: "1500".to_owned() };
+        let manner = ReturnManner::Chargeback(Waterfall::default());
+        let policy = ReturnPolicy::new(manner, &[fee]).unwrap();
+        let of = |changes: Value| match parsed_by(&changes, &policy) {
+            Ok(Command::PaymentReturn(returned)) => {
+                (returned.manner, returned.amount.minor.units(), returned.charged().map(Minor::units))
+            }
+            other => panic!("not a return: {other:?}"),
+        };
+        assert_eq!(of(json!({"fee_minor": null})), (manner, 100, Some(1500)));
+        assert_eq!(of(json!({"fee_minor": null, "amount_minor": "40"})), (manner, 40, Some(1500)));
+        assert_eq!(of(json!({"fee_minor": null, "return_code": "R02"})), (manner, 100, None));
+        assert_eq!(of(json!({"fee_minor": "0"})), (manner, 100, None), "the caller says that it is free");
+        assert_eq!(of(json!({})), (manner, 100, Some(2500)));
+        assert_eq!(parsed_by(&json!({"amount_minor": "101"}), &policy), Err(vec!["amount_minor".to_owned()]));
+    }
+
+    #[test]
     fn each_bad_value_names_its_field() {
         let cases = [
             ("return_code", json!("01")),
@@ -171,7 +214,11 @@ mod tests {
             ("fee_minor", json!("-1")),
             ("fee_minor", json!("25.00")),
             ("metadata", json!([])),
-            ("amount_minor", json!("100")),
+            ("amount_minor", json!("99")),
+            ("amount_minor", json!("101")),
+            ("amount_minor", json!("0")),
+            ("amount_minor", json!(100)),
+            ("borrower_id", json!("22222222-2222-2222-2222-222222222222")),
         ];
         for (field, value) in cases {
             assert_eq!(parsed(&json!({ field: value })), Err(vec![field.to_owned()]), "{field} {value}");

@@ -2,7 +2,8 @@
 //!
 //! A line names its event by the event's id, its entry's id, or its idempotency key; of an upload too, then all its rows
 //! are meant. It *clears* what the event has put on Payment Clearing where that is the line's amount, and it *matches* what
-//! the event has put on Cash where that is. An event is one line's. Everything else stays open, with the reason.
+//! the event has put on Cash where that is. An event is one line's, and so is the cash of an upload: where a line has the
+//! upload no other has a row of it, and the other way round. Everything else stays open, with the reason.
 //!
 //! The order of lines does not matter: of two lines that could have one event, the earlier day's has it, then the one whose
 //! words come first.
@@ -30,7 +31,7 @@ closed_list! {
         CurrencyDiffers = "currency_differs",
         /// The event has moved another amount.
         AmountDiffers = "amount_differs",
-        /// Another line has the event.
+        /// Another line has the event, the upload it is a row of, or a row of it.
         AlreadyMatched = "already_matched",
     }
 }
@@ -50,7 +51,7 @@ pub enum Standing {
         clearing: i128,
         /// What it has put on Cash.
         cash: i128,
-        /// Whether a line has it.
+        /// Whether a line has it, the upload it is a row of, or a row of it.
         is_matched: bool,
     },
 }
@@ -60,8 +61,30 @@ pub enum Standing {
 pub struct Found {
     /// The event.
     pub event: EventId,
+    /// The upload it is a row of.
+    pub upload: Option<EventId>,
     /// How it stands.
     pub standing: Standing,
+}
+
+/// What the lines before have.
+#[derive(Debug, Default)]
+struct Taken {
+    events: HashSet<EventId>,
+    /// Uploads of which a line has a row.
+    uploads_by_row: HashSet<EventId>,
+}
+
+impl Taken {
+    fn has(&self, found: Found) -> bool {
+        let has_all_rows = found.upload.is_some_and(|upload| self.events.contains(&upload));
+        has_all_rows || self.events.contains(&found.event) || self.uploads_by_row.contains(&found.event)
+    }
+
+    fn take(&mut self, found: Found) {
+        self.events.insert(found.event);
+        self.uploads_by_row.extend(found.upload);
+    }
 }
 
 /// What a line is.
@@ -75,6 +98,17 @@ pub enum LineMatch {
     Open(OpenReason),
 }
 
+impl LineMatch {
+    /// The event whose clearing or cash it is.
+    #[must_use]
+    pub const fn event(&self) -> Option<EventId> {
+        match self {
+            Self::Clears(event) | Self::Matches(event) => Some(*event),
+            Self::Open(_) => None,
+        }
+    }
+}
+
 /// Says of each line what it is, in the order given. `found` holds what stands under each reference.
 #[must_use]
 pub fn match_lines<S: BuildHasher>(lines: &[StatementLine], found: &HashMap<String, Vec<Found>, S>) -> Vec<LineMatch> {
@@ -83,7 +117,7 @@ pub fn match_lines<S: BuildHasher>(lines: &[StatementLine], found: &HashMap<Stri
         lines.get(*at).map(|line| (line.booking_date, &line.reference, line.amount.units(), &line.description, *at))
     });
     let mut matches = vec![LineMatch::Open(OpenReason::NoReference); lines.len()];
-    let mut taken = HashSet::new();
+    let mut taken = Taken::default();
     for at in order {
         let (Some(line), Some(place)) = (lines.get(at), matches.get_mut(at)) else { continue };
         let Some(reference) = &line.reference else { continue };
@@ -94,13 +128,13 @@ pub fn match_lines<S: BuildHasher>(lines: &[StatementLine], found: &HashMap<Stri
 }
 
 /// The first event that fits; where none does, the reason of the first.
-fn match_line(amount: Minor, candidates: &[Found], taken: &mut HashSet<EventId>) -> LineMatch {
+fn match_line(amount: Minor, candidates: &[Found], taken: &mut Taken) -> LineMatch {
     let mut reason = None;
     for candidate in candidates {
         match judge(amount, *candidate, taken) {
             LineMatch::Open(why) => reason = reason.or(Some(why)),
-            fits @ (LineMatch::Clears(event) | LineMatch::Matches(event)) => {
-                taken.insert(event);
+            fits @ (LineMatch::Clears(_) | LineMatch::Matches(_)) => {
+                taken.take(*candidate);
                 return fits;
             }
         }
@@ -108,7 +142,7 @@ fn match_line(amount: Minor, candidates: &[Found], taken: &mut HashSet<EventId>)
     LineMatch::Open(reason.unwrap_or(OpenReason::NotFound))
 }
 
-fn judge(amount: Minor, candidate: Found, taken: &HashSet<EventId>) -> LineMatch {
+fn judge(amount: Minor, candidate: Found, taken: &Taken) -> LineMatch {
     let amount = i128::from(amount.units());
     match candidate.standing {
         Standing::Unfinished => LineMatch::Open(OpenReason::NotPosted),
@@ -117,7 +151,7 @@ fn judge(amount: Minor, candidate: Found, taken: &HashSet<EventId>) -> LineMatch
         Standing::Posted { clearing, cash, .. } if clearing != amount && cash != amount => {
             LineMatch::Open(OpenReason::AmountDiffers)
         }
-        Standing::Posted { is_matched, .. } if is_matched || taken.contains(&candidate.event) => {
+        Standing::Posted { is_matched, .. } if is_matched || taken.has(candidate) => {
             LineMatch::Open(OpenReason::AlreadyMatched)
         }
         Standing::Posted { clearing, .. } if clearing == amount => LineMatch::Clears(candidate.event),
@@ -148,11 +182,16 @@ mod tests {
     }
 
     fn posted(number: u128, clearing: i128, cash: i128) -> Found {
-        Found { event: event(number), standing: Standing::Posted { clearing, cash, is_matched: false } }
+        Found { event: event(number), upload: None, standing: Standing::Posted { clearing, cash, is_matched: false } }
+    }
+
+    /// A row of the upload that is event 20.
+    fn row(number: u128, clearing: i128) -> Found {
+        Found { upload: Some(event(20)), ..posted(number, clearing, 0) }
     }
 
     fn ledger() -> HashMap<String, Vec<Found>> {
-        let standing = |number, standing| vec![Found { event: event(number), standing }];
+        let standing = |number, standing| vec![Found { event: event(number), upload: None, standing }];
         let matched = Standing::Posted { clearing: 100, cash: 0, is_matched: true };
         HashMap::from([
             ("paid".to_owned(), vec![posted(2, 100, 0)]),
@@ -162,6 +201,9 @@ mod tests {
             ("refused".to_owned(), standing(12, Standing::Rejected)),
             ("euro".to_owned(), standing(14, Standing::OtherCurrency)),
             ("had".to_owned(), standing(16, matched)),
+            ("file".to_owned(), vec![posted(20, 100, 0)]),
+            ("row 1".to_owned(), vec![row(22, 95)]),
+            ("row 2".to_owned(), vec![row(24, 5)]),
         ])
     }
 
@@ -192,13 +234,23 @@ mod tests {
         assert_eq!(match_lines(&lines, &ledger()), expected);
     }
 
+    #[test]
+    fn the_cash_of_an_upload_is_one_lines_or_its_rows_lines() {
+        let taken = LineMatch::Open(OpenReason::AlreadyMatched);
+        let rows = |file| [line(2, 95, Some("row 1")), line(2, 5, Some("row 2")), line(file, 100, Some("file"))];
+        assert_eq!(match_lines(&rows(1), &ledger()), [taken, taken, LineMatch::Clears(event(20))]);
+        let clears = |number| LineMatch::Clears(event(number));
+        assert_eq!(match_lines(&rows(3), &ledger()), [clears(22), clears(24), taken]);
+    }
+
     proptest! {
         #[test]
         fn the_order_of_lines_changes_nothing(
-            rows in prop::collection::vec((1_u32..4, prop::sample::select(vec![-70_i64, 5, 100]), 0_usize..8), 0..12),
+            rows in prop::collection::vec((1_u32..4, prop::sample::select(vec![-70_i64, 5, 100]), 0_usize..10), 0..12),
             seed in any::<prop::sample::Index>(),
         ) {
-            let names = [None, Some("paid"), Some("sent"), Some("twice"), Some("waits"), Some("had"), Some("x"), Some("euro")];
+            let names = ["paid", "sent", "twice", "waits", "had", "x", "euro", "file", "row 2"].map(Some);
+            let names = [&[None], names.as_slice()].concat();
             let lines: Vec<StatementLine> =
                 rows.iter().map(|(day, amount, name)| line(*day, *amount, names[*name])).collect();
             let mut turned = lines.clone();

@@ -1,5 +1,6 @@
 //! Owns the event itself: a command with its identity, its order and who brought it. Accepted events never change.
 
+use crate::core::event::bank_settlement::BankSettlement;
 use crate::core::event::command::Command;
 use crate::core::event::fingerprint::Fingerprint;
 use crate::core::event::group::Group;
@@ -92,6 +93,22 @@ impl NewEvent {
     #[must_use]
     pub fn in_batch(self, batch: PaymentBatchId, row_no: i64) -> Self {
         Self { origin: Origin { batch: Some((batch, row_no)), ..self.origin }, ..self }
+    }
+
+    /// What books a line of a bank statement or an account's first balance: queued like a caller's event, under a key of
+    /// our own, whose hash no caller's key has.
+    #[must_use]
+    pub fn of_bank_settlement(
+        id: EventId,
+        tenant: TenantId,
+        key: IdempotencyKey,
+        settlement: BankSettlement,
+        publisher: PublisherId,
+        actor: String,
+    ) -> Self {
+        let key_hash = KeyHash::of_bank_settlement(tenant, key.as_str());
+        let event = Self::of_caller(id, tenant, key, Command::BankSettlement(settlement), publisher, actor);
+        Self { key_hash, ..event }
     }
 
     /// An upload's own event: on no loan, in no queue.

@@ -21,7 +21,7 @@ use crate::core::event::servicing::{Party, Servicing, ServicingAct};
 use crate::core::event::upload::{Upload, UploadOperation};
 use crate::core::ids::{BorrowerId, EventId, LoanId, ProgramId, Seq};
 use crate::core::ledger::AccountCode;
-use crate::core::loan::{SuspenseRelease, Waterfall};
+use crate::core::loan::{CreditOrder, ReturnManner, SuspenseRelease, Waterfall};
 use crate::core::money::{Currency, Minor, Money};
 
 /// A row that no command can have written.
@@ -79,6 +79,10 @@ struct ReturnDetails {
     return_code: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     fee_minor: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    program_fee_minor: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    credit_order: Option<CreditOrder>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -131,6 +135,11 @@ impl Command {
                     payment_effective_at: returned.payment.effective_date,
                     return_code: returned.return_code.to_string(),
                     fee_minor: returned.fee.map(Minor::units),
+                    program_fee_minor: returned.program_fee.map(Minor::units),
+                    credit_order: match returned.manner {
+                        ReturnManner::Void => None,
+                        ReturnManner::Chargeback(order) => Some(order),
+                    },
                 };
                 serde_json::to_string(&details).ok()
             }
@@ -281,6 +290,8 @@ fn payment_return(columns: CommandColumns) -> Result<PaymentReturn, ColumnsError
         return_code: ReturnCode::parse(&details.return_code).map_err(|_| ColumnsError("return_code"))?,
         effective_date: columns.effective_date,
         fee: details.fee_minor.map(Minor::new),
+        program_fee: details.program_fee_minor.map(Minor::new),
+        manner: details.credit_order.map_or(ReturnManner::Void, ReturnManner::Chargeback),
         metadata: columns.metadata.map(Metadata::from_stored),
     })
 }

@@ -311,9 +311,8 @@ impl Command {
     pub fn days(&self) -> (NaiveDate, NaiveDate) {
         match self {
             Self::PaymentReturn(returned) => {
-                let last =
-                    if returned.fee.is_some() { returned.effective_date } else { returned.payment.effective_date };
-                (returned.payment.effective_date, last)
+                let first = returned.counts_from();
+                (first, if returned.charged().is_some() { returned.effective_date } else { first })
             }
             Self::Servicing(servicing) => (servicing.counts_from(), servicing.counts_from()),
             Self::Payment(_)

@@ -205,10 +205,11 @@ fn differing_opening(a: &LoanOpening, b: &LoanOpening) -> Vec<&'static str> {
     ])
 }
 
-/// Loan, borrower and amount are the payment's own.
+/// Loan and borrower are the payment's own.
 fn differing_return(a: &PaymentReturn, b: &PaymentReturn) -> Vec<&'static str> {
     named([
         ("payment_event_id", a.payment.id != b.payment.id),
+        ("amount_minor", a.amount != b.amount),
         ("return_code", a.return_code != b.return_code),
         ("effective_at", a.effective_date != b.effective_date),
         ("fee_minor", a.fee != b.fee),

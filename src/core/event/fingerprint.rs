@@ -208,9 +208,20 @@ fn encode_opening(encoder: &mut Encoder, opening: &LoanOpening) {
         .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
 }
 
-/// The payment's place in the order is left out: its id says the same.
+/// The payment's place in the order is left out: its id says the same. What the program says is no part of the request.
 fn encode_return(encoder: &mut Encoder, returned: &PaymentReturn) {
-    let PaymentReturn { payment, loan_id, borrower_id, amount, return_code, effective_date, fee, metadata } = returned;
+    let PaymentReturn {
+        payment,
+        loan_id,
+        borrower_id,
+        amount,
+        return_code,
+        effective_date,
+        fee,
+        program_fee: _,
+        manner: _,
+        metadata,
+    } = returned;
     encoder
         .field(b"payment_return")
         .field(payment.id.0.as_bytes())
@@ -311,6 +322,8 @@ mod tests {
             return_code: ReturnCode::parse("R01").unwrap(),
             effective_date: payment().effective_date,
             fee: Some(Minor::new(25)),
+            program_fee: None,
+            manner: crate::core::loan::ReturnManner::Void,
             metadata: None,
         }
     }

@@ -13,6 +13,7 @@ use crate::core::event::fee::{Fee, FeeCode};
 use crate::core::event::kind::EventKind;
 use crate::core::event::metadata::Metadata;
 use crate::core::ids::{BorrowerId, EventId, LoanId, Seq};
+use crate::core::loan::{ReturnManner, ReturnPolicy, return_code_number};
 use crate::core::money::{Minor, Money};
 
 /// Which consequence of a return its fee is: part of the fee's id and key.
@@ -33,9 +34,7 @@ impl ReturnCode {
     /// # Errors
     /// [`ReturnCodeError`] for any other text.
     pub fn parse(text: &str) -> Result<Self, ReturnCodeError> {
-        let digits = text.strip_prefix('R').filter(|digits| digits.len() == 2);
-        let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-        digits.and_then(|digits| digits.parse().ok()).map(Self).ok_or(ReturnCodeError)
+        return_code_number(text).map(Self).ok_or(ReturnCodeError)
     }
 
     /// The number behind the `R`.
@@ -64,7 +63,9 @@ pub struct ReturnTerms {
     pub code: ReturnCode,
     /// The day the money went back.
     pub effective_date: NaiveDate,
-    /// What the borrower is charged for it; `None` where nothing is.
+    /// How much goes back; all of the payment where it is not said.
+    pub amount: Option<Minor>,
+    /// What the borrower is charged for it, where it is said.
     pub fee: Option<Minor>,
     /// Free data.
     pub metadata: Option<Metadata>,
@@ -79,6 +80,12 @@ pub enum PaymentReturnError {
     /// The money cannot go back before it came.
     #[error("must not be before {0}, the day of the payment")]
     BeforePayment(NaiveDate),
+    /// A part goes back, and the loan's program does not know of parts.
+    #[error("must be all of the payment where the loan's program takes returned payments back")]
+    NotWhole,
+    /// More than came in.
+    #[error("must be more than 0 and at most {0}, the amount of the payment")]
+    NotOfPayment(Minor),
 }
 
 /// The payment that a return takes back.
@@ -101,14 +108,18 @@ pub struct PaymentReturn {
     pub loan_id: LoanId,
     /// The payment's borrower.
     pub borrower_id: BorrowerId,
-    /// The payment's amount.
+    /// How much goes back: the payment's amount, or of one that is charged back a part.
     pub amount: Money,
     /// Why.
     pub return_code: ReturnCode,
     /// The day the money went back; the fee counts from it.
     pub effective_date: NaiveDate,
-    /// What the borrower is charged for it; more than nothing.
+    /// What the borrower is charged for it, as it was said; more than nothing.
     pub fee: Option<Minor>,
+    /// What the loan's program charges for it, where nobody said; more than nothing.
+    pub program_fee: Option<Minor>,
+    /// How it is booked: what the loan's program said when it was accepted.
+    pub manner: ReturnManner,
     /// Free data.
     pub metadata: Option<Metadata>,
 }
@@ -120,31 +131,71 @@ impl PaymentReturn {
         paid(event).is_some()
     }
 
-    /// The return of an accepted payment. A fee of nothing is no fee.
+    /// The return of an accepted payment of a loan without a program. A fee of nothing is no fee.
     ///
     /// # Errors
     /// See [`PaymentReturnError`].
     pub fn of(payment: &AcceptedEvent, terms: ReturnTerms) -> Result<Self, PaymentReturnError> {
+        Self::by_program(payment, terms, &ReturnPolicy::default())
+    }
+
+    /// The return of an accepted payment, as the loan's program has it.
+    ///
+    /// # Errors
+    /// See [`PaymentReturnError`].
+    pub fn by_program(
+        payment: &AcceptedEvent,
+        terms: ReturnTerms,
+        policy: &ReturnPolicy,
+    ) -> Result<Self, PaymentReturnError> {
         let paid = paid(payment).ok_or(PaymentReturnError::NotAPayment)?;
         if terms.effective_date < paid.effective_date {
             return Err(PaymentReturnError::BeforePayment(paid.effective_date));
         }
+        let amount = terms.amount.unwrap_or(paid.amount.minor);
+        if amount.is_zero() || amount > paid.amount.minor {
+            return Err(PaymentReturnError::NotOfPayment(paid.amount.minor));
+        }
+        if policy.manner == ReturnManner::Void && amount != paid.amount.minor {
+            return Err(PaymentReturnError::NotWhole);
+        }
+        let program_fee = if terms.fee.is_none() { policy.fee_of(terms.code.number()) } else { None };
         Ok(Self {
             payment: ReturnedPayment { id: payment.event.id, seq: payment.seq, effective_date: paid.effective_date },
             loan_id: paid.loan_id,
             borrower_id: paid.borrower_id,
-            amount: paid.amount,
+            amount: Money::new(amount, paid.amount.currency),
             return_code: terms.code,
             effective_date: terms.effective_date,
             fee: terms.fee.filter(|fee| !fee.is_zero()),
+            program_fee,
+            manner: policy.manner,
             metadata: terms.metadata,
         })
+    }
+
+    /// The payment that it takes back as a whole; `None` where the money goes back on a day of its own.
+    #[must_use]
+    pub fn undoes(&self) -> Option<&ReturnedPayment> {
+        (self.manner == ReturnManner::Void).then_some(&self.payment)
+    }
+
+    /// The day it counts from.
+    #[must_use]
+    pub fn counts_from(&self) -> NaiveDate {
+        self.undoes().map_or(self.effective_date, |payment| payment.effective_date)
+    }
+
+    /// What the borrower is charged for it.
+    #[must_use]
+    pub fn charged(&self) -> Option<Minor> {
+        self.fee.or(self.program_fee)
     }
 
     /// The fee it brings with it: an event of its own, on the day of the return.
     #[must_use]
     pub fn fee(&self) -> Option<Fee> {
-        self.fee.map(|fee| Fee {
+        self.charged().map(|fee| Fee {
             loan_id: self.loan_id,
             borrower_id: self.borrower_id,
             amount: Money::new(fee, self.amount.currency),
@@ -159,7 +210,7 @@ impl PaymentReturn {
     /// The id of its fee's event, where the return is the event `id` and has a fee.
     #[must_use]
     pub fn fee_event_id(&self, id: EventId) -> Option<EventId> {
-        self.fee.map(|_| id.consequence(self.payment.id, FEE_SORT))
+        self.charged().map(|_| id.consequence(self.payment.id, FEE_SORT))
     }
 }
 

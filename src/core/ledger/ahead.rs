@@ -29,7 +29,13 @@ pub fn look_ahead(work: LoanWork, now: Timestamp) -> Result<Outlook, String> {
     for event in &events {
         state = terms_of(state, event);
         match post_event(state, number_taken, &mut past, event, now) {
-            Ok(step) => state = step.state,
+            Ok(step) => {
+                state = step.state;
+                // What is only imagined is never written, so a later event may restate it at once.
+                if let Some(history) = &mut past.history {
+                    history.imagine_numbers();
+                }
+            }
             Err(_) => stuck.push(event.seq),
         }
     }

@@ -113,19 +113,16 @@ impl FeeBook {
                     self.waive(event.id, fee_code, posting.effective_date, (moved.saturating_neg(), refunded));
                 }
                 ServicingAct::Chargeoff { .. } => self.charged_off = self.charged_off.saturating_sub(moved),
-                ServicingAct::Reversal(reversed) => self.take_back(reversed.event.id, reversed.kind, moved),
-                // What it moves is paid, or waived, in another place than before: no fee is charged by it.
-                ServicingAct::Restated { kind: EventKind::Chargeoff, .. } => {
-                    self.charged_off = self.charged_off.saturating_sub(moved);
-                }
-                ServicingAct::Restated { .. } => self.paid = self.paid.saturating_sub(moved),
+                ServicingAct::Reversal(reversed) => self.take_back(reversed.event.id, reversed.kind, (moved, entry)),
+                // What it moves is paid, waived or charged off in another place than before: no fee is charged by it.
+                ServicingAct::Restated { .. } => self.restate(moved, sum_on(entry, AccountCode::FEES_REVERSED)),
                 ServicingAct::DisbursementSettled { .. }
                 | ServicingAct::SuspenseApplied { .. }
                 | ServicingAct::SuspenseRefunded
                 | ServicingAct::ManualAdjustment { .. }
                 | ServicingAct::Recovery => self.moved(event, posting, moved),
             },
-            Command::PaymentReturn(_) => self.paid = self.paid.saturating_sub(moved),
+            Command::PaymentReturn(_) => self.restate(moved, sum_on(entry, AccountCode::FEES_REVERSED)),
             Command::Payment(_)
             | Command::Disbursement(_)
             | Command::LoanOpening(_)
@@ -134,7 +131,7 @@ impl FeeBook {
             | Command::Group(_)
             | Command::Upload(_) => self.moved(event, posting, moved),
             Command::Leg(leg) => match &leg.terms {
-                LegTerms::Reversal { leg: undone, .. } => self.take_back(undone.id, event.kind, moved),
+                LegTerms::Reversal { leg: undone, .. } => self.take_back(undone.id, event.kind, (moved, entry)),
                 LegTerms::Accrual { .. }
                 | LegTerms::SuspenseOut { .. }
                 | LegTerms::SuspenseIn
@@ -189,21 +186,29 @@ impl FeeBook {
         }
     }
 
+    /// Fees move without being charged: what is borne as a loss is charged off, the rest is paid.
+    const fn restate(&mut self, moved: i128, borne: i128) {
+        self.charged_off = self.charged_off.saturating_add(borne);
+        self.paid = self.paid.saturating_sub(moved).saturating_sub(borne);
+    }
+
     /// A fee that is taken back was never charged, a waiver never made; anything else moves back what it moved.
-    fn take_back(&mut self, undone: EventId, kind: EventKind, moved: i128) {
+    fn take_back(&mut self, undone: EventId, kind: EventKind, (moved, entry): (i128, &JournalEntry)) {
+        // By hand lines are written on this account as well, which charge nothing off.
+        let is_by_hand = kind == EventKind::ManualAdjustment && !entry.has_line_on(AccountCode::CHARGED_OFF_MEMO);
+        let borne = if is_by_hand { 0 } else { sum_on(entry, AccountCode::FEES_REVERSED) };
         if let Some(place) = self.charged.iter().position(|charged| charged.event_id == undone) {
             self.charged.remove(place);
+            self.charged_off = self.charged_off.saturating_add(borne);
         } else if let Some(forgiven) = self.waivers.remove(&undone) {
             let total = forgiven.iter().fold(0_i128, |sum, (_, amount)| sum.saturating_add(i128::from(amount.units())));
             // What the waiver did not take from the bucket it had moved to suspense: that is paid again.
-            self.paid = self.paid.saturating_add(total.saturating_sub(moved));
+            self.restate(moved.saturating_sub(total), borne);
             for (fee, amount) in forgiven {
                 self.forgive(fee, amount.mirrored().unwrap_or_default());
             }
-        } else if kind == EventKind::Chargeoff {
-            self.charged_off = self.charged_off.saturating_sub(moved);
         } else {
-            self.paid = self.paid.saturating_sub(moved);
+            self.restate(moved, borne);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::core::event::{AcceptedEvent, Command, LegTerms, NewEvent, Party, Serv
 use crate::core::ids::{LoanKey, Seq};
 use crate::core::ledger::chain::chain_hash;
 use crate::core::ledger::entry::JournalEntry;
-use crate::core::ledger::late::{Cause, History, Looked, is_late_on, look};
+use crate::core::ledger::late::{History, Looked, Own, Settlement, Settling, is_late_on, look};
 use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::{Outcome, PostedEvent, Posting, RejectionCode, SystemPosting};
 use crate::core::ledger::rules::{Refusal, Verdict, judge, movement_of};
@@ -105,10 +105,7 @@ fn post_to_loan(state: LoanState, past: &mut Past, event: &AcceptedEvent, now: T
     }
     match NewEvent::fee_of_return(event) {
         Some(fee) if judged.verdict.is_ok() => post_with_fee(state, past, (event, judged), fee, now),
-        Some(_) | None => {
-            let posted = post_judged(state, past, (event, &event.event), judged, now)?;
-            Ok(posted.step(event))
-        }
+        Some(_) | None => Ok(post_judged(state, past, event, judged, now)?.step(event)),
     }
 }
 
@@ -152,7 +149,7 @@ impl Posted {
     }
 }
 
-/// Judges an event, or the fee that it brings, where it stands.
+/// Judges an event where it stands.
 fn judge_on(state: &LoanState, past: &mut Past, event: &NewEvent) -> Result<Judged, String> {
     // Money that a bank has moved is booked whatever a hold says: the line it came on is closed already.
     let has_moved = matches!(event.command, Command::Receipt(_) | Command::BankSettlement(_));
@@ -178,33 +175,28 @@ fn judge_on(state: &LoanState, past: &mut Past, event: &NewEvent) -> Result<Judg
 pub(super) fn post_judged(
     mut state: LoanState,
     past: &mut Past,
-    (cause, event): (&AcceptedEvent, &NewEvent),
+    event: &AcceptedEvent,
     judged: Judged,
     now: Timestamp,
 ) -> Result<Posted, String> {
     let Judged { looked, mut verdict } = judged;
-    let own_seq = (event.id == cause.event.id).then_some(cause.seq);
     let mut settlement = None;
     if let (Some(looked), Ok(done)) = (looked, &verdict) {
-        match looked.settlement(event, done) {
+        match looked.settlement(&event.event, done) {
             Ok(settled) => settlement = Some(settled),
             Err(AmountOverflow) => verdict = Err(RejectionCode::AmountOverflow),
         }
     }
     let (posting, system) = match (settlement, verdict) {
-        (Some(settlement), Ok(verdict)) => {
-            let cause = Cause { event: cause, late: event };
-            settlement.book(&mut state, past, (cause, verdict), now)?
-        }
+        (Some(settlement), Ok(verdict)) => settlement.book(&mut state, past, Own { event, verdict, fee: None }, now)?,
         (_, verdict) => {
-            let posting = book(&mut state, past, Booking { seq: own_seq, event, verdict }, now)?;
-            let release = release_suspense(&mut state, past, cause, (event, &posting), now)?;
+            let own = Booking { seq: Some(event.seq), event: &event.event, verdict };
+            let posting = book(&mut state, past, own, now)?;
+            let release = release_suspense(&mut state, past, event, &posting, now)?;
             (posting, release.into_iter().collect())
         }
     };
-    if own_seq.is_some() {
-        state.last_posted_seq = state.last_posted_seq.max(cause.seq);
-    }
+    state.last_posted_seq = state.last_posted_seq.max(event.seq);
     if state.balances.has_negative() {
         Err("a balance would fall below zero".to_owned())
     } else {
@@ -214,35 +206,52 @@ pub(super) fn post_judged(
 
 /// Posts an event and its fee, or neither: a fee that a rule refuses refuses the event.
 fn post_with_fee(
-    state: LoanState,
+    mut state: LoanState,
     past: &mut Past,
     (event, judged): (&AcceptedEvent, Judged),
     fee: NewEvent,
     now: Timestamp,
 ) -> Result<Step, String> {
-    let before = past.clone();
-    let returned = post_judged(state, past, (event, &event.event), judged, now)?;
-    let judged = match returned.posting.outcome {
-        Outcome::Posted => judge_on(&returned.state, past, &fee)?,
-        Outcome::Rejected(_) | Outcome::Done => return Ok(returned.step(event)),
-    };
-    let refusal = match judged.verdict {
-        Ok(_) => {
-            let charged = post_judged(returned.state, past, (event, &fee), judged, now)?;
-            if charged.posting.outcome == Outcome::Posted {
-                let mut step = returned.step(event);
-                step.state = Some(charged.state);
-                step.system.push(SystemPosting { event: fee, posting: charged.posting });
-                step.system.extend(charged.system);
-                return Ok(step);
+    let refusal = match judged {
+        Judged { looked: Some(looked), verdict: Ok(verdict) } => {
+            match settle_with_fee(&state, past, (looked, &event.event, &verdict), &fee)? {
+                Ok((settlement, charged)) => {
+                    let own = Own { event, verdict, fee: Some((fee, charged)) };
+                    let (posting, system) = settlement.book(&mut state, past, own, now)?;
+                    state.last_posted_seq = state.last_posted_seq.max(event.seq);
+                    return Ok(Posted { state, posting, system }.step(event));
+                }
+                Err(code) => code,
             }
-            charged.posting.outcome.rejection().unwrap_or(RejectionCode::AmountOverflow)
         }
-        Err(code) => code,
+        Judged { looked: None, verdict: Ok(_) } => return Err("a fee came with an event that is in order".to_owned()),
+        Judged { verdict: Err(code), .. } => code,
     };
-    *past = before;
     let refused = Judged { looked: None, verdict: Err(refusal) };
-    Ok(post_judged(state, past, (event, &event.event), refused, now)?.step(event))
+    Ok(post_judged(state, past, event, refused, now)?.step(event))
+}
+
+/// What a late event and its fee change together. The fee is judged by the loan as it stands there, the event done.
+fn settle_with_fee(
+    state: &LoanState,
+    past: &Past,
+    (looked, event, verdict): (Looked, &NewEvent, &Verdict),
+    fee: &NewEvent,
+) -> Result<Result<(Settlement, Verdict), RejectionCode>, String> {
+    let charged = looked.settling(event, verdict).and_then(|settling| {
+        let then = settling.found_by_fee(state, fee.command.effective_date())?;
+        Ok((settling, judge(&then, &fee.command, past)))
+    });
+    let (settling, charged) = match charged {
+        Ok((settling, charged)) => (settling, ruled(charged)?),
+        Err(AmountOverflow) => return Ok(Err(RejectionCode::AmountOverflow)),
+    };
+    let charged = match charged {
+        Ok(charged) => charged,
+        Err(code) => return Ok(Err(code)),
+    };
+    let settlement = settling.with_fee(fee, &charged).and_then(Settling::settled);
+    Ok(settlement.map(|settlement| (settlement, charged)).map_err(|AmountOverflow| RejectionCode::AmountOverflow))
 }
 
 /// Whether an event has to wait for the next batch: it may restate consequences of this one, which have no numbers yet.
@@ -253,20 +262,19 @@ pub fn must_wait(state: &LoanState, past: &Past, event: &AcceptedEvent) -> bool 
 }
 
 /// Which consequence of an event a release is: part of its id and key.
-const RELEASE_SORT: &str = "suspense_release";
+pub(super) const RELEASE_SORT: &str = "suspense_release";
 
 /// Lets suspense pay the debt that an event has brought, on the day the debt arose, where the loan's program says so
-/// (domain decision D6 and rule 25). `cause` is the event that a caller sent, `raised` what raised the debt: the cause
-/// itself or its fee.
-pub(super) fn release_suspense(
+/// (domain decision D6 and rule 25).
+fn release_suspense(
     state: &mut LoanState,
     past: &mut Past,
     cause: &AcceptedEvent,
-    (raised, posting): (&NewEvent, &Posting),
+    posting: &Posting,
     now: Timestamp,
 ) -> Result<Option<SystemPosting>, String> {
     let is_due = state.suspense_release == SuspenseRelease::Automatic && !state.balances.suspense.is_zero();
-    if !is_due || !raises_debt(raised, posting) {
+    if !is_due || !raises_debt(&cause.event, posting) {
         return Ok(None);
     }
     let mut release = Servicing {
@@ -275,12 +283,12 @@ pub(super) fn release_suspense(
         amount: None,
         effective_date: posting.effective_date,
         metadata: None,
-        act: ServicingAct::SuspenseApplied { raised_by: Some(raised.id) },
+        act: ServicingAct::SuspenseApplied { raised_by: Some(cause.event.id) },
     };
     let Ok(verdict) = ruled(judge(state, &Command::Servicing(release.clone()), past))? else { return Ok(None) };
     let applied = verdict.movement.suspense.mirrored().map_err(|overflow| overflow.to_string())?;
     release.amount = Some(applied);
-    let event = NewEvent::of_consequence(cause, raised.id, RELEASE_SORT, Command::Servicing(release));
+    let event = NewEvent::of_consequence(cause, cause.event.id, RELEASE_SORT, Command::Servicing(release));
     let posting = book(state, past, Booking { seq: None, event: &event, verdict: Ok(verdict) }, now)?;
     Ok(Some(SystemPosting { event, posting }))
 }

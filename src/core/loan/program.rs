@@ -8,6 +8,7 @@ use crate::core::ids::ProgramId;
 use crate::core::loan::day_count::DayCount;
 use crate::core::loan::interest::{InterestRule, InterestTerms};
 use crate::core::loan::rate::AnnualRate;
+use crate::core::loan::return_policy::{ReturnFeeSetting, ReturnManner, ReturnPolicy};
 use crate::core::loan::rounding::Rounding;
 use crate::core::loan::state::SuspenseRelease;
 use crate::core::loan::waterfall::Waterfall;
@@ -31,6 +32,15 @@ pub struct ProgramSettings {
     pub waterfall: Vec<String>,
     /// What becomes of suspense when new debt arises.
     pub suspense_release: String,
+    /// How payments that go back are booked: `void` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returns: Option<String>,
+    /// In which order a payment that is charged back is owed again; the order of payment where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credit_order: Option<Vec<String>>,
+    /// What returns cost, by code.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub return_fees: Vec<ReturnFeeSetting>,
 }
 
 /// What is wrong with a program.
@@ -43,7 +53,7 @@ pub struct ProgramFault {
 }
 
 /// The terms that a program's loans share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     /// The lender's id of it.
     pub id: ProgramId,
@@ -59,6 +69,8 @@ pub struct Program {
     pub waterfall: Waterfall,
     /// What becomes of suspense when new debt arises.
     pub suspense_release: SuspenseRelease,
+    /// What becomes of payments that go back.
+    pub returns: ReturnPolicy,
 }
 
 impl Program {
@@ -76,13 +88,19 @@ impl Program {
         let words = settings.waterfall.iter().map(String::as_str);
         let waterfall = read(&mut faults, "waterfall", Waterfall::from_words(words));
         let suspense_release = read(&mut faults, "suspense_release", settings.suspense_release.parse());
-        match (currency, day_count, rounding, waterfall, suspense_release) {
-            (Some(currency), Some(day_count), Some(rounding), Some(waterfall), Some(suspense_release))
-                if faults.is_empty() =>
-            {
+        let returns = waterfall.and_then(|waterfall| read_returns(&mut faults, settings, waterfall));
+        match (currency, day_count, rounding, waterfall, suspense_release, returns) {
+            (
+                Some(currency),
+                Some(day_count),
+                Some(rounding),
+                Some(waterfall),
+                Some(suspense_release),
+                Some(returns),
+            ) if faults.is_empty() => {
                 let annual_rate = annual_rate.flatten();
                 let id = settings.program_id;
-                Ok(Self { id, currency, annual_rate, day_count, rounding, waterfall, suspense_release })
+                Ok(Self { id, currency, annual_rate, day_count, rounding, waterfall, suspense_release, returns })
             }
             _ => Err(faults),
         }
@@ -106,8 +124,37 @@ impl Program {
             rounding: self.rounding.to_string(),
             waterfall: self.waterfall.order().map(|bucket| bucket.as_str().to_owned()).to_vec(),
             suspense_release: self.suspense_release.as_str().to_owned(),
+            returns: (self.returns.manner != ReturnManner::Void).then(|| self.returns.manner.as_str().to_owned()),
+            credit_order: match self.returns.manner {
+                ReturnManner::Void => None,
+                ReturnManner::Chargeback(order) => {
+                    Some(order.order().map(|bucket| bucket.as_str().to_owned()).to_vec())
+                }
+            },
+            return_fees: self.returns.fee_settings(),
         }
     }
+}
+
+fn read_returns(
+    faults: &mut Vec<ProgramFault>,
+    settings: &ProgramSettings,
+    waterfall: Waterfall,
+) -> Option<ReturnPolicy> {
+    let words = |order: &Vec<String>| Waterfall::from_words(order.iter().map(String::as_str));
+    let order = settings.credit_order.as_ref().map(|order| read(faults, "credit_order", words(order)));
+    let manner = match settings.returns.as_deref() {
+        None | Some("void") if settings.credit_order.is_none() => Ok(ReturnManner::Void),
+        None | Some("void") => {
+            let message = "is for programs whose returns are charged back".to_owned();
+            faults.push(ProgramFault { field: "credit_order", message });
+            return None;
+        }
+        Some("chargeback") => Ok(ReturnManner::Chargeback(order.flatten().unwrap_or(waterfall))),
+        Some(_) => Err("must be void or chargeback"),
+    };
+    let manner = read(faults, "returns", manner)?;
+    read(faults, "return_fees", ReturnPolicy::new(manner, &settings.return_fees))
 }
 
 fn read<T, E: std::fmt::Display>(
@@ -131,16 +178,49 @@ mod tests {
             rounding: "half_even,daily".to_owned(),
             waterfall: ["interest", "fees", "principal"].map(str::to_owned).to_vec(),
             suspense_release: "automatic".to_owned(),
+            returns: None,
+            credit_order: None,
+            return_fees: Vec::new(),
         }
+    }
+
+    fn words(words: [&str; 3]) -> Vec<String> {
+        words.map(str::to_owned).to_vec()
     }
 
     #[test]
     fn a_program_reads_back_from_its_words() {
         let program = Program::new(&settings()).unwrap();
         assert_eq!(program.settings().annual_rate.as_deref(), Some("7.25"), "one form of a rate");
-        assert_eq!(Program::new(&program.settings()), Ok(program));
+        assert_eq!(Program::new(&program.settings()).as_ref(), Ok(&program));
         let free = Program::new(&ProgramSettings { annual_rate: None, ..settings() }).unwrap();
         assert_eq!((free.annual_rate, free.suspense_release), (None, SuspenseRelease::Automatic));
+    }
+
+    #[test]
+    fn returns_are_taken_back_or_charged_back_in_an_order() {
+        let of = |settings: &ProgramSettings| Program::new(settings).map(|program| program.returns.manner);
+        let with = |returns: Option<&str>, order: Option<[&str; 3]>| ProgramSettings {
+            returns: returns.map(str::to_owned),
+            credit_order: order.map(words),
+            ..settings()
+        };
+        let chargeback = |order: [&str; 3]| ReturnManner::Chargeback(Waterfall::from_words(order).unwrap());
+        let order = ["principal", "interest", "fees"];
+        assert_eq!(of(&settings()), Ok(ReturnManner::Void));
+        assert_eq!(of(&with(Some("void"), None)), Ok(ReturnManner::Void));
+        assert_eq!(of(&with(Some("chargeback"), Some(order))), Ok(chargeback(order)));
+        assert_eq!(of(&with(Some("chargeback"), None)), Ok(chargeback(["interest", "fees", "principal"])));
+        let program = Program::new(&with(Some("chargeback"), Some(order))).unwrap();
+        assert_eq!(Program::new(&program.settings()), Ok(program));
+        let faults = |settings: &ProgramSettings| -> Vec<&str> {
+            Program::new(settings).unwrap_err().into_iter().map(|fault| fault.field).collect()
+        };
+        assert_eq!(faults(&with(None, Some(order))), ["credit_order"]);
+        assert_eq!(faults(&with(Some("reversal"), None)), ["returns"]);
+        assert_eq!(faults(&with(Some("chargeback"), Some(["fees", "fees", "principal"]))), ["credit_order"]);
+        let fee = ReturnFeeSetting { return_codes: vec!["R1".to_owned()], fee_minor: "25".to_owned() };
+        assert_eq!(faults(&ProgramSettings { return_fees: vec![fee], ..settings() }), ["return_fees"]);
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod groups;
 mod holds;
 mod intake_rows;
 mod ledger_reads;
+mod loan_check;
 mod loan_reads;
 mod migrate;
 mod parking;

@@ -6,9 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::connect::PostgresStore;
-use crate::core::ids::{PaymentBatchId, TenantId, WorkerId};
+use crate::core::ids::{LoanKey, PaymentBatchId, TenantId, WorkerId};
 use crate::core::money::Currency;
-use crate::store::{Conservation, Reconciliation, ReconciliationQuestion, ReconciliationRun, StoreError};
+use crate::core::time::Timestamp;
+use crate::store::{
+    Conservation, LoanFaults, LoansChecked, Reconciliation, ReconciliationQuestion, ReconciliationRun, StoreError,
+};
 
 #[async_trait]
 impl Reconciliation for PostgresStore {
@@ -42,5 +45,17 @@ impl Reconciliation for PostgresStore {
 
     async fn latest_run(&self, of: ReconciliationQuestion) -> Result<Option<ReconciliationRun>, StoreError> {
         self.owned(move |store| async move { store.read_latest_run(of).await }).await
+    }
+
+    async fn check_loans(&self, after: Option<LoanKey>) -> Result<LoansChecked, StoreError> {
+        self.owned_long(move |store| async move { store.check_window(after).await }).await
+    }
+
+    async fn note_loans_checked(&self, since: Timestamp) -> Result<(), StoreError> {
+        self.owned(move |store| async move { store.write_loans_checked(since).await }).await
+    }
+
+    async fn loan_faults(&self, tenant: TenantId, currency: Currency) -> Result<LoanFaults, StoreError> {
+        self.owned(move |store| async move { store.read_loan_faults(tenant, currency).await }).await
     }
 }

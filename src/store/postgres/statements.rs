@@ -1,9 +1,9 @@
 //! Owns the list of every statement, which a test prepares against a migrated database.
 
 use super::{
-    accept, ach, admin, bank, bench, conservation, fresh, groups, holds, ledger_reads, loan_reads, migrate, parking,
-    periods, poller_reads, post, processes, programs, read, read_loans, reconcile, review, servicing, sweep, uploads,
-    verify, webhooks,
+    accept, ach, admin, bank, bench, conservation, fresh, groups, holds, ledger_reads, loan_check, loan_reads, migrate,
+    parking, periods, poller_reads, post, processes, programs, read, read_loans, reconcile, review, servicing, sweep,
+    uploads, verify, webhooks,
 };
 
 /// Every statement by the name of what it does.
@@ -50,6 +50,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &ledger_reads::STATEMENTS,
         &conservation::STATEMENTS,
         &reconcile::STATEMENTS,
+        &loan_check::STATEMENTS,
         &verify::STATEMENTS,
         &bench::STATEMENTS,
         &webhooks::STATEMENTS,

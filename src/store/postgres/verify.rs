@@ -101,12 +101,13 @@ const WRONG_ACCEPTED: &str = "SELECT concat_ws(' ', 'tenant', tenant, 'has', coa
 
 /// Undo links: what takes an entry back is a return or a reversal, a later posting of its loan, counts from its day, and
 /// is alone in it; of money that came in it gives back all, of any other entry it is the mirror of all that stands; and a
-/// posted return or reversal takes back what it names. A disbursement is settled once.
+/// posted return or reversal takes back what it names, unless it is charged back on its own day. A disbursement is settled once.
 const WRONG_UNDOS: &str = "SELECT 'posting ' || u.event_seq || ' does not undo event ' || u.undoes_seq \
      || ' as a whole, on its day and in its loan' FROM postings u LEFT JOIN postings p ON p.event_seq = u.undoes_seq \
      LEFT JOIN events e ON e.seq = u.undoes_seq LEFT JOIN events ue ON ue.seq = u.event_seq \
      WHERE u.undoes_seq IS NOT NULL AND NOT coalesce( \
-     ue.kind IN ('payment_returned', 'reversal') AND e.kind NOT IN ('payment_returned', 'reversal') \
+     ue.kind IN ('payment_returned', 'reversal') \
+     AND (e.kind NOT IN ('payment_returned', 'reversal') OR (e.details::json ->> 'credit_order') IS NOT NULL) \
      AND p.outcome = 'posted' AND p.loan_key = u.loan_key \
      AND p.loan_version < u.loan_version AND p.effective_date = u.effective_date \
      AND NOT EXISTS (SELECT FROM (SELECT * FROM unnest(p.accounts, p.amounts) \
@@ -120,8 +121,9 @@ const WRONG_UNDOS: &str = "SELECT 'posting ' || u.event_seq || ' does not undo e
      WHERE undoes_seq IS NOT NULL GROUP BY undoes_seq HAVING count(*) > 1 \
      UNION ALL SELECT e.kind || ' ' || e.seq || ' does not undo what it names' FROM events e \
      JOIN postings p ON p.event_seq = e.seq WHERE e.kind IN ('payment_returned', 'reversal') AND p.outcome = 'posted' \
-     AND p.undoes_seq IS DISTINCT FROM coalesce(e.details::json ->> 'payment_seq', e.details::json ->> 'event_seq', \
-     e.details::json #>> '{leg,terms,reversal,leg,event_seq}')::bigint \
+     AND p.undoes_seq IS DISTINCT FROM CASE WHEN e.details::json ->> 'credit_order' IS NULL THEN \
+     coalesce(e.details::json ->> 'payment_seq', e.details::json ->> 'event_seq', \
+     e.details::json #>> '{leg,terms,reversal,leg,event_seq}')::bigint END \
      UNION ALL SELECT 'disbursement ' || (e.details::json ->> 'event_seq') || ' is settled ' || count(*) || ' times' \
      FROM events e JOIN postings p ON p.event_seq = e.seq WHERE e.kind = 'disbursement_settled' \
      AND p.outcome = 'posted' AND NOT EXISTS (SELECT FROM postings u WHERE u.undoes_seq = e.seq) \
@@ -137,7 +139,8 @@ const WRONG_SYSTEM_EVENTS: &str = "SELECT 'event ' || e.seq || ' follows no post
      JOIN postings p ON p.event_seq = e.seq LEFT JOIN (SELECT cause_seq, count(*) AS fees, sum(amount) AS amount \
      FROM events WHERE cause_seq IS NOT NULL AND kind = 'fee_assessed' GROUP BY cause_seq) AS f \
      ON f.cause_seq = e.seq WHERE e.kind = 'payment_returned' AND p.outcome = 'posted' \
-     AND ((e.details::json ->> 'fee_minor')::numeric IS DISTINCT FROM f.amount OR f.fees > 1) LIMIT $1";
+     AND (coalesce(e.details::json ->> 'fee_minor', e.details::json ->> 'program_fee_minor')::numeric \
+     IS DISTINCT FROM f.amount OR f.fees > 1) LIMIT $1";
 
 /// Groups: the legs are numbered without a gap and are as many as their parent says, all of its tenant; they are posted
 /// where it is done, refused for its reason where it is rejected, and wait where it waits; and what goes from loan to

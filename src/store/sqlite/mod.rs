@@ -23,6 +23,7 @@ mod general_ledger;
 mod groups;
 mod holds;
 mod ledger_reads;
+mod loan_check;
 mod loan_reads;
 mod loans;
 mod params;

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::core::ids::{PaymentBatchId, TenantId, WorkerId};
+use crate::core::ids::{LoanKey, PaymentBatchId, TenantId, WorkerId};
 use crate::core::money::Currency;
-use crate::store::sqlite::{SqliteStore, conservation, reconcile};
-use crate::store::{Conservation, Reconciliation, ReconciliationQuestion, ReconciliationRun, StoreError};
+use crate::core::time::Timestamp;
+use crate::store::sqlite::{SqliteStore, conservation, loan_check, reconcile};
+use crate::store::{
+    Conservation, LoanFaults, LoansChecked, Reconciliation, ReconciliationQuestion, ReconciliationRun, StoreError,
+};
 
 #[async_trait]
 impl Reconciliation for SqliteStore {
@@ -47,5 +50,23 @@ impl Reconciliation for SqliteStore {
 
     async fn latest_run(&self, of: ReconciliationQuestion) -> Result<Option<ReconciliationRun>, StoreError> {
         self.read(move |db| Box::pin(reconcile::latest(db, of))).await
+    }
+
+    async fn check_loans(&self, after: Option<LoanKey>) -> Result<LoansChecked, StoreError> {
+        let now = self.now();
+        let window = self.read(move |db| Box::pin(loan_check::look(db, after, now))).await?;
+        let told = window.told();
+        if window.is_changed() {
+            self.writer.run("keep_loan_faults", move |db| Box::pin(loan_check::keep(db, window))).await?;
+        }
+        Ok(told)
+    }
+
+    async fn note_loans_checked(&self, since: Timestamp) -> Result<(), StoreError> {
+        self.writer.run("note_loans_checked", move |db| Box::pin(loan_check::note(db, since))).await
+    }
+
+    async fn loan_faults(&self, tenant: TenantId, currency: Currency) -> Result<LoanFaults, StoreError> {
+        self.read(move |db| Box::pin(loan_check::faults_of(db, (tenant, currency)))).await
     }
 }

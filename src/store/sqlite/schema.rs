@@ -18,7 +18,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 15] = [
+const MIGRATIONS: [Migration; 17] = [
     Migration { version: 1, name: "books", sql: include_str!("../../../migrations/sqlite/0001_books.sql") },
     Migration { version: 2, name: "operations", sql: include_str!("../../../migrations/sqlite/0002_operations.sql") },
     Migration {
@@ -61,6 +61,16 @@ const MIGRATIONS: [Migration; 15] = [
         version: 16,
         name: "refusing_holds",
         sql: include_str!("../../../migrations/sqlite/0016_refusing_holds.sql"),
+    },
+    Migration {
+        version: 20,
+        name: "bank_line_uploads",
+        sql: include_str!("../../../migrations/sqlite/0020_bank_line_uploads.sql"),
+    },
+    Migration {
+        version: 21,
+        name: "loan_faults",
+        sql: include_str!("../../../migrations/sqlite/0021_loan_faults.sql"),
     },
 ];
 

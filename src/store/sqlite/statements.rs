@@ -3,8 +3,9 @@
 use super::bank::{check, find, read as bank_read, write as bank_write};
 use super::webhooks::{operate, read, turn};
 use super::{
-    accept, ach, admin, beats, conservation, groups, holds, ledger_reads, loan_reads, loans, parking, periods,
-    poller_reads, post, programs, reconcile, records, review, schema, servicing, sweep, uploads, verify, writer,
+    accept, ach, admin, beats, conservation, groups, holds, ledger_reads, loan_check, loan_reads, loans, parking,
+    periods, poller_reads, post, programs, reconcile, records, review, schema, servicing, sweep, uploads, verify,
+    writer,
 };
 
 /// Every statement of this store.
@@ -75,6 +76,14 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("own_cash", check::OWN_CASH),
     ("other_cash", check::OTHER_CASH),
     ("waiting_lines", check::WAITING),
+    ("checked_loans", loan_check::CHECKED_LOANS),
+    ("checked_postings", loan_check::CHECKED_POSTINGS),
+    ("known_faults", loan_check::KNOWN_FAULTS),
+    ("forget_faults", loan_check::FORGET_FAULTS),
+    ("keep_faults", loan_check::KEEP_FAULTS),
+    ("faults_of", loan_check::FAULTS_OF),
+    ("note_checked", loan_check::NOTE_CHECKED),
+    ("checked_at", loan_check::CHECKED_AT),
     ("exception", review::EXCEPTION),
     ("open_exceptions", review::OPEN_EXCEPTIONS),
     ("open_exceptions_of_code", review::OPEN_EXCEPTIONS_OF_CODE),

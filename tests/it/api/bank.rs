@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
+use hpts::core::event::BankSettlement;
+use hpts::core::ids::TenantId;
 use hpts::store::Store;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::world::{Answer, BORROWER, DEADLINE, LOAN, Workers, World, payment};
 
@@ -274,11 +277,35 @@ async fn an_upload_is_settled_by_one_line() {
     let csv = format!("{HEADER}2026-05-01,750,{batch},lockbox deposit\n2026-05-01,250,row:000001,\n");
     let sent = ledger.send("stmt:0001", &of_day("2026-05-01", 0, 1000), &csv).await;
     let answer = sent.json();
-    assert_eq!((&answer["cleared"], &answer["open"]), (&json!(2), &json!(0)), "{answer}");
+    assert_eq!((&answer["cleared"], &answer["open"]), (&json!(1), &json!(1)), "{answer}");
     ledger.settle().await;
+    let named = json!({"reference": "row:000002", "reason": "a row of what is cleared"});
+    let refused = ledger.resolve(&sent, 2, "line:0001", &named).await;
+    assert_eq!(refused.json()["errors"][0]["code"], "already_matched", "{refused:?}");
     let other = of_day("2026-05-01", 0, 750).replace("OPERATING-1", "OPERATING-2");
     let sent = ledger.send("stmt:0002", &other, &format!("{HEADER}2026-05-01,750,lockbox:2026-05-01,\n")).await;
     assert_eq!(ledger.lines(&sent).await[0]["open_reason"], "already_matched");
+}
+
+/// A caller's payment has whatever key it likes: what books a line has a key of its own.
+#[tokio::test]
+async fn no_callers_key_stands_in_a_lines_way() {
+    let ledger = ledger().await;
+    let loan = BankSettlement::loan_of(TenantId(Uuid::from_u128(1)), "OPERATING-1").0;
+    let take = async |key: String| {
+        let paid = ledger.world.post("/v1/payments", &ledger.token, &key, &payment()).await;
+        assert_eq!(paid.status, 201, "{paid:?}");
+    };
+    take(format!("bank:{loan}:opening")).await;
+    let csv = format!("{HEADER}2026-05-01,-1500,,wire fee\n");
+    let sent = ledger.send("stmt:0001", &of_day("2026-05-01", 2_000, 500), &csv).await;
+    assert_eq!(sent.status, 202, "{sent:?}");
+    take(format!("bank:{}:1", sent.json()["statement_id"].as_str().unwrap())).await;
+    let fee = json!({"account_code": "5200", "reason": "the bank's fee"});
+    let resolved = ledger.resolve(&sent, 1, "line:0001", &fee).await;
+    assert_eq!((resolved.status, resolved.json()["status"].as_str()), (201, Some("posted")), "{resolved:?}");
+    ledger.settle().await;
+    assert_eq!(ledger.bank().await[0]["status"], "reconciled");
 }
 
 #[tokio::test]

@@ -103,6 +103,7 @@ async fn a_tenant_reads_accounts_by_its_own_codes() {
     let exported = csv(&world, "/v1/journal-entries?from_date=2026-05-01&to_date=2026-05-01", &token).await;
     let text = String::from_utf8(exported.bytes).unwrap();
     assert!(text.contains(",1205,Loans,CR,78349,USD,"), "{text}");
+    assert!(text.lines().any(|line| line.ends_with(",Payment received by ach")), "what an entry was for: {text}");
 }
 
 #[tokio::test]

@@ -8,9 +8,9 @@ use super::row::Row;
 use super::stories::{Story, Told, eventually, hold};
 use super::world::{Facts, World, payment};
 
-/// The stories of both deployments: a payment, what settles it, and a line that a person posts.
+/// The stories of both deployments: two payments, what settles one, and a line that a person posts.
 pub(super) const STORIES: &[Story] =
-    &[Story { number: "bank", name: "a statement reconciles", stores: 3, run: |world| Box::pin(reconciles(world)) }];
+    &[Story { number: "bank", name: "a statement reconciles", stores: 4, run: |world| Box::pin(reconciles(world)) }];
 
 const HEADER: &str = "booking_date,amount_minor,reference,description\n";
 /// A statement that is not there.
@@ -240,6 +240,9 @@ async fn reconciles(world: &World) -> Told {
     hold(other.status == 409 && other.json()["code"] == "duplicate_file", "expected duplicate_file", &other)?;
     let statement = told["statement_id"].as_str().unwrap_or_default();
     let path = format!("/v1/bank-statements/{statement}/lines/2/resolution");
+    // A payment under a key that reads like the line's own does not stand in its way.
+    let like = world.pay(&format!("bank:{statement}:2"), "Prefer: wait=30\r\n", &payment(&[])).await;
+    hold(like.status == 201, "expected 201", &like)?;
     let body = json!({"account_code": "5200", "reason": "the bank's fee"}).to_string();
     let posted = world.post(&path, &world.facts.demo, "story:bank:fee", "", &body).await;
     hold(posted.status == 201 && posted.json()["status"] == "posted", "expected 201", &posted)?;

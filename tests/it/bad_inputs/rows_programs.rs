@@ -51,9 +51,20 @@ pub(super) fn rows(facts: &Facts) -> Vec<Row> {
         ("waterfall", json!(["fees", "fees", "principal"])),
         ("waterfall", Value::Null),
         ("suspense_release", json!("sometimes")),
+        ("returns", json!("reversal")),
+        ("returns", json!(true)),
+        ("credit_order", json!(["fees", "interest", "principal"])),
+        ("credit_order", json!("fees")),
+        ("return_fees", json!([])),
+        ("return_fees", json!([{"return_codes": ["R1"], "fee_minor": "25"}])),
+        ("return_fees", json!([{"return_codes": ["R01", "R01"], "fee_minor": "25"}])),
+        ("return_fees", json!([{"return_codes": ["R01"], "fee_minor": "0"}])),
+        ("return_fees.0.fee_minor", json!([{"return_codes": ["R01"]}])),
+        ("return_fees.0.return_codes", json!([{"fee_minor": "25"}])),
         ("name", json!("gold")),
     ] {
-        rows.push(of("40", &format!("{name} {value}"), &[(name, value.clone())]).invalid(&[name]));
+        let member = name.split('.').next().unwrap_or(name);
+        rows.push(of("40", &format!("{name} {value}"), &[(member, value.clone())]).invalid(&[name]));
     }
     rows
 }

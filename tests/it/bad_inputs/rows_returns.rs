@@ -12,6 +12,12 @@ pub(super) const STORIES: &[Story] = &[
     Story { number: "return", name: "returned twice", stores: 7, run: |world| Box::pin(returned_twice(world)) },
     Story {
         number: "return",
+        name: "charged back in parts, for the program's fee",
+        stores: 7,
+        run: |world| Box::pin(charged_back(world)),
+    },
+    Story {
+        number: "return",
         name: "returned before it is posted",
         stores: 4,
         run: |world| Box::pin(returned_while_held(world)),
@@ -61,7 +67,12 @@ pub(super) fn rows(facts: &Facts) -> Vec<Row> {
     rows.push(of("17", "no key".to_owned(), &[]).without("Idempotency-Key").refused(400, &["idempotency_key_missing"]));
     rows.push(of("39", "an empty object".to_owned(), &[]).body("{}").invalid(&["return_code", "effective_at"]));
     for (number, name, value) in [
-        ("38", "amount_minor", json!("100")),
+        ("38", "borrower_id", json!("22222222-2222-2222-2222-222222222222")),
+        ("43", "amount_minor", json!("0")),
+        ("45", "amount_minor", json!(100)),
+        ("46", "amount_minor", json!("-1")),
+        ("return", "amount_minor", json!("1")),
+        ("return", "amount_minor", json!("9223372036854775807")),
         ("38", "loan_id", json!("11111111-1111-1111-1111-111111111111")),
         ("39", "return_code", Value::Null),
         ("39", "effective_at", Value::Null),
@@ -200,4 +211,48 @@ async fn rejected_returned(world: &World) -> Told {
     let again = give_back().await;
     let is_same = again.json()["payment_returned_event_id"] == returned.json()["payment_returned_event_id"];
     hold(again.status == 422 && is_same, "expected the same rejection", &again)
+}
+
+/// The program says that returns are charged back, and what R01 costs: parts of a payment go back on their own days, each
+/// with its fee, and never more than came in.
+async fn charged_back(world: &World) -> Told {
+    let (demo, program) = (&world.facts.demo, uuid::Uuid::new_v4().to_string());
+    let terms = json!({"program_id": program, "currency": "USD", "day_count_convention": "ACT_365",
+        "rounding": "half_up,daily", "waterfall": ["fees", "interest", "principal"], "suspense_release": "manual",
+        "returns": "chargeback", "credit_order": ["principal", "interest", "fees"],
+        "return_fees": [{"return_codes": ["R01", "R09"], "fee_minor": "700"}]});
+    let made = world.post("/v1/programs", demo, "story:charge-back:1", "", &terms.to_string()).await;
+    hold(made.status == 201 && made.json() == terms, "expected the program as it was sent", &made)?;
+    let loan = uuid::Uuid::new_v4().to_string();
+    world.open(demo, &loan, &[("program_id", json!(program))]).await;
+    let paid = world.pay("story:charge-back:2", "Prefer: wait=30\r\n", &payment(&[("loan_id", json!(loan))])).await;
+    let payment_id = paid.json()["payment_event_id"].as_str().unwrap_or_default().to_owned();
+    let back = async |key: &str, amount: &str| {
+        let body = body(&[("fee_minor", Value::Null), ("amount_minor", json!(amount))]);
+        world.post(&path(&payment_id), demo, key, "Prefer: wait=30\r\n", &body.to_string()).await
+    };
+    let first = back("story:charge-back:3", "40").await;
+    hold(first.status == 201 && first.json()["fee_event_id"].is_string(), "expected 201 with a fee", &first)?;
+    replayed(&first, &back("story:charge-back:3", "40").await)?;
+    let other = back("story:charge-back:3", "41").await;
+    hold(other.json()["errors"][0]["field"] == "amount_minor", "expected a mismatch of the amount", &other)?;
+    let id = first.json()["payment_returned_event_id"].as_str().unwrap_or_default().to_owned();
+    let event = world.get(&format!("/v1/events/{id}"), demo).await;
+    let document = event.json();
+    let is_told = document["charges_back"] == payment_id.as_str()
+        && document.get("undoes").is_none()
+        && document["effective_at"] == "2026-05-04"
+        && document["fee_minor"] == "700";
+    hold(is_told, "expected the payment that it charges back", &event)?;
+    let second = back("story:charge-back:4", "60").await;
+    hold(second.status == 201, "expected 201", &second)?;
+    let third = back("story:charge-back:5", "1").await;
+    hold(third.status == 409 && third.json()["code"] == "already_undone", "expected already_undone", &third)?;
+    let status = world.get(&format!("/v1/payments/{payment_id}"), demo).await;
+    hold(status.json()["status"] == "posted", "expected the payment to stand on its own day", &status)?;
+    for (day, owed) in [("2026-05-03", "1000200"), ("2026-05-04", "1001700")] {
+        let balance = world.get(&format!("/v1/loans/{loan}/balance?as_of_date={day}"), demo).await;
+        hold(balance.json()["total_exposure_minor"] == owed, &format!("expected {owed} on {day}"), &balance)?;
+    }
+    Ok(())
 }

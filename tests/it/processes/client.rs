@@ -70,6 +70,15 @@ impl Client {
         Some((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
     }
 
+    /// One POST of CSV; status and body.
+    pub(crate) async fn post_csv(&self, path: &str, key: &str, csv: &str) -> (u16, Value) {
+        let request = self.http.post(format!("{}{path}", self.bases[0])).bearer_auth(&self.token);
+        let request = request.header("content-type", "text/csv").header("idempotency-key", key).body(csv.to_owned());
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap_or(Value::Null))
+    }
+
     /// An upload of NDJSON to the api of a port.
     pub(crate) fn upload_to(&self, port: u16, key: &str, body: reqwest::Body) -> reqwest::RequestBuilder {
         self.http

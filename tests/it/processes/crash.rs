@@ -142,6 +142,7 @@ async fn dying_between_commit_and_acknowledgement_returns_once() {
     let terms = ReturnTerms {
         code: ReturnCode::parse("R01").unwrap(),
         effective_date: parse_date("2026-05-04").unwrap(),
+        amount: None,
         fee: Some(Minor::new(25)),
         metadata: None,
     };

@@ -54,7 +54,7 @@ async fn found(books: &Books, texts: &[&str]) -> HashMap<String, Vec<Found>> {
 
 fn settlement(books: &Books, statement: PaymentBatchId, line: &StatementLine, account: AccountCode) -> NewEvent {
     let flow = if line.amount.is_negative() { CashFlow::Out } else { CashFlow::In };
-    let command = Command::BankSettlement(BankSettlement {
+    let settlement = BankSettlement {
         loan_id: BankSettlement::loan_of(books.tenant, ACCOUNT),
         amount: Money::new(Minor::new(line.amount.units().abs()), Currency::USD),
         flow,
@@ -62,10 +62,12 @@ fn settlement(books: &Books, statement: PaymentBatchId, line: &StatementLine, ac
         settles: None,
         effective_date: line.booking_date,
         external_ref: None,
-    });
-    books
-        .event_keyed(&format!("bank:{statement}:{}", line.line_no), next_id(), command)
-        .in_batch(statement, line.line_no)
+    };
+    let of_line = (account != AccountCode::OPENING_BALANCES).then_some(line.line_no);
+    let key = of_line.map_or_else(|| "bank:opening".to_owned(), |line_no| format!("bank:{statement}:{line_no}"));
+    let (key, actor) = (IdempotencyKey::parse(&key).unwrap(), "tester".to_owned());
+    let event = NewEvent::of_bank_settlement(next_id(), books.tenant, key, settlement, books.publisher, actor);
+    if let Some(line_no) = of_line { event.in_batch(statement, line_no) } else { event }
 }
 
 /// A statement with what its lines are, as acceptance makes it.
@@ -102,10 +104,7 @@ async fn statement(
         },
     };
     let opens = line(1, date, opening, None);
-    let opening = (opening != 0).then(|| {
-        let event = settlement(books, id, &opens, AccountCode::OPENING_BALANCES);
-        books.event_keyed("bank:opening", event.id, event.command)
-    });
+    let opening = (opening != 0).then(|| settlement(books, id, &opens, AccountCode::OPENING_BALANCES));
     let lines = lines.iter().zip(matches).map(new).collect();
     let answer = b"taken".to_vec();
     NewStatement { upload, publisher: books.publisher, head, sha256, lines, opening, answer }
@@ -151,6 +150,91 @@ async fn paid(fixture: &impl Fixture) -> (Books, Wanted) {
     (books, payment)
 }
 
+/// An upload of two payments of loan 1, not posted yet.
+async fn uploaded(books: &Books, key: &str, amounts: [i64; 2]) -> (PaymentBatchId, Vec<Wanted>) {
+    let upload = operation(books, key, UploadOperation::AchFeed { settings: String::new() });
+    let id = PaymentBatchId(upload.event.id.0);
+    let rows = (1..).zip(amounts).map(|(row_no, amount)| books.payment(1, amount).in_batch(id, row_no)).collect();
+    let end = UploadEnd { rows: RowCounts::default(), fingerprint: [1; 32], answer: Vec::new() };
+    let whole = WholeUpload { upload, publisher: books.publisher, rows, end };
+    let accepted = books.store.accept_whole(whole).await.unwrap();
+    let WholeAccepted::All(places) = accepted else { panic!("{accepted:?}") };
+    let loan_key = books.key(1);
+    (id, places.into_iter().map(|(id, seq)| Wanted { seq, id, loan_key }).collect())
+}
+
+/// One cash: of an upload and one of its rows, one line has it, in one statement, in two, at once and by hand.
+pub(crate) async fn an_upload_and_its_rows_are_one_cash(fixture: &impl Fixture) {
+    let (books, _) = paid(fixture).await;
+    let mut uploads = Vec::new();
+    for key in ["upload:0001", "upload:0002", "upload:0003"] {
+        let (id, wanted) = uploaded(&books, key, [30, 12]).await;
+        books.post(&wanted).await;
+        uploads.push((id.to_string(), wanted));
+    }
+    let row_of = |upload: usize, row: usize| uploads[upload].1[row].id.to_string();
+    // A row in an earlier statement.
+    let named = [line(1, day(5, 2), 30, Some(&row_of(0, 0)))];
+    let first = taken(&books, statement(&books, "stmt:0001", (day(5, 2), 0), &named).await).await;
+    let is_taken = LineMatch::Open(OpenReason::AlreadyMatched);
+    let named = [
+        line(1, day(5, 3), 42, Some("upload:0001")),
+        line(2, day(5, 3), 12, Some(&row_of(0, 1))),
+        line(3, day(5, 3), 42, Some("upload:0002")),
+    ];
+    let second = statement(&books, "stmt:0002", (day(5, 3), 30), &named).await;
+    let found: Vec<_> = second.lines.iter().map(|line| line.found).collect();
+    assert!(found[0] == is_taken && found[1].event().is_some() && found[2].event().is_some(), "{found:?}");
+    let second = taken(&books, second).await;
+    let standing = &found_of(&books, &row_of(1, 1)).await;
+    assert!(matches!(standing, Standing::Posted { is_matched: true, .. }), "a line has its upload: {standing:?}");
+
+    // By hand, as it was seen before the other line had the cash.
+    let place = LinePlace { statement: second.id, line_no: 1 };
+    for (key, event) in [("line:0001", EventId::parse(&uploads[0].0).unwrap()), ("line:0002", uploads[1].1[0].id)] {
+        let met = books.store.resolve_line(resolution(&books, key, place, (Some(event), None))).await.unwrap();
+        assert!(matches!(met, LineDecided::EventTaken), "{key}: {met:?}");
+    }
+    // Two statements at once, of which one names the upload and the other its rows.
+    let whole = [line(1, day(5, 4), 42, Some("upload:0003"))];
+    let parts = [line(1, day(5, 5), 12, Some(&row_of(2, 1))), line(2, day(5, 5), 30, Some(&row_of(2, 0)))];
+    let whole = statement(&books, "stmt:0003", (day(5, 4), 114), &whole).await;
+    let parts = statement(&books, "stmt:0004", (day(5, 5), 156), &parts).await;
+    let (whole, parts) = tokio::join!(books.store.accept_statement(whole), books.store.accept_statement(parts));
+    let met = [whole.unwrap(), parts.unwrap()];
+    let has = |is: fn(&StatementAccepted) -> bool| met.iter().filter(|met| is(met)).count();
+    let (new, disturbed) =
+        (has(|met| matches!(met, StatementAccepted::New(_))), has(|met| matches!(met, StatementAccepted::Disturbed)));
+    assert_eq!((new, disturbed), (1, 1), "{met:?}");
+    assert_eq!(books.store.statement_lines(first, 0, 10).await.unwrap()[0].state, LineState::Cleared);
+}
+
+async fn found_of(books: &Books, text: &str) -> Standing {
+    found(books, &[text]).await[text][0].standing
+}
+
+/// Cash that an event booked and a reversal took back is not at the bank, until the reversal has a line of its own.
+pub(crate) async fn what_is_taken_back_counts_in_the_comparison(fixture: &impl Fixture) {
+    let (books, _) = paid(fixture).await;
+    let lent = books.book(vec![books.disbursement_on(1, 70, day(5, 1))]).await.remove(0);
+    let act = ServicingAct::DisbursementSettled { disbursement: EarlierEvent { id: lent.id, seq: lent.seq } };
+    let sent = books.book(vec![books.servicing(1, act, None, day(5, 1))]).await.remove(0);
+    let named = [line(1, day(5, 2), -70, Some(&sent.id.to_string()))];
+    taken(&books, statement(&books, "stmt:0001", (day(5, 2), 100), &named).await).await;
+    assert_eq!(checks(&books, day(5, 2)).await, [check(day(5, 2), 30, 30, (0, 0))]);
+    let undo = books.reversal_of(1, &sent, day(5, 3)).await;
+    let back = books.book(vec![undo]).await.remove(0);
+    assert_eq!(books.record(&back).await.posting.unwrap().outcome, Outcome::Posted);
+    let told = checks(&books, day(5, 2)).await;
+    assert_eq!(told, [check(day(5, 2), 30, 100, (0, 0))], "the ledger has it back");
+    assert!(!told[0].is_reconciled());
+    let named = [line(1, day(5, 4), 70, Some(&back.id.to_string()))];
+    taken(&books, statement(&books, "stmt:0002", (day(5, 4), 30), &named).await).await;
+    assert_eq!(checks(&books, day(5, 2)).await, [check(day(5, 2), 30, 30, (0, 0))], "as of the day before");
+    assert_eq!(checks(&books, day(5, 4)).await, [check(day(5, 4), 100, 100, (0, 0))]);
+    prove(&books.store).await;
+}
+
 pub(crate) async fn references_name_events_by_id_by_key_and_by_upload(fixture: &impl Fixture) {
     let (books, payment) = paid(fixture).await;
     let lent = books.book(vec![books.disbursement_on(1, 70, day(5, 1))]).await.remove(0);
@@ -160,15 +244,7 @@ pub(crate) async fn references_name_events_by_id_by_key_and_by_upload(fixture: &
     let waits = books.accept(vec![books.payment_keyed("waits:0001", 1, 5)]).await.remove(0);
     books.book(vec![books.payment_keyed("refused:0001", 9, 5)]).await;
 
-    let upload = operation(&books, "upload:0001", UploadOperation::AchFeed { settings: String::new() });
-    let id = PaymentBatchId(upload.event.id.0);
-    let rows = vec![books.payment(1, 30).in_batch(id, 1), books.payment(1, 12).in_batch(id, 2)];
-    let end = UploadEnd { rows: RowCounts::default(), fingerprint: [1; 32], answer: Vec::new() };
-    let whole = WholeUpload { upload, publisher: books.publisher, rows: rows.clone(), end };
-    let accepted = books.store.accept_whole(whole).await.unwrap();
-    let WholeAccepted::All(places) = accepted else { panic!("{accepted:?}") };
-    let loan_key = books.key(1);
-    let wanted: Vec<Wanted> = places.iter().map(|(id, seq)| Wanted { seq: *seq, id: *id, loan_key }).collect();
+    let (id, wanted) = uploaded(&books, "upload:0001", [30, 12]).await;
     let (upload, id) = (id.to_string(), payment.id.to_string());
     let of = |clearing, cash| Standing::Posted { clearing, cash, is_matched: false };
     let standing = |found: &HashMap<String, Vec<Found>>, text: &str| found.get(text).map(|found| found[0].standing);

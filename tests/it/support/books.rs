@@ -135,7 +135,8 @@ impl Books {
     /// The return of an accepted payment, with a fee where that is more than nothing.
     pub(crate) async fn return_of(&self, payment: &Wanted, date: NaiveDate, fee: i64) -> NewEvent {
         let code = ReturnCode::parse("R01").unwrap();
-        let terms = ReturnTerms { code, effective_date: date, fee: Some(Minor::new(fee)), metadata: None };
+        let terms =
+            ReturnTerms { code, effective_date: date, amount: None, fee: Some(Minor::new(fee)), metadata: None };
         let payment = self.record(payment).await.event;
         self.event(Command::PaymentReturn(PaymentReturn::of(&payment, terms).unwrap()))
     }

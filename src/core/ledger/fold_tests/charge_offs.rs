@@ -1,6 +1,6 @@
 //! Owns the tests of charge-offs, recoveries, and what is taken back around them.
 
-use super::servicing::{act, adjustment, apply, fee, lines, reversal};
+use super::servicing::{act, adjustment, apply, fee, lines, refund, reversal, waiver};
 use super::*;
 use crate::core::event::{Collectibility, ServicingAct};
 use crate::core::ledger::RejectionCode;
@@ -178,4 +178,65 @@ fn an_allowance_bears_the_loss_and_gets_the_recoveries() {
     assert_eq!(books.posts(act(chargeoff, None, date(6, 1))), lines(&off));
     let money = [("1010", 15), ("1150", -15), ("9900", 15), ("9100", -15)];
     assert_eq!(books.posts(payment(15, date(7, 1))), lines(&money));
+}
+
+/// Principal 100 is charged off, 150 comes in, 50 of it is refunded, and the 150 go back: the refund was not the
+/// borrower's. It is owed on the memo accounts, and the lender bears it as it bears the rest.
+#[test]
+fn a_refund_whose_money_goes_back_is_owed_on_the_memo_accounts() {
+    let mut books = Books::of([opening([0, 0, 100], date(1, 1))]);
+    books.posts(chargeoff(Collectibility::Collectible, date(6, 1)));
+    books.posts(payment(150, date(7, 1)));
+    books.posts(refund(Some(50), date(7, 2)));
+    let back = returning(books.event(3), date(7, 5), 0);
+    books.posts(back);
+    let restated = lines(&[("2100", -50), ("5100", 50), ("9100", 50), ("9900", -50)]);
+    assert_eq!(books.consequences(), [("payment_allocated", Some(4), restated)]);
+    assert_eq!((books.balances(), memo(&books)), ([0; 4], ([0, 0, 150], 150)));
+    books.posts(payment(120, date(7, 1)));
+    let restated = lines(&[("2100", 20), ("5100", -20), ("9100", -20), ("9900", 20)]);
+    assert_eq!(
+        books.consequences(),
+        [("payment_allocated", Some(4), restated)],
+        "20 of the refund were the borrower's"
+    );
+    assert_eq!((books.balances(), memo(&books)), ([0; 4], ([0, 0, 30], 30)));
+}
+
+/// The same, and then the charge-off is taken back: what was refunded is principal like the rest.
+#[test]
+fn a_charge_off_is_undone_with_what_came_to_it_since() {
+    let mut books = Books::of([opening([0, 0, 100], date(1, 1))]);
+    books.posts(chargeoff(Collectibility::Collectible, date(6, 1)));
+    books.posts(payment(150, date(7, 1)));
+    books.posts(refund(Some(50), date(7, 2)));
+    let back = returning(books.event(3), date(7, 5), 0);
+    books.posts(back);
+    let undo = reversal(&books, 2, date(7, 6));
+    books.posts(undo);
+    let restated = lines(&[("1100", 50), ("5100", -50), ("9100", -50), ("9900", 50)]);
+    assert_eq!(books.consequences(), [("payment_allocated", Some(4), restated)]);
+    assert_eq!((books.balances(), memo(&books)), ([0, 0, 150, 0], ([0; 3], 0)));
+}
+
+/// A charge-off that comes late in front of a fee that was paid, and of one that was waived: all is owed, paid and
+/// forgiven on the memo accounts.
+#[test]
+fn no_debt_is_left_on_the_balance_sheet_behind_a_late_charge_off() {
+    let mut books = Books::of([opening([0, 0, 100], date(1, 1)), fee("late", 5, date(2, 1)), payment(5, date(3, 1))]);
+    books.posts(fee("nsf", 7, date(4, 1)));
+    books.posts(waiver("nsf", 7, date(5, 1)));
+    books.posts(chargeoff(Collectibility::Collectible, date(1, 15)));
+    let told = books.consequences();
+    assert_eq!(told.len(), 4, "{told:?}");
+    assert_eq!(told[0].2, lines(&[("1300", -5), ("4290", 5), ("9100", 5), ("9900", -5)]));
+    assert_eq!(told[1].2, lines(&[("1300", 5), ("4300", -5), ("9100", -5), ("9900", 5)]));
+    assert_eq!(told[3].2, lines(&[("1300", 7), ("4290", -7), ("9100", -7), ("9900", 7)]));
+    assert_eq!((books.balances(), memo(&books)), ([0; 4], ([0, 0, 100], 100)));
+    let undo = reversal(&books, 6, date(6, 1));
+    books.posts(undo);
+    assert_eq!((books.balances(), memo(&books)), ([0, 0, 100, 0], ([0; 3], 0)));
+    let seen: Vec<_> =
+        books.fees().items().iter().map(|it| [it.paid, it.waived, it.charged_off].map(Minor::units)).collect();
+    assert_eq!(seen, [[5, 0, 0], [0, 7, 0]]);
 }

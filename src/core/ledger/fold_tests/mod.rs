@@ -10,6 +10,7 @@
 mod answers;
 mod bank;
 mod chain;
+mod charge_backs;
 mod charge_offs;
 mod late_items;
 mod model;
@@ -30,7 +31,7 @@ use crate::core::event::{
 use crate::core::ids::{BorrowerId, EventId, LoanId, PublisherId, Seq, TenantId};
 use crate::core::ledger::{
     AccountCode, Booked, Earlier, EarlierState, FeeBook, History, JournalEntry, Line, Outcome, Past, Posting,
-    earliest_late, must_wait, needs_fees, post_event,
+    earliest_late, must_wait, needs_fees, post_event, reaches_back_to,
 };
 use crate::core::loan::{Allocation, Balances, LoanState, Waterfall};
 use crate::core::money::{Currency, Minor, Money};
@@ -149,7 +150,7 @@ fn named(command: Command, borrower_id: BorrowerId, currency: Currency) -> Comma
 /// The return of an accepted payment, with a fee where that is more than nothing.
 fn returning(payment: &AcceptedEvent, effective_date: NaiveDate, fee: i64) -> Command {
     let code = ReturnCode::parse("R01").unwrap();
-    let terms = ReturnTerms { code, effective_date, fee: Some(Minor::new(fee)), metadata: None };
+    let terms = ReturnTerms { code, effective_date, amount: None, fee: Some(Minor::new(fee)), metadata: None };
     Command::PaymentReturn(PaymentReturn::of(payment, terms).unwrap())
 }
 
@@ -287,9 +288,16 @@ impl Books {
 
     fn history(&self, state: &LoanState, events: &[AcceptedEvent]) -> Option<History> {
         let since = earliest_late(state, events)?;
-        let rows = self.posted.iter().filter(|it| it.posting.outcome == Outcome::Posted);
-        let rows = rows.filter(|it| it.posting.effective_date >= since);
-        Some(History::new(rows.map(|it| (it.event.clone(), it.posting.clone()))))
+        let rows = |since: NaiveDate| -> Vec<(AcceptedEvent, Posting)> {
+            let rows = self.posted.iter().filter(|it| it.posting.outcome == Outcome::Posted);
+            let rows = rows.filter(|it| it.posting.effective_date >= since);
+            rows.map(|it| (it.event.clone(), it.posting.clone())).collect()
+        };
+        let mut since = since;
+        while let Some(further) = reaches_back_to(&rows(since), since) {
+            since = further;
+        }
+        Some(History::new(rows(since)))
     }
 
     /// What the fold is told of the past where it posts this event next.

@@ -1,9 +1,9 @@
 //! Owns the tests of suspense that pays new debt by itself.
 
-use super::servicing::{apply, fee, lines, refund, reversal};
+use super::servicing::{adjustment, apply, fee, lines, refund, reversal};
 use super::*;
-use crate::core::event::ProgramDefaults;
-use crate::core::ledger::RejectionCode;
+use crate::core::event::{ProgramDefaults, ServicingAct};
+use crate::core::ledger::{LoanWork, RejectionCode, look_ahead};
 use crate::core::loan::SuspenseRelease;
 
 /// A loan of a program that releases suspense, with a debt of 100 and 300 paid on 1 February.
@@ -87,7 +87,7 @@ fn a_return_and_its_fee_are_each_paid_on_their_own_day() {
     early.posts(payment(40, date(2, 2)));
     let back = returning(early.event(3), date(2, 8), 25);
     early.posts(back);
-    assert_eq!(early.last_lines(), lines(&[("2100", 25), ("1300", -25)]));
+    assert_eq!(early.last_lines(), lines(&[("1300", -25), ("2100", 25)]));
     assert_eq!(early.balances(), [0, 0, 0, 175]);
 }
 
@@ -108,4 +108,64 @@ fn nothing_is_released_where_the_program_does_not_say_so() {
     let mut books = Books::of([opening([0, 0, 100], date(1, 1)), payment(300, date(2, 1))]);
     books.posts(fee("late", 30, date(2, 5)));
     assert_eq!((books.posted.len(), books.balances()), (3, [30, 0, 0, 200]));
+}
+
+/// A debt of 100 that 100 of 1 February paid, and on 1 March 20 that the lender gives: with nothing owed they wait.
+fn paid_and_given() -> Books {
+    let program = ProgramDefaults { suspense_release: SuspenseRelease::Automatic, ..ProgramDefaults::default() };
+    let Command::LoanOpening(opening) = opening([0, 0, 100], date(1, 1)) else { panic!("not an opening") };
+    let opening = LoanOpening { program_defaults: Some(program), ..opening };
+    let mut books = Books::of([Command::LoanOpening(opening), payment(100, date(2, 1))]);
+    books.posts(adjustment(&[("5200", 20), ("2100", -20)], date(3, 1)));
+    books
+}
+
+/// The payment goes back, so the gift pays debt; the fee of the return, of a day before it, is the debt it pays first.
+/// Both are one change to the loan: the release that the return brings about is made once, and as it stays.
+#[test]
+fn a_return_and_its_fee_change_what_follows_together() {
+    let mut books = paid_and_given();
+    let back = returning(books.event(2), date(2, 15), 25);
+    books.posts(back);
+    let consequences = [
+        ("fee_assessed", None, lines(&[("1300", 25), ("4200", -25)])),
+        ("suspense_applied", None, lines(&[("1300", -20), ("2100", 20)])),
+    ];
+    assert_eq!(books.consequences(), consequences);
+    assert_eq!(books.balances(), [5, 0, 100, 0]);
+    let given = books.event(3).event.id;
+    let raised = ServicingAct::SuspenseApplied { raised_by: Some(given) };
+    let Command::Servicing(release) = &books.posted.last().unwrap().event.event.command else { panic!("no release") };
+    assert_eq!(release.act, raised);
+    let mut apart = paid_and_given();
+    let back = returning(apart.event(2), date(2, 15), 0);
+    apart.posts(back);
+    apart.posts(fee("returned_payment", 25, date(2, 15)));
+    assert_eq!(apart.balances(), books.balances());
+    assert_eq!(apart.balances_on(date(2, 20)), books.balances_on(date(2, 20)));
+}
+
+/// Several late events wait, and the second does something else to what the first has brought about: looked ahead to,
+/// they do what they do when they are posted one after the other.
+#[test]
+fn what_waits_restates_what_waits_before_it() {
+    let mut books = paid_and_given();
+    let back = accepted(10, returning(books.event(2), date(2, 15), 0));
+    let late_fee = accepted(11, fee("late", 25, date(2, 16)));
+    let imagined = accepted(i64::MAX >> 1, payment(12, date(2, 14)));
+    let events = vec![back, late_fee, imagined];
+    let past = Past {
+        history: books.history(&books.state.unwrap(), &events),
+        earlier: books.earlier(&events),
+        ..Past::default()
+    };
+    let key = books.state.unwrap().key;
+    let work = LoanWork { key, state: books.state, number_taken: false, past, events: events.clone() };
+    let outlook = look_ahead(work, at(20)).unwrap();
+    assert_eq!(outlook.stuck, []);
+    for event in &events {
+        books.post(std::slice::from_ref(event), at(20));
+    }
+    assert_eq!(outlook.step.state.unwrap().balances, books.state.unwrap().balances);
+    assert_eq!(outlook.step.system.len(), books.consequences().len());
 }

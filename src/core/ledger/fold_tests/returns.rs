@@ -215,8 +215,13 @@ fn a_return_without_word_of_its_payment_is_not_judged() {
 #[test]
 fn only_payments_are_returned_and_not_before_they_came() {
     let books = Books::of([opening([0, 0, 100], date(1, 1)), payment(40, date(2, 1))]);
-    let terms =
-        |day| ReturnTerms { code: ReturnCode::parse("R09").unwrap(), effective_date: day, fee: None, metadata: None };
+    let terms = |day| ReturnTerms {
+        code: ReturnCode::parse("R09").unwrap(),
+        effective_date: day,
+        amount: None,
+        fee: None,
+        metadata: None,
+    };
     let of = |seq, day| PaymentReturn::of(books.event(seq), terms(day)).map(|returned| returned.payment.seq);
     assert_eq!(of(1, date(2, 1)), Err(PaymentReturnError::NotAPayment));
     assert_eq!(of(2, date(1, 31)), Err(PaymentReturnError::BeforePayment(date(2, 1))));

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::charge_backs::charge_back;
 use super::servicing::{act, adjustment, apply, fee, refund, reversal, waiver};
 use super::*;
 use crate::core::event::{Collectibility, ProgramDefaults, ServicingAct};
@@ -24,7 +25,8 @@ enum Wish {
     ChargeOff(bool),
     Recover(i64),
     Reverse(Index),
-    Return(Index),
+    Return(Index, u8, i64),
+    ChargeBack(Index, u8, i64, i64),
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -41,7 +43,10 @@ fn wish() -> impl Strategy<Value = Wish> {
         1 => any::<bool>().prop_map(Wish::ChargeOff),
         2 => units.prop_map(Wish::Recover),
         4 => any::<Index>().prop_map(Wish::Reverse),
-        2 => any::<Index>().prop_map(Wish::Return),
+        3 => (any::<Index>(), 0..12_u8, prop_oneof![Just(0), 1..40_i64])
+            .prop_map(|(of, days, fee)| Wish::Return(of, days, fee)),
+        3 => (any::<Index>(), 0..12_u8, 1..120_i64, prop_oneof![Just(0), 1..40_i64])
+            .prop_map(|(of, days, units, fee)| Wish::ChargeBack(of, days, units, fee)),
     ]
 }
 
@@ -69,21 +74,28 @@ fn command(books: &Books, wish: &Wish, day: NaiveDate) -> Option<Command> {
             }
             reversal(books, *index.get(&entries), last_day)
         }
-        Wish::Return(index) => {
-            let payments = books.posted.iter().filter(|posted| PaymentReturn::is_of(&posted.event));
-            let payments: Vec<AcceptedEvent> = payments.map(|posted| posted.event.clone()).collect();
-            if payments.is_empty() {
-                return None;
-            }
-            returning(index.get(&payments), last_day, 0)
+        Wish::ChargeBack(index, days, units, fee) => {
+            let paid = any_payment(books, *index)?;
+            let (most, day) = (paid.event.command.amount().unwrap().units(), paid.event.command.effective_date());
+            charge_back(&paid, (*units).min(most), day + Days::new(u64::from(*days)), Some(*fee))
+        }
+        Wish::Return(index, days, fee) => {
+            let paid = any_payment(books, *index)?;
+            returning(&paid, paid.event.command.effective_date() + Days::new(u64::from(*days)), *fee)
         }
     })
+}
+
+fn any_payment(books: &Books, index: Index) -> Option<AcceptedEvent> {
+    let payments = books.posted.iter().filter(|posted| PaymentReturn::is_of(&posted.event));
+    let payments: Vec<AcceptedEvent> = payments.map(|posted| posted.event.clone()).collect();
+    (!payments.is_empty()).then(|| index.get(&payments).clone())
 }
 
 /// What holds after every event.
 fn check(books: &Books) {
     let Some(state) = books.state else { return };
-    for day in 0..DAYS + 2 {
+    for day in 0..DAYS + 14 {
         let balances = books.balances_on(nth_day(day));
         assert!(balances.iter().all(|part| *part >= 0), "day {day}: {balances:?} after {:?}", books.last());
     }
@@ -93,6 +105,8 @@ fn check(books: &Books) {
     let entries = books.posted.iter().filter_map(|posted| posted.posting.entry.as_ref());
     let on_memo = entries.flat_map(JournalEntry::lines).filter(|line| line.account == AccountCode::CHARGED_OFF_MEMO);
     assert_eq!(on_memo.map(|line| line.signed.units()).sum::<i64>(), parts.iter().sum::<i64>());
+    let [fees, interest, principal, _] = books.balances();
+    assert!(state.charged_off.is_none() || [fees, interest, principal] == [0; 3], "{:?}", state.balances);
     let items = books.fees().items();
     let owed = items.iter().map(|item| item.outstanding().unwrap().units());
     assert_eq!(owed.sum::<i64>(), state.balances.fees.units(), "{items:#?}");

@@ -312,7 +312,7 @@ fn post(input: GroupInput, verdict: GroupVerdict) -> Result<GroupOutput, String>
         let state = state.ok_or_else(|| format!("leg {} is posted without its loan", event.seq))?;
         let accrued = verdict.accrued;
         let judged = Judged { looked, verdict: Ok(verdict) };
-        let posted = post_judged(state, &mut past, (&event, &event.event), judged, input.now)?;
+        let posted = post_judged(state, &mut past, &event, judged, input.now)?;
         let version = posted.posting.loan_version;
         output.accrued.extend(accrued.zip(version).map(|(mark, version)| (state.key, version, mark)));
         output.system.extend(posted.system);

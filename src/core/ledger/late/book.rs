@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
-use crate::core::event::{Collectibility, Command, EventKind, LegTerms, NewEvent, ServicingAct};
+use crate::core::event::{Collectibility, Command, EventKind, LegTerms, NewEvent, ReturnedPayment, ServicingAct};
 use crate::core::ids::{EventId, Seq};
+use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
 use crate::core::ledger::late::history::{History, Row};
 use crate::core::ledger::late::sum::Sum;
 use crate::core::ledger::posting::{Outcome, Posting};
-use crate::core::ledger::rules::movement_of;
+use crate::core::ledger::rules::{movement_of, principal_loss};
 use crate::core::loan::{
-    Allocation, Balances, ChargeOffMade, ChargedOff, Deed, Effect, Fact, Life, LoanState, LoanStatus, Memo, Place,
-    Position, ReplayTerms, Turn,
+    Allocation, Balances, ChargeOffMade, ChargedOff, Deed, Effect, Fact, Life, LoanState, LoanStatus, LossAccount,
+    Memo, Place, Position, ReplayTerms, ReturnManner, Turn,
 };
 use crate::core::money::{AmountOverflow, Minor};
 
@@ -30,6 +31,8 @@ pub(super) struct Standing {
     pub(super) restates: Option<Seq>,
     /// Its lines and those that restate it, together.
     pub(super) lines: Vec<Line>,
+    /// Of these the lines that restate it.
+    restating: Vec<Line>,
     /// The split that stands.
     pub(super) split: Option<Allocation>,
 }
@@ -94,9 +97,18 @@ fn part_of(event: &NewEvent, posting: &Posting) -> Part {
     }
 }
 
-/// What an event asks of the loan. `moved` is what its own posting moved.
-pub(super) fn deed_of(command: &Command, moved: Balances) -> Deed {
+/// What an event asks of the loan. `moved` is what its own posting moved, `place_of` tells where an earlier event stands.
+pub(super) fn deed_of(command: &Command, moved: Balances, place_of: impl Fn(Seq) -> Option<Place>) -> Deed {
     match command {
+        Command::PaymentReturn(returned) => match returned.manner {
+            ReturnManner::Void => Deed::Moves(moved),
+            ReturnManner::Chargeback(order) => {
+                let ReturnedPayment { seq, effective_date, .. } = returned.payment;
+                // A history always reaches back to the payment.
+                let of = place_of(seq).unwrap_or(placed(effective_date, 0));
+                Deed::ChargesBack { of, amount: returned.amount.minor, order }
+            }
+        },
         Command::Payment(payment) => Deed::Pays(payment.amount.minor),
         Command::Servicing(servicing) => match &servicing.act {
             ServicingAct::Recovery => servicing.amount.map_or(Deed::Moves(moved), Deed::Pays),
@@ -128,7 +140,6 @@ pub(super) fn deed_of(command: &Command, moved: Balances) -> Deed {
         },
         Command::Disbursement(_)
         | Command::LoanOpening(_)
-        | Command::PaymentReturn(_)
         | Command::Fee(_)
         | Command::Receipt(_)
         | Command::BankSettlement(_)
@@ -153,6 +164,11 @@ pub(super) const fn placed(date: NaiveDate, version: i64) -> Place {
 }
 
 impl Book {
+    /// Where an event stands.
+    pub(super) fn place_of(&self, seq: Seq) -> Option<Place> {
+        self.facts.iter().find(|(_, standing)| standing.seq == Some(seq)).map(|(place, _)| *place)
+    }
+
     /// The life that a loan's postings tell, from their first day on.
     pub(super) fn new(state: &LoanState, history: &History) -> Result<Self, AmountOverflow> {
         let posted = || history.rows.iter().filter(|row| row.posting.outcome == Outcome::Posted);
@@ -165,12 +181,12 @@ impl Book {
                 Part::TakesBack => {}
                 Part::Restates(event) => {
                     if let Some(standing) = standing.get_mut(&event) {
-                        add(standing, &row.posting)?;
+                        restate(standing, &row.posting)?;
                     }
                 }
                 Part::RestatesAt(seq) => {
                     let restated = standing.values_mut().find(|it: &&mut Standing| it.seq == Some(seq));
-                    restated.map_or(Ok(()), |standing| add(standing, &row.posting))?;
+                    restated.map_or(Ok(()), |standing| restate(standing, &row.posting))?;
                 }
                 Part::ReleaseFor(debt) => {
                     if is_undone(row) {
@@ -203,7 +219,7 @@ struct Told {
 
 impl Told {
     fn book(mut self, state: &LoanState, rows: &[&Row]) -> Result<Book, AmountOverflow> {
-        let (mut facts, mut released) = (BTreeMap::new(), BTreeMap::new());
+        let (mut facts, mut released, mut places) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut told = Vec::with_capacity(rows.len());
         let mut start = Start::of(state);
         for row in rows {
@@ -212,7 +228,8 @@ impl Told {
             let place = placed(row.posting.effective_date, standing.version);
             let moved =
                 row.posting.entry.as_ref().map_or(Ok(Balances::default()), |entry| movement_of(entry.lines()))?;
-            let deed = deed_of(&row.event.command, moved);
+            let deed = deed_of(&row.event.command, moved, |seq| places.get(&seq).copied());
+            places.extend(row.seq.map(|seq| (seq, place)));
             let releases_suspense = releases_suspense(&deed) && !self.kept.contains(&id);
             let effect = effect_of(&standing, &deed, place)?;
             let release = self.releases.remove(&id).and_then(|release| self.standing.remove(&release));
@@ -278,6 +295,7 @@ fn stands(row: &Row) -> Result<Standing, AmountOverflow> {
         version: row.posting.loan_version.unwrap_or(i64::MAX),
         restates: row.posting.restates_seq.or(row.seq),
         lines: Vec::new(),
+        restating: Vec::new(),
         split: None,
     };
     add(&mut standing, &row.posting)?;
@@ -285,14 +303,39 @@ fn stands(row: &Row) -> Result<Standing, AmountOverflow> {
 }
 
 fn add(standing: &mut Standing, posting: &Posting) -> Result<(), AmountOverflow> {
-    for line in posting.entry.as_ref().map(JournalEntry::lines).unwrap_or_default() {
-        match standing.lines.iter_mut().find(|sum| sum.account == line.account) {
+    let lines = posting.entry.as_ref().map(JournalEntry::lines).unwrap_or_default();
+    standing.split = posting.allocation.or(standing.split);
+    add_lines(&mut standing.lines, lines)
+}
+
+fn restate(standing: &mut Standing, posting: &Posting) -> Result<(), AmountOverflow> {
+    let lines = posting.entry.as_ref().map(JournalEntry::lines).unwrap_or_default();
+    add_lines(&mut standing.restating, lines)?;
+    add(standing, posting)
+}
+
+fn add_lines(sums: &mut Vec<Line>, lines: &[Line]) -> Result<(), AmountOverflow> {
+    for line in lines {
+        match sums.iter_mut().find(|sum| sum.account == line.account) {
             Some(sum) => sum.signed = sum.signed.plus(line.signed)?,
-            None => standing.lines.push(*line),
+            None => sums.push(*line),
         }
     }
-    standing.split = posting.allocation.or(standing.split);
     Ok(())
+}
+
+/// What restatements of a movement have put on the memo accounts, told by who bears it. Its own posting was taken by a loan
+/// that was not charged off, or moves no debt, and a hand may write on these accounts as well.
+fn memo_of(lines: &[Line]) -> Result<Balances, AmountOverflow> {
+    let on = |accounts: &[AccountCode]| {
+        Minor::sum(lines.iter().filter(|line| accounts.contains(&line.account)).map(|line| line.signed))
+    };
+    Ok(Balances {
+        fees: on(&[AccountCode::FEES_REVERSED])?,
+        interest: on(&[AccountCode::INTEREST_REVERSED])?,
+        principal: on(&LossAccount::ALL.map(principal_loss))?,
+        suspense: Minor::ZERO,
+    })
 }
 
 impl Standing {
@@ -323,6 +366,12 @@ fn effect_of(standing: &Standing, deed: &Deed, place: Place) -> Result<Effect, A
             let made = ChargeOffMade { on: place.date, loss: *loss, status: *status };
             Effect { memo: nothing.minus(&debts)?, charges_off: Some(made), ..effect }
         }
-        Deed::ChargesBack { .. } | Deed::Moves(_) => effect,
+        Deed::Moves(_) => Effect { memo: memo_of(&standing.restating)?, ..effect },
+        Deed::ChargesBack { .. } => {
+            let split = standing.split.unwrap_or_default();
+            let Allocation { fees, interest, principal, .. } = split;
+            let owed = Balances { fees, interest, principal, suspense: Minor::ZERO };
+            Effect { memo: owed.minus(&debts)?, split: Some(split), ..effect }
+        }
     })
 }

@@ -23,28 +23,80 @@ pub(super) fn difference(
         Line::debit(AccountCode::PRINCIPAL_RECEIVABLE, moved.principal),
         Line::credit(AccountCode::BORROWER_SUSPENSE, moved.suspense)?,
     ];
-    let parts = [memo.fees, memo.interest, memo.principal];
-    let total = Minor::sum(parts)?;
+    let total = Minor::sum([memo.fees, memo.interest, memo.principal])?;
     match deed {
         Deed::Pays(_) | Deed::Applies(_) => lines.push(Line::debit(recoveries(loss), total)),
-        Deed::ChargesOff { .. } | Deed::ChargesBack { .. } => lines.extend([
-            Line::debit(principal_loss(loss), memo.principal),
-            Line::debit(AccountCode::INTEREST_REVERSED, memo.interest),
-            Line::debit(AccountCode::FEES_REVERSED, memo.fees),
-        ]),
-        Deed::Moves(_) => {}
+        Deed::Moves(_) | Deed::ChargesOff { .. } | Deed::ChargesBack { .. } => lines.extend(borne(&memo, loss)),
     }
     lines.push(Line::debit(AccountCode::CHARGED_OFF_MEMO, total));
     lines.push(Line::credit(AccountCode::MEMO_CONTRA, total)?);
     lines.retain(|line| !line.signed.is_zero());
-    if lines.is_empty() && memo != Balances::default() {
-        // From one bucket to another on the memo accounts, which are one account: the lines say so all the same.
-        lines.extend(
-            parts
-                .into_iter()
-                .filter(|part| !part.is_zero())
-                .map(|part| Line::debit(AccountCode::CHARGED_OFF_MEMO, part)),
-        );
+    Ok(said(lines, &memo))
+}
+
+/// From one bucket to another on the memo accounts, which are one account: the lines say so all the same.
+fn said(lines: Vec<Line>, memo: &Balances) -> Vec<Line> {
+    if !lines.is_empty() {
+        return lines;
     }
+    let parts = [memo.fees, memo.interest, memo.principal].into_iter().filter(|part| !part.is_zero());
+    parts.map(|part| Line::debit(AccountCode::CHARGED_OFF_MEMO, part)).collect()
+}
+
+/// What the lender bears of debt that comes to the memo accounts.
+fn borne(memo: &Balances, loss: LossAccount) -> [Line; 3] {
+    [
+        Line::debit(principal_loss(loss), memo.principal),
+        Line::debit(AccountCode::INTEREST_REVERSED, memo.interest),
+        Line::debit(AccountCode::FEES_REVERSED, memo.fees),
+    ]
+}
+
+/// Who bears what goes back to a borrower of a loan that is charged off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bearer {
+    /// The payment had lowered the loss.
+    Loss(LossAccount),
+    /// The payment was a recovery, which has not come (domain rule 50).
+    Recoveries(LossAccount),
+}
+
+/// The lines of money that goes back: all of them, not a difference.
+pub(super) fn charge_back_lines(effect: &Effect, amount: Minor, bearer: Bearer) -> Result<Vec<Line>, AmountOverflow> {
+    let Effect { movement, memo, .. } = effect;
+    let total = Minor::sum([memo.fees, memo.interest, memo.principal])?;
+    let mut lines = vec![
+        Line::debit(AccountCode::FEES_RECEIVABLE, movement.fees),
+        Line::debit(AccountCode::INTEREST_RECEIVABLE, movement.interest),
+        Line::debit(AccountCode::PRINCIPAL_RECEIVABLE, movement.principal),
+        Line::credit(AccountCode::BORROWER_SUSPENSE, movement.suspense)?,
+    ];
+    match bearer {
+        Bearer::Loss(loss) => lines.extend(borne(memo, loss)),
+        Bearer::Recoveries(loss) => lines.push(Line::debit(recoveries(loss), total)),
+    }
+    lines.push(Line::debit(AccountCode::CHARGED_OFF_MEMO, total));
+    lines.push(Line::credit(AccountCode::MEMO_CONTRA, total)?);
+    lines.push(Line::credit(AccountCode::PAYMENT_CLEARING, amount)?);
+    lines.retain(|line| !line.signed.is_zero());
     Ok(lines)
+}
+
+/// The lines that lead from what stands of money that went back to what goes back now.
+pub(super) fn charge_back_difference(
+    standing: &[Line],
+    (before, after): (&Effect, &Effect),
+    amount: Minor,
+    bearer: Bearer,
+) -> Result<Vec<Line>, AmountOverflow> {
+    let mut lines = charge_back_lines(after, amount, bearer)?;
+    for line in standing {
+        let signed = line.signed.mirrored()?;
+        match lines.iter_mut().find(|sum| sum.account == line.account) {
+            Some(sum) => sum.signed = sum.signed.plus(signed)?,
+            None => lines.push(Line { signed, ..*line }),
+        }
+    }
+    lines.retain(|line| !line.signed.is_zero());
+    Ok(said(lines, &after.memo.minus(&before.memo)?))
 }

@@ -45,6 +45,13 @@ impl History {
         self.replays = self.replays.saturating_add(1);
     }
 
+    /// Gives numbers that no event has to the consequences that have none, where nothing of them is kept.
+    pub(in crate::core::ledger) fn imagine_numbers(&mut self) {
+        for (number, row) in (1_i64..).zip(&mut self.rows) {
+            row.seq = row.seq.or(Some(Seq(number.saturating_neg())));
+        }
+    }
+
     /// Whether this batch has replayed it for long enough: another late event waits for the next one, so that no
     /// transaction stands still for longer than its database allows.
     pub(in crate::core::ledger) const fn is_worn(&self) -> bool {
@@ -59,13 +66,41 @@ impl History {
 }
 
 /// Whether an event stands in front of something that is posted: it counts from an earlier day. Of one day's events that
-/// were accepted at once either order is right, and it is that of their postings. What takes an entry back always does.
+/// were accepted at once either order is right, and it is that of their postings. What takes an entry back always does,
+/// and what gives money of a payment back must know what the payment paid.
 fn is_late(command: &Command, reached: NaiveDate) -> bool {
-    command.days().0 < reached || takes_back(command)
+    command.days().0 < reached || goes_back(command)
 }
 
-/// Whether an event takes an entry back.
-fn takes_back(command: &Command) -> bool {
+/// Where the history of a late event begins: on its day, or on that of the payment whose money goes back.
+fn since(command: &Command) -> NaiveDate {
+    let first = command.days().0;
+    if let Command::PaymentReturn(returned) = command { first.min(returned.payment.effective_date) } else { first }
+}
+
+/// The earlier day from which these postings have to be read, for payments whose money went back in them on a day of its
+/// own: what goes back depends on what they paid. `None` where none does.
+#[must_use]
+pub fn reaches_back_to(rows: &[(AcceptedEvent, Posting)], since: NaiveDate) -> Option<NaiveDate> {
+    let charged_back = rows.iter().filter_map(|(event, posting)| match &event.event.command {
+        Command::PaymentReturn(returned) if posting.undoes_seq.is_none() => Some(returned.payment.effective_date),
+        Command::PaymentReturn(_)
+        | Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::Fee(_)
+        | Command::Servicing(_)
+        | Command::Receipt(_)
+        | Command::BankSettlement(_)
+        | Command::Upload(_)
+        | Command::Group(_)
+        | Command::Leg(_) => None,
+    });
+    charged_back.min().filter(|date| *date < since)
+}
+
+/// Whether an event goes back to an earlier one.
+fn goes_back(command: &Command) -> bool {
     match command {
         Command::PaymentReturn(_) => true,
         Command::Servicing(servicing) => matches!(servicing.act, ServicingAct::Reversal(_)),
@@ -96,7 +131,7 @@ pub fn earliest_late(state: &LoanState, events: &[AcceptedEvent]) -> Option<Naiv
         if is_on_own_loan(state, command) {
             continue;
         }
-        let (first, latest) = command.days();
+        let (first, latest) = (since(command), command.days().1);
         if is_late(command, reached) {
             earliest = Some(earliest.map_or(first, |earliest| earliest.min(first)));
         }

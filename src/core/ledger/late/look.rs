@@ -2,15 +2,18 @@
 
 use chrono::NaiveDate;
 
-use crate::core::event::{Command, LegTerms, NewEvent, ServicingAct};
+use crate::core::event::{Command, LegTerms, NewEvent, PaymentReturn, ServicingAct};
 use crate::core::ids::Seq;
 use crate::core::ledger::entry::Line;
 use crate::core::ledger::late::book::{Book, Standing, placed};
+use crate::core::ledger::late::difference::{Bearer, charge_back_lines};
 use crate::core::ledger::late::history::{History, is_late_on};
 use crate::core::ledger::past::Past;
 use crate::core::ledger::rules::{Refusal, movement_of};
-use crate::core::loan::{Balances, DayMovement, LoanState, Place, Timeline};
-use crate::core::money::AmountOverflow;
+use crate::core::loan::{
+    Allocation, Balances, DayMovement, Deed, Fact, Life, LoanState, LossAccount, Place, ReturnManner, Timeline,
+};
+use crate::core::money::{AmountOverflow, Minor};
 
 /// What a late event sees of the days around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +26,21 @@ pub struct View {
     pub(in crate::core::ledger) today: Balances,
     /// The lines that take back what the event names, as it stands.
     pub(in crate::core::ledger) taken_back: Option<Vec<Line>>,
+    /// Whether money of what it takes back went back on a later day.
+    pub(in crate::core::ledger) is_charged_back: bool,
+    /// What an event does that gives money of a payment back.
+    pub(in crate::core::ledger) charge_back: Option<ChargeBack>,
+}
+
+/// Money of a payment that goes back on a day of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChargeBack {
+    /// The lines of the entry.
+    pub(in crate::core::ledger) lines: Vec<Line>,
+    /// Where it is put back.
+    pub(in crate::core::ledger) split: Allocation,
+    /// What of the payment has not gone back yet.
+    pub(in crate::core::ledger) left: Minor,
 }
 
 /// What a late event takes back.
@@ -51,7 +69,7 @@ pub(in crate::core::ledger) struct Looked {
 /// The event that one takes back.
 fn taken_back(command: &Command) -> Option<Seq> {
     match command {
-        Command::PaymentReturn(returned) => Some(returned.payment.seq),
+        Command::PaymentReturn(returned) => returned.undoes().map(|payment| payment.seq),
         Command::Servicing(servicing) => match &servicing.act {
             ServicingAct::Reversal(reversed) => Some(reversed.event.seq),
             ServicingAct::DisbursementSettled { .. }
@@ -108,14 +126,64 @@ pub(in crate::core::ledger) fn look(
     });
     // Of an event that moved nothing, or whose restatements have taken all of it back, nothing stands.
     let taken_back = taken_back.map(|standing| standing.map_or(Ok(Vec::new()), Standing::mirrored)).transpose()?;
+    let is_back = |fact: &Fact, of: Place| matches!(fact.deed, Deed::ChargesBack { of: it, .. } if it == of);
+    let is_charged_back = match target {
+        Some(Target::Fact(of)) => book.life.facts().any(|(fact, ..)| is_back(fact, of)),
+        Some(Target::ReleaseOf(_) | Target::Nothing) | None => false,
+    };
+    let charge_back = match &event.command {
+        Command::PaymentReturn(returned) => charge_back(&book, returned, place)?,
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::Fee(_)
+        | Command::Servicing(_)
+        | Command::Receipt(_)
+        | Command::BankSettlement(_)
+        | Command::Upload(_)
+        | Command::Group(_)
+        | Command::Leg(_) => None,
+    };
     let later = later_days(history, date)?;
     let view = View {
         floor: later.least_since(date, &state.balances)?,
         end_of_day: later.balances_on(date, &state.balances)?,
         today: state.balances,
         taken_back,
+        is_charged_back,
+        charge_back,
     };
     Ok(Some(Looked { then, view, book, place, target }))
+}
+
+/// What a return does where its payment's money goes back on a day of its own; `None` where the payment does not stand.
+fn charge_back(book: &Book, returned: &PaymentReturn, place: Place) -> Result<Option<ChargeBack>, AmountOverflow> {
+    let ReturnManner::Chargeback(order) = returned.manner else { return Ok(None) };
+    let Some(of) = book.place_of(returned.payment.seq) else { return Ok(None) };
+    let amount = returned.amount.minor;
+    let deed = Deed::ChargesBack { of, amount, order };
+    let effect = book.life.foresee(Fact { place, deed, releases_suspense: true })?;
+    let charged_off = book.life.position_before(place)?.charged_off;
+    let loss = charged_off.map_or(LossAccount::default(), |off| off.loss);
+    let lines = charge_back_lines(&effect, amount, bearer(&book.life, of, loss))?;
+    let split = effect.split.unwrap_or_default();
+    let mut left = Minor::ZERO;
+    for (fact, ..) in book.life.facts() {
+        left = match fact.deed {
+            Deed::Pays(paid) if fact.place == of => left.plus(paid)?,
+            Deed::ChargesBack { of: it, amount, .. } if it == of => left.minus(amount)?,
+            Deed::Pays(_) | Deed::ChargesBack { .. } | Deed::Moves(_) | Deed::Applies(_) | Deed::ChargesOff { .. } => {
+                left
+            }
+        };
+    }
+    Ok(Some(ChargeBack { lines, split, left }))
+}
+
+/// Who bears what of a payment goes back while its loan is charged off.
+pub(super) fn bearer(life: &Life, payment: Place, loss: LossAccount) -> Bearer {
+    let is_recovery = life.effect(payment).is_some_and(|paid| paid.memo != Balances::default());
+    if is_recovery { Bearer::Recoveries(loss) } else { Bearer::Loss(loss) }
 }
 
 fn find(book: &Book, seq: Seq) -> Target {

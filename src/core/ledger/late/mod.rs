@@ -30,7 +30,7 @@ mod settle;
 mod sum;
 
 pub(in crate::core::ledger) use history::is_late_on;
-pub use history::{History, earliest_late, replays_long};
-pub use look::View;
+pub use history::{History, earliest_late, reaches_back_to, replays_long};
+pub use look::{ChargeBack, View};
 pub(in crate::core::ledger) use look::{Looked, look};
-pub(in crate::core::ledger) use settle::Cause;
+pub(in crate::core::ledger) use settle::{Own, Settlement, Settling};

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use crate::core::event::NO_BORROWER;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{Direction, Line};
-use crate::core::ledger::late::View;
+use crate::core::ledger::late::{ChargeBack, View};
 use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::RejectionCode;
 use crate::core::ledger::rules::Refusal;
@@ -60,6 +60,16 @@ impl<'a> Day<'a> {
     pub(in crate::core::ledger) fn taken_back(&self) -> Result<Option<&'a [Line]>, Refusal> {
         let lines = self.view.map(|view| view.taken_back.as_deref().ok_or(Refusal::NoHistory));
         lines.transpose()
+    }
+
+    /// Whether money of what the event takes back went back on a later day.
+    pub(in crate::core::ledger) fn is_charged_back(&self) -> bool {
+        self.view.is_some_and(|view| view.is_charged_back)
+    }
+
+    /// What the event does, where it gives money of a payment back.
+    pub(in crate::core::ledger) fn charge_back(&self) -> Result<&'a ChargeBack, Refusal> {
+        self.view.and_then(|view| view.charge_back.as_ref()).ok_or(Refusal::NoHistory)
     }
 
     /// Proves that the balances do not leave 64 bits. Those of later days are proved by the replay.

@@ -126,9 +126,9 @@ impl Verdict {
 /// [`Refusal::Rule`] with the contract's code; any other refusal is our own mistake, and nothing is known of the event.
 pub fn judge(state: &LoanState, command: &Command, past: &Past) -> Result<Verdict, Refusal> {
     let verdict = by_its_rule(state, command, past)?;
-    // Nobody chooses the day of what takes an entry back, and money of a receipt or a bank statement has moved: these are
-    // booked on the first open day, whatever the tenant says of closed periods.
-    let has_moved = matches!(command, Command::Receipt(_) | Command::BankSettlement(_));
+    // Nobody chooses the day of what takes an entry back, and money of a receipt, a return or a bank statement has moved:
+    // these are booked on the first open day, whatever the tenant says of closed periods.
+    let has_moved = matches!(command, Command::Receipt(_) | Command::BankSettlement(_) | Command::PaymentReturn(_));
     let is_bound = verdict.undoes_seq.is_some() || has_moved;
     if !is_bound && past.calendar.refuses(verdict.effective_date) {
         return Err(RejectionCode::PeriodClosed.into());

@@ -4,17 +4,36 @@ use crate::core::event::{EventKind, PaymentReturn, ReversedEntry};
 use crate::core::ids::Seq;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{Direction, Line};
+use crate::core::ledger::late::ChargeBack;
 use crate::core::ledger::past::{Booked, EarlierState, Past};
 use crate::core::ledger::posting::RejectionCode;
 use crate::core::ledger::rules::day::{Day, movement_of, side_of};
 use crate::core::ledger::rules::{Refusal, Verdict};
-use crate::core::loan::{Balances, LoanStatus, Memo};
+use crate::core::loan::{Balances, LoanStatus, Memo, ReturnManner};
 use crate::core::money::Minor;
 
-/// Takes a payment back at its own effective date.
+/// Takes a payment back at its own effective date, or gives its money back on the return's.
 pub(super) fn judge_return(day: &Day<'_>, returned: &PaymentReturn, past: &Past) -> Result<Verdict, Refusal> {
     let booked = standing(past, returned.payment.seq)?;
-    Ok(Verdict { undoes_seq: Some(returned.payment.seq), ..take_back(day, booked)? })
+    match returned.manner {
+        ReturnManner::Void => Ok(Verdict { undoes_seq: Some(returned.payment.seq), ..take_back(day, booked)? }),
+        ReturnManner::Chargeback(_) => judge_chargeback(day, returned.amount.minor),
+    }
+}
+
+/// Money of a payment goes back, never more than came in, and is owed again from this day on: out of suspense first, then
+/// bucket by bucket what the payment paid there. Of a loan that is charged off it is owed on the memo accounts.
+fn judge_chargeback(day: &Day<'_>, amount: Minor) -> Result<Verdict, Refusal> {
+    let ChargeBack { lines, split, left } = day.charge_back()?;
+    if left.is_zero() {
+        return Err(RejectionCode::AlreadyUndone.into());
+    }
+    if amount > *left {
+        return Err(RejectionCode::InsufficientBalance.into());
+    }
+    let movement = movement_of(lines)?;
+    day.check_room(&movement)?;
+    Ok(Verdict { allocation: Some(*split), ..Verdict::new(lines.iter().copied(), movement, day.date)? })
 }
 
 /// Takes an entry back at its own effective date.
@@ -45,6 +64,10 @@ pub(super) fn judge_reversal(day: &Day<'_>, reversed: &ReversedEntry, past: &Pas
         | EventKind::Refinance
         | EventKind::Restructure
         | EventKind::ManualAdjustment => take_back(day, booked)?,
+        // Money that went back on a day of its own has come again; a payment that was taken back as a whole stays so.
+        EventKind::PaymentReturned if day.taken_back()?.is_some_and(|lines| !lines.is_empty()) => {
+            take_back(day, booked)?
+        }
         EventKind::Reversal
         | EventKind::PaymentReturned
         | EventKind::PaymentAllocated
@@ -74,6 +97,10 @@ fn standing(past: &Past, seq: Seq) -> Result<&Booked, Refusal> {
 /// The mirror of all that stands of an entry, its restatements with it. What follows from that for later events, the
 /// replay tells. Receipts without a loan have no life to be replayed, and no restatements.
 fn take_back(day: &Day<'_>, booked: &Booked) -> Result<Verdict, Refusal> {
+    // Its money went back already: that is taken back first.
+    if day.is_charged_back() {
+        return Err(RejectionCode::NotReversible.into());
+    }
     let lines = match day.taken_back()? {
         Some(lines) => lines.to_vec(),
         None => booked.lines.iter().map(|line| Line::credit(line.account, line.signed)).collect::<Result<_, _>>()?,
@@ -82,13 +109,15 @@ fn take_back(day: &Day<'_>, booked: &Booked) -> Result<Verdict, Refusal> {
     Ok(Verdict::new(lines, movement, day.date)?)
 }
 
-/// What was charged off is owed on the balance sheet again, as long as nothing was recovered since.
+/// What was charged off is owed on the balance sheet again, as long as nothing of it was recovered since. More may be owed
+/// by now: money that was paid out and turned out not to be the borrower's.
 fn undo_chargeoff(day: &Day<'_>, booked: &Booked) -> Result<Verdict, Refusal> {
     let charged_off = day.state.charged_off.ok_or(RejectionCode::NotReversible)?;
     let Memo { fees, interest, principal } = charged_off.memo;
     let back = Balances { fees, interest, principal, suspense: Minor::ZERO };
     let verdict = take_back(day, booked)?;
-    if verdict.movement == back { Ok(verdict) } else { Err(RejectionCode::NotReversible.into()) }
+    let is_whole = back.least(&verdict.movement) == verdict.movement;
+    if is_whole { Ok(verdict) } else { Err(RejectionCode::NotReversible.into()) }
 }
 
 /// What waits in clearing of a disbursement that stands and is not settled.

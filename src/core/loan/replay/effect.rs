@@ -27,7 +27,7 @@ pub struct Effect {
     pub movement: Balances,
     /// Movement of what is owed on the memo accounts; signed, and never in suspense.
     pub memo: Balances,
-    /// How money was divided, for what divides money.
+    /// How money was divided, for what divides money; of money that goes back, where it was put back.
     pub split: Option<Allocation>,
     /// Of a charge-off, what it is.
     pub charges_off: Option<ChargeOffMade>,

@@ -38,7 +38,7 @@ pub type CreditOrder = Waterfall;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
     /// The balances move by so much: money lent, a fee, interest, suspense refunded, a fee waived. Where a bucket holds
-    /// less than is taken from it, see the module.
+    /// less than is taken from it, and where the loan is charged off, see the module.
     Moves(Balances),
     /// Money came in.
     Pays(Minor),

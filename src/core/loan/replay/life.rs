@@ -128,6 +128,12 @@ impl Life {
         self.told.get(&place).map(|told| &told.effect)
     }
 
+    /// What a fact asks.
+    #[must_use]
+    pub fn deed(&self, place: Place) -> Option<&Deed> {
+        self.told.get(&place).map(|told| &told.fact.deed)
+    }
+
     /// What suspense paid of the debt that a fact brought.
     #[must_use]
     pub fn release(&self, place: Place) -> Option<&Effect> {
@@ -162,6 +168,16 @@ impl Life {
         let plan = self.plan(place, None)?;
         self.told.remove(&place);
         Ok(self.take_over(place, plan))
+    }
+
+    /// What a fact would do where it stands, without taking it in.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when a movement leaves 64 bits.
+    pub fn foresee(&self, fact: Fact) -> Result<Effect, AmountOverflow> {
+        let (told, checkpoints) = (BTreeMap::new(), BTreeMap::new());
+        let nothing = Plan { changes: Vec::new(), told, checkpoints, voided: None, settled_at: None };
+        Ok(self.judge(&nothing, &self.position_before(fact.place)?, fact)?.effect)
     }
 
     /// Judges everything from a place on anew, as far as it can have changed. `here` is the fact that stands there now.
@@ -213,7 +229,7 @@ impl Life {
         };
         let effect = position.effect(&fact, waterfall, &left)?;
         let release = match suspense_release {
-            SuspenseRelease::Automatic if fact.releases_suspense && raises(&effect.movement) => {
+            SuspenseRelease::Automatic if fact.releases_suspense && raises(&fact, &effect) => {
                 position.after(&effect)?.release(waterfall)?
             }
             SuspenseRelease::Automatic | SuspenseRelease::Manual => None,
@@ -265,7 +281,11 @@ fn charged_back(fact: &Fact) -> Option<Place> {
     }
 }
 
-/// Whether there is debt, or suspense to pay it with, that was not there before.
-fn raises(moved: &Balances) -> bool {
-    [moved.fees, moved.interest, moved.principal, moved.suspense].into_iter().any(|part| part > Minor::ZERO)
+/// Whether there is debt, or suspense to pay it with, that was not there before. What a charge-off puts on the memo
+/// accounts was owed before.
+fn raises(fact: &Fact, effect: &Effect) -> bool {
+    let rises = |moved: &Balances| {
+        [moved.fees, moved.interest, moved.principal, moved.suspense].into_iter().any(|part| part > Minor::ZERO)
+    };
+    rises(&effect.movement) || (matches!(fact.deed, Deed::Moves(_)) && rises(&effect.memo))
 }

@@ -16,6 +16,8 @@
 //! money that left has left. So what it cannot take from suspense is owed as principal (rule 24), and what it cannot
 //! take from a debt is the borrower's, in suspense. No bucket is negative after any fact, hence on no date.
 //!
+//! From a charge-off on a loan has no debt on the balance sheet: whatever is owed after it is owed on the memo accounts.
+//!
 //! # Starting late
 //! A [`Life`] keeps the effects as they stand and, every so many facts, the [`Position`] of the loan. A late fact is
 //! put at its place; the position there is found from the checkpoint before it by adding up what stands, and only from

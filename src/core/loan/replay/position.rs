@@ -39,7 +39,7 @@ impl Position {
         left: &Allocation,
     ) -> Result<Effect, AmountOverflow> {
         match fact.deed {
-            Deed::Moves(asked) => Ok(Effect { movement: within(&self.balances, &asked)?, ..Effect::default() }),
+            Deed::Moves(asked) => self.moved(&asked),
             Deed::Pays(amount) => self.paid(amount, waterfall),
             Deed::Applies(asked) => self.applied(asked, waterfall),
             Deed::ChargesOff { loss, status } => {
@@ -78,6 +78,18 @@ impl Position {
     /// What can be paid: on a loan that is charged off, what stands on the memo accounts.
     fn payable(&self) -> Balances {
         self.charged_off.map_or(self.balances, |off| off.memo.payable())
+    }
+
+    /// The effect of a movement: on a loan that is charged off no debt comes back to the balance sheet, it is owed on the
+    /// memo accounts.
+    fn moved(&self, asked: &Balances) -> Result<Effect, AmountOverflow> {
+        let Some(off) = self.charged_off else {
+            return Ok(Effect { movement: within(&self.balances, asked)?, ..Effect::default() });
+        };
+        let owed = Balances { suspense: self.balances.suspense, ..off.memo.payable() };
+        let moved = within(&owed, asked)?;
+        let movement = Balances { suspense: moved.suspense, ..Balances::default() };
+        Ok(Effect { movement, memo: Balances { suspense: Minor::ZERO, ..moved }, ..Effect::default() })
     }
 
     /// The effect of a split: debts fall on the balance sheet, or on the memo accounts.
@@ -124,12 +136,14 @@ impl Position {
         }
         // What the payment had left in suspense, and is not there any more, has gone out otherwise.
         owed.principal = owed.principal.plus(rest)?;
+        let Balances { fees, interest, principal, .. } = owed;
+        let split = Some(Allocation { fees, interest, principal, suspense });
         let waiting = Balances { suspense: suspense.mirrored()?, ..Balances::default() };
         let (movement, memo) = match self.charged_off {
             None => (Balances { suspense: waiting.suspense, ..owed }, Balances::default()),
             Some(_) => (waiting, owed),
         };
-        Ok(Effect { movement, memo, split: None, charges_off: None })
+        Ok(Effect { movement, memo, split, charges_off: None })
     }
 }
 

@@ -9,8 +9,9 @@ use crate::store::postgres::rows::Columns;
 use crate::store::{BankCheck, ReconciliationQuestion, StoreError, Sum};
 
 /// The last statement of each account by the day, beside the cash of the account by that statement's day: what stands on
-/// its own loan, and what other events have booked that its lines are matched with. By effective date: that is the bank's
-/// day, whenever it was booked here. Walks the account's own postings.
+/// its own loan, and what other events have booked that its lines are matched with, less what took them back and has no
+/// line of its own yet. By effective date: that is the bank's day, whenever it was booked here. Walks the account's own
+/// postings.
 const CHECK_BANKS: &str = concat!(
     "SELECT q.no, s.bank_account_ref, s.statement_date, s.closing_balance::text, own.sum::text, other.sum::text, \
      open.count, open.sum::text FROM ",
@@ -25,7 +26,9 @@ const CHECK_BANKS: &str = concat!(
      AND p.effective_date <= s.statement_date) AS own \
      CROSS JOIN LATERAL (SELECT coalesce(sum(line.amount), 0) AS sum FROM bank_statements b \
      JOIN bank_statement_lines l ON l.batch_id = b.batch_id AND l.state = 'matched' \
-     JOIN events e ON e.id = l.matched_event JOIN postings p ON p.event_seq = e.seq \
+     JOIN events e ON e.id = l.matched_event CROSS JOIN LATERAL (SELECT p.accounts, p.amounts FROM postings p \
+     WHERE p.event_seq = e.seq UNION ALL SELECT u.accounts, u.amounts FROM postings u JOIN events r ON r.seq = u.event_seq \
+     WHERE u.undoes_seq = e.seq AND NOT EXISTS (SELECT FROM bank_statement_lines o WHERE o.matched_event = r.id)) AS p \
      CROSS JOIN LATERAL unnest(p.accounts, p.amounts) AS line (account, amount) \
      WHERE b.tenant = a.tenant AND b.bank_account_ref = a.bank_account_ref AND line.account = $4 \
      AND l.booking_date <= s.statement_date) AS other \

@@ -15,14 +15,28 @@ use crate::store::postgres::error::classify;
 use crate::store::postgres::rows::{Columns, broken};
 use crate::store::{FoundRow, Moved, Reference, StoreError};
 
+/// Whether a line has an event `e`, the upload it is a row of, or a row of it: three looks into indexes. A macro, because
+/// it stands in statements.
+macro_rules! is_matched {
+    () => {
+        "(EXISTS (SELECT FROM bank_statement_lines l WHERE l.matched_event = e.id) \
+         OR EXISTS (SELECT FROM bank_statement_lines l WHERE l.matched_event = e.batch_id) \
+         OR EXISTS (SELECT FROM bank_statement_lines l WHERE l.matched_upload = e.id))"
+    };
+}
+
+pub(super) use is_matched;
+
 /// One look into an index per reference, whatever the planner knows of the table.
 macro_rules! found {
     ($numbered:literal, $by:literal) => {
         concat!(
-            "SELECT n.place, e.id, e.kind, e.currency, p.outcome, p.accounts, p.amounts, \
-             EXISTS (SELECT FROM bank_statement_lines l WHERE l.matched_event = e.id) FROM ",
+            "SELECT n.place, e.id, e.batch_id, e.kind, e.currency, p.outcome, p.accounts, p.amounts, ",
+            is_matched!(),
+            " FROM ",
             $numbered,
-            " AS n (place, wanted) CROSS JOIN LATERAL (SELECT e.seq, e.id, e.kind, e.currency FROM events e WHERE e.",
+            " AS n (place, wanted) CROSS JOIN LATERAL (SELECT e.seq, e.id, e.batch_id, e.kind, e.currency \
+             FROM events e WHERE e.",
             $by,
             " = n.wanted AND e.tenant = $1 OFFSET 0) AS e LEFT JOIN LATERAL (SELECT p.outcome, p.accounts, p.amounts \
              FROM postings p WHERE p.event_seq = e.seq OFFSET 0) AS p ON true"
@@ -81,6 +95,7 @@ pub(super) async fn events(
 fn found_row(row: &PgRow) -> Result<(i64, FoundRow), StoreError> {
     let mut columns = Columns::of(row);
     let (place, event) = (columns.take()?, EventId(columns.take()?));
+    let upload = columns.take::<Option<Uuid>>()?.map(EventId);
     let (kind, currency) = (columns.word("kind")?, columns.word("currency")?);
     let outcome: Option<&str> = columns.take()?;
     let accounts: Vec<i16> = columns.take::<Option<_>>()?.unwrap_or_default();
@@ -91,7 +106,7 @@ fn found_row(row: &PgRow) -> Result<(i64, FoundRow), StoreError> {
         moved.add(account, *amount);
     }
     let is_posted = outcome.map(|outcome| outcome != "rejected");
-    Ok((place, FoundRow { event, kind, currency, is_posted, moved, is_matched: columns.take()? }))
+    Ok((place, FoundRow { event, upload, kind, currency, is_posted, moved, is_matched: columns.take()? }))
 }
 
 /// What an upload has moved; `None` where a row of it is unfinished.

@@ -1,11 +1,13 @@
 //! Owns the acceptance of a statement and the decision about a line: each one transaction.
 //!
-//! Lock order: the account's row, the statement's, the lines by the event they have, the events by their keys.
+//! Lock order: the account's row, the statement's or the line's, the tenant's turn to match, the lines by the event they
+//! have, the events by their keys.
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::find::is_matched;
 use crate::core::bank::LineMatch;
 use crate::core::event::NewEvent;
 use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId};
@@ -33,12 +35,16 @@ const INSERT_STATEMENT: &str = "INSERT INTO bank_statements (batch_id, tenant, b
 const READ_STATEMENT_OF: &str = "SELECT batch_id, sha256 FROM bank_statements \
      WHERE tenant = $1 AND bank_account_ref = $2 AND statement_date = $3";
 
+/// One statement or decision of a tenant gives events to lines at a time: an upload and a row of it are two events, and no
+/// index keeps them from two lines. Taken before the look that it protects.
+const LOCK_MATCHING: &str = "SELECT pg_advisory_xact_lock(hashtextextended('hpts.bank.' || ($1::uuid)::text, 0))";
+
 /// A line whose event another line has is not inserted. ORDER BY is load-bearing: two statements that want the same events
 /// wait for each other in one order.
 const INSERT_LINES: &str = "INSERT INTO bank_statement_lines (batch_id, tenant, line_no, booking_date, amount, \
-     reference, description, state, open_reason, matched_event, settlement_event) \
+     reference, description, state, open_reason, matched_event, matched_upload, settlement_event) \
      SELECT $1, $2, line_no, booking_date, amount, reference, description, state, open_reason, matched_event, \
-     settlement_event FROM unnest($3::bigint[], $4::date[], $5::bigint[], $6::text[], $7::text[], $8::text[], \
+     (SELECT e.batch_id FROM events e WHERE e.id = n.matched_event), settlement_event FROM unnest($3::bigint[], $4::date[], $5::bigint[], $6::text[], $7::text[], $8::text[], \
      $9::text[], $10::uuid[], $11::uuid[]) AS n (line_no, booking_date, amount, reference, description, state, \
      open_reason, matched_event, settlement_event) ORDER BY matched_event, line_no \
      ON CONFLICT (matched_event) WHERE matched_event IS NOT NULL DO NOTHING";
@@ -47,19 +53,25 @@ const INSERT_LINES: &str = "INSERT INTO bank_statement_lines (batch_id, tenant, 
 const LOCK_LINE: &str =
     "SELECT state FROM bank_statement_lines WHERE tenant = $1 AND batch_id = $2 AND line_no = $3 FOR UPDATE";
 
-/// Whether another line has the event.
-const IS_MATCHED: &str = "SELECT EXISTS (SELECT FROM bank_statement_lines WHERE matched_event = $1)";
+/// Whether another line has the cash of one of these events.
+const IS_MATCHED: &str = concat!(
+    "SELECT EXISTS (SELECT FROM unnest($1::uuid[]) AS n (id) CROSS JOIN LATERAL (SELECT e.id, e.batch_id \
+     FROM events e WHERE e.id = n.id OFFSET 0) AS e WHERE ",
+    is_matched!(),
+    ")"
+);
 
 const RESOLVE_LINE: &str = "UPDATE bank_statement_lines SET state = $3, open_reason = NULL, matched_event = $4, \
-     settlement_event = $5, resolution_reason = $6, resolved_by = $7, resolved_at = clock_timestamp() \
+     matched_upload = (SELECT e.batch_id FROM events e WHERE e.id = $4), settlement_event = $5, resolution_reason = $6, resolved_by = $7, resolved_at = clock_timestamp() \
      WHERE batch_id = $1 AND line_no = $2";
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 8] = [
+pub(super) const STATEMENTS: [(&str, &str); 9] = [
     ("insert_bank_account", INSERT_ACCOUNT),
     ("read_bank_account", READ_ACCOUNT),
     ("insert_bank_statement", INSERT_STATEMENT),
     ("read_statement_of", READ_STATEMENT_OF),
+    ("lock_matching", LOCK_MATCHING),
     ("insert_lines", INSERT_LINES),
     ("lock_line", LOCK_LINE),
     ("is_matched", IS_MATCHED),
@@ -82,6 +94,7 @@ pub(super) async fn accept(
     connection: &mut PgConnection,
     statement: NewStatement,
 ) -> Result<StatementAccepted, StoreError> {
+    let event = &statement.upload.event;
     let begun = open(connection, &statement.upload).await?;
     let UploadBegun::New(record) = begun else { return Ok(StatementAccepted::Known(begun)) };
     let is_first = match account(connection, &statement).await? {
@@ -92,7 +105,8 @@ pub(super) async fn accept(
     if let Some(refusal) = insert_statement(connection, &statement).await? {
         return Ok(refusal);
     }
-    if !insert_lines(connection, &statement).await? {
+    let wanted: Vec<EventId> = statement.lines.iter().filter_map(|it| it.found.event()).collect();
+    if is_matched(connection, event.tenant, &wanted).await? || !insert_lines(connection, &statement).await? {
         return Ok(StatementAccepted::Disturbed);
     }
     let mut places = accept_all(connection, statement.publisher, &statement.settlements()).await?;
@@ -160,6 +174,17 @@ async fn insert_statement(
     let (id, sha256) = known.ok_or_else(|| broken("bank statement", "refused for no row"))?;
     let is_same = sha256 == statement.sha256;
     Ok(Some(if is_same { StatementAccepted::Same(id) } else { StatementAccepted::Conflict(id) }))
+}
+
+/// Whether another line has the cash of one of these events. No line takes it before this transaction ends.
+async fn is_matched(connection: &mut PgConnection, tenant: TenantId, events: &[EventId]) -> Result<bool, StoreError> {
+    if events.is_empty() {
+        return Ok(false);
+    }
+    sqlx::query(LOCK_MATCHING).bind(tenant.0).execute(&mut *connection).await.map_err(classify)?;
+    let events: Vec<Uuid> = events.iter().map(|event| event.0).collect();
+    let row = sqlx::query(IS_MATCHED).bind(events).fetch_one(connection).await.map_err(classify)?;
+    Columns::of(&row).take()
 }
 
 /// False where another line has an event of one of these.
@@ -235,11 +260,8 @@ pub(super) async fn resolve(
             return Ok(LineDecided::NotOpen(state));
         }
     }
-    if let Some(matched) = resolution.matched_event {
-        let row = sqlx::query(IS_MATCHED).bind(matched.0).fetch_one(&mut *connection).await.map_err(classify)?;
-        if Columns::of(&row).take()? {
-            return Ok(LineDecided::EventTaken);
-        }
+    if is_matched(connection, event.tenant, resolution.matched_event.as_slice()).await? {
+        return Ok(LineDecided::EventTaken);
     }
     let update = sqlx::query(RESOLVE_LINE)
         .bind(place.statement.0)

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::LoanKey;
-use crate::core::ledger::{History, LoanWork, Posting, earliest_late};
+use crate::core::ledger::{History, LoanWork, Posting, earliest_late, reaches_back_to};
 use crate::store::StoreError;
 use crate::store::postgres::error::classify;
 use crate::store::postgres::rows::{self, Columns, event_columns, key_column, posting_columns};
@@ -38,10 +38,24 @@ pub(in crate::store::postgres) async fn add_histories(
         return Ok(());
     }
     let mut rows = read_rows(connection, &since).await?;
+    // Of loans with payments that were charged back, the payments as well; each step reaches further back.
+    let mut further = further_back(&rows, &since);
+    while !further.is_empty() {
+        rows.extend(read_rows(connection, &further).await?);
+        further = further_back(&rows, &further);
+    }
     for loan in loans.iter_mut().filter(|loan| since.contains_key(&loan.key)) {
         loan.past.history = Some(History::new(rows.remove(&loan.key).unwrap_or_default()));
     }
     Ok(())
+}
+
+fn further_back(
+    rows: &HashMap<LoanKey, Vec<(AcceptedEvent, Posting)>>,
+    since: &HashMap<LoanKey, NaiveDate>,
+) -> HashMap<LoanKey, NaiveDate> {
+    let further = since.iter().filter_map(|(key, since)| Some((*key, reaches_back_to(rows.get(key)?, *since)?)));
+    further.collect()
 }
 
 async fn read_rows(

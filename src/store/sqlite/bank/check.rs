@@ -26,15 +26,27 @@ pub(in crate::store::sqlite) const OWN_CASH: &str = "
     JOIN json_each(p.amounts) AS amount ON amount.key = account.key
     WHERE p.loan_key = ?1 AND p.loan_version > 0 AND p.effective_date <= ?2 AND account.value = ?3";
 
-/// The cash that other events have booked and the account's lines are matched with.
+/// The cash that other events have booked and the account's lines are matched with, and that of what took them back and
+/// has no line of its own yet.
 pub(in crate::store::sqlite) const OTHER_CASH: &str = "
-    SELECT amount.value AS amount FROM bank_statements AS s
-    JOIN bank_statement_lines AS l INDEXED BY bank_statement_lines_cash ON l.batch_id = s.batch_id AND l.state = 'matched'
-    JOIN events AS e ON e.id = l.matched_event
-    JOIN postings AS p ON p.event_seq = e.seq
+    WITH matched (seq) AS (
+        SELECT e.seq FROM bank_statements AS s
+        JOIN bank_statement_lines AS l INDEXED BY bank_statement_lines_cash
+            ON l.batch_id = s.batch_id AND l.state = 'matched'
+        JOIN events AS e ON e.id = l.matched_event
+        WHERE s.tenant = ?1 AND s.bank_account_ref = ?2 AND l.booking_date <= ?3),
+    booked (seq) AS (
+        SELECT seq FROM matched
+        UNION ALL
+        SELECT u.event_seq FROM matched AS m
+        JOIN postings AS u ON u.undoes_seq = m.seq
+        JOIN events AS r ON r.seq = u.event_seq
+        WHERE NOT EXISTS (SELECT 1 FROM bank_statement_lines AS o WHERE o.matched_event = r.id))
+    SELECT amount.value AS amount FROM booked AS b
+    JOIN postings AS p ON p.event_seq = b.seq
     JOIN json_each(p.accounts) AS account
     JOIN json_each(p.amounts) AS amount ON amount.key = account.key
-    WHERE s.tenant = ?1 AND s.bank_account_ref = ?2 AND l.booking_date <= ?3 AND account.value = ?4";
+    WHERE account.value = ?4";
 
 /// The open lines of an account by a day.
 pub(in crate::store::sqlite) const WAITING: &str = "

@@ -6,6 +6,7 @@ use futures::TryStreamExt as _;
 use serde::Serialize;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
 
 use crate::core::bank::Found;
 use crate::core::event::EventKind;
@@ -14,16 +15,28 @@ use crate::core::ledger::AccountCode;
 use crate::core::money::Currency;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, hex_id, json};
-use crate::store::sqlite::rows::{broken, get, id, word};
+use crate::store::sqlite::rows::{broken, get, id, optional_bytes, word};
 use crate::store::{FoundRow, Moved, Reference, StoreError};
+
+/// Whether a line has an event `e`, the upload it is a row of, or a row of it: three looks into indexes. A macro, because
+/// it stands in statements.
+macro_rules! is_matched {
+    () => {
+        "(EXISTS (SELECT 1 FROM bank_statement_lines AS l WHERE l.matched_event = e.id)
+            OR EXISTS (SELECT 1 FROM bank_statement_lines AS l WHERE l.matched_event = e.batch_id)
+            OR EXISTS (SELECT 1 FROM bank_statement_lines AS l WHERE l.matched_upload = e.id))"
+    };
+}
+
+pub(super) use is_matched;
 
 /// One look into an index per reference.
 macro_rules! found {
     ($index:literal, $by:literal) => {
         concat!(
-            "SELECT n.key AS place, e.id, e.kind, e.currency, p.outcome, p.accounts, p.amounts,
-                EXISTS (SELECT 1 FROM bank_statement_lines AS l WHERE l.matched_event = e.id) AS is_matched
-            FROM jsonb_each(?2) AS n
+            "SELECT n.key AS place, e.id, e.batch_id, e.kind, e.currency, p.outcome, p.accounts, p.amounts, ",
+            is_matched!(),
+            " AS is_matched FROM jsonb_each(?2) AS n
             JOIN events AS e INDEXED BY ",
             $index,
             " ON e.",
@@ -88,6 +101,7 @@ fn found_row(row: &SqliteRow) -> Result<FoundRow, StoreError> {
     add_lines(row, &mut moved)?;
     Ok(FoundRow {
         event: EventId(id(row, "id")?),
+        upload: optional_bytes(row, "batch_id")?.map(|bytes| EventId(Uuid::from_bytes(bytes))),
         kind: word(row, "kind")?,
         currency: word(row, "currency")?,
         is_posted: outcome.map(|outcome| outcome != "rejected"),

@@ -5,6 +5,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
+use super::find::is_matched;
 use crate::core::bank::LineMatch;
 use crate::core::event::{BankSettlement, NewEvent};
 use crate::core::ids::{EventId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId};
@@ -37,22 +38,26 @@ pub(in crate::store::sqlite) const STATEMENT_OF: &str = "
 
 pub(in crate::store::sqlite) const INSERT_LINES: &str = "
     INSERT INTO bank_statement_lines (batch_id, tenant, line_no, booking_date, amount, reference, description, state,
-        open_reason, matched_event, settlement_event)
+        open_reason, matched_event, matched_upload, settlement_event)
     SELECT ?1, ?2, value ->> 'line_no', value ->> 'booking_date', value ->> 'amount', value ->> 'reference',
         value ->> 'description', value ->> 'state', value ->> 'open_reason', unhex(value ->> 'matched_event'),
+        (SELECT e.batch_id FROM events AS e WHERE e.id = unhex(value ->> 'matched_event')),
         unhex(value ->> 'settlement_event')
     FROM jsonb_each(?3) WHERE true";
 
-/// Which of these events a line has.
-pub(in crate::store::sqlite) const MATCHED_AMONG: &str = "
-    SELECT count(*) AS found FROM jsonb_each(?1) AS n
-    JOIN bank_statement_lines AS l ON l.matched_event = unhex(n.value)";
+/// Of how many of these events a line has the cash.
+pub(in crate::store::sqlite) const MATCHED_AMONG: &str = concat!(
+    "SELECT count(*) AS found FROM jsonb_each(?1) AS n
+    JOIN events AS e INDEXED BY events_id ON e.id = unhex(n.value) WHERE ",
+    is_matched!()
+);
 
 pub(in crate::store::sqlite) const LINE_STATE: &str =
     "SELECT state FROM bank_statement_lines WHERE tenant = ?1 AND batch_id = ?2 AND line_no = ?3";
 
 pub(in crate::store::sqlite) const RESOLVE_LINE: &str = "
-    UPDATE bank_statement_lines SET state = ?3, open_reason = NULL, matched_event = ?4, settlement_event = ?5,
+    UPDATE bank_statement_lines SET state = ?3, open_reason = NULL, matched_event = ?4,
+        matched_upload = (SELECT e.batch_id FROM events AS e WHERE e.id = ?4), settlement_event = ?5,
         resolution_reason = ?6, resolved_by = ?7, resolved_at = ?8
     WHERE batch_id = ?1 AND line_no = ?2";
 
@@ -156,19 +161,12 @@ async fn look(
         let refusal = if is_same { StatementAccepted::Same(id) } else { StatementAccepted::Conflict(id) };
         return Ok((false, Some(refusal)));
     }
-    let events: Vec<EventId> = statement.lines.iter().filter_map(|it| matched_event(&it.found)).collect();
+    let events: Vec<EventId> = statement.lines.iter().filter_map(|it| it.found.event()).collect();
     let disturbed = is_matched(db, &events).await?.then_some(StatementAccepted::Disturbed);
     Ok((known.is_none(), disturbed))
 }
 
-fn matched_event(found: &LineMatch) -> Option<EventId> {
-    match found {
-        LineMatch::Clears(event) | LineMatch::Matches(event) => Some(*event),
-        LineMatch::Open(_) => None,
-    }
-}
-
-/// Whether a line has one of these events.
+/// Whether a line has the cash of one of these events.
 async fn is_matched(db: &mut SqliteConnection, events: &[EventId]) -> Result<bool, StoreError> {
     let events: Vec<Hex<16>> = events.iter().map(|event| hex_id(event.0)).collect();
     let row = sqlx::query(MATCHED_AMONG).bind(json(&events)?).fetch_one(db).await.map_err(store_error)?;

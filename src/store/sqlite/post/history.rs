@@ -9,7 +9,7 @@ use sqlx::SqliteConnection;
 
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::LoanKey;
-use crate::core::ledger::{History, Posting, earliest_late};
+use crate::core::ledger::{History, Posting, earliest_late, reaches_back_to};
 use crate::store::StoreError;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, json};
@@ -43,21 +43,32 @@ pub(in crate::store::sqlite) async fn histories(
     batch: &BatchEvents,
     loans: &BTreeMap<LoanKey, LockedLoan>,
 ) -> Result<BTreeMap<LoanKey, History>, StoreError> {
-    let late = batch.events.iter().filter_map(|(key, events)| {
-        let date = earliest_late(loans.get(key)?.state.as_ref()?, events)?;
-        Some((*key, Since { loan_key: Hex(key.bytes()), date }))
-    });
-    let (keys, since): (Vec<LoanKey>, Vec<Since>) = late.unzip();
-    if keys.is_empty() {
-        return Ok(BTreeMap::new());
+    let late = batch
+        .events
+        .iter()
+        .filter_map(|(key, events)| Some((*key, earliest_late(loans.get(key)?.state.as_ref()?, events)?)));
+    let mut since: BTreeMap<LoanKey, NaiveDate> = late.collect();
+    let mut rows = Rows::new();
+    // Of loans with payments that were charged back, the payments as well; each step reaches further back.
+    while !since.is_empty() {
+        rows.extend(read_rows(db, &since).await?);
+        let further = |(key, since): (LoanKey, NaiveDate)| Some((key, reaches_back_to(rows.get(&key)?, since)?));
+        since = since.into_iter().filter_map(further).collect();
     }
-    let mut rows: BTreeMap<LoanKey, Vec<(AcceptedEvent, Posting)>> =
-        keys.into_iter().map(|key| (key, Vec::new())).collect();
-    for row in &sqlx::query(HISTORY_SINCE).bind(json(&since)?).fetch_all(db).await.map_err(store_error)? {
+    Ok(rows.into_iter().map(|(key, rows)| (key, History::new(rows))).collect())
+}
+
+type Rows = BTreeMap<LoanKey, Vec<(AcceptedEvent, Posting)>>;
+
+async fn read_rows(db: &mut SqliteConnection, since: &BTreeMap<LoanKey, NaiveDate>) -> Result<Rows, StoreError> {
+    let wanted: Vec<Since> =
+        since.iter().map(|(key, date)| Since { loan_key: Hex(key.bytes()), date: *date }).collect();
+    let mut rows: Rows = since.keys().map(|key| (*key, Vec::new())).collect();
+    for row in &sqlx::query(HISTORY_SINCE).bind(json(&wanted)?).fetch_all(db).await.map_err(store_error)? {
         let event = decode_event(row)?;
         if let Some(posting) = decode_posting(row, event.event.id)? {
             rows.entry(posting.loan_key).or_default().push((event, posting));
         }
     }
-    Ok(rows.into_iter().map(|(key, rows)| (key, History::new(rows))).collect())
+    Ok(rows)
 }

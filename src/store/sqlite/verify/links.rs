@@ -10,8 +10,8 @@ use crate::store::sqlite::verify::findings::Findings;
 
 /// Undo links: what takes an entry back is a return or a reversal, a later posting of its loan, counts from its day, and
 /// is alone in it; of money that came in it gives back all, of any other entry it is the mirror of all that stands; and a
-/// posted return or reversal takes back what it names. A disbursement is settled once. Lines that cannot be read are none here; the walk
-/// tells of them.
+/// posted return or reversal takes back what it names, unless it is charged back on its own day. A disbursement is settled
+/// once. Lines that cannot be read are none here; the walk tells of them.
 pub(in crate::store::sqlite) const WRONG_UNDOS: &str = "
     SELECT 'posting ' || u.event_seq || ' does not undo event ' || u.undoes_seq
         || ' as a whole, on its day and in its loan' AS detail
@@ -20,7 +20,8 @@ pub(in crate::store::sqlite) const WRONG_UNDOS: &str = "
     LEFT JOIN events AS e ON e.seq = u.undoes_seq
     LEFT JOIN events AS ue ON ue.seq = u.event_seq
     WHERE u.undoes_seq IS NOT NULL AND NOT coalesce(
-        ue.kind IN ('payment_returned', 'reversal') AND e.kind NOT IN ('payment_returned', 'reversal')
+        ue.kind IN ('payment_returned', 'reversal')
+            AND (e.kind NOT IN ('payment_returned', 'reversal') OR e.details ->> 'credit_order' IS NOT NULL)
             AND p.outcome = 'posted' AND p.loan_key = u.loan_key
             AND p.loan_version < u.loan_version AND p.effective_date = u.effective_date
             AND NOT EXISTS (
@@ -49,8 +50,9 @@ pub(in crate::store::sqlite) const WRONG_UNDOS: &str = "
     SELECT e.kind || ' ' || e.seq || ' does not undo what it names'
     FROM events AS e JOIN postings AS p ON p.event_seq = e.seq
     WHERE e.kind IN ('payment_returned', 'reversal') AND p.outcome = 'posted'
-        AND p.undoes_seq IS NOT coalesce(e.details ->> 'payment_seq', e.details ->> 'event_seq',
-            e.details ->> '$.leg.terms.reversal.leg.event_seq')
+        AND p.undoes_seq IS NOT CASE WHEN e.details ->> 'credit_order' IS NULL THEN
+            coalesce(e.details ->> 'payment_seq', e.details ->> 'event_seq',
+                e.details ->> '$.leg.terms.reversal.leg.event_seq') END
     UNION ALL
     SELECT 'disbursement ' || (e.details ->> 'event_seq') || ' is settled ' || count(*) || ' times'
     FROM events AS e JOIN postings AS p ON p.event_seq = e.seq
@@ -77,7 +79,7 @@ pub(in crate::store::sqlite) const WRONG_SYSTEM_EVENTS: &str = "
     LEFT JOIN (SELECT cause_seq, count(*) AS fees, max(amount) AS amount FROM events
                WHERE cause_seq IS NOT NULL AND kind = 'fee_assessed' GROUP BY cause_seq) AS f ON f.cause_seq = e.seq
     WHERE e.kind = 'payment_returned' AND p.outcome = 'posted'
-        AND (e.details ->> 'fee_minor' IS NOT f.amount OR f.fees > 1)
+        AND (coalesce(e.details ->> 'fee_minor', e.details ->> 'program_fee_minor') IS NOT f.amount OR f.fees > 1)
     LIMIT 100";
 
 /// Groups: the legs are numbered without a gap and are as many as their parent says, all of its tenant; they are posted

@@ -260,3 +260,33 @@ async fn a_return_of_a_later_file_takes_the_newest_payment_back_once() {
     assert_eq!(told(&results(&world, &token, &second).await), [(1, "invalid", "return_unmatched")]);
     assert_eq!(world.store.verify().await.unwrap().problems, []);
 }
+
+/// The loan's program says how a return is booked and what its code costs, where the feed does not.
+#[tokio::test]
+async fn a_return_of_a_file_goes_by_the_program_of_its_loan() {
+    let (world, token) = opened().await;
+    make_feed(&world, &token, &json!({"name": "free", "view": "originator"})).await;
+    let program = "44444444-4444-4444-8444-444444444444";
+    let terms = json!({"program_id": program, "currency": "USD", "day_count_convention": "ACT_365",
+        "rounding": "half_up,daily", "waterfall": ["fees", "interest", "principal"], "suspense_release": "manual",
+        "returns": "chargeback", "return_fees": [{"return_codes": ["R01"], "fee_minor": "1500"}]});
+    assert_eq!(world.post("/v1/programs", &token, "program:of:loan", &terms).await.status, 201);
+    let loan = "55555555-5555-4555-8555-555555555555";
+    let body = json!({"loan_id": loan, "borrower_id": crate::api::world::BORROWER, "currency": "USD",
+        "opened_on": "2026-01-01", "loan_number": "421", "program_id": program,
+        "opening_balances": {"principal_minor": "100000"}});
+    assert_eq!(world.post("/v1/loans", &token, "loan:of:program", &body).await.status, 201);
+    let mut file = AchFile::new('A');
+    file.batch(SecCode::Ppd);
+    let bounced = file.debit("0421", 20_000);
+    file.batch(SecCode::Ppd).returned("0421", 20_000, bounced);
+    let answer = send(&world, &token, "file:by:program", "free", &file.finish()).await;
+    finished(&world, &token, &answer).await;
+    let rows = results(&world, &token, &answer).await;
+    assert_eq!(told(&rows), [(1, "posted", ""), (2, "posted", "")], "a charge-back leaves the payment on its day");
+    assert_eq!((&rows[1]["fee_minor"], &rows[1]["charges_back"]), (&json!("1500"), &rows[0]["payment_event_id"]));
+    let balance = world.get(&format!("/v1/loans/{loan}/balance"), &token).await.json();
+    let owed = ["principal_outstanding_minor", "fees_receivable_minor"].map(|name| balance[name].as_str().unwrap());
+    assert_eq!(owed, ["100000", "1500"], "{balance}");
+    assert_eq!(world.store.verify().await.unwrap().problems, []);
+}

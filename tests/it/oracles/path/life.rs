@@ -51,11 +51,35 @@ impl Books {
         }
     }
 
+    /// Registers a loan that owes this, and whose payments are owed again in this order when their money goes back.
+    pub(super) async fn open_charging_back(
+        &self,
+        waterfall: &[&str],
+        credit_order: &[&str],
+        owed: Owed,
+    ) -> Result<Loan<'_>, String> {
+        let program = Uuid::new_v4();
+        let terms = json!({"program_id": program, "currency": "USD", "day_count_convention": "ACT_365",
+            "rounding": "half_up,daily", "waterfall": ["fees", "interest", "principal"],
+            "suspense_release": "automatic", "returns": "chargeback", "credit_order": credit_order});
+        self.post("/v1/programs", &terms).await?;
+        self.open_in(program, waterfall, owed).await
+    }
+
     /// Registers a loan that owes this.
-    pub(super) async fn open(&self, waterfall: &[&str], [fees, interest, principal]: Owed) -> Result<Loan<'_>, String> {
+    pub(super) async fn open(&self, waterfall: &[&str], owed: Owed) -> Result<Loan<'_>, String> {
+        self.open_in(self.program, waterfall, owed).await
+    }
+
+    async fn open_in(
+        &self,
+        program: Uuid,
+        waterfall: &[&str],
+        [fees, interest, principal]: Owed,
+    ) -> Result<Loan<'_>, String> {
         let id = Uuid::new_v4();
         let body = json!({"loan_id": id, "borrower_id": BORROWER, "currency": "USD", "opened_on": OPENED,
-            "program_id": self.program, "waterfall": waterfall, "opening_balances": {"fees_minor": fees.to_string(),
+            "program_id": program, "waterfall": waterfall, "opening_balances": {"fees_minor": fees.to_string(),
             "interest_minor": interest.to_string(), "principal_minor": principal.to_string()}});
         self.post("/v1/loans", &body).await?;
         Ok(Loan { books: self, id })
@@ -103,6 +127,19 @@ impl Loan<'_> {
 
     pub(super) async fn charges_off(&self, on: &str) -> Result<Value, String> {
         self.act("/v1/chargeoffs", on, &json!({})).await
+    }
+
+    /// So much of a payment goes back.
+    pub(super) async fn charges_back(&self, payment: &Value, amount: i64, on: &str) -> Result<Value, String> {
+        let path = format!("/v1/payments/{}/return", text(&payment["payment_event_id"])?);
+        let body = json!({"return_code": "R01", "effective_at": on, "amount_minor": amount.to_string()});
+        self.books.post(&path, &body).await
+    }
+
+    /// How a payment, or its return, is divided today: fees, interest, principal, suspense.
+    pub(super) async fn divided(&self, event: &str) -> Result<[i64; 4], String> {
+        let event = self.books.get(&format!("/v1/events/{event}")).await?;
+        parts(event.get("current_allocation").unwrap_or(&event["allocation"]))
     }
 
     /// Takes an entry back.

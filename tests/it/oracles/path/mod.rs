@@ -32,8 +32,10 @@ enum Reason {
     TwoStage,
     /// The payment is aimed at one fee; directed payments are not in this release.
     AimedAtOneFee,
-    /// Money goes back on a later day and the debt with it: a return takes its payment back on the payment's own day here.
+    /// Rows of a mapping of accounts, which name no loan.
     ChargeBack,
+    /// More of a payment is charged back than came in: refused here.
+    MoreThanCameIn,
     /// Held partial payments; we apply what we get at once.
     HeldPartialPayment,
     /// Their lender gives the money as a goodwill: no event of ours.
@@ -108,7 +110,7 @@ async fn run(client: Client) -> Report {
     waterfall::rows(&books).finish((waterfall::RUN, &waterfall::left_out()), &mut report).await;
     journal::rows(&books).finish((journal::RUN, &journal::LEFT_OUT), &mut report).await;
     replay::rows(&books).finish((replay::RUN, &replay::left_out()), &mut report).await;
-    charge_backs::rows().finish((charge_backs::RUN, &charge_backs::LEFT_OUT), &mut report).await;
+    charge_backs::rows(&books).finish((charge_backs::RUN, &charge_backs::LEFT_OUT), &mut report).await;
     report
 }
 

@@ -61,6 +61,38 @@ fn a_charge_off_is_computed_anew_and_recoveries_with_it() {
     assert_eq!(four(&life.position().unwrap().charged_off.unwrap().memo.payable()), [0, 0, 995, 0]);
 }
 
+/// Principal 100 is charged off, 150 comes in, 50 of it is refunded, and the 150 go back: the refund was not the
+/// borrower's, and is owed where everything else is owed.
+#[test]
+fn a_refund_without_its_money_is_owed_on_the_memo_accounts_of_a_charged_off_loan() {
+    let (lent, off, paid) = (fact(1, 0, lend(100)), fact(2, 30, charge_off()), fact(3, 40, pay(150)));
+    let refund = fact(4, 50, raise(3, -50));
+    let mut life = life(SuspenseRelease::Automatic, &[lent, off, paid, refund]);
+    assert_eq!(split(&life, &paid), [0, 0, 100, 50]);
+    life.void(paid.place).unwrap();
+    let did = life.effect(refund.place).unwrap();
+    assert_eq!((four(&did.movement), four(&did.memo)), ([0; 4], [0, 0, 50, 0]));
+    let position = life.position().unwrap();
+    assert_eq!(four(&position.balances), [0; 4]);
+    assert_eq!(four(&position.charged_off.unwrap().memo.payable()), [0, 0, 150, 0]);
+}
+
+/// A charge-off that comes late in front of a fee and of the payment that paid it: the fee is owed on the memo accounts,
+/// and so paid there.
+#[test]
+fn debt_behind_a_late_charge_off_is_owed_on_the_memo_accounts() {
+    let (lent, fee, paid) = (fact(1, 0, lend(100)), fact(2, 20, raise(0, 5)), fact(3, 30, pay(5)));
+    let mut life = life(SuspenseRelease::Manual, &[lent, fee, paid]);
+    let off = fact(4, 10, charge_off());
+    life.insert(off).unwrap();
+    let did = life.effect(fee.place).unwrap();
+    assert_eq!((four(&did.movement), four(&did.memo)), ([0; 4], [5, 0, 0, 0]));
+    assert_eq!(four(&life.effect(paid.place).unwrap().memo), [-5, 0, 0, 0]);
+    assert_eq!(four(&life.position().unwrap().balances), [0; 4]);
+    life.void(off.place).unwrap();
+    assert_eq!(four(&life.position().unwrap().balances), [0, 0, 100, 0]);
+}
+
 /// The day's interest stands in front of the day's payment, whenever it is booked.
 #[test]
 fn a_payment_finds_the_interest_of_its_day() {

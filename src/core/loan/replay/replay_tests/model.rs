@@ -35,7 +35,8 @@ pub(super) fn lived(facts: &[Fact], terms: ReplayTerms) -> BTreeMap<Place, Did> 
     let mut all = BTreeMap::new();
     for fact in sorted {
         let mut did = loan.does(&fact, order);
-        let raised = did.moved.iter().any(|part| *part > 0);
+        let is_move = matches!(fact.deed, Deed::Moves(_));
+        let raised = did.moved.iter().any(|part| *part > 0) || (is_move && did.memo.iter().any(|part| *part > 0));
         if terms.suspense_release == SuspenseRelease::Automatic && fact.releases_suspense && raised {
             (did.released, did.released_memo) = loan.applies(loan.suspense, order);
         }
@@ -85,7 +86,8 @@ impl Lived {
 
     /// Cent by cent would be as good: a debt never pays more than it has, suspense neither.
     fn moves(&mut self, asked: Wide) {
-        for (owed, part) in self.owed.iter_mut().zip(asked) {
+        let owed = self.memo.as_mut().unwrap_or(&mut self.owed);
+        for (owed, part) in owed.iter_mut().zip(asked) {
             *owed += part;
             if *owed < 0 {
                 self.suspense -= *owed;
@@ -94,7 +96,7 @@ impl Lived {
         }
         self.suspense += asked[3];
         if self.suspense < 0 {
-            self.owed[2] -= self.suspense;
+            owed[2] -= self.suspense;
             self.suspense = 0;
         }
     }

@@ -144,6 +144,9 @@ proptest! {
             prop_assert!(!position.balances.has_negative(), "{position:?}");
             let memo = position.charged_off.map(|off| off.memo.payable()).unwrap_or_default();
             prop_assert!(!memo.has_negative(), "{position:?}");
+            let Balances { fees, interest, principal, .. } = position.balances;
+            let is_off_sheet = [fees, interest, principal].iter().all(|part| part.is_zero());
+            prop_assert!(position.charged_off.is_none() || is_off_sheet, "{position:?}");
         }
         prop_assert_eq!(position, life.position().unwrap());
         for (fact, effect, _) in life.facts() {
