@@ -82,8 +82,6 @@ impl Hand {
         let holder = (delivered.source, delivered.tag);
         if let Some(pending) = self.pending.get_mut(&wanted.id) {
             pending.holders.push(holder);
-            // The last hint names its row: one published before a commit that failed names a place that is another's now.
-            pending.wanted = wanted;
             return;
         }
         let class = delivered.source.queue.class;

@@ -103,6 +103,7 @@ impl Session {
             Err(error) => Err(error),
         };
         if let Err(error) = begun {
+            self.turns.hand_over();
             first.settle(Err(error));
             return None;
         }
@@ -112,6 +113,8 @@ impl Session {
             let is_followed = match self.run_shared(&mut *job).await {
                 Ok(is_followed) => is_followed,
                 Err(error) => {
+                    // Its caller may pause and try again: nobody waits for that.
+                    self.turns.hand_over();
                     self.roll_back().await;
                     self.alone = ALONE_AFTER_FAILURE;
                     let why = format!("{} shared its transaction and failed", job.name());
