@@ -12,9 +12,9 @@ use crate::api::openapi::{docs, openapi_json};
 use crate::api::problem::page;
 use crate::api::read::{
     accounts, ach_exceptions, ach_files as ach_file_reads, allocation, bank_statements as bank_reads, batch_results,
-    batches as batch_reads, changes, changes_stream, entries, events, fees as fee_reads, health, holds as hold_reads,
-    journal, loans as loan_reads, lookup, payments as payment_reads, payoff, periods as period_reads, preview,
-    reconciliation, statement, trial_balance,
+    batches as batch_reads, changes, changes_stream, entries, event_preview, events, fees as fee_reads, health,
+    holds as hold_reads, journal, loans as loan_reads, lookup, payments as payment_reads, payoff,
+    periods as period_reads, preview, reconciliation, statement, trial_balance,
 };
 use crate::api::state::ApiState;
 use crate::api::webhooks::{actions, create, reads};
@@ -34,6 +34,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/payments/batch", post(batches::post_batch))
         .route("/v1/payments/lookup", post(lookup::lookup_payments))
         .route("/v1/payments/preview", post(preview::preview_payment))
+        .route("/v1/events/preview", post(event_preview::preview_event))
         .route("/v1/payments/{payment_event_id}/allocation", get(allocation::get_allocation))
         .route("/v1/payments/{payment_event_id}", get(payment_reads::get_payment))
         .route("/v1/ach/feeds", post(feeds::post_feed).get(feeds::list_feeds))

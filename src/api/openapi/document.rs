@@ -60,6 +60,7 @@ use crate::api::state::ApiState;
         crate::api::read::payments::list_payments,
         crate::api::read::lookup::lookup_payments,
         crate::api::read::preview::preview_payment,
+        crate::api::read::event_preview::preview_event,
         crate::api::read::allocation::get_allocation,
         crate::api::read::changes::list_changes,
         crate::api::read::changes_stream::stream_changes,
@@ -162,7 +163,7 @@ mod tests {
     #[test]
     fn every_operation_and_schema_is_described() {
         let document = serde_json::to_value(ApiDoc::openapi()).unwrap();
-        assert_eq!(document["paths"].as_object().unwrap().len(), 74);
+        assert_eq!(document["paths"].as_object().unwrap().len(), 75);
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let text = document.to_string();
         for name in [

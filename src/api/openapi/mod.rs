@@ -18,6 +18,7 @@ pub use crate::api::read::bank_statements::{
 };
 pub use crate::api::read::batches::{BatchView, BatchesList, CountsView, TallyView, TotalsView};
 pub use crate::api::read::entries::{EntriesList, EntryView, LineView};
+pub use crate::api::read::event_preview::EventPreviewRequest;
 pub use crate::api::read::fees::{FeeItemView, FeesList};
 pub use crate::api::read::health::{Checks, Live, Ready};
 pub use crate::api::read::holds::{LoanHoldView, WaitingEventView};
@@ -26,7 +27,7 @@ pub use crate::api::read::lookup::{LookupAnswer, LookupRequest};
 pub use crate::api::read::payments::PaymentsList;
 pub use crate::api::read::payoff::{PayoffDayView, PayoffQuote, PayoffWarning};
 pub use crate::api::read::periods::{PeriodView, PeriodsList};
-pub use crate::api::read::preview::PreviewAnswer;
+pub use crate::api::read::preview::{ConsequenceForeseen, PreviewAnswer};
 pub use crate::api::read::reconciliation::{
     BankReconciliation, BrokenChain, ConservationView, LedgerIntegrity, MismatchedAccount, PortfolioRollup,
     ReconciliationStatus,

@@ -14,6 +14,7 @@ use crate::api::read::status::EventView;
 use crate::api::state::ApiState;
 use crate::core::event::{Command, Stage};
 use crate::core::ids::{EventId, TenantId};
+use crate::core::ledger::{Outcome, RestatedView};
 use crate::store::{EventRecord, Progress, Undoing};
 
 /// Whoever may write an event that can answer 202 may also follow it.
@@ -84,11 +85,30 @@ pub(crate) async fn view(state: &ApiState, tenant: TenantId, record: &EventRecor
         }
         Stage::Finished => None,
     };
+    let restated = match &record.posting {
+        Some(posting) if posting.outcome == Outcome::Posted => {
+            restated_by(state, tenant, record.event.event.id).await?
+        }
+        Some(_) | None => Vec::new(),
+    };
     if let Some(undoing) = undone_group(state, tenant, record).await? {
         let progress = Progress { undone_by: Some(undoing), ..record.progress.clone() };
-        return Ok(EventView::new(&EventRecord { progress, ..record.clone() }, position));
+        return Ok(EventView::new(&EventRecord { progress, ..record.clone() }, position).with_restated(restated));
     }
-    Ok(EventView::new(record, position))
+    Ok(EventView::new(record, position).with_restated(restated))
+}
+
+/// What a posted event has restated, read from its consequences, which never change.
+///
+/// # Errors
+/// The store is away.
+pub(crate) async fn restated_by(
+    state: &ApiState,
+    tenant: TenantId,
+    id: EventId,
+) -> Result<Vec<RestatedView>, ApiError> {
+    let consequences = state.store().consequences(tenant, id).await?;
+    Ok(consequences.iter().filter_map(|it| RestatedView::of(&it.event.event, it.posting.as_ref()?)).collect())
 }
 
 /// What undid a group: all its legs are undone together, so the first says it for all.

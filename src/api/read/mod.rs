@@ -11,6 +11,7 @@ pub(crate) mod changes;
 pub(crate) mod changes_stream;
 mod description;
 pub(crate) mod entries;
+pub(crate) mod event_preview;
 pub(crate) mod events;
 pub(crate) mod fees;
 pub(crate) mod health;

@@ -1,5 +1,5 @@
-//! Owns `POST /v1/payments/preview`: what a payment would do. The same fold as posting, over what waits for the loan
-//! and then over the payment; nothing is written, and no key is taken.
+//! Owns `POST /v1/payments/preview`, and what every preview shares: what an event would do. The same fold as posting, over
+//! what waits for the loan and then over the event; nothing is written, and no key is taken.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -31,9 +31,9 @@ use crate::store::LoanAhead;
 const WAITING_MAX: i64 = 1_000;
 
 /// The key of an event that is never accepted.
-const KEY: &str = "payment-preview";
+const KEY: &str = "event-preview";
 
-/// What a payment would do. Members without a value are left out.
+/// What an event would do. Members without a value are left out.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"outcome": "posted", "effective_at": "2026-05-01", "queued_events": 0, "on_hold": false,
     "loan_version": 1,
@@ -73,10 +73,13 @@ pub struct PreviewAnswer {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<RestatedSchema>)]
     restated: Vec<RestatedForeseen>,
+    /// What else would follow from it: the fee of a return, suspense that pays new debt.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    consequences: Vec<ConsequenceForeseen>,
     /// After everything that waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     balances_before: Option<BalancesView>,
-    /// After the payment, with everything that follows from it.
+    /// After the event, with everything that follows from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     balances_after: Option<BalancesView>,
 }
@@ -102,6 +105,38 @@ impl RestatedForeseen {
         let entry = done.posting.entry.as_ref();
         let lines = entry.map(|entry| lines_of(&done.event.command, (entry, chart), 1)).unwrap_or_default();
         Some(Self { event_id, event_type, effective_at, allocation_before, allocation, lines })
+    }
+}
+
+/// An event that would follow, and has no id yet.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ConsequenceForeseen {
+    /// Its type.
+    #[schema(value_type = String, example = "fee_assessed")]
+    event_type: &'static str,
+    /// The day it would count from.
+    effective_at: String,
+    /// How suspense would be divided, where it pays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<AllocationSchema>)]
+    allocation: Option<AllocationView>,
+    /// The lines that would be booked.
+    lines: Vec<LineView>,
+}
+
+impl ConsequenceForeseen {
+    /// `None` for what states another event anew, which is told as such.
+    fn of(done: &SystemPosting, chart: &Chart) -> Option<Self> {
+        if RestatedView::of(&done.event, &done.posting).is_some() {
+            return None;
+        }
+        let entry = done.posting.entry.as_ref();
+        Some(Self {
+            event_type: done.event.kind.event_type(),
+            effective_at: done.posting.effective_date.to_string(),
+            allocation: done.posting.allocation.as_ref().map(AllocationView::from),
+            lines: entry.map(|entry| lines_of(&done.event.command, (entry, chart), 1)).unwrap_or_default(),
+        })
     }
 }
 
@@ -134,12 +169,25 @@ pub(crate) async fn preview_payment(
     let tenant = state.tenants().get(state.store(), caller.tenant, now).await?;
     let rules = AcceptanceRules::of(&tenant, now);
     let command = acceptable(&body, &rules)?;
-    let event = imagined_event(&state, &caller, command)?;
+    foreseen(&state, &caller, command, &tenant.chart).await.map(Json)
+}
+
+/// What a command would do.
+///
+/// # Errors
+/// Too many events wait for the loan, or the store is away.
+pub(super) async fn foreseen(
+    state: &ApiState,
+    caller: &Caller,
+    command: Command,
+    chart: &Chart,
+) -> Result<PreviewAnswer, ApiError> {
+    let event = imagined_event(state, caller, command)?;
     let ahead = state.store().loan_ahead(event.clone(), WAITING_MAX).await?;
     if ahead.is_cut {
         return Err(ApiError::Overloaded);
     }
-    answer(&event, ahead, &tenant.chart).map(Json)
+    answer(&event, ahead, chart)
 }
 
 /// The payment, if it would be accepted.
@@ -149,6 +197,11 @@ fn acceptable(body: &[u8], rules: &AcceptanceRules) -> Result<Command, ApiError>
     let errors = fields.finish();
     let command = command.filter(|_| errors.is_empty());
     let command = command.ok_or_else(|| ApiError::Validation(first_of_each_field(errors)))?;
+    within_limit(command, rules)
+}
+
+/// A payment, if it is not above the tenant's limit.
+pub(super) fn within_limit(command: Command, rules: &AcceptanceRules) -> Result<Command, ApiError> {
     match (rules.payment_limit, command.amount()) {
         (Some(limit), Some(amount)) if amount > limit => Err(ApiError::LimitExceeded { limit }),
         _ => Ok(command),
@@ -166,8 +219,8 @@ fn answer(event: &NewEvent, ahead: LoanAhead, chart: &Chart) -> Result<PreviewAn
     let queued_events = ahead.work.events.len().saturating_sub(1);
     let loan_version = ahead.work.state.map_or(0, |state| state.version);
     let outlook = look_ahead(ahead.work, ahead.now).map_err(|reason| {
-        tracing::error!(reason, "a payment cannot be previewed");
-        ApiError::Broken("a payment cannot be judged")
+        tracing::error!(reason, "an event cannot be previewed");
+        ApiError::Broken("an event cannot be judged")
     })?;
     let Outlook { before, step, stuck } = outlook;
     let posting = &step.posting.posting;
@@ -190,6 +243,7 @@ fn answer(event: &NewEvent, ahead: LoanAhead, chart: &Chart) -> Result<PreviewAn
         allocation: posting.allocation.as_ref().map(AllocationView::from),
         lines: posting.entry.as_ref().map(|entry| lines_of(&event.command, (entry, chart), 1)).unwrap_or_default(),
         restated: step.system.iter().filter_map(|done| RestatedForeseen::of(done, chart)).collect(),
+        consequences: step.system.iter().filter_map(|done| ConsequenceForeseen::of(done, chart)).collect(),
         balances_before: shown(before)?,
         balances_after: shown(step.state)?,
     })

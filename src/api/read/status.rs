@@ -5,13 +5,13 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::api::error::ApiError;
-use crate::api::openapi::AllocationSchema;
+use crate::api::openapi::{AllocationSchema, RestatedSchema};
 use crate::api::read::rows_form::guarded;
 use crate::core::event::{
     AcceptedEvent, Collectibility, Command, FeeCode, NamedId, PaymentReturn, ReversalReason, ServicingAct,
     SourceMethod, Stage,
 };
-use crate::core::ledger::{AllocationView, Finished, answer};
+use crate::core::ledger::{AllocationView, Finished, RestatedView, answer};
 use crate::store::EventRecord;
 
 /// How far an event has come, and what came of it. Members without a value are left out.
@@ -100,6 +100,10 @@ pub struct EventView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<AllocationSchema>)]
     current_allocation: Option<AllocationView>,
+    /// The earlier events that do something else now, because it came late.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<RestatedSchema>)]
+    restated: Vec<RestatedView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     posted_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,6 +153,11 @@ impl EventView {
             }
         }
         view
+    }
+
+    /// The view with what the event has restated.
+    pub(crate) fn with_restated(self, restated: Vec<RestatedView>) -> Self {
+        Self { restated, ..self }
     }
 
     /// The cells of a row of an upload's results, under `result_row::CSV_HEADER`.
@@ -227,6 +236,7 @@ impl EventView {
             idempotency_key: event.key.as_ref().map(|key| key.as_str().to_owned()),
             batch_id: event.origin.batch.map(|(batch, _)| batch.to_string()),
             accepted_at: accepted.accepted_at.to_string(),
+            restated: Vec::new(),
             position: None,
             journal_entry_id: None,
             allocation: None,

@@ -24,6 +24,7 @@ use crate::api::http::headers::IDEMPOTENT_REPLAYED;
 use crate::api::http::prefer::Prefer;
 use crate::api::intake::Accepted;
 use crate::api::openapi::AcceptedView;
+use crate::api::read::events::restated_by;
 use crate::api::state::ApiState;
 use crate::api::waiting_room::Seat;
 use crate::api::write::request::WriteRequest;
@@ -32,7 +33,7 @@ use crate::core::event::{
     NewEvent, NewGroup, decide,
 };
 use crate::core::ids::{EventId, TenantId};
-use crate::core::ledger::{Finished, RestatedView, answer};
+use crate::core::ledger::{Finished, answer};
 use crate::core::money::Currency;
 use crate::core::time::Timestamp;
 use crate::store::KnownEvent;
@@ -158,9 +159,7 @@ async fn finished_answer(
         loans: finished.refused_loans.clone(),
     })?;
     if finished.may_restate {
-        let consequences = state.store().consequences(tenant, id).await?;
-        let told = consequences.iter().filter_map(|it| RestatedView::of(&it.event.event, it.posting.as_ref()?));
-        answer.restated = told.collect();
+        answer.restated = restated_by(state, tenant, id).await?;
     }
     let body = serde_json::to_vec(&answer).map_err(|_| ApiError::Broken("an answer has no JSON"))?;
     Ok(json_answer(status, body, Some(&state.location(kind, id))))

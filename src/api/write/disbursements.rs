@@ -58,11 +58,11 @@ pub struct DisbursementRequest {
         (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument)))]
 pub(crate) async fn post_disbursement(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::DisbursementsWrite]).await?;
-    let command = request.command(parse)?;
+    let command = request.command(parse_disbursement)?;
     accept_and_answer(&state, request, command).await
 }
 
-fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Command> {
+pub(crate) fn parse_disbursement(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Command> {
     let loan_id = fields.required("loan_id", LoanId::parse);
     let borrower_id = fields.required("borrower_id", BorrowerId::parse);
     let amount = fields.posted_amount("amount_minor");

@@ -14,7 +14,7 @@ use crate::api::write::accept::accept_and_answer;
 use crate::api::write::request::{AcceptanceRules, WriteRequest};
 use crate::api::write::servicing::{Asked, Shared, accept, party};
 use crate::core::event::{Command, Fee, FeeCode, Metadata, ServicingAct};
-use crate::core::ids::LoanId;
+use crate::core::ids::{LoanId, TenantId};
 use crate::core::money::{Minor, Money};
 use crate::core::time::parse_date;
 
@@ -74,17 +74,7 @@ pub struct FeeWaiverRequest {
 pub(crate) async fn post_fee(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::AdjustmentsWrite]).await?;
     let asked = request.parsed(|fields| parse_fee(fields, &request.rules))?;
-    let party = party(&state, &request, asked.loan_id).await?;
-    let fee = Command::Fee(Fee {
-        loan_id: asked.loan_id,
-        borrower_id: party.borrower_id,
-        amount: Money::new(asked.amount, party.currency),
-        effective_date: asked.effective_date,
-        fee_code: asked.fee_code,
-        due_on: asked.due_on,
-        charged_for: None,
-        metadata: asked.metadata,
-    });
+    let fee = asked.command(&state, request.caller.tenant).await?;
     accept_and_answer(&state, request, fee).await
 }
 
@@ -108,7 +98,8 @@ pub(crate) async fn post_waiver(State(state): State<ApiState>, request: Request)
     accept(&state, request, asked).await
 }
 
-struct AskedFee {
+/// A fee that a body asks for.
+pub(crate) struct AskedFee {
     loan_id: LoanId,
     amount: Minor,
     fee_code: FeeCode,
@@ -117,7 +108,27 @@ struct AskedFee {
     metadata: Option<Metadata>,
 }
 
-fn parse_fee(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<AskedFee> {
+impl AskedFee {
+    /// The command, with what no caller says.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub(crate) async fn command(self, state: &ApiState, tenant: TenantId) -> Result<Command, ApiError> {
+        let party = party(state, tenant, self.loan_id).await?;
+        Ok(Command::Fee(Fee {
+            loan_id: self.loan_id,
+            borrower_id: party.borrower_id,
+            amount: Money::new(self.amount, party.currency),
+            effective_date: self.effective_date,
+            fee_code: self.fee_code,
+            due_on: self.due_on,
+            charged_for: None,
+            metadata: self.metadata,
+        }))
+    }
+}
+
+pub(crate) fn parse_fee(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<AskedFee> {
     let loan_id = fields.required("loan_id", LoanId::parse);
     let amount = fields.posted_amount("amount_minor");
     let fee_code = fields.required("fee_code", FeeCode::parse);
@@ -139,7 +150,7 @@ fn parse_fee(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<AskedFe
     })
 }
 
-fn parse_waiver(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Asked> {
+pub(crate) fn parse_waiver(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Asked> {
     let amount = fields.posted_amount("amount_minor");
     let fee_code = fields.required("fee_code", FeeCode::parse);
     let shared = Shared::take(fields, rules);

@@ -22,7 +22,7 @@ pub(crate) mod rearrangements;
 pub(crate) mod request;
 pub(crate) mod returns;
 pub(crate) mod reversals;
-mod servicing;
+pub(crate) mod servicing;
 pub(crate) mod settlements;
 pub(crate) mod suspense;
 pub(crate) mod transfers;

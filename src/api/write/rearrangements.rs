@@ -113,7 +113,7 @@ pub(crate) async fn post_restructure(State(state): State<ApiState>, request: Req
 async fn rearrange(state: &ApiState, request: Request, sort: Rearrangement) -> Result<Response, ApiError> {
     let request = WriteRequest::read(state, request, &[Scope::AdjustmentsWrite]).await?;
     let asked = request.parsed(|fields| parse(fields, &request.rules, sort))?;
-    let party = party(state, &request, asked.from).await?;
+    let party = party(state, request.caller.tenant, asked.from).await?;
     let asked = asked.with_program(state, request.caller.tenant, party.currency).await?;
     accept_group_and_answer(state, request, asked.group(sort, party)).await
 }

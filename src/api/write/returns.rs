@@ -70,20 +70,27 @@ pub(crate) async fn post_return(
     request: Request,
 ) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::PaymentsWrite]).await?;
-    let payment = payment(&state, request.caller.tenant, &id).await?;
+    let id = EventId::parse(&id).map_err(|_| ApiError::NotFound)?;
+    let payment = returned_payment(&state, request.caller.tenant, id).await?;
     let policy = return_policy(&state, &payment).await?;
-    let command = request.command(|fields, rules| parse(fields, rules, (&payment, &policy)))?;
+    let command = request.command(|fields, rules| parse_return(fields, rules, (&payment, &policy)))?;
     accept_and_answer(&state, request, command).await
 }
 
 /// The payment of the path; whether it is posted shows when the return's turn comes.
-async fn payment(state: &ApiState, tenant: TenantId, id: &str) -> Result<AcceptedEvent, ApiError> {
-    let id = EventId::parse(id).map_err(|_| ApiError::NotFound)?;
+///
+/// # Errors
+/// There is no such payment, or the store is away.
+pub(crate) async fn returned_payment(
+    state: &ApiState,
+    tenant: TenantId,
+    id: EventId,
+) -> Result<AcceptedEvent, ApiError> {
     let record = state.store().event(tenant, id).await?.ok_or(ApiError::NotFound)?;
     if PaymentReturn::is_of(&record.event) { Ok(record.event) } else { Err(ApiError::NotFound) }
 }
 
-fn parse(
+pub(crate) fn parse_return(
     fields: &mut Fields<'_>,
     rules: &AcceptanceRules,
     (payment, policy): (&AcceptedEvent, &ReturnPolicy),
@@ -159,7 +166,7 @@ mod tests {
         let bytes = serde_json::to_vec(&body).unwrap();
         let mut fields = Fields::of_body(read(&bytes).unwrap());
         let rules = AcceptanceRules { latest_effective: day(5), payment_limit: None };
-        let command = parse(&mut fields, &rules, (&paid(), policy));
+        let command = parse_return(&mut fields, &rules, (&paid(), policy));
         let errors = fields.finish();
         if errors.is_empty() {
             Ok(command.unwrap())

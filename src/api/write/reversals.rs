@@ -61,7 +61,7 @@ pub struct ReversalRequest {
         (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument)))]
 pub(crate) async fn post_reversal(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::ReversalsWrite]).await?;
-    let asked = request.parsed(|fields| parse(fields, &request.rules))?;
+    let asked = request.parsed(|fields| parse_reversal(fields, &request.rules))?;
     let record = entry(&state, request.caller.tenant, asked.entry_id).await?;
     if matches!(record.event.event.command, Command::Group(_)) {
         let group = group_reversal(&state, asked, &record).await?;
@@ -75,7 +75,8 @@ pub(crate) async fn post_reversal(State(state): State<ApiState>, request: Reques
     accept_and_answer(&state, request, command).await
 }
 
-struct Asked {
+/// A reversal that a body asks for.
+pub(crate) struct AskedReversal {
     entry_id: EntryId,
     reason_code: ReversalReason,
     reason_description: Option<String>,
@@ -83,19 +84,33 @@ struct Asked {
     metadata: Option<Metadata>,
 }
 
-fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Asked> {
+pub(crate) fn parse_reversal(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<AskedReversal> {
     let entry_id = fields.required("reverses_entry_id", EntryId::parse);
     let reason_code = fields.required("reason_code", str::parse::<ReversalReason>);
     let reason_description = fields.reference("reason_description");
     let effective_date = fields.date_until("effective_at", rules.latest_effective);
     let metadata = fields.metadata();
-    Some(Asked {
+    Some(AskedReversal {
         entry_id: entry_id?,
         reason_code: reason_code?,
         reason_description,
         effective_date: effective_date?,
         metadata,
     })
+}
+
+impl AskedReversal {
+    /// The command that takes the entry of one loan back.
+    ///
+    /// # Errors
+    /// There is no such entry, it is one of several loans, or the store is away.
+    pub(crate) async fn command(self, state: &ApiState, tenant: TenantId) -> Result<Command, ApiError> {
+        let record = entry(state, tenant, self.entry_id).await?;
+        if matches!(record.event.event.command, Command::Group(_)) || record.event.event.origin.group.is_some() {
+            return Err(ApiError::NotReversible);
+        }
+        reversal(self, &record)
+    }
 }
 
 /// The event of a posted entry.
@@ -108,7 +123,11 @@ async fn entry(state: &ApiState, tenant: TenantId, id: EntryId) -> Result<EventR
 }
 
 /// An entry of several loans is taken back on all of them or on none: leg by leg.
-async fn group_reversal(state: &ApiState, asked: Asked, record: &EventRecord) -> Result<GroupRequest, ApiError> {
+async fn group_reversal(
+    state: &ApiState,
+    asked: AskedReversal,
+    record: &EventRecord,
+) -> Result<GroupRequest, ApiError> {
     let event = &record.event.event;
     if event.kind == EventKind::Reversal {
         return Err(ApiError::NotReversible);
@@ -133,7 +152,7 @@ fn leg_reversal(record: &EventRecord) -> Option<LegRequest> {
     })
 }
 
-fn reversal(asked: Asked, record: &EventRecord) -> Result<Command, ApiError> {
+fn reversal(asked: AskedReversal, record: &EventRecord) -> Result<Command, ApiError> {
     let event = &record.event.event;
     let (effective_date, metadata) = (asked.effective_date, asked.metadata.clone());
     Ok(Command::Servicing(Servicing {
@@ -147,7 +166,7 @@ fn reversal(asked: Asked, record: &EventRecord) -> Result<Command, ApiError> {
 }
 
 /// The entry that is taken back, and why.
-fn reversed(asked: Asked, record: &EventRecord) -> Result<ReversedEntry, ApiError> {
+fn reversed(asked: AskedReversal, record: &EventRecord) -> Result<ReversedEntry, ApiError> {
     let event = &record.event.event;
     let entry_date = record.posting.as_ref().ok_or(ApiError::NotFound)?.effective_date;
     if asked.effective_date < entry_date {

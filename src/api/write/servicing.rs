@@ -9,11 +9,11 @@ use crate::api::state::ApiState;
 use crate::api::write::accept::accept_and_answer;
 use crate::api::write::request::{AcceptanceRules, WriteRequest};
 use crate::core::event::{Command, Metadata, NO_BORROWER, Party, Servicing, ServicingAct};
-use crate::core::ids::{LoanId, LoanKey};
+use crate::core::ids::{LoanId, LoanKey, TenantId};
 use crate::core::money::Minor;
 
 /// What a body asks for.
-pub(super) struct Asked {
+pub(crate) struct Asked {
     pub(super) loan_id: LoanId,
     pub(super) amount: Option<Minor>,
     pub(super) effective_date: chrono::NaiveDate,
@@ -52,15 +52,24 @@ pub(super) fn optional_amount(fields: &mut Fields<'_>, name: &str) -> Option<Min
 
 /// Accepts the operation and answers.
 pub(super) async fn accept(state: &ApiState, request: WriteRequest, asked: Asked) -> Result<Response, ApiError> {
-    let Asked { loan_id, amount, effective_date, metadata, act } = asked;
-    let party = party(state, &request, loan_id).await?;
-    let servicing = Servicing { loan_id, party, amount, effective_date, metadata, act };
-    accept_and_answer(state, request, Command::Servicing(servicing)).await
+    let command = asked.command(state, request.caller.tenant).await?;
+    accept_and_answer(state, request, command).await
+}
+
+impl Asked {
+    /// The command, with what no caller says.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub(crate) async fn command(self, state: &ApiState, tenant: TenantId) -> Result<Command, ApiError> {
+        let Self { loan_id, amount, effective_date, metadata, act } = self;
+        let party = party(state, tenant, loan_id).await?;
+        Ok(Command::Servicing(Servicing { loan_id, party, amount, effective_date, metadata, act }))
+    }
 }
 
 /// Who owes the loan. Where no loan is known the event is refused when its turn comes, in order.
-pub(super) async fn party(state: &ApiState, request: &WriteRequest, loan: LoanId) -> Result<Party, ApiError> {
-    let tenant = request.caller.tenant;
+pub(super) async fn party(state: &ApiState, tenant: TenantId, loan: LoanId) -> Result<Party, ApiError> {
     if let Some(party) = state.store().party(tenant, LoanKey::of_loan(tenant, loan)).await? {
         return Ok(party);
     }

@@ -61,7 +61,8 @@ pub struct ReceiptAssignmentRequest {
 pub(crate) async fn post_transfer(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::AdjustmentsWrite]).await?;
     let asked = request.parsed(|fields| parse_transfer(fields, &request.rules))?;
-    let (from, to) = (party(&state, &request, asked.from).await?, party(&state, &request, asked.to).await?);
+    let tenant = request.caller.tenant;
+    let (from, to) = (party(&state, tenant, asked.from).await?, party(&state, tenant, asked.to).await?);
     let effective_date = asked.date;
     let legs = vec![
         LegRequest {
@@ -134,7 +135,7 @@ pub(crate) async fn post_assignment(
         let metadata = fields.metadata();
         Some((loan_id?, metadata))
     })?;
-    let borrower_id = Some(party(&state, &request, loan_id).await?.borrower_id);
+    let borrower_id = Some(party(&state, request.caller.tenant, loan_id).await?.borrower_id);
     let (effective_date, amount) = (receipt.effective_date, receipt.amount.minor);
     let receipt_out = LegTerms::ReceiptOut { receipt: EarlierEvent { id, seq: record.event.seq }, amount };
     let legs = vec![

@@ -112,11 +112,14 @@ const READ_RESTATEMENTS: &str = concat!(
     " WHERE e.tenant = $1 ORDER BY e.seq"
 );
 
-/// What an event has brought about: its loan's events behind it.
+/// What an event has brought about: its loan's events behind it. The first of them has the next version, so that of an event
+/// without any nothing is walked.
 const READ_CONSEQUENCES: &str = concat!(
     "SELECT ",
     record_columns!(),
-    " FROM (SELECT c.seq, c.loan_key FROM events c WHERE c.id = $2 AND c.tenant = $1) AS cause \
+    " FROM (SELECT c.seq, c.loan_key FROM events c JOIN postings o ON o.event_seq = c.seq \
+     JOIN postings n ON n.loan_key = o.loan_key AND n.loan_version = o.loan_version + 1 AND n.loan_version > 0 \
+     JOIN events f ON f.seq = n.event_seq AND f.cause_seq = c.seq WHERE c.id = $2 AND c.tenant = $1) AS cause \
      JOIN events e ON e.loan_key = cause.loan_key AND e.seq > cause.seq AND e.cause_seq = cause.seq",
     record_joins!(),
     " WHERE e.tenant = $1 ORDER BY e.seq"

@@ -103,10 +103,14 @@ pub(super) const RESTATEMENTS: &str = concat!(
     " WHERE e.tenant = ?1 AND p.restates_seq = ?2 ORDER BY p.event_seq"
 );
 
-/// What an event has brought about: its loan's events behind it.
+/// What an event has brought about: its loan's events behind it. The first of them has the next version, so that of an event
+/// without any nothing is walked.
 pub(super) const CONSEQUENCES: &str = concat!(
     select_records!(
-        "events AS cause JOIN events AS e ON e.loan_key = cause.loan_key AND e.seq > cause.seq
+        "events AS cause JOIN postings AS o ON o.event_seq = cause.seq
+            JOIN postings AS n ON n.loan_key = o.loan_key AND n.loan_version = o.loan_version + 1 AND n.loan_version > 0
+            JOIN events AS f ON f.seq = n.event_seq AND f.cause_seq = cause.seq
+            JOIN events AS e ON e.loan_key = cause.loan_key AND e.seq > cause.seq
             AND e.cause_seq = cause.seq JOIN postings AS p ON p.event_seq = e.seq"
     ),
     " WHERE e.tenant = ?1 AND cause.tenant = ?1 AND cause.id = ?2 ORDER BY e.seq"

@@ -12,6 +12,7 @@ mod loan_reads;
 mod lookup;
 mod outside_issuer;
 mod periods;
+mod previews;
 mod programs;
 mod reconciliation;
 mod returns;

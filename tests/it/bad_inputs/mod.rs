@@ -21,6 +21,7 @@ mod rows_json;
 mod rows_ledger;
 mod rows_loans;
 mod rows_pollers;
+mod rows_previews;
 mod rows_programs;
 mod rows_returns;
 mod rows_reviews;
@@ -70,6 +71,7 @@ fn rows(facts: &Facts) -> Vec<Row> {
         rows_dates::rows,
         rows_returns::rows,
         rows_servicing::rows,
+        rows_previews::rows,
         rows_programs::rows,
         rows_tokens::rows,
         rows_pollers::rows,
