@@ -179,12 +179,7 @@ async fn what_is_posted_in_the_transaction_that_accepts_it_fails_with_it() {
     assert_eq!((others[0].seq, again[0].seq), (Seq(2), Seq(3)), "places are taken anew");
     let stale = Wanted { seq: Seq(2), ..again[0] };
     let posted: Vec<Seq> = books.post(&[stale]).await.posted.iter().map(|(event, _)| event.seq).collect();
-    assert_eq!(
-        posted,
-        [Seq(2), Seq(3)],
-        "a message from before names its event by id, and what stands before it is posted"
-    );
-    books.post(&again).await;
+    assert_eq!(posted, [Seq(2), Seq(3), Seq(4)], "a message from before names its event by id");
     prove(&books.store).await;
 }
 
