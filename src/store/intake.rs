@@ -39,6 +39,12 @@ pub enum Acceptance {
 }
 
 impl Acceptance {
+    /// Whether the event is ours.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        matches!(self, Self::New { .. })
+    }
+
     /// What became of an event whose key was taken: by its own row, in a call whose outcome the caller never learned, or
     /// by another event.
     pub(in crate::store) fn of_known(event: &NewEvent, known: KnownEvent) -> Result<Self, StoreError> {

@@ -39,6 +39,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::NaiveDate;
+use tokio::sync::oneshot;
 
 use crate::core::event::{AcceptedEvent, NewEvent, NewGroup, Party};
 use crate::core::ids::{EventId, LoanKey, PaymentBatchId, ProgramId, PublisherId, Seq, TenantId, WorkerId};
@@ -141,6 +142,22 @@ pub trait Store:
     /// # Errors
     /// [`StoreError::Data`] when a row is refused for its content: nothing was written, halve and try again.
     async fn accept(&self, publisher: PublisherId, events: Vec<NewEvent>) -> Result<Vec<Acceptance>, StoreError>;
+
+    /// As [`Store::accept`], and an engine with one writer tells `told` what it is going to answer as soon as the rows
+    /// are written, before the commit: work on them that is handed in at once sees them, and shares their transaction or
+    /// comes after it. Where that transaction fails, so does the work. Other engines tell nothing.
+    ///
+    /// # Errors
+    /// As [`Store::accept`], also after something was told.
+    async fn accept_and_tell(
+        &self,
+        publisher: PublisherId,
+        events: Vec<NewEvent>,
+        told: oneshot::Sender<Vec<Acceptance>>,
+    ) -> Result<Vec<Acceptance>, StoreError> {
+        drop(told);
+        self.accept(publisher, events).await
+    }
 
     /// Accepts a group: its parent under the caller's key, and behind it its legs, all in one transaction. Raises the
     /// publisher's accepted count and amount by the legs. A repeat of a call whose outcome was unknown finds its own

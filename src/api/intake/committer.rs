@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use crate::api::intake::publishing::{Hint, Publishing};
 use crate::api::intake::{Accepted, IntakeError};
 use crate::core::event::{NewEvent, NewGroup};
-use crate::core::ids::{PublisherId, Seq};
+use crate::core::ids::PublisherId;
 use crate::runtime::clock::Stopwatch;
 use crate::runtime::spans::TracePlace;
 use crate::runtime::telemetry::{ACCEPT_SECONDS, EVENTS_ACCEPTED, chain};
@@ -38,18 +40,8 @@ impl Committer {
     /// it, in the order given.
     pub(super) async fn commit(&self, incoming: Vec<Incoming>) -> Vec<Result<Acceptance, IntakeError>> {
         let watch = Stopwatch::start();
-        let hint = |Incoming { event, trace }: &Incoming| Hint::of(event, Seq(0), *trace);
-        let hints: Vec<Option<Hint>> = incoming.iter().map(hint).collect();
-        let events: Vec<NewEvent> = incoming.into_iter().map(|incoming| incoming.event).collect();
-        let kinds: Vec<&'static str> = events.iter().map(|event| event.kind.as_str()).collect();
-        let verdicts = self.accept(events).await;
-        let mut published = Vec::with_capacity(hints.len());
-        for (verdict, hint) in verdicts.iter().zip(hints) {
-            if let (Ok(Acceptance::New { seq, .. }), Some(hint)) = (verdict, hint) {
-                published.push(hint.at(*seq));
-            }
-        }
-        self.publishing.publish(published);
+        let kinds: Vec<&'static str> = incoming.iter().map(|incoming| incoming.event.kind.as_str()).collect();
+        let verdicts = self.accept(incoming).await;
         record(&kinds, &verdicts, &watch);
         verdicts
     }
@@ -80,9 +72,9 @@ impl Committer {
     }
 
     /// Accepts all events, halving a batch that is refused for its data, so that one row never fails its neighbours.
-    async fn accept(&self, events: Vec<NewEvent>) -> Vec<Result<Acceptance, IntakeError>> {
-        let mut verdicts = Vec::with_capacity(events.len());
-        let mut parts = vec![events];
+    async fn accept(&self, incoming: Vec<Incoming>) -> Vec<Result<Acceptance, IntakeError>> {
+        let mut verdicts = Vec::with_capacity(incoming.len());
+        let mut parts = vec![incoming];
         while let Some(mut part) = parts.pop() {
             let size = part.len();
             match self.try_accept(&part).await {
@@ -102,11 +94,11 @@ impl Committer {
         verdicts
     }
 
-    async fn try_accept(&self, events: &[NewEvent]) -> Result<Vec<Acceptance>, StoreError> {
+    async fn try_accept(&self, incoming: &[Incoming]) -> Result<Vec<Acceptance>, StoreError> {
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
         loop {
-            match self.store.accept(self.publisher, events.to_vec()).await {
+            match self.accept_and_publish(incoming).await {
                 Err(error) if error.is_passing() && tries < TRIES_MAX => {
                     tracing::warn!(tries, error = chain(&error), "accepting is tried again");
                     tokio::time::sleep(pause).await;
@@ -116,6 +108,35 @@ impl Committer {
                 settled => return settled,
             }
         }
+    }
+}
+
+impl Committer {
+    /// Commits and publishes: after the commit, or, where the store tells of the rows before it, then already, so that
+    /// the lanes can post them in the same transaction. What is published of a commit that fails names no event, and its
+    /// events are published anew when they are accepted.
+    async fn accept_and_publish(&self, incoming: &[Incoming]) -> Result<Vec<Acceptance>, StoreError> {
+        let events = incoming.iter().map(|incoming| incoming.event.clone()).collect();
+        let (told, early) = oneshot::channel();
+        let publish_early = async {
+            let acceptances: Result<Vec<Acceptance>, _> = early.await;
+            acceptances.inspect(|acceptances| self.publish(incoming, acceptances)).is_ok()
+        };
+        let (accepted, is_published) =
+            tokio::join!(self.store.accept_and_tell(self.publisher, events, told), publish_early);
+        let acceptances = accepted?;
+        if !is_published {
+            self.publish(incoming, &acceptances);
+        }
+        Ok(acceptances)
+    }
+
+    fn publish(&self, incoming: &[Incoming], acceptances: &[Acceptance]) {
+        let hint = |(Incoming { event, trace }, acceptance): (&Incoming, &Acceptance)| match acceptance {
+            Acceptance::New { seq, .. } => Hint::of(event, *seq, *trace),
+            Acceptance::Known(_) => None,
+        };
+        self.publishing.publish(incoming.iter().zip(acceptances).filter_map(hint).collect());
     }
 }
 
@@ -144,7 +165,7 @@ fn log_failure(error: &StoreError) -> IntakeError {
 fn record(kinds: &[&'static str], verdicts: &[Result<Acceptance, IntakeError>], watch: &Stopwatch) {
     let mut counted: HashMap<&'static str, u64> = HashMap::new();
     for (kind, verdict) in kinds.iter().zip(verdicts) {
-        if matches!(verdict, Ok(Acceptance::New { .. })) {
+        if verdict.as_ref().is_ok_and(Acceptance::is_new) {
             let count = counted.entry(kind).or_default();
             *count = count.saturating_add(1);
         }

@@ -2,7 +2,8 @@
 //!
 //! No timer: a lone request is committed at once, a crowd shares one commit. Commit first, publish second: an answer
 //! may be given as soon as [`Intake::accept`] returns, because from then on the sweeper would find the event even if
-//! this process died. Dropping a caller's future takes nothing back.
+//! this process died. Dropping a caller's future takes nothing back. Lanes may hear earlier: a store with one writer tells
+//! of rows before their commit, and what a lane makes of them shares that commit or comes after it.
 //!
 //! One commit costs one round trip for a few events and five for many, and two more where a key was taken before.
 

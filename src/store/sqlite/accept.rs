@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sqlx::SqliteConnection;
+use tokio::sync::oneshot;
 
 use crate::core::event::{AcceptedEvent, NewEvent};
 use crate::core::ids::{EventId, KeyHash, PaymentBatchId, PublisherId, Seq, TenantId};
@@ -126,6 +127,20 @@ pub(super) async fn accept(
             None => acceptance_of_known(event, known.remove(&event.key_hash)),
         })
         .collect()
+}
+
+/// As [`accept`], and tells what it answers before that is committed.
+pub(super) async fn accept_and_tell(
+    db: &mut SqliteConnection,
+    publisher: PublisherId,
+    events: Vec<NewEvent>,
+    now: Timestamp,
+    told: oneshot::Sender<Vec<Acceptance>>,
+) -> Result<Vec<Acceptance>, StoreError> {
+    let acceptances = accept(db, publisher, events, now).await?;
+    // Nobody hears it where the process stops.
+    drop(told.send(acceptances.clone()));
+    Ok(acceptances)
 }
 
 type AcceptedKey = (PaymentBatchId, Currency);

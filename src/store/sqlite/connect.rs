@@ -23,7 +23,7 @@ const WRITER_CACHE: &str = "-98304";
 /// Page cache of each reader.
 const READER_CACHE: &str = "-4096";
 /// Pages in the write-ahead log before a commit moves them into the file: 128 MiB, so that a page that many batches
-/// touch is moved once.
+/// touch is moved once, and the log's file stops growing soon: the disk takes a file that grows more slowly.
 const CHECKPOINT_PAGES: &str = "32768";
 /// The log file is cut back to this many bytes after a checkpoint.
 const LOG_BYTES_KEPT: &str = "268435456";
@@ -45,8 +45,6 @@ pub(super) fn writer_options(path: &Path) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .pragma("cache_size", WRITER_CACHE)
-        // Statements that may fail half way keep a journal of their own: in memory, not in a file that the disk sees.
-        .pragma("temp_store", "MEMORY")
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         .pragma("journal_size_limit", LOG_BYTES_KEPT)
         .thread_name(|_| "sqlite-writer".to_owned())

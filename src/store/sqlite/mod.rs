@@ -1,8 +1,8 @@
 //! Owns the embedded store: one SQLite file, one process.
 //!
 //! - **One writer.** [`writer`] holds the only connection that writes, and waits for the disk at each commit
-//!   (`synchronous=FULL`). What gathers while it works is the next batch; what is accepted while a batch is posted shares
-//!   its commit. No lock is ever waited for inside the process, and `BEGIN IMMEDIATE` keeps an operator's command in
+//!   (`synchronous=FULL`). What gathers while it works is the next batch. A lane that is free posts what was accepted
+//!   before its commit and shares it; what is accepted while a batch is posted shares its commit as well. No lock is ever waited for inside the process, and `BEGIN IMMEDIATE` keeps an operator's command in
 //!   another process out.
 //! - **A few readers**, read-only, each call in one snapshot of the log.
 //! - **Sets, not rows.** A statement takes all its rows as one JSON array; a batch costs a fixed number of statements,
@@ -56,6 +56,7 @@ use chrono::NaiveDate;
 use futures::future::BoxFuture;
 use sqlx::{SqliteConnection, SqlitePool};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use crate::core::event::{AcceptedEvent, NewEvent, NewGroup, Party};
@@ -156,6 +157,21 @@ impl Store for SqliteStore {
         let accept =
             self.writer.share("accept", move |db| Box::pin(accept::accept(db, publisher, events, clock.now()))).await;
         accept.map(|(acceptances, _)| acceptances)
+    }
+
+    async fn accept_and_tell(
+        &self,
+        publisher: PublisherId,
+        events: Vec<NewEvent>,
+        told: oneshot::Sender<Vec<Acceptance>>,
+    ) -> Result<Vec<Acceptance>, StoreError> {
+        let clock = self.clock.clone();
+        let accept = self.writer.share_and_tell(
+            "accept",
+            move |db| Box::pin(accept::accept_and_tell(db, publisher, events, clock.now(), told)),
+            |acceptances| acceptances.iter().any(Acceptance::is_new),
+        );
+        accept.await.map(|(acceptances, _)| acceptances)
     }
 
     async fn begin_upload(&self, upload: NewUpload) -> Result<UploadBegun, StoreError> {

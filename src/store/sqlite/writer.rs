@@ -103,7 +103,22 @@ impl Writer {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        let (job, receiver) = SharedJob::new(name, work);
+        self.share_and_tell(name, work, |_| false).await
+    }
+
+    /// As [`Writer::share`], for work that tells somebody of its rows before they are committed: where `is_followed` says
+    /// so of its answer, the commit waits a moment for the job that follows from it.
+    pub(super) async fn share_and_tell<T, F>(
+        &self,
+        name: &'static str,
+        work: F,
+        is_followed: fn(&T) -> bool,
+    ) -> Result<(T, FrameTimes), StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let (job, receiver) = SharedJob::new(name, work, is_followed);
         self.orders.send(Order::Share(Box::new(job))).await.map_err(|_| closed())?;
         receiver.await.map_err(|_| closed())?
     }

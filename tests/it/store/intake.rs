@@ -1,7 +1,8 @@
 //! Laws of the intake.
 
-use hpts::core::event::Stage;
-use hpts::store::{Acceptance, StoreError};
+use hpts::core::event::{NewEvent, Stage};
+use hpts::store::{Acceptance, StoreError, Wanted};
+use tokio::sync::oneshot;
 
 use super::{Fixture, prove};
 use crate::support::books::Books;
@@ -35,6 +36,39 @@ pub(crate) async fn same_key_is_known(fixture: &impl Fixture) {
     assert_eq!(found.stage, Stage::Finished);
     assert!(found.posting.as_ref().unwrap().allocation.is_some());
     prove(&books.store).await;
+}
+
+/// What is told of before the commit is what is answered after it, and posting it at once works.
+pub(crate) async fn what_is_told_early_is_what_is_answered(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 500])]).await;
+    let known = books.payment_keyed("payment:1", 1, 100);
+    books.accept(vec![known.clone()]).await;
+    let events = vec![books.payment_keyed("payment:1", 1, 100), books.payment(1, 5), books.payment(1, 7)];
+    let (told, early) = oneshot::channel();
+    let accept = books.store.accept_and_tell(books.publisher, events.clone(), told);
+    let post = async {
+        let early: Vec<Acceptance> = early.await.ok()?;
+        let wanted = wanted(&events, &early);
+        Some((early, books.post(&wanted).await))
+    };
+    let (answered, followed) = tokio::join!(accept, post);
+    let answered = answered.unwrap();
+    assert_eq!(wanted(&events, &answered).len(), 2, "{answered:?}");
+    if let Some((early, batch)) = followed {
+        assert_eq!(format!("{early:?}"), format!("{answered:?}"));
+        assert_eq!(batch.posted.len(), 3, "what stood before them is posted with them: {batch:?}");
+    }
+    prove(&books.store).await;
+}
+
+/// The messages of those that are new.
+pub(crate) fn wanted(events: &[NewEvent], acceptances: &[Acceptance]) -> Vec<Wanted> {
+    let wanted = |(event, acceptance): (&NewEvent, &Acceptance)| match acceptance {
+        Acceptance::New { seq, .. } => Some(Wanted { seq: *seq, id: event.id, loan_key: event.loan_key }),
+        Acceptance::Known(_) => None,
+    };
+    events.iter().zip(acceptances).filter_map(wanted).collect()
 }
 
 /// More than are needed for both stores to take them all at once.

@@ -159,6 +159,7 @@ macro_rules! conformance {
                     arrival_order_is_kept_inside_one_commit,
                     same_key_is_known,
                     taken_key_among_many_stops_no_other,
+                    what_is_told_early_is_what_is_answered,
                     repeat_of_unknown_commit_answers_new,
                     refused_row_writes_nothing;
                 posting:

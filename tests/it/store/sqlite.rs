@@ -1,13 +1,17 @@
 //! What only SQLite has: one writer, a file, lines in JSON, and the statements it can prepare without running.
 
 use hpts::core::event::{EventKind, SourceMethod};
+use hpts::core::ids::Seq;
 use hpts::core::ledger::RejectionCode;
 use hpts::store::sqlite::STATEMENTS;
-use hpts::store::{SchemaState, Store, StoreError};
+use hpts::store::{Acceptance, SchemaState, Store, StoreError, Wanted};
 use sqlx::{Executor, Row, SqlStr};
+use tokio::sync::oneshot;
 
-use super::prove;
+use super::intake::wanted;
+use super::{Fixture as _, prove};
 use crate::support::books::Books;
+use crate::support::fold;
 use crate::support::holds::{hold, release};
 use crate::support::sqlite::SqliteDatabase;
 
@@ -148,6 +152,35 @@ async fn released_events_are_swept_again() {
     release(&books.store, books.tenant, books.key(1)).await;
     assert!(waiting[0].seq > first);
     assert_eq!(mark().await, (waiting[0].seq.0 - 1, 1));
+}
+
+/// Posting that follows upon rows before their commit takes them down with it, and both come again.
+#[tokio::test]
+async fn what_is_posted_in_the_transaction_that_accepts_it_fails_with_it() {
+    let database = SqliteDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 500])]).await;
+    let events = vec![books.payment(1, 5), books.payment(1, 7)];
+    database.break_inserts("postings", "true").await;
+    let (told, early) = oneshot::channel();
+    let post = async {
+        let early: Vec<Acceptance> = early.await.unwrap();
+        books.try_post(&wanted(&events, &early), fold::plain()).await
+    };
+    let accept = books.store.accept_and_tell(books.publisher, events.clone(), told);
+    let (accepted, posted) = tokio::join!(accept, post);
+    assert!(matches!(accepted, Err(StoreError::Retry(_))), "{accepted:?}");
+    assert!(matches!(posted, Err(StoreError::Data { .. })), "{posted:?}");
+    assert_eq!(database.count("events").await, 1, "nothing was accepted");
+    database.mend_inserts("postings").await;
+
+    let others = books.accept(vec![books.payment(1, 9)]).await;
+    let again = books.accept(events.clone()).await;
+    assert_eq!((others[0].seq, again[0].seq), (Seq(2), Seq(3)), "places are taken anew");
+    let stale = Wanted { seq: Seq(2), ..again[0] };
+    let posted: Vec<Seq> = books.post(&[stale]).await.posted.iter().map(|(event, _)| event.seq).collect();
+    assert_eq!(posted, [Seq(2), Seq(3), Seq(4)], "a message from before names its event by id");
+    prove(&books.store).await;
 }
 
 #[tokio::test]

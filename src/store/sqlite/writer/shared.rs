@@ -1,6 +1,7 @@
 //! Owns transactions of several jobs: while one payment is posted the next ones arrive, and both can wait for the disk
 //! together. When a job's statements have run, the turn goes to whoever waits, and the commit waits for what that one
-//! brings. Jobs that share a transaction stand or fall together; one that failed makes the next ones go alone, so that
+//! brings; so it does where the job has told somebody of its rows, as the intake tells the lanes, who then read them in
+//! the transaction that writes them. Jobs that share a transaction stand or fall together; one that failed makes the next ones go alone, so that
 //! nobody is made to try again twice.
 
 use std::panic::AssertUnwindSafe;
@@ -28,8 +29,8 @@ pub(super) trait Shared: Send {
     /// Its name in errors.
     fn name(&self) -> &'static str;
 
-    /// Runs its statements and keeps what they answer.
-    fn work<'s>(&'s mut self, connection: &'s mut SqliteConnection) -> BoxFuture<'s, Result<(), StoreError>>;
+    /// Runs its statements and keeps what they answer. Says whether another job follows from this one.
+    fn work<'s>(&'s mut self, connection: &'s mut SqliteConnection) -> BoxFuture<'s, Result<bool, StoreError>>;
 
     /// Tells its caller: what it kept, once the transaction is committed.
     fn settle(self: Box<Self>, outcome: Result<FrameTimes, StoreError>);
@@ -42,6 +43,7 @@ type Heard<T> = Result<(T, FrameTimes), StoreError>;
 pub(super) struct SharedJob<T, F> {
     name: &'static str,
     work: Option<F>,
+    is_followed: fn(&T) -> bool,
     value: Option<T>,
     caller: oneshot::Sender<Heard<T>>,
     handed_in: Stopwatch,
@@ -49,11 +51,11 @@ pub(super) struct SharedJob<T, F> {
 }
 
 impl<T, F> SharedJob<T, F> {
-    /// The job, and where its outcome arrives.
-    pub(super) fn new(name: &'static str, work: F) -> (Self, oneshot::Receiver<Heard<T>>) {
+    /// The job, and where its outcome arrives. `is_followed` says of what it answers whether another job follows.
+    pub(super) fn new(name: &'static str, work: F, is_followed: fn(&T) -> bool) -> (Self, oneshot::Receiver<Heard<T>>) {
         let (caller, outcome) = oneshot::channel();
         let (work, handed_in) = (Some(work), Stopwatch::start());
-        (Self { name, work, value: None, caller, handed_in, waited: Duration::ZERO }, outcome)
+        (Self { name, work, is_followed, value: None, caller, handed_in, waited: Duration::ZERO }, outcome)
     }
 }
 
@@ -66,13 +68,15 @@ where
         self.name
     }
 
-    fn work<'s>(&'s mut self, connection: &'s mut SqliteConnection) -> BoxFuture<'s, Result<(), StoreError>> {
+    fn work<'s>(&'s mut self, connection: &'s mut SqliteConnection) -> BoxFuture<'s, Result<bool, StoreError>> {
         self.waited = self.handed_in.lap();
         let work = self.work.take();
         Box::pin(async move {
-            let Some(work) = work else { return Ok(()) };
-            self.value = Some(work(connection).await?);
-            Ok(())
+            let Some(work) = work else { return Ok(false) };
+            let value = work(connection).await?;
+            let is_followed = (self.is_followed)(&value);
+            self.value = Some(value);
+            Ok(is_followed)
         })
     }
 
@@ -99,22 +103,28 @@ impl Session {
             Err(error) => Err(error),
         };
         if let Err(error) = begun {
+            self.turns.hand_over();
             first.settle(Err(error));
             return None;
         }
         let mut done: Vec<Box<dyn Shared>> = Vec::with_capacity(JOBS_MAX);
         let (mut next, mut left) = (Some(first), None);
         while let Some(mut job) = next.take() {
-            if let Err(error) = self.run_shared(&mut *job).await {
-                self.roll_back().await;
-                self.alone = ALONE_AFTER_FAILURE;
-                let why = format!("{} shared its transaction and failed", job.name());
-                job.settle(Err(error));
-                fail(done, &why);
-                return left;
-            }
+            let is_followed = match self.run_shared(&mut *job).await {
+                Ok(is_followed) => is_followed,
+                Err(error) => {
+                    // Its caller may pause and try again: nobody waits for that.
+                    self.turns.hand_over();
+                    self.roll_back().await;
+                    self.alone = ALONE_AFTER_FAILURE;
+                    let why = format!("{} shared its transaction and failed", job.name());
+                    job.settle(Err(error));
+                    fail(done, &why);
+                    return left;
+                }
+            };
             done.push(job);
-            let is_wanted = self.turns.hand_over();
+            let is_wanted = self.turns.hand_over() || is_followed;
             let has_room = done.len() < JOBS_MAX && self.alone == 0;
             if has_room {
                 match next_order(orders, is_wanted).await {
@@ -146,7 +156,7 @@ impl Session {
         left
     }
 
-    async fn run_shared(&mut self, job: &mut dyn Shared) -> Result<(), StoreError> {
+    async fn run_shared(&mut self, job: &mut dyn Shared) -> Result<bool, StoreError> {
         let name = job.name();
         let connection = self.connection().await?;
         // A panic (of a fold, say) must neither end the writer nor leave its transaction open.
@@ -239,6 +249,43 @@ mod tests {
         let joined = joining.await.unwrap();
         assert!(!matches!(joined, Ok(()) | Err(StoreError::Retry(_))), "the one at fault hears why: {joined:?}");
         assert_eq!(names(&writer).await, [""; 0], "nothing of either was written");
+    }
+
+    /// A job that tells of its row before the commit, and one that comes upon that.
+    async fn told_and_following(writer: &Writer, sql: &'static str) -> [Result<(), StoreError>; 2] {
+        let (told, hears) = oneshot::channel();
+        let following = TaskTracker::new().spawn({
+            let writer = writer.clone();
+            async move {
+                hears.await.unwrap();
+                insert(&writer, sql).await
+            }
+        });
+        let first = writer.share_and_tell(
+            "insert",
+            move |db| {
+                Box::pin(async move {
+                    statement(db, "INSERT INTO rows VALUES ('a')").await?;
+                    told.send(()).unwrap();
+                    Ok(())
+                })
+            },
+            |()| true,
+        );
+        let first = first.await.map(|((), _)| ());
+        [first, following.await.unwrap()]
+    }
+
+    #[tokio::test]
+    async fn what_follows_upon_a_job_sees_its_rows_and_shares_their_commit() {
+        let (writer, _turns) = writer().await;
+        let both = told_and_following(&writer, "INSERT INTO rows SELECT name || 'b' FROM rows").await;
+        assert!(both.iter().all(Result::is_ok), "{both:?}");
+        assert_eq!(names(&writer).await, ["a", "ab"]);
+        let [first, following] = told_and_following(&writer, "INSERT INTO nowhere VALUES ('b')").await;
+        assert!(matches!(first, Err(StoreError::Retry(_))), "{first:?}");
+        assert!(following.is_err(), "{following:?}");
+        assert_eq!(names(&writer).await, ["a", "ab"], "nothing of either was written");
     }
 
     #[tokio::test]
