@@ -10,12 +10,17 @@ use crate::api::auth::Scope;
 use crate::api::error::ApiError;
 use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
+use crate::api::read::page_token::cut;
 use crate::api::read::status::EventView;
 use crate::api::state::ApiState;
-use crate::core::event::{Command, Stage};
+use crate::core::event::{Command, EventKind, PaymentReturn, Stage};
 use crate::core::ids::{EventId, TenantId};
 use crate::core::ledger::{Outcome, RestatedView};
-use crate::store::{EventRecord, Progress, Undoing};
+use crate::core::money::Minor;
+use crate::store::{EntriesPage, EventRecord, Progress, Undoing};
+
+/// So many returns of a loan are read at once.
+const RETURNS_PAGE: i64 = 200;
 
 /// Whoever may write an event that can answer 202 may also follow it.
 const SCOPES: &[Scope] = &[
@@ -95,7 +100,39 @@ pub(crate) async fn view(state: &ApiState, tenant: TenantId, record: &EventRecor
         let progress = Progress { undone_by: Some(undoing), ..record.progress.clone() };
         return Ok(EventView::new(&EventRecord { progress, ..record.clone() }, position).with_restated(restated));
     }
-    Ok(EventView::new(record, position).with_restated(restated))
+    let charged_back = charged_back(state, tenant, record).await?;
+    Ok(EventView::new(record, position).with_restated(restated).with_charged_back(charged_back))
+}
+
+/// How much of a payment that stands was charged back: nothing where the loan has no program, since only a program says
+/// so. Looks at the returns of the loan that were posted after the payment.
+async fn charged_back(state: &ApiState, tenant: TenantId, record: &EventRecord) -> Result<Minor, ApiError> {
+    let posted = record.posting.as_ref().filter(|posting| posting.outcome == Outcome::Posted);
+    let stands = PaymentReturn::is_of(&record.event) && record.progress.undone_by.is_none();
+    let Some(mut after_version) = posted.filter(|_| stands).and_then(|posting| posting.loan_version) else {
+        return Ok(Minor::ZERO);
+    };
+    let loan = record.event.event.loan_key;
+    let parties = state.store().loan_parties(tenant, vec![loan]).await?;
+    if parties.get(&loan).and_then(|party| party.program_id).is_none() {
+        return Ok(Minor::ZERO);
+    }
+    let mut sum = Minor::ZERO;
+    loop {
+        let event_type = Some(EventKind::PaymentReturned.event_type().to_owned());
+        let page = EntriesPage { from: None, to: None, event_type, after_version, limit: RETURNS_PAGE };
+        let rows = state.store().loan_entries(tenant, loan, page).await?.unwrap_or_default();
+        let (shown, last) = cut(&rows, RETURNS_PAGE);
+        for row in shown.iter().filter(|row| row.progress.undone_by.is_none()) {
+            let Command::PaymentReturn(returned) = &row.event.event.command else { continue };
+            if returned.payment.seq == record.event.seq {
+                let broken = |_| ApiError::Broken("more than 64 bits were charged back");
+                sum = sum.plus(returned.amount.minor).map_err(broken)?;
+            }
+        }
+        let Some(version) = last.and_then(|row| row.posting.as_ref()?.loan_version) else { return Ok(sum) };
+        after_version = version;
+    }
 }
 
 /// What a posted event has restated, read from its consequences, which never change.

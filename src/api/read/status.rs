@@ -12,6 +12,7 @@ use crate::core::event::{
     SourceMethod, Stage,
 };
 use crate::core::ledger::{AllocationView, Finished, RestatedView, answer};
+use crate::core::money::Minor;
 use crate::store::EventRecord;
 
 /// How far an event has come, and what came of it. Members without a value are left out.
@@ -55,6 +56,10 @@ pub struct EventView {
     /// The payment whose money it gives back on a day of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     charges_back: Option<String>,
+    /// How much of a payment went back on days of its own, by returns that stand; only in the status of a single event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "40")]
+    charged_back_minor: Option<String>,
     /// Why the bank took a payment back.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "R01")]
@@ -160,6 +165,11 @@ impl EventView {
         Self { restated, ..self }
     }
 
+    /// The view with how much of the payment was charged back, where that is more than nothing.
+    pub(crate) fn with_charged_back(self, amount: Minor) -> Self {
+        Self { charged_back_minor: (amount > Minor::ZERO).then(|| amount.to_string()), ..self }
+    }
+
     /// The cells of a row of an upload's results, under `result_row::CSV_HEADER`.
     pub(super) fn to_csv(&self, row: i64) -> Vec<String> {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
@@ -222,6 +232,7 @@ impl EventView {
             charges_back: returned
                 .filter(|returned| returned.undoes().is_none())
                 .map(|returned| returned.payment.id.to_string()),
+            charged_back_minor: None,
             return_code: returned.map(|returned| returned.return_code.to_string()),
             fee_minor: returned.and_then(PaymentReturn::charged).map(|fee| fee.to_string()),
             fee_code: fee
@@ -261,7 +272,7 @@ mod tests {
     use crate::core::ids::{BorrowerId, EventId, LoanId, PublisherId, Seq, TenantId};
     use crate::core::ledger::{Outcome, Posting, RejectionCode};
     use crate::core::loan::Allocation;
-    use crate::core::money::{Currency, Minor, Money};
+    use crate::core::money::{Currency, Money};
     use crate::core::time::Timestamp;
     use crate::store::Progress;
 

@@ -244,12 +244,16 @@ async fn charged_back(world: &World) -> Told {
         && document["effective_at"] == "2026-05-04"
         && document["fee_minor"] == "700";
     hold(is_told, "expected the payment that it charges back", &event)?;
+    let status = async || world.get(&format!("/v1/payments/{payment_id}"), demo).await;
+    let part = status().await;
+    hold(part.json()["charged_back_minor"] == "40", "expected what went back", &part)?;
     let second = back("story:charge-back:4", "60").await;
     hold(second.status == 201, "expected 201", &second)?;
     let third = back("story:charge-back:5", "1").await;
     hold(third.status == 409 && third.json()["code"] == "already_undone", "expected already_undone", &third)?;
-    let status = world.get(&format!("/v1/payments/{payment_id}"), demo).await;
-    hold(status.json()["status"] == "posted", "expected the payment to stand on its own day", &status)?;
+    let whole = status().await;
+    hold(whole.json()["status"] == "posted", "expected the payment to stand on its own day", &whole)?;
+    hold(whole.json()["charged_back_minor"] == "100", "expected that all of it went back", &whole)?;
     for (day, owed) in [("2026-05-03", "1000200"), ("2026-05-04", "1001700")] {
         let balance = world.get(&format!("/v1/loans/{loan}/balance?as_of_date={day}"), demo).await;
         hold(balance.json()["total_exposure_minor"] == owed, &format!("expected {owed} on {day}"), &balance)?;
