@@ -76,7 +76,7 @@ pub(crate) async fn returned_payment_is_taken_back_on_its_own_day(fixture: &impl
     assert_eq!((loan.version, loan.last_posted_seq), (6, returned[0].seq), "consequences do not move the mark");
     let later = books.record(&paid[2]).await;
     let split = later.progress.current_allocation.unwrap();
-    assert_eq!([split.fees, split.interest, split.principal].map(hpts::core::money::Minor::units), [55, 20, 125]);
+    assert_eq!([split.fees, split.interest, split.principal].map(Minor::units), [55, 20, 125]);
     assert_eq!(later.posting.unwrap().allocation.unwrap().principal.units(), 200, "the old row stays");
     let restatements = books.store.restatements(books.tenant, paid[2].seq).await.unwrap();
     let causes: Vec<_> = restatements.iter().map(|record| record.event.event.origin.cause_seq).collect();
@@ -263,7 +263,7 @@ pub(crate) async fn backdated_payment_sees_the_return(fixture: &impl Fixture) {
     wanted.extend(books.book(vec![books.payment_on(1, 40, day(3, 2))]).await);
     let split = async |wanted: &Wanted| {
         let split = books.record(wanted).await.posting.unwrap().allocation.unwrap();
-        [split.fees, split.interest, split.principal, split.suspense].map(hpts::core::money::Minor::units)
+        [split.fees, split.interest, split.principal, split.suspense].map(Minor::units)
     };
 
     assert_eq!(split(&wanted[1]).await, [500, 0, 10, 0], "the fee was not paid by what was returned");
