@@ -69,12 +69,14 @@ const FAULTS_OF: &str = concat!(
      FROM loan_faults WHERE tenant = $1 AND currency = $2) AS f WHERE place <= 100 ORDER BY kind, loan_id"
 );
 
+const COUNT_FAULTS: &str = "SELECT count(*) FROM loan_faults";
+
 const NOTE_CHECKED: &str = "UPDATE reconciler SET loans_checked_at = $1";
 
 const READ_CHECKED: &str = "SELECT loans_checked_at FROM reconciler";
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 9] = [
+pub(super) const STATEMENTS: [(&str, &str); 10] = [
     ("read_checked_loans", READ_LOANS),
     ("read_check_now", READ_CHECK_NOW),
     ("read_checked_postings", READ_POSTINGS),
@@ -82,6 +84,7 @@ pub(super) const STATEMENTS: [(&str, &str); 9] = [
     ("forget_loan_faults", FORGET_FAULTS),
     ("keep_loan_faults", KEEP_FAULTS),
     ("loan_faults_of", FAULTS_OF),
+    ("count_loan_faults", COUNT_FAULTS),
     ("note_loans_checked", NOTE_CHECKED),
     ("read_loans_checked", READ_CHECKED),
 ];
@@ -119,6 +122,12 @@ impl PostgresStore {
             faults.add(fault, columns.take()?);
         }
         Ok(faults)
+    }
+
+    pub(super) async fn read_loan_fault_count(&self) -> Result<u64, StoreError> {
+        let mut connection = self.connection().await?;
+        let row = sqlx::query(COUNT_FAULTS).fetch_one(&mut *connection).await.map_err(classify)?;
+        Ok(u64::try_from(Columns::of(&row).take::<i64>()?).unwrap_or(0))
     }
 
     pub(super) async fn write_loans_checked(&self, since: Timestamp) -> Result<(), StoreError> {

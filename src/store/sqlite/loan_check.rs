@@ -53,6 +53,8 @@ pub(super) const FAULTS_OF: &str = "
         FROM loan_faults WHERE tenant = ?1 AND currency = ?2)
     WHERE place <= 100 ORDER BY kind, loan_id";
 
+pub(super) const COUNT_FAULTS: &str = "SELECT count(*) AS count FROM loan_faults";
+
 pub(super) const NOTE_CHECKED: &str = "UPDATE reconciler SET loans_checked_at = ?1";
 
 pub(super) const CHECKED_AT: &str = "SELECT loans_checked_at FROM reconciler";
@@ -137,6 +139,12 @@ pub(super) async fn keep(db: &mut SqliteConnection, window: Window) -> Result<()
     let faults = window.faults.iter().map(param).collect::<Result<Vec<_>, _>>()?;
     let query = sqlx::query(KEEP_FAULTS).bind(format!("[{}]", faults.join(",")));
     query.bind(window.checked.read_at.micros()).execute(db).await.map_err(store_error).map(drop)
+}
+
+/// How many faults are kept.
+pub(super) async fn count(db: &mut SqliteConnection) -> Result<u64, StoreError> {
+    let row = sqlx::query(COUNT_FAULTS).fetch_one(db).await.map_err(store_error)?;
+    Ok(u64::try_from(get::<i64>(&row, "count")?).unwrap_or(0))
 }
 
 /// The faults of the loans of these books.

@@ -84,6 +84,7 @@ pub(crate) async fn a_loan_that_is_not_what_its_postings_say_is_named(fixture: &
         assert_eq!((theirs.balances, theirs.chains, theirs.named), (0, 0, Vec::new()));
         let faults = books.store.loan_faults(books.tenant, Currency::USD).await.unwrap();
         assert_eq!(faults.named.len(), all.faults);
+        assert_eq!(books.store.count_loan_faults().await.unwrap(), u64::try_from(all.faults).unwrap());
         let told: Vec<_> = faults.named.iter().map(|it| (it.kind, it.loan_id, it.event)).collect();
         (all.found.len(), told)
     };
@@ -132,6 +133,7 @@ pub(crate) async fn loans_are_checked_window_by_window(fixture: &impl Fixture) {
     assert_eq!((second.faults, second.found.len(), second.next), (50, 50, None));
     let faults = books.store.loan_faults(books.tenant, Currency::USD).await.unwrap();
     assert_eq!((faults.balances, faults.chains, faults.named.len()), (1_050, 0, 100));
+    assert_eq!(books.store.count_loan_faults().await.unwrap(), 1_050, "of both windows");
     fixture.execute("UPDATE loans SET suspense = 0").await.unwrap();
     assert_eq!(books.store.check_loans(first.next).await.unwrap().faults, 0);
     assert_eq!(
