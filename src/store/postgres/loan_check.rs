@@ -13,7 +13,7 @@ use crate::core::event::Fingerprint;
 use crate::core::ids::{EventId, LoanId, LoanKey, TenantId};
 use crate::core::money::Currency;
 use crate::core::time::Timestamp;
-use crate::store::loan_check::{CheckedLoan, CheckedPosting, LoanWalk, window};
+use crate::store::loan_check::{CheckedLoan, CheckedPosting, LoanName, LoanWalk, window};
 use crate::store::{LoanFault, LoanFaults, LoansChecked, StoreError};
 
 /// A loan's postings may be more than a statement's usual time allows.
@@ -180,23 +180,27 @@ async fn keep(connection: &mut PgConnection, span: Span, faults: &[LoanFault]) -
 
 fn loan(row: &PgRow) -> Result<CheckedLoan, StoreError> {
     let mut columns = Columns::of(row);
-    let (key, id, tenant) = (columns.loan_key()?, LoanId(columns.take()?), TenantId(columns.take()?));
-    let (currency, version) = (columns.word("currency")?, columns.take()?);
+    let (key, name, version) = (columns.loan_key()?, name(&mut columns), columns.take()?);
     let mut amount = || columns.take::<i64>().map(i128::from);
     let [fees, interest, principal, suspense] = [amount()?, amount()?, amount()?, amount()?];
     let memo = [amount()?, amount()?, amount()?].into_iter().fold(0, i128::saturating_add);
     let balances = [fees, interest, principal, suspense, memo];
-    Ok(CheckedLoan { key, id, tenant, currency, version, balances, head: columns.take()? })
+    Ok(CheckedLoan { key, name, version, balances, head: columns.take()? })
+}
+
+/// Reads three columns, whatever is in them.
+fn name(columns: &mut Columns<'_>) -> Option<LoanName> {
+    let (id, tenant, currency) = (columns.take().ok(), columns.take().ok(), columns.word("currency").ok());
+    Some(LoanName { id: LoanId(id?), tenant: TenantId(tenant?), currency: currency? })
 }
 
 fn checked_posting(row: &PgRow) -> Result<CheckedPosting, StoreError> {
     let mut columns = Columns::of(row);
-    let (key, id) = (columns.loan_key()?, LoanId(columns.take()?));
-    let (tenant, currency) = (TenantId(columns.take()?), columns.word("currency")?);
-    let (event, fingerprint) = (EventId(columns.take()?), Fingerprint::from_bytes(columns.take()?));
-    let (version, stored) = (columns.take()?, columns.take()?);
-    let posting = posting(&mut columns, event).ok().flatten();
-    Ok(CheckedPosting { loan: (key, id, tenant, currency), event, version, stored, fingerprint, posting })
+    let (key, name, event) = (columns.loan_key()?, name(&mut columns), columns.take().ok().map(EventId));
+    let fingerprint = columns.take().ok().map(Fingerprint::from_bytes);
+    let (version, stored) = (columns.take()?, columns.take().ok());
+    let posting = event.and_then(|event| posting(&mut columns, event).ok().flatten());
+    Ok(CheckedPosting { key, name, event, version, stored, fingerprint, posting })
 }
 
 /// Reads [`fault_columns`].

@@ -10,7 +10,7 @@ use crate::core::event::Fingerprint;
 use crate::core::ids::{EventId, LoanId, LoanKey, TenantId};
 use crate::core::money::Currency;
 use crate::core::time::Timestamp;
-use crate::store::loan_check::{CheckedLoan, CheckedPosting, LoanWalk, window};
+use crate::store::loan_check::{CheckedLoan, CheckedPosting, LoanName, LoanWalk, window};
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, hex_id, json};
 use crate::store::sqlite::rows::{
@@ -173,25 +173,27 @@ fn loan(row: &SqliteRow) -> Result<CheckedLoan, StoreError> {
     let memo = memo.into_iter().fold(0, i128::saturating_add);
     Ok(CheckedLoan {
         key: LoanKey::from_bytes(bytes(row, "loan_key")?),
-        id: LoanId(id(row, "loan_id")?),
-        tenant: tenant_of(row)?,
-        currency: word(row, "currency")?,
+        name: name(row).ok(),
         version: get(row, "version")?,
         balances: [amount("fees")?, amount("interest")?, amount("principal")?, amount("suspense")?, memo],
         head: bytes(row, "chain_head")?,
     })
 }
 
+fn name(row: &SqliteRow) -> Result<LoanName, StoreError> {
+    Ok(LoanName { id: LoanId(id(row, "loan_id")?), tenant: tenant_of(row)?, currency: word(row, "currency")? })
+}
+
 fn checked_posting(row: &SqliteRow) -> Result<CheckedPosting, StoreError> {
-    let key = LoanKey::from_bytes(bytes(row, "posting_loan_key")?);
-    let event = EventId(id(row, "event_id")?);
+    let event = id(row, "event_id").ok().map(EventId);
     Ok(CheckedPosting {
-        loan: (key, LoanId(id(row, "loan_id")?), tenant_of(row)?, word(row, "currency")?),
+        key: LoanKey::from_bytes(bytes(row, "posting_loan_key")?),
+        name: name(row).ok(),
         event,
         version: get(row, "loan_version")?,
-        stored: bytes(row, "chain_hash")?,
-        fingerprint: Fingerprint::from_bytes(bytes(row, "fingerprint")?),
-        posting: decode_posting(row, event).ok().flatten(),
+        stored: bytes(row, "chain_hash").ok(),
+        fingerprint: bytes(row, "fingerprint").ok().map(Fingerprint::from_bytes),
+        posting: event.and_then(|event| decode_posting(row, event).ok().flatten()),
     })
 }
 
