@@ -74,7 +74,8 @@ const INSERT_ENTRIES: &str = "WITH marked AS (INSERT INTO ach_entries AS m (tena
      RETURNING m.row_no, m.first_batch_id, m.first_row_no) \
      SELECT row_no, first_batch_id, first_row_no FROM marked WHERE first_batch_id IS NOT NULL";
 
-/// Payments that a return names and that nothing has undone, newest first.
+/// Payments that a return names, newest first, without those that something has undone and those whose charge-backs, as
+/// far as they stand, come to all of their money.
 const MATCH_ENTRIES: &str = concat!(
     "SELECT n.place, ",
     event_columns!(),
@@ -83,7 +84,12 @@ const MATCH_ENTRIES: &str = concat!(
      JOIN ach_entries a ON a.tenant = $1 AND a.trace = n.trace AND a.amount = n.amount \
      AND a.account = n.account AND a.company_id = n.company_id \
      JOIN events e ON e.batch_id = a.batch_id AND e.row_no = a.row_no AND e.tenant = $1 \
-     WHERE NOT EXISTS (SELECT FROM postings u WHERE u.undoes_seq = e.seq) ORDER BY n.place, e.seq DESC"
+     WHERE NOT EXISTS (SELECT FROM postings u WHERE u.undoes_seq = e.seq) \
+     AND e.amount > (SELECT coalesce(sum(c.amount), 0) FROM events c \
+     JOIN postings p ON p.event_seq = c.seq AND p.outcome = 'posted' \
+     WHERE c.loan_key = e.loan_key AND c.seq > e.seq AND c.kind = 'payment_returned' \
+     AND (c.details::json ->> 'payment_seq')::bigint = e.seq \
+     AND NOT EXISTS (SELECT FROM postings r WHERE r.undoes_seq = c.seq)) ORDER BY n.place, e.seq DESC"
 );
 
 /// The statements of this module.

@@ -72,7 +72,8 @@ pub(super) const FILE_UPLOAD: &str =
 
 pub(super) const DESCRIBE_FILE: &str = "UPDATE ach_files SET summary = ?3 WHERE tenant = ?1 AND batch_id = ?2";
 
-/// Payments that a return names and that nothing has undone, newest first.
+/// Payments that a return names, newest first, without those that something has undone and those whose charge-backs, as
+/// far as they stand, come to all of their money.
 pub(super) const MATCH_ENTRIES: &str = concat!(
     "SELECT n.key AS place, ",
     event_columns!(),
@@ -81,6 +82,11 @@ pub(super) const MATCH_ENTRIES: &str = concat!(
         AND a.account = n.value ->> 'account' AND a.company_id = n.value ->> 'company_id'
     JOIN events AS e INDEXED BY events_batch_row ON e.batch_id = a.batch_id AND e.row_no = a.row_no AND e.tenant = ?1
     WHERE NOT EXISTS (SELECT 1 FROM postings AS u WHERE u.undoes_seq = e.seq)
+        AND e.amount > (SELECT coalesce(sum(c.amount), 0) FROM events AS c INDEXED BY events_loan_seq
+            JOIN postings AS p ON p.event_seq = c.seq AND p.outcome = 'posted'
+            WHERE c.loan_key = e.loan_key AND c.seq > e.seq AND c.kind = 'payment_returned'
+                AND c.details ->> 'payment_seq' = e.seq
+                AND NOT EXISTS (SELECT 1 FROM postings AS r WHERE r.undoes_seq = c.seq))
     ORDER BY n.key, e.seq DESC"
 );
 

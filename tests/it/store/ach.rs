@@ -238,6 +238,34 @@ pub(crate) async fn returns_find_the_newest_payment_that_stands(fixture: &impl F
     prove(store).await;
 }
 
+pub(crate) async fn returns_find_no_payment_that_is_charged_back_in_full(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let store = &books.store;
+    books.book(vec![books.opening(1, [0, 0, 100_000])]).await;
+    let file = begin(&books, "file:0001").await;
+    let paid = marked(&books, file, &[(1, mark(1, 500)), (2, mark(1, 500))]).await;
+    let [first, second] = [paid[0].id, paid[1].id];
+    let matched = async || -> Vec<EventId> {
+        let found = store.match_entries(books.tenant, vec![mark(1, 500)]).await.unwrap();
+        found.into_iter().flatten().map(|event| event.event.id).collect()
+    };
+    let part = books.charge_back_of(&paid[0], 200, day(5, 4)).await;
+    books.book(vec![part]).await;
+    assert_eq!(matched().await, [second, first], "some of it is still there");
+    let rest = books.charge_back_of(&paid[0], 300, day(5, 5)).await;
+    let rest = books.accept(vec![rest]).await;
+    assert_eq!(matched().await, [second, first], "accepted is not posted");
+    books.post(&rest).await;
+    assert_eq!(matched().await, [second]);
+    let again = books.reversal_of(1, &rest[0], day(5, 6)).await;
+    books.book(vec![again]).await;
+    assert_eq!(matched().await, [second, first], "the money has come again");
+    let more = books.charge_back_of(&paid[0], 301, day(5, 7)).await;
+    books.book(vec![more]).await;
+    assert_eq!(matched().await, [second, first], "a refused one takes nothing back");
+    prove(store).await;
+}
+
 pub(crate) async fn an_entry_of_another_file_is_told_and_stays_told(fixture: &impl Fixture) {
     let books = Books::open(fixture.store(), 1).await;
     let thief = Books::open(fixture.store(), 2).await;

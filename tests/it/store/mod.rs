@@ -313,6 +313,7 @@ macro_rules! conformance {
                     loans_are_found_by_number_without_leading_zeros,
                     receipts_without_a_loan_are_booked,
                     returns_find_the_newest_payment_that_stands,
+                    returns_find_no_payment_that_is_charged_back_in_full,
                     an_entry_of_another_file_is_told_and_stays_told,
                     of_two_files_at_once_one_is_the_first,
                     of_two_keys_with_the_same_bytes_one_begins;

@@ -10,6 +10,7 @@ use hpts::core::event::{
     ServicingAct, SourceMethod,
 };
 use hpts::core::ids::{BorrowerId, EventId, LoanId, LoanKey, PublisherId, TenantId};
+use hpts::core::loan::{ReturnManner, ReturnPolicy, Waterfall};
 use hpts::core::money::{Currency, Minor, Money};
 use hpts::store::{
     Acceptance, BalanceTime, EventRecord, Fold, LoanBalances, LoanRecord, PostWork, PostedBatch, Store, StoreError,
@@ -139,6 +140,16 @@ impl Books {
             ReturnTerms { code, effective_date: date, amount: None, fee: Some(Minor::new(fee)), metadata: None };
         let payment = self.record(payment).await.event;
         self.event(Command::PaymentReturn(PaymentReturn::of(&payment, terms).unwrap()))
+    }
+
+    /// So much of an accepted payment charged back, without a fee.
+    pub(crate) async fn charge_back_of(&self, payment: &Wanted, amount: i64, date: NaiveDate) -> NewEvent {
+        let code = ReturnCode::parse("R01").unwrap();
+        let (amount, fee) = (Some(Minor::new(amount)), Some(Minor::ZERO));
+        let terms = ReturnTerms { code, effective_date: date, amount, fee, metadata: None };
+        let policy = ReturnPolicy::new(ReturnManner::Chargeback(Waterfall::default()), &[]).unwrap();
+        let payment = self.record(payment).await.event;
+        self.event(Command::PaymentReturn(PaymentReturn::by_program(&payment, terms, &policy).unwrap()))
     }
 
     /// An operation on a loan, as acceptance makes it.

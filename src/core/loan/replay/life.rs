@@ -255,10 +255,15 @@ impl Life {
         Ok(left)
     }
 
-    /// Whether a payment that is divided anew goes back later: then the loan may stand where it stood, and yet not all
-    /// that follows does.
+    /// Whether a payment that goes back later, or what went back of one before, is divided anew: then the loan may stand
+    /// where it stood, and yet not all that follows does.
     fn is_owed_to_charge_back(&self, plan: &Plan) -> bool {
-        !self.charged_back.is_empty() && plan.changes.iter().any(|change| self.charged_back.contains(&change.place))
+        let charges_back = |place| {
+            let told = plan.told.get(place).or_else(|| self.told.get(place));
+            told.is_some_and(|told| charged_back(&told.fact).is_some())
+        };
+        let is_owed = |place| self.charged_back.contains(place) || charges_back(place);
+        !self.charged_back.is_empty() && plan.changes.iter().any(|change| is_owed(&change.place))
     }
 
     fn take_over(&mut self, at: Place, plan: Plan) -> Vec<Change> {

@@ -128,6 +128,26 @@ fn a_waiver_of_a_fee_that_is_paid_by_then_goes_to_suspense() {
     assert_eq!(four(&life.position().unwrap().balances), [0, 0, 500, 30]);
 }
 
+/// Of a payment 50 go back twice. Without the 40 that suspense paid, the first 50 are 40 of suspense and 10 of fees; the
+/// payment between them pays these and so leaves the loan where it stood, but the second 50 are all fees now.
+#[test]
+fn what_goes_back_second_follows_what_went_back_first() {
+    let (fees, lent, paid) = (fact(1, 0, raise(0, 70)), fact(2, 0, lend(30)), fact(3, 0, pay(140)));
+    let (more, applied) = (fact(4, 2, lend(170)), fact(5, 4, Deed::Applies(None)));
+    let back = Deed::ChargesBack { of: paid.place, amount: Minor::new(50), order: Waterfall::default() };
+    let (first, between, second) = (fact(6, 9, back), fact(7, 14, pay(180)), fact(8, 19, back));
+    let known = [fees, lent, paid, more, applied, first, between, second];
+    let mut life = life(SuspenseRelease::Manual, &known);
+    let splits = |life: &Life| [first, between, second].map(|fact| split(life, &fact));
+    let as_was = [[50, 0, 0, 0], [50, 0, 130, 0], [20, 0, 30, 0]];
+    assert_eq!(splits(&life), as_was);
+    life.void(applied.place).unwrap();
+    assert_eq!(splits(&life), [[10, 0, 0, 40], [10, 0, 170, 0], [50, 0, 0, 0]]);
+    assert_eq!(four(&life.position().unwrap().balances), [50, 0, 0, 0]);
+    life.insert(applied).unwrap();
+    assert_eq!(splits(&life), as_was);
+}
+
 /// A refusal leaves the life alone.
 #[test]
 fn a_fact_without_room_changes_nothing() {
