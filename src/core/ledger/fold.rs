@@ -204,7 +204,8 @@ pub(super) fn post_judged(
     }
 }
 
-/// Posts an event and its fee, or neither: a fee that a rule refuses refuses the event.
+/// Posts an event and its fee, or neither: a fee that a rule refuses refuses the event. One that only the loan's program
+/// asks for is left out instead: the bank has moved the money, and nobody said that it goes with a fee or not at all.
 fn post_with_fee(
     mut state: LoanState,
     past: &mut Past,
@@ -214,12 +215,16 @@ fn post_with_fee(
 ) -> Result<Step, String> {
     let refusal = match judged {
         Judged { looked: Some(looked), verdict: Ok(verdict) } => {
-            match settle_with_fee(&state, past, (looked, &event.event, &verdict), &fee)? {
+            match settle_with_fee(&state, past, (looked.clone(), &event.event, &verdict), &fee)? {
                 Ok((settlement, charged)) => {
                     let own = Own { event, verdict, fee: Some((fee, charged)) };
                     let (posting, system) = settlement.book(&mut state, past, own, now)?;
                     state.last_posted_seq = state.last_posted_seq.max(event.seq);
                     return Ok(Posted { state, posting, system }.step(event));
+                }
+                Err(_) if is_fee_of_program(event) => {
+                    let alone = Judged { looked: Some(looked), verdict: Ok(verdict) };
+                    return Ok(post_judged(state, past, event, alone, now)?.step(event));
                 }
                 Err(code) => code,
             }
@@ -229,6 +234,11 @@ fn post_with_fee(
     };
     let refused = Judged { looked: None, verdict: Err(refusal) };
     Ok(post_judged(state, past, event, refused, now)?.step(event))
+}
+
+/// Whether nobody said what a return costs its borrower but the program.
+fn is_fee_of_program(event: &AcceptedEvent) -> bool {
+    matches!(&event.event.command, Command::PaymentReturn(returned) if returned.fee.is_none())
 }
 
 /// What a late event and its fee change together. The fee is judged by the loan as it stands there, the event done.

@@ -130,7 +130,7 @@ const WRONG_UNDOS: &str = "SELECT 'posting ' || u.event_seq || ' does not undo e
      GROUP BY e.details::json ->> 'event_seq' HAVING count(*) > 1 LIMIT $1";
 
 /// Consequences: each follows a posted event of its loan and was never queued; and a posted return has the fee it
-/// names, once, and no other.
+/// names, once, and no other; a fee that only the program names may have been refused.
 const WRONG_SYSTEM_EVENTS: &str = "SELECT 'event ' || e.seq || ' follows no posted event of its loan' FROM events e \
      LEFT JOIN events c ON c.seq = e.cause_seq LEFT JOIN postings p ON p.event_seq = e.cause_seq \
      WHERE e.cause_seq IS NOT NULL AND NOT coalesce(c.loan_key = e.loan_key AND c.tenant = e.tenant \
@@ -139,6 +139,7 @@ const WRONG_SYSTEM_EVENTS: &str = "SELECT 'event ' || e.seq || ' follows no post
      JOIN postings p ON p.event_seq = e.seq LEFT JOIN (SELECT cause_seq, count(*) AS fees, sum(amount) AS amount \
      FROM events WHERE cause_seq IS NOT NULL AND kind = 'fee_assessed' GROUP BY cause_seq) AS f \
      ON f.cause_seq = e.seq WHERE e.kind = 'payment_returned' AND p.outcome = 'posted' \
+     AND (e.details::json ->> 'fee_minor' IS NOT NULL OR f.fees IS NOT NULL) \
      AND (coalesce(e.details::json ->> 'fee_minor', e.details::json ->> 'program_fee_minor')::numeric \
      IS DISTINCT FROM f.amount OR f.fees > 1) LIMIT $1";
 

@@ -235,6 +235,7 @@ macro_rules! conformance {
                     a_late_item_is_posted_once;
                 returns:
                     returned_payment_is_taken_back_on_its_own_day,
+                    fees_put_back_behind_a_charge_off_are_charged_off,
                     returns_are_listed_where_they_belong,
                     payment_and_return_in_one_batch_are_posted_in_order,
                     second_return_is_an_outcome_without_effect,

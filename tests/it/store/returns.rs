@@ -1,9 +1,12 @@
 //! Laws of payments that are taken back.
 
-use hpts::core::event::{Command, EventKind, NewEvent, Origin, PaymentReturn, Stage};
+use hpts::core::event::{
+    Collectibility, Command, EventKind, NewEvent, Origin, PaymentReturn, ReturnCode, ReturnTerms, ServicingAct, Stage,
+};
 use hpts::core::ids::{EventId, PaymentBatchId, Seq};
 use hpts::core::ledger::{AccountCode, Layer, Outcome, PostedEvent, RejectionCode};
-use hpts::core::money::Currency;
+use hpts::core::loan::{LossAccount, ReturnManner, ReturnPolicy, Waterfall};
+use hpts::core::money::{Currency, Minor};
 use hpts::store::{EntriesPage, EventRecord, PaymentsFilter, PostWork, PostedBatch, StoreError, Undoing, Wanted};
 use uuid::Uuid;
 
@@ -73,11 +76,36 @@ pub(crate) async fn returned_payment_is_taken_back_on_its_own_day(fixture: &impl
     assert_eq!((loan.version, loan.last_posted_seq), (6, returned[0].seq), "consequences do not move the mark");
     let later = books.record(&paid[2]).await;
     let split = later.progress.current_allocation.unwrap();
-    assert_eq!([split.fees, split.interest, split.principal].map(hpts::core::money::Minor::units), [55, 20, 125]);
+    assert_eq!([split.fees, split.interest, split.principal].map(Minor::units), [55, 20, 125]);
     assert_eq!(later.posting.unwrap().allocation.unwrap().principal.units(), 200, "the old row stays");
     let restatements = books.store.restatements(books.tenant, paid[2].seq).await.unwrap();
     let causes: Vec<_> = restatements.iter().map(|record| record.event.event.origin.cause_seq).collect();
     assert_eq!(causes, [Some(returned[0].seq)], "once for the return and its fee");
+    prove(&books.store).await;
+}
+
+/// Of a loan that is charged off, in part of fees: what a charge-back puts back is owed as a loss, and so the fees read.
+pub(crate) async fn fees_put_back_behind_a_charge_off_are_charged_off(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let chargeoff = ServicingAct::Chargeoff { collectibility: Collectibility::Collectible, loss: LossAccount::Expense };
+    let opened = vec![books.opening(1, [0, 0, 500]), books.fee_on(1, "late", 30, day(2, 1))];
+    books.book(opened).await;
+    let paid = books.book(vec![books.payment_on(1, 280, day(3, 1))]).await.remove(0);
+    books.book(vec![books.servicing(1, chargeoff, None, day(3, 15))]).await;
+    let fees = async || {
+        let items = books.store.loan_fees(books.tenant, books.key(1)).await.unwrap().unwrap();
+        items.iter().map(|item| [item.paid, item.charged_off].map(Minor::units)).collect::<Vec<_>>()
+    };
+    assert_eq!(fees().await, [[30, 0]]);
+
+    let order = Waterfall::from_words(["fees", "interest", "principal"]).unwrap();
+    let policy = ReturnPolicy::new(ReturnManner::Chargeback(order), &[]).unwrap();
+    let (code, effective_date) = (ReturnCode::parse("R01").unwrap(), day(4, 5));
+    let terms = ReturnTerms { code, effective_date, amount: None, fee: None, metadata: None };
+    let payment = books.record(&paid).await.event;
+    let returning = PaymentReturn::by_program(&payment, terms, &policy).unwrap();
+    books.book(vec![books.event(Command::PaymentReturn(returning))]).await;
+    assert_eq!(fees().await, [[0, 30]]);
     prove(&books.store).await;
 }
 
@@ -235,7 +263,7 @@ pub(crate) async fn backdated_payment_sees_the_return(fixture: &impl Fixture) {
     wanted.extend(books.book(vec![books.payment_on(1, 40, day(3, 2))]).await);
     let split = async |wanted: &Wanted| {
         let split = books.record(wanted).await.posting.unwrap().allocation.unwrap();
-        [split.fees, split.interest, split.principal, split.suspense].map(hpts::core::money::Minor::units)
+        [split.fees, split.interest, split.principal, split.suspense].map(Minor::units)
     };
 
     assert_eq!(split(&wanted[1]).await, [500, 0, 10, 0], "the fee was not paid by what was returned");

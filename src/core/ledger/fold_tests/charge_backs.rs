@@ -165,6 +165,21 @@ fn the_programs_fee_is_charged_on_the_same_day() {
     assert_eq!(returned.fee_event_id(books.posted[3].event.event.id), Some(fee.event.event.id));
 }
 
+/// The bank has moved the money: a fee that nobody asked for must not keep that out of the books.
+#[test]
+fn a_return_is_booked_without_a_fee_of_the_program_that_is_refused() {
+    let chargeoff = ServicingAct::Chargeoff { collectibility: Collectibility::Collectible, loss: LossAccount::Expense };
+    let mut books = Books::of([opening([0, 0, 500], date(1, 1))]);
+    books.posts(act(chargeoff, None, date(3, 15)));
+    books.posts(payment(100, date(4, 1)));
+    let of_program = charge_back(books.event(3), 60, date(4, 5), None);
+    let posted = books.posted.len();
+    let lines_of_return = books.posts(of_program);
+    assert_eq!(lines_of_return, lines(&[("4300", 60), ("9100", 60), ("9900", -60), ("1010", -60)]));
+    assert_eq!(books.posted.len(), posted + 1, "no fee");
+    books.refuses(charge_back(books.event(3), 40, date(4, 6), Some(25)), RejectionCode::LoanClosed);
+}
+
 /// What a row holds is what was accepted; the program's word is no part of the request.
 #[test]
 fn a_charge_back_reads_back_from_its_columns() {

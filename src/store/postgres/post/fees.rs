@@ -11,7 +11,7 @@ use crate::store::StoreError;
 use crate::store::postgres::error::classify;
 use crate::store::postgres::rows::{self, Columns, event_columns, key_column, posting_columns};
 
-/// The postings of loans that moved fees, in order. Walks the loans' postings, which is why nothing on the hot path does.
+/// The postings of loans that moved fees, or bore them as a loss, in order. Walks the loans' postings, which is why nothing on the hot path does.
 pub(in crate::store::postgres) const READ_FEE_POSTINGS: &str = concat!(
     "SELECT ",
     event_columns!(),
@@ -19,7 +19,7 @@ pub(in crate::store::postgres) const READ_FEE_POSTINGS: &str = concat!(
     posting_columns!(),
     " FROM unnest($1::uuid[]) AS l (loan_key) \
      JOIN postings p ON p.loan_key = l.loan_key AND p.loan_version > 0 JOIN events e ON e.seq = p.event_seq \
-     WHERE p.outcome = 'posted' AND ($2 = ANY(p.accounts) OR e.kind = 'fee_waived' \
+     WHERE p.outcome = 'posted' AND ($2 = ANY(p.accounts) OR $3 = ANY(p.accounts) OR e.kind = 'fee_waived' \
      OR EXISTS (SELECT FROM events w WHERE w.seq = p.undoes_seq AND w.kind = 'fee_waived')) \
      ORDER BY p.loan_key, p.loan_version"
 );
@@ -44,6 +44,7 @@ pub(in crate::store::postgres) async fn read_fees(
 ) -> Result<HashMap<LoanKey, FeeBook>, StoreError> {
     let keys: Vec<Uuid> = loans.iter().copied().map(key_column).collect();
     let query = sqlx::query(READ_FEE_POSTINGS).bind(keys).bind(AccountCode::FEES_RECEIVABLE.number());
+    let query = query.bind(AccountCode::FEES_REVERSED.number());
     let mut books: HashMap<LoanKey, FeeBook> = HashMap::new();
     for row in &query.fetch_all(connection).await.map_err(classify)? {
         let mut columns = Columns::of(row);

@@ -12,7 +12,7 @@ use crate::store::sqlite::params::loan_keys;
 use crate::store::sqlite::post::read::BatchEvents;
 use crate::store::sqlite::rows::{decode_event, decode_posting, event_columns, posting_columns};
 
-/// The postings of loans that moved fees, in order. Walks the loans' postings, which is why nothing on the hot path does.
+/// The postings of loans that moved fees, or bore them as a loss, in order. Walks the loans' postings, which is why nothing on the hot path does.
 pub(in crate::store::sqlite) const FEE_POSTINGS: &str = concat!(
     "SELECT ",
     event_columns!(),
@@ -22,7 +22,7 @@ pub(in crate::store::sqlite) const FEE_POSTINGS: &str = concat!(
     JOIN postings AS p ON p.loan_key = unhex(wanted.value) AND p.loan_version > 0
     JOIN events AS e ON e.seq = p.event_seq
     WHERE p.outcome = 'posted' AND (e.kind = 'fee_waived'
-        OR EXISTS (SELECT 1 FROM json_each(p.accounts) AS account WHERE account.value = ?2)
+        OR EXISTS (SELECT 1 FROM json_each(p.accounts) AS account WHERE account.value IN (?2, ?3))
         OR EXISTS (SELECT 1 FROM events AS w WHERE w.seq = p.undoes_seq AND w.kind = 'fee_waived'))
     ORDER BY p.loan_key, p.loan_version"
 );
@@ -47,7 +47,7 @@ pub(in crate::store::sqlite) async fn read_fees(
 ) -> Result<BTreeMap<LoanKey, FeeBook>, StoreError> {
     let mut books: BTreeMap<LoanKey, FeeBook> = loans.iter().map(|loan| (*loan, FeeBook::default())).collect();
     let query = sqlx::query(FEE_POSTINGS).bind(loan_keys(loans.iter().copied())?);
-    let query = query.bind(AccountCode::FEES_RECEIVABLE.number());
+    let query = query.bind(AccountCode::FEES_RECEIVABLE.number()).bind(AccountCode::FEES_REVERSED.number());
     for row in &query.fetch_all(db).await.map_err(store_error)? {
         let event = decode_event(row)?.event;
         if let Some(posting) = decode_posting(row, event.id)? {

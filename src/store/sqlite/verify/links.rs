@@ -62,7 +62,7 @@ pub(in crate::store::sqlite) const WRONG_UNDOS: &str = "
     LIMIT 100";
 
 /// Consequences: each follows a posted event of its loan and was never queued; and a posted return has the fee it
-/// names, once, and no other.
+/// names, once, and no other; a fee that only the program names may have been refused.
 pub(in crate::store::sqlite) const WRONG_SYSTEM_EVENTS: &str = "
     SELECT 'event ' || e.seq || ' follows no posted event of its loan' AS detail
     FROM events AS e
@@ -79,6 +79,7 @@ pub(in crate::store::sqlite) const WRONG_SYSTEM_EVENTS: &str = "
     LEFT JOIN (SELECT cause_seq, count(*) AS fees, max(amount) AS amount FROM events
                WHERE cause_seq IS NOT NULL AND kind = 'fee_assessed' GROUP BY cause_seq) AS f ON f.cause_seq = e.seq
     WHERE e.kind = 'payment_returned' AND p.outcome = 'posted'
+        AND (e.details ->> 'fee_minor' IS NOT NULL OR f.fees IS NOT NULL)
         AND (coalesce(e.details ->> 'fee_minor', e.details ->> 'program_fee_minor') IS NOT f.amount OR f.fees > 1)
     LIMIT 100";
 
