@@ -116,27 +116,35 @@ impl LoanFaults {
     }
 }
 
+/// As whose a loan is reported.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LoanName {
+    pub(super) id: LoanId,
+    pub(super) tenant: TenantId,
+    pub(super) currency: Currency,
+}
+
 /// A loan's row, as far as its postings say what it must hold.
 #[derive(Clone, Debug)]
 pub(super) struct CheckedLoan {
     pub(super) key: LoanKey,
-    pub(super) id: LoanId,
-    pub(super) tenant: TenantId,
-    pub(super) currency: Currency,
+    /// `None` where it cannot be read.
+    pub(super) name: Option<LoanName>,
     pub(super) version: i64,
     pub(super) balances: [i128; 5],
     pub(super) head: [u8; 32],
 }
 
-/// A posting with the event it is of.
+/// A posting with the event it is of. What cannot be read is `None`: a fault of this loan, and the others are checked.
 #[derive(Debug)]
 pub(super) struct CheckedPosting {
+    pub(super) key: LoanKey,
     /// The loan, as the event names it.
-    pub(super) loan: (LoanKey, LoanId, TenantId, Currency),
-    pub(super) event: EventId,
+    pub(super) name: Option<LoanName>,
+    pub(super) event: Option<EventId>,
     pub(super) version: i64,
-    pub(super) stored: [u8; 32],
-    pub(super) fingerprint: Fingerprint,
+    pub(super) stored: Option<[u8; 32]>,
+    pub(super) fingerprint: Option<Fingerprint>,
     /// `None` where its lines cannot be read.
     pub(super) posting: Option<Posting>,
 }
@@ -184,12 +192,23 @@ pub(super) struct LoanWalk {
 
 #[derive(Debug)]
 struct AtLoan {
-    name: (LoanKey, LoanId, TenantId, Currency),
+    key: LoanKey,
+    /// The row's, where there is one: an event may have been changed.
+    name: Option<LoanName>,
     row: Option<CheckedLoan>,
     version: i64,
     head: [u8; 32],
     balances: [i128; 5],
     broken: Option<(Option<EventId>, String)>,
+}
+
+impl AtLoan {
+    fn new(key: LoanKey, row: Option<CheckedLoan>) -> Self {
+        let name = row.as_ref().and_then(|row| row.name);
+        let is_unreadable = row.is_some() && name.is_none();
+        let broken = is_unreadable.then(|| (None, "its row cannot be read".to_owned()));
+        Self { key, name, row, version: 0, head: [0; 32], balances: [0; 5], broken }
+    }
 }
 
 impl LoanWalk {
@@ -199,36 +218,34 @@ impl LoanWalk {
 
     /// Takes the next posting, in the order of keys and versions.
     pub(super) fn step(&mut self, next: &CheckedPosting) {
-        let name = next.loan;
-        let (key, loan_id, tenant, currency) = name;
-        if self.at.as_ref().is_none_or(|at| at.name.0 != key) {
+        if self.at.as_ref().is_none_or(|at| at.key != next.key) {
             self.close();
-            let row = self.rows.remove(&key);
-            // The row's name, where there is one: an event may have been changed.
-            let name =
-                row.as_ref().map_or((key, loan_id, tenant, currency), |row| (key, row.id, row.tenant, row.currency));
-            self.at = Some(AtLoan { name, row, version: 0, head: [0; 32], balances: [0; 5], broken: None });
+            self.at = Some(AtLoan::new(next.key, self.rows.remove(&next.key)));
         }
         let Some(at) = &mut self.at else { return };
+        at.name = at.name.or(next.name);
         if at.version.checked_add(1) != Some(next.version) && at.broken.is_none() {
-            at.broken = Some((Some(next.event), format!("version {} follows {}", next.version, at.version)));
+            at.broken = Some((next.event, format!("version {} follows {}", next.version, at.version)));
         }
-        let made = next.posting.as_ref().map(|posting| chain_hash(&at.head, next.fingerprint, posting));
-        if made != Some(next.stored) && at.broken.is_none() {
-            at.broken = Some((Some(next.event), format!("the hash of version {} does not cover it", next.version)));
+        if next.name.is_none() && at.broken.is_none() {
+            at.broken = Some((next.event, format!("the event of version {} cannot be read", next.version)));
+        }
+        let covered = next.posting.as_ref().zip(next.fingerprint);
+        let made = covered.map(|(posting, fingerprint)| chain_hash(&at.head, fingerprint, posting));
+        if (made.is_none() || made != next.stored) && at.broken.is_none() {
+            at.broken = Some((next.event, format!("the hash of version {} does not cover it", next.version)));
         }
         if let Some(entry) = next.posting.as_ref().and_then(|posting| posting.entry.as_ref()) {
             add_lines(&mut at.balances, entry);
         }
-        (at.version, at.head) = (next.version, next.stored);
+        (at.version, at.head) = (next.version, next.stored.unwrap_or_default());
     }
 
     /// What is wrong with the window's loans, by loan.
     pub(super) fn finish(mut self) -> Vec<LoanFault> {
         self.close();
         for (_, row) in std::mem::take(&mut self.rows) {
-            let name = (row.key, row.id, row.tenant, row.currency);
-            self.at = Some(AtLoan { name, row: Some(row), version: 0, head: [0; 32], balances: [0; 5], broken: None });
+            self.at = Some(AtLoan::new(row.key, Some(row)));
             self.close();
         }
         self.faults.sort_by_key(|fault| (fault.loan_key, fault.kind));
@@ -246,7 +263,11 @@ impl LoanWalk {
             Some(row) if row.head != at.head => Some((None, "its head is not the hash of its last posting".to_owned())),
             Some(_) => None,
         });
-        let (loan_key, loan_id, tenant, currency) = at.name;
+        let loan_key = at.key;
+        let Some(LoanName { id: loan_id, tenant, currency }) = at.name else {
+            tracing::error!(loan.key = ?loan_key, "neither the row of a loan nor an event of it can be read");
+            return;
+        };
         let fault = |kind, event, detail| LoanFault { tenant, currency, loan_key, loan_id, kind, event, detail };
         if let Some((event, detail)) = broken {
             self.faults.push(fault(LoanFaultKind::Chain, event, detail));
@@ -268,9 +289,11 @@ mod tests {
     fn row(number: u128, version: i64) -> CheckedLoan {
         CheckedLoan {
             key: LoanKey::from_bytes(number.to_be_bytes()),
-            id: LoanId(Uuid::from_u128(number)),
-            tenant: TenantId(Uuid::nil()),
-            currency: Currency::USD,
+            name: Some(LoanName {
+                id: LoanId(Uuid::from_u128(number)),
+                tenant: TenantId(Uuid::nil()),
+                currency: Currency::USD,
+            }),
             version,
             balances: [0; 5],
             head: [0; 32],

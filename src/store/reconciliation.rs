@@ -296,6 +296,9 @@ pub trait Reconciliation: Send + Sync {
     /// Notes that every loan was checked since an instant.
     async fn note_loans_checked(&self, since: Timestamp) -> Result<(), StoreError>;
 
+    /// How many faults of loans are known, of all tenants: those of the last check of each loan.
+    async fn count_loan_faults(&self) -> Result<u64, StoreError>;
+
     /// What is known to be wrong with the loans of these books.
     async fn loan_faults(&self, tenant: TenantId, currency: Currency) -> Result<LoanFaults, StoreError>;
 }

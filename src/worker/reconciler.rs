@@ -57,7 +57,6 @@ struct Pass {
     after: Option<LoanKey>,
     /// When its first window was read; `None` for a pass that did not begin with the first loan.
     since: Option<Timestamp>,
-    faults: u64,
 }
 
 impl Reconciler {
@@ -103,6 +102,9 @@ impl Reconciler {
             self.withdraw();
             (self.count_at, self.check_at) = (later(now, COUNT_EVERY), later(now, COUNT_EVERY));
             return Ok(());
+        }
+        if self.leased_at.is_none() {
+            self.tell_loan_faults().await?;
         }
         self.leased_at = self.leased_at.filter(|at| !is_due(Some(*at), now)).or(Some(now));
         self.is_telling = true;
@@ -156,19 +158,22 @@ impl Reconciler {
         if self.pass.after.is_none() {
             self.pass.since = Some(checked.read_at);
         }
-        self.pass.faults = self.pass.faults.saturating_add(u64::try_from(checked.faults).unwrap_or(u64::MAX));
         self.pass.after = checked.next;
-        if checked.next.is_none() {
-            let Pass { since, faults, .. } = std::mem::take(&mut self.pass);
-            if let Some(since) = since {
-                metrics::gauge!(LOAN_FAULTS).set(gauge(faults));
-                if is_due(self.noted_at, Instant::now()) {
-                    self.store.note_loans_checked(since).await?;
-                    self.noted_at = Some(Instant::now());
-                }
-            }
+        let since = checked.next.is_none().then(|| std::mem::take(&mut self.pass).since).flatten();
+        self.tell_loan_faults().await?;
+        if let Some(since) = since.filter(|_| is_due(self.noted_at, Instant::now())) {
+            self.store.note_loans_checked(since).await?;
+            self.noted_at = Some(Instant::now());
         }
         Ok(checked.loans)
+    }
+
+    /// Tells how many faults are kept, whoever found them: a pass takes up to a day, and may change its process.
+    async fn tell_loan_faults(&mut self) -> Result<(), StoreError> {
+        let faults = self.store.count_loan_faults().await?;
+        self.is_telling = true;
+        metrics::gauge!(LOAN_FAULTS).set(gauge(faults));
+        Ok(())
     }
 
     /// What this process told is told by another one now.

@@ -3,7 +3,9 @@
 //! A line names its event by the event's id, its entry's id, or its idempotency key; of an upload too, then all its rows
 //! are meant. It *clears* what the event has put on Payment Clearing where that is the line's amount, and it *matches* what
 //! the event has put on Cash where that is. An event is one line's, and so is the cash of an upload: where a line has the
-//! upload no other has a row of it, and the other way round. Everything else stays open, with the reason.
+//! upload no other has one of the rows it had then, and the other way round. A row that came after the match, as of an
+//! exception that a person has posted, is a later line's; within one statement an upload has all its rows, because they
+//! are summed up for its line. Everything else stays open, with the reason.
 //!
 //! The order of lines does not matter: of two lines that could have one event, the earlier day's has it, then the one whose
 //! words come first.

@@ -13,7 +13,7 @@ use crate::core::event::Fingerprint;
 use crate::core::ids::{EventId, LoanId, LoanKey, TenantId};
 use crate::core::money::Currency;
 use crate::core::time::Timestamp;
-use crate::store::loan_check::{CheckedLoan, CheckedPosting, LoanWalk, window};
+use crate::store::loan_check::{CheckedLoan, CheckedPosting, LoanName, LoanWalk, window};
 use crate::store::{LoanFault, LoanFaults, LoansChecked, StoreError};
 
 /// A loan's postings may be more than a statement's usual time allows.
@@ -69,12 +69,14 @@ const FAULTS_OF: &str = concat!(
      FROM loan_faults WHERE tenant = $1 AND currency = $2) AS f WHERE place <= 100 ORDER BY kind, loan_id"
 );
 
+const COUNT_FAULTS: &str = "SELECT count(*) FROM loan_faults";
+
 const NOTE_CHECKED: &str = "UPDATE reconciler SET loans_checked_at = $1";
 
 const READ_CHECKED: &str = "SELECT loans_checked_at FROM reconciler";
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 9] = [
+pub(super) const STATEMENTS: [(&str, &str); 10] = [
     ("read_checked_loans", READ_LOANS),
     ("read_check_now", READ_CHECK_NOW),
     ("read_checked_postings", READ_POSTINGS),
@@ -82,6 +84,7 @@ pub(super) const STATEMENTS: [(&str, &str); 9] = [
     ("forget_loan_faults", FORGET_FAULTS),
     ("keep_loan_faults", KEEP_FAULTS),
     ("loan_faults_of", FAULTS_OF),
+    ("count_loan_faults", COUNT_FAULTS),
     ("note_loans_checked", NOTE_CHECKED),
     ("read_loans_checked", READ_CHECKED),
 ];
@@ -119,6 +122,12 @@ impl PostgresStore {
             faults.add(fault, columns.take()?);
         }
         Ok(faults)
+    }
+
+    pub(super) async fn read_loan_fault_count(&self) -> Result<u64, StoreError> {
+        let mut connection = self.connection().await?;
+        let row = sqlx::query(COUNT_FAULTS).fetch_one(&mut *connection).await.map_err(classify)?;
+        Ok(u64::try_from(Columns::of(&row).take::<i64>()?).unwrap_or(0))
     }
 
     pub(super) async fn write_loans_checked(&self, since: Timestamp) -> Result<(), StoreError> {
@@ -171,23 +180,27 @@ async fn keep(connection: &mut PgConnection, span: Span, faults: &[LoanFault]) -
 
 fn loan(row: &PgRow) -> Result<CheckedLoan, StoreError> {
     let mut columns = Columns::of(row);
-    let (key, id, tenant) = (columns.loan_key()?, LoanId(columns.take()?), TenantId(columns.take()?));
-    let (currency, version) = (columns.word("currency")?, columns.take()?);
+    let (key, name, version) = (columns.loan_key()?, name(&mut columns), columns.take()?);
     let mut amount = || columns.take::<i64>().map(i128::from);
     let [fees, interest, principal, suspense] = [amount()?, amount()?, amount()?, amount()?];
     let memo = [amount()?, amount()?, amount()?].into_iter().fold(0, i128::saturating_add);
     let balances = [fees, interest, principal, suspense, memo];
-    Ok(CheckedLoan { key, id, tenant, currency, version, balances, head: columns.take()? })
+    Ok(CheckedLoan { key, name, version, balances, head: columns.take()? })
+}
+
+/// Reads three columns, whatever is in them.
+fn name(columns: &mut Columns<'_>) -> Option<LoanName> {
+    let (id, tenant, currency) = (columns.take().ok(), columns.take().ok(), columns.word("currency").ok());
+    Some(LoanName { id: LoanId(id?), tenant: TenantId(tenant?), currency: currency? })
 }
 
 fn checked_posting(row: &PgRow) -> Result<CheckedPosting, StoreError> {
     let mut columns = Columns::of(row);
-    let (key, id) = (columns.loan_key()?, LoanId(columns.take()?));
-    let (tenant, currency) = (TenantId(columns.take()?), columns.word("currency")?);
-    let (event, fingerprint) = (EventId(columns.take()?), Fingerprint::from_bytes(columns.take()?));
-    let (version, stored) = (columns.take()?, columns.take()?);
-    let posting = posting(&mut columns, event).ok().flatten();
-    Ok(CheckedPosting { loan: (key, id, tenant, currency), event, version, stored, fingerprint, posting })
+    let (key, name, event) = (columns.loan_key()?, name(&mut columns), columns.take().ok().map(EventId));
+    let fingerprint = columns.take().ok().map(Fingerprint::from_bytes);
+    let (version, stored) = (columns.take()?, columns.take().ok());
+    let posting = event.and_then(|event| posting(&mut columns, event).ok().flatten());
+    Ok(CheckedPosting { key, name, event, version, stored, fingerprint, posting })
 }
 
 /// Reads [`fault_columns`].

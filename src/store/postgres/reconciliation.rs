@@ -55,6 +55,10 @@ impl Reconciliation for PostgresStore {
         self.owned(move |store| async move { store.write_loans_checked(since).await }).await
     }
 
+    async fn count_loan_faults(&self) -> Result<u64, StoreError> {
+        self.owned(|store| async move { store.read_loan_fault_count().await }).await
+    }
+
     async fn loan_faults(&self, tenant: TenantId, currency: Currency) -> Result<LoanFaults, StoreError> {
         self.owned(move |store| async move { store.read_loan_faults(tenant, currency).await }).await
     }

@@ -10,7 +10,7 @@ use crate::core::event::Fingerprint;
 use crate::core::ids::{EventId, LoanId, LoanKey, TenantId};
 use crate::core::money::Currency;
 use crate::core::time::Timestamp;
-use crate::store::loan_check::{CheckedLoan, CheckedPosting, LoanWalk, window};
+use crate::store::loan_check::{CheckedLoan, CheckedPosting, LoanName, LoanWalk, window};
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, hex_id, json};
 use crate::store::sqlite::rows::{
@@ -52,6 +52,8 @@ pub(super) const FAULTS_OF: &str = "
             row_number() OVER (PARTITION BY kind ORDER BY loan_id) AS place
         FROM loan_faults WHERE tenant = ?1 AND currency = ?2)
     WHERE place <= 100 ORDER BY kind, loan_id";
+
+pub(super) const COUNT_FAULTS: &str = "SELECT count(*) AS count FROM loan_faults";
 
 pub(super) const NOTE_CHECKED: &str = "UPDATE reconciler SET loans_checked_at = ?1";
 
@@ -139,6 +141,12 @@ pub(super) async fn keep(db: &mut SqliteConnection, window: Window) -> Result<()
     query.bind(window.checked.read_at.micros()).execute(db).await.map_err(store_error).map(drop)
 }
 
+/// How many faults are kept.
+pub(super) async fn count(db: &mut SqliteConnection) -> Result<u64, StoreError> {
+    let row = sqlx::query(COUNT_FAULTS).fetch_one(db).await.map_err(store_error)?;
+    Ok(u64::try_from(get::<i64>(&row, "count")?).unwrap_or(0))
+}
+
 /// The faults of the loans of these books.
 pub(super) async fn faults_of(
     db: &mut SqliteConnection,
@@ -165,25 +173,27 @@ fn loan(row: &SqliteRow) -> Result<CheckedLoan, StoreError> {
     let memo = memo.into_iter().fold(0, i128::saturating_add);
     Ok(CheckedLoan {
         key: LoanKey::from_bytes(bytes(row, "loan_key")?),
-        id: LoanId(id(row, "loan_id")?),
-        tenant: tenant_of(row)?,
-        currency: word(row, "currency")?,
+        name: name(row).ok(),
         version: get(row, "version")?,
         balances: [amount("fees")?, amount("interest")?, amount("principal")?, amount("suspense")?, memo],
         head: bytes(row, "chain_head")?,
     })
 }
 
+fn name(row: &SqliteRow) -> Result<LoanName, StoreError> {
+    Ok(LoanName { id: LoanId(id(row, "loan_id")?), tenant: tenant_of(row)?, currency: word(row, "currency")? })
+}
+
 fn checked_posting(row: &SqliteRow) -> Result<CheckedPosting, StoreError> {
-    let key = LoanKey::from_bytes(bytes(row, "posting_loan_key")?);
-    let event = EventId(id(row, "event_id")?);
+    let event = id(row, "event_id").ok().map(EventId);
     Ok(CheckedPosting {
-        loan: (key, LoanId(id(row, "loan_id")?), tenant_of(row)?, word(row, "currency")?),
+        key: LoanKey::from_bytes(bytes(row, "posting_loan_key")?),
+        name: name(row).ok(),
         event,
         version: get(row, "loan_version")?,
-        stored: bytes(row, "chain_hash")?,
-        fingerprint: Fingerprint::from_bytes(bytes(row, "fingerprint")?),
-        posting: decode_posting(row, event).ok().flatten(),
+        stored: bytes(row, "chain_hash").ok(),
+        fingerprint: bytes(row, "fingerprint").ok().map(Fingerprint::from_bytes),
+        posting: event.and_then(|event| decode_posting(row, event).ok().flatten()),
     })
 }
 

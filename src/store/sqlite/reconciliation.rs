@@ -66,6 +66,10 @@ impl Reconciliation for SqliteStore {
         self.writer.run("note_loans_checked", move |db| Box::pin(loan_check::note(db, since))).await
     }
 
+    async fn count_loan_faults(&self) -> Result<u64, StoreError> {
+        self.read(|db| Box::pin(loan_check::count(db))).await
+    }
+
     async fn loan_faults(&self, tenant: TenantId, currency: Currency) -> Result<LoanFaults, StoreError> {
         self.read(move |db| Box::pin(loan_check::faults_of(db, (tenant, currency)))).await
     }

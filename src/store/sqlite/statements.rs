@@ -82,6 +82,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("forget_faults", loan_check::FORGET_FAULTS),
     ("keep_faults", loan_check::KEEP_FAULTS),
     ("faults_of", loan_check::FAULTS_OF),
+    ("count_faults", loan_check::COUNT_FAULTS),
     ("note_checked", loan_check::NOTE_CHECKED),
     ("checked_at", loan_check::CHECKED_AT),
     ("exception", review::EXCEPTION),

@@ -209,6 +209,30 @@ pub(crate) async fn an_upload_and_its_rows_are_one_cash(fixture: &impl Fixture) 
     assert_eq!(books.store.statement_lines(first, 0, 10).await.unwrap()[0].state, LineState::Cleared);
 }
 
+/// An exception that is posted after the line of its file is cash that this line did not have.
+pub(crate) async fn a_row_after_its_uploads_line_has_its_own(fixture: &impl Fixture) {
+    let (books, _) = paid(fixture).await;
+    let (id, wanted) = uploaded(&books, "upload:0001", [120, 80]).await;
+    books.post(&wanted).await;
+    let whole = [line(1, day(5, 2), 200, Some("upload:0001"))];
+    taken(&books, statement(&books, "stmt:0001", (day(5, 2), 0), &whole).await).await;
+    let late = books.book(vec![books.payment_keyed("late:0001", 1, 100).in_batch(id, 3)]).await.remove(0);
+    let row = wanted[0].id.to_string();
+    let named = [
+        line(1, day(5, 3), 100, Some("late:0001")),
+        line(2, day(5, 3), 120, Some(&row)),
+        line(3, day(5, 3), 300, Some("upload:0001")),
+    ];
+    let second = statement(&books, "stmt:0002", (day(5, 3), 200), &named).await;
+    let is_taken = LineMatch::Open(OpenReason::AlreadyMatched);
+    let told: Vec<_> = second.lines.iter().map(|line| line.found).collect();
+    assert_eq!(told, [LineMatch::Clears(late.id), is_taken, is_taken]);
+    taken(&books, second).await;
+    let standing = found_of(&books, "late:0001").await;
+    assert!(matches!(standing, Standing::Posted { is_matched: true, .. }), "{standing:?}");
+    prove(&books.store).await;
+}
+
 async fn found_of(books: &Books, text: &str) -> Standing {
     found(books, &[text]).await[text][0].standing
 }

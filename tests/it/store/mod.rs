@@ -325,6 +325,7 @@ macro_rules! conformance {
                     of_two_statements_with_one_event_one_has_it,
                     an_open_line_ends_once,
                     an_upload_and_its_rows_are_one_cash,
+                    a_row_after_its_uploads_line_has_its_own,
                     what_is_taken_back_counts_in_the_comparison,
                     another_tenant_reads_no_statement;
                 reviews:

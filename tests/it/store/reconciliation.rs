@@ -84,6 +84,7 @@ pub(crate) async fn a_loan_that_is_not_what_its_postings_say_is_named(fixture: &
         assert_eq!((theirs.balances, theirs.chains, theirs.named), (0, 0, Vec::new()));
         let faults = books.store.loan_faults(books.tenant, Currency::USD).await.unwrap();
         assert_eq!(faults.named.len(), all.faults);
+        assert_eq!(books.store.count_loan_faults().await.unwrap(), u64::try_from(all.faults).unwrap());
         let told: Vec<_> = faults.named.iter().map(|it| (it.kind, it.loan_id, it.event)).collect();
         (all.found.len(), told)
     };
@@ -110,6 +111,16 @@ pub(crate) async fn a_loan_that_is_not_what_its_postings_say_is_named(fixture: &
     assert_eq!(known().await, (1, vec![(LoanFaultKind::Chain, loan_id(1), Some(first.id))]));
     fixture.tamper(&dated("01")).await;
     assert_eq!(known().await, (0, Vec::new()));
+    // What cannot be read is its loan's fault, and the loans behind it are checked all the same.
+    let paid_in = |currency: &str| format!("UPDATE events SET currency = '{currency}' WHERE seq = {}", first.seq);
+    fixture.tamper(&paid_in("QQQ")).await;
+    fixture.execute("UPDATE loans SET suspense = 1, currency = 'QQQ' WHERE principal = 800").await.unwrap();
+    let unread = (LoanFaultKind::Chain, loan_id(1), Some(first.id));
+    let of_two = [(of_one, of_two, None), (LoanFaultKind::Chain, of_two, None)];
+    assert_eq!(known().await, (3, vec![of_two[0], unread, of_two[1]]));
+    fixture.tamper(&paid_in("USD")).await;
+    fixture.execute("UPDATE loans SET suspense = 0, currency = 'USD' WHERE principal = 800").await.unwrap();
+    assert_eq!(known().await, (0, Vec::new()));
     fixture.tamper(&format!("DELETE FROM postings WHERE event_seq = {}", last.seq)).await;
     let expected = vec![(of_one, loan_id(1), None), (LoanFaultKind::Chain, loan_id(1), None)];
     assert_eq!(known().await, (2, expected));
@@ -132,6 +143,7 @@ pub(crate) async fn loans_are_checked_window_by_window(fixture: &impl Fixture) {
     assert_eq!((second.faults, second.found.len(), second.next), (50, 50, None));
     let faults = books.store.loan_faults(books.tenant, Currency::USD).await.unwrap();
     assert_eq!((faults.balances, faults.chains, faults.named.len()), (1_050, 0, 100));
+    assert_eq!(books.store.count_loan_faults().await.unwrap(), 1_050, "of both windows");
     fixture.execute("UPDATE loans SET suspense = 0").await.unwrap();
     assert_eq!(books.store.check_loans(first.next).await.unwrap().faults, 0);
     assert_eq!(

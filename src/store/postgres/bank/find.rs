@@ -17,10 +17,16 @@ use crate::store::{FoundRow, Moved, Reference, StoreError};
 
 /// Whether a line has an event `e`, the upload it is a row of, or a row of it: three looks into indexes. A macro, because
 /// it stands in statements.
+///
+/// The line of an upload has the rows there were when it was matched: an exception may be posted later, and its cash comes
+/// with a line of its own. Those rows were accepted before what the match wrote: the line's settlement, or where its cash
+/// was booked the statement itself. A person's match of booked cash writes neither; it has every row.
 macro_rules! is_matched {
     () => {
         "(EXISTS (SELECT FROM bank_statement_lines l WHERE l.matched_event = e.id) \
-         OR EXISTS (SELECT FROM bank_statement_lines l WHERE l.matched_event = e.batch_id) \
+         OR EXISTS (SELECT FROM bank_statement_lines l WHERE l.matched_event = e.batch_id \
+         AND e.seq < coalesce((SELECT s.seq FROM events s WHERE s.id = coalesce(l.settlement_event, \
+         CASE WHEN l.resolved_at IS NULL THEN l.batch_id END)), 9223372036854775807)) \
          OR EXISTS (SELECT FROM bank_statement_lines l WHERE l.matched_upload = e.id))"
     };
 }

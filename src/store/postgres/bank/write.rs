@@ -55,7 +55,7 @@ const LOCK_LINE: &str =
 
 /// Whether another line has the cash of one of these events.
 const IS_MATCHED: &str = concat!(
-    "SELECT EXISTS (SELECT FROM unnest($1::uuid[]) AS n (id) CROSS JOIN LATERAL (SELECT e.id, e.batch_id \
+    "SELECT EXISTS (SELECT FROM unnest($1::uuid[]) AS n (id) CROSS JOIN LATERAL (SELECT e.seq, e.id, e.batch_id \
      FROM events e WHERE e.id = n.id OFFSET 0) AS e WHERE ",
     is_matched!(),
     ")"
