@@ -207,7 +207,8 @@ impl PaymentReturn {
         })
     }
 
-    /// The id of its fee's event, where the return is the event `id` and has a fee.
+    /// The id of its fee's event, where the return is the event `id` and has a fee. A fee of the program that a rule refused
+    /// was left out, and there is no event of this id then.
     #[must_use]
     pub fn fee_event_id(&self, id: EventId) -> Option<EventId> {
         self.charged().map(|_| id.consequence(self.payment.id, FEE_SORT))
