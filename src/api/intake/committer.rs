@@ -109,9 +109,7 @@ impl Committer {
             }
         }
     }
-}
 
-impl Committer {
     /// Commits and publishes: after the commit, or, where the store tells of the rows before it, then already, so that
     /// the lanes can post them in the same transaction. What is published of a commit that fails names no event, and its
     /// events are published anew when they are accepted.

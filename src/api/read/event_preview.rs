@@ -7,13 +7,10 @@ use utoipa::ToSchema;
 
 use crate::api::auth::Scope;
 use crate::api::error::ApiError;
-use crate::api::http::body::read_body;
-use crate::api::http::headers::require_json;
-use crate::api::http::query::Query;
 use crate::api::json::{Fields, read};
 use crate::api::openapi::ProblemDocument;
 use crate::api::problem::first_of_each_field;
-use crate::api::read::preview::{PreviewAnswer, foreseen, within_limit};
+use crate::api::read::preview::{PreviewAnswer, PreviewCall, foreseen, within_limit};
 use crate::api::state::ApiState;
 use crate::api::write::disbursements::parse_disbursement;
 use crate::api::write::fees::{AskedFee, parse_fee, parse_waiver};
@@ -120,14 +117,7 @@ pub(crate) async fn preview_event(
     State(state): State<ApiState>,
     request: Request,
 ) -> Result<Json<PreviewAnswer>, ApiError> {
-    let (parts, body) = request.into_parts();
-    let caller = state.caller(&parts.headers, SCOPES).await?;
-    require_json(&parts.headers)?;
-    Query::of(&parts.uri)?.finish()?;
-    let body = read_body(&parts.headers, body).await?;
-    let now = state.now();
-    let tenant = state.tenants().get(state.store(), caller.tenant, now).await?;
-    let rules = AcceptanceRules::of(&tenant, now);
+    let PreviewCall { caller, tenant, rules, body } = PreviewCall::read(&state, request, SCOPES).await?;
     let operation = operation(&body)?;
     caller.require(operation.scopes())?;
     let asked = asked(&state, caller.tenant, (&body, operation), &rules).await?;

@@ -124,7 +124,7 @@ async fn charged_back(state: &ApiState, tenant: TenantId, record: &EventRecord) 
         let rows = state.store().loan_entries(tenant, loan, page).await?.unwrap_or_default();
         let (shown, last) = cut(&rows, RETURNS_PAGE);
         for row in shown.iter().filter(|row| row.progress.undone_by.is_none()) {
-            let Command::PaymentReturn(returned) = &row.event.event.command else { continue };
+            let Some(returned) = row.event.event.command.payment_return() else { continue };
             if returned.payment.seq == record.event.seq {
                 let broken = |_| ApiError::Broken("more than 64 bits were charged back");
                 sum = sum.plus(returned.amount.minor).map_err(broken)?;

@@ -1,7 +1,10 @@
 //! Owns `POST /v1/payments/preview`, and what every preview shares: what an event would do. The same fold as posting, over
 //! what waits for the loan and then over the event; nothing is written, and no key is taken.
 
+use std::sync::Arc;
+
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,6 +20,7 @@ use crate::api::problem::first_of_each_field;
 use crate::api::read::entries::{LineView, lines_of};
 use crate::api::read::statement::BalancesView;
 use crate::api::state::ApiState;
+use crate::api::tenants::Tenant;
 use crate::api::write::payments::{PaymentRequest, parse_payment};
 use crate::api::write::request::AcceptanceRules;
 use crate::core::event::{Command, IdempotencyKey, NewEvent};
@@ -160,16 +164,34 @@ pub(crate) async fn preview_payment(
     State(state): State<ApiState>,
     request: Request,
 ) -> Result<Json<PreviewAnswer>, ApiError> {
-    let (parts, body) = request.into_parts();
-    let caller = state.caller(&parts.headers, &[Scope::PaymentsWrite]).await?;
-    require_json(&parts.headers)?;
-    Query::of(&parts.uri)?.finish()?;
-    let body = read_body(&parts.headers, body).await?;
-    let now = state.now();
-    let tenant = state.tenants().get(state.store(), caller.tenant, now).await?;
-    let rules = AcceptanceRules::of(&tenant, now);
+    let PreviewCall { caller, tenant, rules, body } =
+        PreviewCall::read(&state, request, &[Scope::PaymentsWrite]).await?;
     let command = acceptable(&body, &rules)?;
     foreseen(&state, &caller, command, &tenant.chart).await.map(Json)
+}
+
+/// A preview that is asked for: by whom, of which tenant, and the body, which is not read yet.
+pub(super) struct PreviewCall {
+    pub(super) caller: Arc<Caller>,
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) rules: AcceptanceRules,
+    pub(super) body: Bytes,
+}
+
+impl PreviewCall {
+    /// # Errors
+    /// The caller has none of the scopes, the request is no JSON or has a query, or the store is away.
+    pub(super) async fn read(state: &ApiState, request: Request, scopes: &'static [Scope]) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let caller = state.caller(&parts.headers, scopes).await?;
+        require_json(&parts.headers)?;
+        Query::of(&parts.uri)?.finish()?;
+        let body = read_body(&parts.headers, body).await?;
+        let now = state.now();
+        let tenant = state.tenants().get(state.store(), caller.tenant, now).await?;
+        let rules = AcceptanceRules::of(&tenant, now);
+        Ok(Self { caller, tenant, rules, body })
+    }
 }
 
 /// What a command would do.

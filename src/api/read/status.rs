@@ -205,7 +205,7 @@ impl EventView {
         let command = &event.command;
         let of_one_loan = !matches!(command, Command::Group(_));
         let is_outgoing = matches!(command, Command::Disbursement(_));
-        let returned = if let Command::PaymentReturn(returned) = command { Some(returned) } else { None };
+        let returned = command.payment_return();
         let fee = if let Command::Fee(fee) = command { Some(fee) } else { None };
         let act = if let Command::Servicing(servicing) = command { Some(&servicing.act) } else { None };
         let (method, reference) = (command.source_method().map(SourceMethod::as_str), command.external_ref());

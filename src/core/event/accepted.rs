@@ -163,22 +163,8 @@ impl NewEvent {
     /// The fee that a return brings with it; `None` for every other event.
     #[must_use]
     pub fn fee_of_return(cause: &AcceptedEvent) -> Option<Self> {
-        match &cause.event.command {
-            Command::PaymentReturn(returned) => {
-                let fee = Command::Fee(returned.fee()?);
-                Some(Self::of_consequence(cause, returned.payment.id, FEE_SORT, fee))
-            }
-            Command::Payment(_)
-            | Command::Disbursement(_)
-            | Command::LoanOpening(_)
-            | Command::Fee(_)
-            | Command::Servicing(_)
-            | Command::Receipt(_)
-            | Command::BankSettlement(_)
-            | Command::Upload(_)
-            | Command::Group(_)
-            | Command::Leg(_) => None,
-        }
+        let returned = cause.event.command.payment_return()?;
+        Some(Self::of_consequence(cause, returned.payment.id, FEE_SORT, Command::Fee(returned.fee()?)))
     }
 
     /// The first event of the chain that it belongs to: what it corrects, what it is charged for, or itself. The chain

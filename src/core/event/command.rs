@@ -379,6 +379,12 @@ impl Command {
         }
     }
 
+    /// The return that it is; `None` for every other command.
+    #[must_use]
+    pub fn payment_return(&self) -> Option<&PaymentReturn> {
+        if let Self::PaymentReturn(returned) = self { Some(returned) } else { None }
+    }
+
     /// Whether it makes the loan where there is none.
     #[must_use]
     pub fn opens_loan(&self) -> bool {

@@ -238,7 +238,7 @@ fn post_with_fee(
 
 /// Whether nobody said what a return costs its borrower but the program.
 fn is_fee_of_program(event: &AcceptedEvent) -> bool {
-    matches!(&event.event.command, Command::PaymentReturn(returned) if returned.fee.is_none())
+    event.event.command.payment_return().is_some_and(|returned| returned.fee.is_none())
 }
 
 /// What a late event and its fee change together. The fee is judged by the loan as it stands there, the event done.

@@ -75,27 +75,16 @@ fn is_late(command: &Command, reached: NaiveDate) -> bool {
 /// Where the history of a late event begins: on its day, or on that of the payment whose money goes back.
 fn since(command: &Command) -> NaiveDate {
     let first = command.days().0;
-    if let Command::PaymentReturn(returned) = command { first.min(returned.payment.effective_date) } else { first }
+    command.payment_return().map_or(first, |returned| first.min(returned.payment.effective_date))
 }
 
 /// The earlier day from which these postings have to be read, for payments whose money went back in them on a day of its
 /// own: what goes back depends on what they paid. `None` where none does.
 #[must_use]
 pub fn reaches_back_to(rows: &[(AcceptedEvent, Posting)], since: NaiveDate) -> Option<NaiveDate> {
-    let charged_back = rows.iter().filter_map(|(event, posting)| match &event.event.command {
-        Command::PaymentReturn(returned) if posting.undoes_seq.is_none() => Some(returned.payment.effective_date),
-        Command::PaymentReturn(_)
-        | Command::Payment(_)
-        | Command::Disbursement(_)
-        | Command::LoanOpening(_)
-        | Command::Fee(_)
-        | Command::Servicing(_)
-        | Command::Receipt(_)
-        | Command::BankSettlement(_)
-        | Command::Upload(_)
-        | Command::Group(_)
-        | Command::Leg(_) => None,
-    });
+    let charged_back = rows.iter().filter(|(_, posting)| posting.undoes_seq.is_none());
+    let charged_back = charged_back.filter_map(|(event, _)| event.event.command.payment_return());
+    let charged_back = charged_back.map(|returned| returned.payment.effective_date);
     charged_back.min().filter(|date| *date < since)
 }
 

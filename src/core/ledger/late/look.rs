@@ -131,18 +131,9 @@ pub(in crate::core::ledger) fn look(
         Some(Target::Fact(of)) => book.life.facts().any(|(fact, ..)| is_back(fact, of)),
         Some(Target::ReleaseOf(_) | Target::Nothing) | None => false,
     };
-    let charge_back = match &event.command {
-        Command::PaymentReturn(returned) => charge_back(&book, returned, place)?,
-        Command::Payment(_)
-        | Command::Disbursement(_)
-        | Command::LoanOpening(_)
-        | Command::Fee(_)
-        | Command::Servicing(_)
-        | Command::Receipt(_)
-        | Command::BankSettlement(_)
-        | Command::Upload(_)
-        | Command::Group(_)
-        | Command::Leg(_) => None,
+    let charge_back = match event.command.payment_return() {
+        Some(returned) => charge_back(&book, returned, place)?,
+        None => None,
     };
     let later = later_days(history, date)?;
     let view = View {
