@@ -118,6 +118,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("fee_postings", post::FEE_POSTINGS),
     ("accruals", post::ACCRUALS),
     ("marks", post::MARKS),
+    ("parents", post::PARENTS),
     ("since_mark", post::SINCE_MARK),
     ("write_marks", post::WRITE_MARKS),
     ("party", servicing::PARTY),

@@ -68,7 +68,8 @@ pub(crate) async fn interest_adds_up_however_its_days_are_cut(fixture: &impl Fix
     prove(&books.store).await;
 }
 
-/// A mark spares reading a loan's past. What it does not know of makes it void: here money that was lent earlier.
+/// A mark spares reading a loan's past. What it does not know of makes it void: here money that was lent earlier, which
+/// mends what is booked, from the mark in front of it on.
 pub(crate) async fn a_mark_is_left_where_something_came_late(fixture: &impl Fixture) {
     let books = Books::open(fixture.store(), 1).await;
     books.book(vec![of_program(&books, 1, 1_000_000, PROGRAM)]).await;
@@ -78,10 +79,17 @@ pub(crate) async fn a_mark_is_left_where_something_came_late(fixture: &impl Fixt
     // In order: 1,020.00 on 21 January pay 40.00 of interest and 980.00 of principal.
     books.book(vec![books.payment_on(1, 102_000, day(1, 21))]).await;
     assert_eq!(accrue(&books, day(1, 30), (1, 902_000)).await.1, Ok(1_804), "10 days of 1.804");
-    // Late: 980.00 were lent on 11 January. The days from 31 January on bear interest on it; those before are not mended.
+    // Late: 980.00 were lent on 11 January, of which the days from then on bear 0.196 a day: 20 January 1.96 more, of
+    // which the payment pays 1.96 instead of principal. So 10,001.96 bear 2.000392 a day to 30 January: 20.00392, in all
+    // 61.96392, after 20.00 and 21.96.
     books.book(vec![books.disbursement_on(1, 98_000, day(1, 11))]).await;
-    assert_eq!(accrue(&books, day(2, 9), (1, 1_000_000)).await.1, Ok(2_000), "10 days of 2.00");
+    assert_eq!(books.balances_on(1, day(1, 20)).await, [0, 4_196, 1_098_000, 0]);
+    assert_eq!(books.balances_on(1, day(1, 30)).await, [0, 2_000, 1_000_196, 0]);
+    // 10 days more are 20.00392: in all 81.96784, after 61.96.
+    assert_eq!(accrue(&books, day(2, 9), (1, 1_000_196)).await.1, Ok(2_001));
     assert_eq!(fixture.count("loan_accruals").await, 4);
+    // In order again, from the last mark: 101.97176 in all.
+    assert_eq!(accrue(&books, day(2, 19), (1, 1_000_196)).await.1, Ok(2_000));
     let changed = fixture.execute("UPDATE loan_accruals SET carried = 1").await;
     assert!(changed.as_ref().is_err_and(|refusal| refusal.contains("insert-only")), "{changed:?}");
     prove(&books.store).await;
@@ -96,10 +104,63 @@ pub(crate) async fn days_of_an_accrual_taken_back_are_caught_up_with(fixture: &i
 
     let undone = run(&books, reversal(&books, january, EventKind::Accrual, day(1, 31)).await).await.1;
 
-    assert_eq!((undone, interest(&books, 1).await), (Outcome::Done, 5_600));
-    assert_eq!(accrue(&books, day(1, 15), (1, 1_000_000)).await.1, Ok(3_000), "15 of the open days");
-    assert_eq!(accrue(&books, day(3, 1), (1, 1_000_000)).await.1, Ok(3_400), "the other 16, and 1 March");
+    assert_eq!((undone, interest(&books, 1).await), (Outcome::Done, 11_800), "that of February has January's days");
+    assert_eq!(books.balances_on(1, day(2, 27)).await, [0, 0, 1_000_000, 0]);
+    assert_eq!(accrue(&books, day(1, 15), (1, 1_000_000)).await.1, Ok(3_000), "15 of the days");
+    assert_eq!(books.balances_on(1, day(2, 28)).await, [0, 11_800, 1_000_000, 0], "the other 44 are February's");
+    assert_eq!(accrue(&books, day(3, 1), (1, 1_000_000)).await.1, Ok(200));
     assert_eq!(interest(&books, 1).await, 12_000, "60 days of 2.00");
+    prove(&books.store).await;
+}
+
+/// Three accruals of ten days have 20.00 each. 5,010.00 that count from 16 January pay 20.00 and 4,990.00: 5,010.00 bear
+/// 1.002 a day. To 20 January that makes 15.01, to 30 January 10.02. When they go back, all is as before.
+pub(crate) async fn a_late_payment_mends_the_interest_behind_it(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![of_program(&books, 1, 1_000_000, PROGRAM)]).await;
+    let mut accruals = Vec::new();
+    for date in [day(1, 10), day(1, 20), day(1, 30)] {
+        let (accrued, booked) = accrue(&books, date, (1, 1_000_000)).await;
+        assert_eq!(booked, Ok(2_000));
+        accruals.push(accrued.first_leg.seq);
+    }
+
+    let late = books.book(vec![books.payment_on(1, 501_000, day(1, 16))]).await;
+
+    assert_eq!(books.balances_on(1, day(1, 15)).await, [0, 2_000, 1_000_000, 0]);
+    assert_eq!(books.balances_on(1, day(1, 20)).await, [0, 1_501, 501_000, 0]);
+    assert_eq!(books.balances_on(1, day(1, 30)).await, [0, 2_503, 501_000, 0]);
+    let mut restated = Vec::new();
+    for seq in &accruals {
+        restated.extend(books.store.restatements(books.tenant, *seq).await.unwrap());
+    }
+    let [second, third] = &restated[..] else { panic!("{restated:?}") };
+    for (restated, date) in [(second, day(1, 20)), (third, day(1, 30))] {
+        let posting = restated.posting.as_ref().unwrap();
+        assert_eq!(restated.event.event.origin.cause_seq, Some(late[0].seq));
+        assert_eq!((posting.effective_date, posting.booking_date, posting.allocation), (date, date, None));
+    }
+    // 10 days of 1.002 more.
+    assert_eq!(accrue(&books, day(2, 9), (1, 501_000)).await.1, Ok(1_002));
+    books.book(vec![books.return_of(&late[0], day(2, 9), 0).await]).await;
+    assert_eq!(books.balances_on(1, day(1, 30)).await, [0, 6_000, 1_000_000, 0]);
+    assert_eq!(interest(&books, 1).await, 8_000, "40 days of 2.00");
+    assert_eq!(fixture.count("events WHERE kind = 'payment_allocated'").await, 2 + 3);
+    prove(&books.store).await;
+}
+
+/// What moves no principal mends nothing, and a loan without computed interest behind the item reads nothing of it.
+pub(crate) async fn a_late_item_that_moves_no_principal_mends_nothing(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![of_program(&books, 1, 1_001_234, PROGRAM)]).await;
+    for number in 1..=31 {
+        accrue(&books, day(1, number), (1, 1_001_234)).await.1.unwrap();
+    }
+    books.book(vec![books.payment_on(1, 100, day(1, 20)), books.fee_on(1, "late", 500, day(1, 25))]).await;
+    assert_eq!(fixture.count("events WHERE cause_seq IS NOT NULL").await, 0);
+    // Of the very day of an accrual a payment is late, and mends it: 4,997.01 of principal less bear 1.00 less.
+    books.book(vec![books.payment_on(1, 506_108, day(1, 31))]).await;
+    assert_eq!(fixture.count("events WHERE cause_seq IS NOT NULL").await, 1);
     prove(&books.store).await;
 }
 
