@@ -22,6 +22,9 @@ use crate::store::{EntriesPage, EventRecord, Progress, Undoing};
 /// So many returns of a loan are read at once.
 const RETURNS_PAGE: i64 = 200;
 
+/// A group of more loans does not list what its legs have restated: that is read by leg.
+const LEGS_TOLD_MAX: u32 = 16;
+
 /// Whoever may write an event that can answer 202 may also follow it.
 const SCOPES: &[Scope] = &[
     Scope::LedgerRead,
@@ -90,11 +93,10 @@ pub(crate) async fn view(state: &ApiState, tenant: TenantId, record: &EventRecor
         }
         Stage::Finished => None,
     };
-    let restated = match &record.posting {
-        Some(posting) if posting.outcome == Outcome::Posted => {
-            restated_by(state, tenant, record.event.event.id).await?
-        }
-        Some(_) | None => Vec::new(),
+    let restated = match record.posting.as_ref().map(|posting| posting.outcome) {
+        Some(Outcome::Posted) => restated_by(state, tenant, record.event.event.id).await?,
+        Some(Outcome::Done) => restated_by_legs(state, tenant, record).await?,
+        Some(Outcome::Rejected(_)) | None => Vec::new(),
     };
     if let Some(undoing) = undone_group(state, tenant, record).await? {
         let progress = Progress { undone_by: Some(undoing), ..record.progress.clone() };
@@ -146,6 +148,21 @@ pub(crate) async fn restated_by(
 ) -> Result<Vec<RestatedView>, ApiError> {
     let consequences = state.store().consequences(tenant, id).await?;
     Ok(consequences.iter().filter_map(|it| RestatedView::of(&it.event.event, it.posting.as_ref()?)).collect())
+}
+
+/// What the legs of a small group have restated; nothing of any other event that has no lines of its own.
+async fn restated_by_legs(
+    state: &ApiState,
+    tenant: TenantId,
+    record: &EventRecord,
+) -> Result<Vec<RestatedView>, ApiError> {
+    let Command::Group(group) = &record.event.event.command else { return Ok(Vec::new()) };
+    let mut restated = Vec::new();
+    for number in (1..=group.legs).take_while(|_| group.legs <= LEGS_TOLD_MAX) {
+        let number = i32::try_from(number).map_err(|_| ApiError::Broken("a leg has no number"))?;
+        restated.extend(restated_by(state, tenant, record.event.event.id.leg(number)).await?);
+    }
+    Ok(restated)
 }
 
 /// What undid a group: all its legs are undone together, so the first says it for all.

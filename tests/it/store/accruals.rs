@@ -2,11 +2,11 @@
 //!
 //! The program of these laws bears 7.3 % over 365 days: 0.02 % a day, so that 10,000.00 bear 2.00.
 
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 use hpts::core::event::{Collectibility, Command, EventKind, NewEvent, ServicingAct};
 use hpts::core::ids::ProgramId;
 use hpts::core::ledger::{Outcome, RejectionCode};
-use hpts::core::loan::{InterestRule, InterestTerms, LossAccount};
+use hpts::core::loan::{InterestRule, InterestTerms, LossAccount, RoundingMode};
 use uuid::Uuid;
 
 use super::groups_between::{reversal, run};
@@ -148,6 +148,107 @@ pub(crate) async fn a_late_payment_mends_the_interest_behind_it(fixture: &impl F
     assert_eq!(books.balances_on(1, day(1, 30)).await, [0, 6_000, 1_000_000, 0]);
     assert_eq!(interest(&books, 1).await, 8_000, "40 days of 2.00");
     assert_eq!(fixture.count("events WHERE kind = 'payment_allocated'").await, 2 + 3);
+    prove(&books.store).await;
+}
+
+/// What counts from a day, in some order of arrival.
+#[derive(Clone, Copy)]
+enum Item {
+    Pay(i64),
+    Lend(i64),
+    Accrue,
+}
+
+/// Payments, money lent and accruals, in the order in which they count, backwards and mixed; then a payment goes back and
+/// an accrual is taken back. From marks and from the whole past the same cents come out.
+pub(crate) async fn any_order_of_arrival_ends_with_the_same_interest(fixture: &impl Fixture) {
+    let items = [
+        (day(1, 10), Item::Accrue),
+        (day(1, 16), Item::Pay(301_234)),
+        (day(1, 20), Item::Accrue),
+        (day(1, 25), Item::Lend(123_456)),
+        (day(1, 31), Item::Accrue),
+        (day(1, 31), Item::Pay(98_765)),
+        (day(2, 10), Item::Accrue),
+        (day(2, 11), Item::Pay(45_678)),
+    ];
+    let orders =
+        [[0, 1, 2, 3, 4, 5, 6, 7], [7, 6, 5, 4, 3, 2, 1, 0], [4, 7, 0, 6, 3, 5, 1, 2], [6, 2, 7, 5, 0, 4, 3, 1]];
+    let mut ends = Vec::new();
+    for (loan, order) in (1_u128..).zip(orders) {
+        let books = Books::open(fixture.store(), loan).await;
+        books.book(vec![of_program(&books, loan, 1_000_000, PROGRAM)]).await;
+        let (mut paid, mut accrued) = (None, None);
+        for place in order {
+            let (date, item) = items[place];
+            match item {
+                Item::Pay(units) => {
+                    let booked = books.book(vec![books.payment_on(loan, units, date)]).await;
+                    paid = if place == 1 { Some(booked[0]) } else { paid };
+                }
+                Item::Lend(units) => drop(books.book(vec![books.disbursement_on(loan, units, date)]).await),
+                Item::Accrue => {
+                    let principal = books.balances_on(loan, date).await[2];
+                    let (group, booked) = accrue(&books, date, (loan, principal)).await;
+                    assert!(booked.is_ok(), "{booked:?}");
+                    accrued = if place == 2 { Some(group) } else { accrued };
+                }
+            }
+        }
+        let mut end = Vec::new();
+        for turn in 0..3 {
+            for date in items.map(|(date, _)| date) {
+                end.push(books.balances_on(loan, date).await);
+            }
+            match turn {
+                0 => drop(books.book(vec![books.return_of(&paid.unwrap(), day(2, 12), 0).await]).await),
+                1 => {
+                    let undo = reversal(&books, accrued.unwrap(), EventKind::Accrual, day(1, 20)).await;
+                    assert_eq!(run(&books, undo).await.1, Outcome::Done);
+                }
+                _ => {}
+            }
+        }
+        ends.push(end);
+        prove(&books.store).await;
+    }
+    for end in &ends {
+        assert_eq!(*end, ends[0]);
+    }
+}
+
+/// A year's payments and accruals behind a late payment, most of them divided and computed anew, in one pass: held against
+/// the same life lived day by day, in hundredths of a hundredth of a cent.
+pub(crate) async fn a_long_life_is_mended_in_one_pass(fixture: &impl Fixture) {
+    const DAYS: u64 = 250;
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![of_program(&books, 1, 100_000_000, PROGRAM)]).await;
+    let on = |number: u64| day(1, 1) + Days::new(number);
+    for number in 1..=DAYS {
+        books.book((0..4).map(|_| books.payment_on(1, 4_000, on(number))).collect()).await;
+        let principal = books.loan(1).await.unwrap().state.balances.principal.units();
+        accrue(&books, on(number), (1, principal)).await.1.unwrap();
+    }
+    let wanted = books.accept(vec![books.payment_on(1, 50_000_000, on(0))]).await;
+
+    let batch = books.post(&wanted).await;
+
+    assert_eq!(batch.restating.len(), 1);
+    let (mut principal, mut owed, mut booked) = (50_000_000_i64, 0_i64, 0_i64);
+    let mut exact = i128::from(principal) * 2;
+    for _ in 1..=DAYS {
+        for _ in 0..4 {
+            let interest = owed.min(4_000);
+            (owed, principal) = (owed - interest, principal - (4_000 - interest));
+        }
+        // 0.02 % of the day's end, and the rounded total less what is booked.
+        exact += i128::from(principal) * 2;
+        let total = i64::try_from(RoundingMode::HalfUp.divide(exact, 10_000).unwrap()).unwrap();
+        (owed, booked) = (owed + total - booked, total);
+    }
+    assert_eq!(books.balances_on(1, on(DAYS)).await, [0, owed, principal, 0]);
+    let restated = fixture.count("events WHERE kind = 'payment_allocated'").await;
+    assert!(restated > 2 * i64::try_from(DAYS).unwrap(), "{restated}");
     prove(&books.store).await;
 }
 

@@ -7,6 +7,7 @@
 
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows panics, which is a failed test")]
 
+mod accrual_properties;
 mod accruals;
 mod answers;
 mod bank;

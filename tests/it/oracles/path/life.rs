@@ -132,12 +132,17 @@ impl Loan<'_> {
         self.act("/v1/payments", on, &body).await
     }
 
-    /// Accrues all days up to one by the program's rate; answers what was booked.
-    pub(super) async fn accrues(&self, on: NaiveDate) -> Result<i64, String> {
+    /// Accrues all days up to one by the program's rate.
+    pub(super) async fn accrual(&self, on: NaiveDate) -> Result<Value, String> {
         let principal = self.balances(on).await?[2].to_string();
         let body = json!({"program_id": self.program, "accrual_date": on, "day_count_convention": self.convention,
             "loans": [{"loan_id": self.id, "outstanding_principal_minor": principal}]});
-        minor(&self.books.post("/v1/accruals/batch", &body).await?["total_accrued_minor"])
+        self.books.post("/v1/accruals/batch", &body).await
+    }
+
+    /// The same; answers what was booked.
+    pub(super) async fn accrues(&self, on: NaiveDate) -> Result<i64, String> {
+        minor(&self.accrual(on).await?["total_accrued_minor"])
     }
 
     /// Fees, interest, principal and suspense at the end of a day.
