@@ -6,6 +6,8 @@
 //! settled without asking the store.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::broker::QueueClass;
 use crate::core::ids::EventId;
@@ -22,6 +24,22 @@ pub(super) const SUSPECT_FROM: u32 = 3;
 const BULK_BESIDE_SINGLES: usize = 400;
 /// Single payments are about for so many batches of bulk work after the last of them.
 const SINGLES_ABOUT: u32 = 32;
+
+/// Whether single payments are about, for all lanes of a process: those of one wait for what another one posts, where
+/// the database has one writer or too few processors for both.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Singles(Arc<AtomicU32>);
+
+impl Singles {
+    fn came(&self) {
+        self.0.store(SINGLES_ABOUT, Ordering::Relaxed);
+    }
+
+    /// Says so for one batch of bulk work.
+    fn are_about(&self) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+}
 
 /// One event that waits to be posted.
 #[derive(Debug)]
@@ -66,12 +84,16 @@ pub(super) struct Hand {
     recent_order: VecDeque<EventId>,
     bulk_was_last: bool,
     suspect_was_last: bool,
-    /// Batches of bulk work for which singles still count as being about.
-    singles_about: u32,
+    singles_about: Singles,
     touched: HashSet<Source>,
 }
 
 impl Hand {
+    /// The hand of a lane beside others.
+    pub(super) fn beside(singles_about: Singles) -> Self {
+        Self { singles_about, ..Self::default() }
+    }
+
     /// Takes a delivery whose envelope could be read. Events remembered as posted are done at once.
     pub(super) fn take(&mut self, delivered: &Delivered, wanted: impl Iterator<Item = Wanted>) {
         let (source, tag) = (delivered.source, delivered.tag);
@@ -96,7 +118,7 @@ impl Hand {
         }
         let class = delivered.source.queue.class;
         if class == QueueClass::Single {
-            self.singles_about = SINGLES_ABOUT;
+            self.singles_about.came();
         }
         self.line(class, suspect).push_back(wanted.id);
         let redelivered = delivered.redelivered;
@@ -140,8 +162,8 @@ impl Hand {
         !self.pending.is_empty()
     }
 
-    /// Picks the next events: singles first, bulk at least every second batch and, while singles are about, a short one. Suspects go alone, and at most every
-    /// second batch: whatever made them suspect must not keep the others waiting.
+    /// Picks the next events: singles first, bulk at least every second batch and, while singles are about, a short one.
+    /// Suspects go alone, and at most every second batch: whatever made them suspect must not keep the others waiting.
     pub(super) fn next_batch(&mut self, max: usize) -> Picked {
         let others_wait = !self.singles.is_empty() || !self.bulk.is_empty();
         if !(self.suspect_was_last && others_wait) {
@@ -157,12 +179,12 @@ impl Hand {
         let singles_wait = !self.singles.is_empty();
         let order = if singles_wait { order } else { [Line::Bulk, Line::Singles] };
         for line in order {
-            let is_short = line == Line::Bulk && self.singles_about > 0;
+            let is_bulk = line == Line::Bulk && !self.bulk.is_empty();
+            let is_short = is_bulk && self.singles_about.are_about();
             let events_max = if is_short { max.min(BULK_BESIDE_SINGLES) } else { max };
             let wanted = self.pick(events_max, line);
             if !wanted.is_empty() {
-                self.bulk_was_last = line == Line::Bulk;
-                self.singles_about = self.singles_about.saturating_sub(u32::from(self.bulk_was_last));
+                self.bulk_was_last = is_bulk;
                 return Picked { wanted, suspect: false, events_max };
             }
         }
@@ -348,7 +370,8 @@ mod tests {
 
     #[test]
     fn bulk_is_short_while_singles_are_about() {
-        let mut hand = Hand::default();
+        let about = Singles::default();
+        let mut hand = Hand::beside(about.clone());
         let many = |first: u128| {
             (first..first + 1_000).map(|number| {
                 let id = EventId(Uuid::from_u128(number << 1));
@@ -362,8 +385,9 @@ mod tests {
         };
         bulk(&mut hand, 1_000);
         assert_eq!(hand.next_batch(2_000).wanted.len(), 1_000, "nobody else is about");
-        take(&mut hand, QueueClass::Single, 1, &[1]);
-        assert_eq!(hand.next_batch(2_000).wanted, [wanted(1)]);
+        let mut neighbour = Hand::beside(about);
+        take(&mut neighbour, QueueClass::Single, 1, &[1]);
+        assert_eq!(neighbour.next_batch(2_000).wanted, [wanted(1)]);
         for round in 0..u128::from(SINGLES_ABOUT) {
             bulk(&mut hand, 10_000 + round * 1_000);
             let picked = hand.next_batch(2_000);

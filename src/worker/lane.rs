@@ -33,7 +33,7 @@ use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::telemetry::{BAD_MESSAGES, BATCH_EVENTS, BATCH_SECONDS, EVENTS_POSTED, POST_SECONDS, REDELIVERIES};
 use crate::store::{PhaseTimes, Store, Turn, Wanted};
 use crate::worker::feed::{Delivered, Feed, Settle, Source};
-use crate::worker::hand::{Hand, Picked};
+use crate::worker::hand::{Hand, Picked, Singles};
 use crate::worker::posting::{Done, Poster, Suspicion};
 use crate::worker::trace::{Requests, record_batch};
 use crate::worker::{Pulse, WorkerParts, replies};
@@ -56,6 +56,15 @@ pub(super) enum LaneMessage {
     Delivered(Delivered),
     /// A subscription is gone: what it delivered comes again.
     Lost(Source),
+}
+
+/// What the lanes of a process have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Common {
+    /// The first of their numbers in `account_totals`.
+    pub(super) first_slot: Arc<AtomicI64>,
+    /// Whether single payments are about.
+    pub(super) singles: Singles,
 }
 
 /// One lane. See the module.
@@ -82,7 +91,7 @@ impl Lane {
     pub(super) fn new(
         parts: &WorkerParts,
         number: i16,
-        first_slot: Arc<AtomicI64>,
+        common: Common,
         pulse: Pulse,
         dealt: watch::Receiver<Vec<Partition>>,
     ) -> Self {
@@ -93,14 +102,14 @@ impl Lane {
             map: parts.map.clone(),
             batch_max: parts.batch_max,
             number,
-            first_slot,
+            first_slot: common.first_slot,
             pulse,
             inbox_sender,
             inbox,
             dealt,
             feeds: HashMap::new(),
             feeds_opened: 0,
-            hand: Hand::default(),
+            hand: Hand::beside(common.singles),
             requests: Requests::default(),
             quarantine: Vec::new(),
         }

@@ -50,7 +50,8 @@ pub use reconciler::{Reconciler, run_all};
 pub use webhooks::{WebhooksError, WebhooksParts, start_webhooks};
 
 use dealing::Dealing;
-use lane::Lane;
+use hand::Singles;
+use lane::{Common, Lane};
 use sweeper::Sweeper;
 
 /// A worker with waiting work and no commit for this long reports itself dead.
@@ -84,17 +85,17 @@ impl Worker {
     #[must_use]
     pub fn start(parts: &WorkerParts, lifecycle: &Lifecycle) -> Self {
         let worker = WorkerId(uuid::Uuid::new_v4());
-        let first_slot = Arc::new(AtomicI64::new(-1));
+        let common = Common { first_slot: Arc::new(AtomicI64::new(-1)), singles: Singles::default() };
         let (mut lanes_dealt, mut pulses) = (Vec::new(), Vec::new());
         for number in 0..parts.lanes {
             let (dealt, partitions) = watch::channel(Vec::new());
             let pulse = Pulse::new(parts.clock.clone());
-            let lane = Lane::new(parts, number, Arc::clone(&first_slot), pulse.clone(), partitions);
+            let lane = Lane::new(parts, number, common.clone(), pulse.clone(), partitions);
             lifecycle.spawn_vital("lane", lane.run(lifecycle.clone()));
             lanes_dealt.push(dealt);
             pulses.push(pulse);
         }
-        let dealing = Dealing::new(parts, worker, first_slot, lanes_dealt);
+        let dealing = Dealing::new(parts, worker, common.first_slot, lanes_dealt);
         lifecycle.spawn_vital("dealing", dealing.run(lifecycle.clone()));
         lifecycle.spawn_vital("sweeper", Sweeper::new(parts, worker).run(lifecycle.clone()));
         Self { pulses }

@@ -1,15 +1,14 @@
 //! Owns the intake's transaction: rows in the order given, a taken key answered with what took it, the publisher's
 //! totals raised.
 //!
-//! Two crossings to SQLite's thread where all is new: the rows go in and the totals come out, then the totals go in. A
-//! third reads the events whose keys were taken. Callers that may tell of their rows early do so before the totals.
+//! Two crossings to SQLite's thread for up to 512 events that are new and of no upload: the rows go in and the totals come
+//! out, then the totals go in. Callers that may tell of their rows early do so before the totals.
 
 use std::collections::{BTreeMap, HashMap};
 
 use futures::TryStreamExt as _;
 use sqlx::sqlite::SqliteQueryResult;
 use sqlx::{Either, Executor, SqliteConnection};
-use tokio::sync::oneshot;
 
 use crate::core::event::{AcceptedEvent, NewEvent};
 use crate::core::ids::{EventId, KeyHash, PaymentBatchId, PublisherId, Seq, TenantId};
@@ -147,18 +146,16 @@ pub(super) async fn accept(
     accept_telling(db, (publisher, now), &events, |_| ()).await.map(|(acceptances, _)| acceptances)
 }
 
-/// As [`accept`], and tells what it answers before that is committed. The new events are at hand for whoever posts them in
-/// the same transaction.
+/// As [`accept`], in a transaction that may be shared, and tells what it answers before that is committed. The new events
+/// are at hand for whoever posts them in the same transaction.
 pub(super) async fn accept_and_tell(
     tx: Transaction<'_>,
     publisher: PublisherId,
     events: Vec<NewEvent>,
     now: Timestamp,
-    told: oneshot::Sender<Vec<Acceptance>>,
+    tell: impl FnOnce(&[Acceptance]),
 ) -> Result<Vec<Acceptance>, StoreError> {
     let Transaction { db, fresh } = tx;
-    // Nobody hears it where the process stops.
-    let tell = |acceptances: &[Acceptance]| drop(told.send(acceptances.to_vec()));
     let (acceptances, seqs) = accept_telling(db, (publisher, now), &events, tell).await?;
     // An event whose commit was not heard of is new to its caller, but not written now.
     let written = events.into_iter().filter_map(|event| Some((*seqs.get(&event.id)?, event)));
@@ -196,9 +193,9 @@ async fn accept_telling(
 type AcceptedKey = (PaymentBatchId, Currency);
 
 /// Raises what the uploads accepted whose rows are among the events.
-async fn raise_uploads(db: &mut SqliteConnection, fresh: &[&NewEvent]) -> Result<(), StoreError> {
+async fn raise_uploads(db: &mut SqliteConnection, new: &[&NewEvent]) -> Result<(), StoreError> {
     let mut totals: BTreeMap<AcceptedKey, (i64, i128)> = BTreeMap::new();
-    for event in fresh {
+    for event in new {
         let Some((batch, _)) = event.origin.batch else { continue };
         let total = totals.entry((batch, event.command.currency())).or_default();
         let amount = i128::from(event.command.amount().map_or(0, Minor::units));
@@ -255,13 +252,13 @@ pub(super) async fn raise_totals(
     db: &mut SqliteConnection,
     publisher: PublisherId,
     before: PublisherTotals,
-    fresh: &[&NewEvent],
+    new: &[&NewEvent],
 ) -> Result<(), StoreError> {
-    if fresh.is_empty() {
+    if new.is_empty() {
         return Ok(());
     }
     let mut totals = PublisherTotals::new();
-    for event in fresh {
+    for event in new {
         let total =
             totals.entry(event.tenant).or_insert_with(|| before.get(&event.tenant).copied().unwrap_or_default());
         let amount = i128::from(event.command.amount().map_or(0, Minor::units));

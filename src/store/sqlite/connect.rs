@@ -14,8 +14,8 @@ pub(super) const READERS_MAX: u32 = 4;
 const READER_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long a statement waits for a lock that another process holds (a backup, an operator's command).
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(3);
-/// Statements kept prepared per connection: more than [`super::statements::STATEMENTS`] has.
-const PREPARED_MAX: usize = 150;
+/// Statements kept prepared per connection: more than [`super::statements::STATEMENTS`] has, in all their sizes.
+const PREPARED_MAX: usize = 320;
 /// Rows that cross from SQLite's thread before it waits for us: a whole batch.
 const ROWS_IN_FLIGHT: usize = 2048;
 /// Page cache of the writer, in KiB (a negative `cache_size` counts KiB, a positive one pages). A page that is not in it

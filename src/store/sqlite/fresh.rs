@@ -1,5 +1,5 @@
-//! Owns the events that the transaction which runs now has accepted. A batch that posts them in the same transaction has
-//! them from here: of the events it wants nothing has to be found, sorted and read back.
+//! Owns the events that the shared transaction which runs now has accepted and not posted. A batch that posts them in the
+//! same transaction has them from here: of the events it wants nothing has to be found, sorted and read back.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,28 +10,28 @@ use crate::core::ids::{EventId, LoanKey, Seq};
 #[derive(Debug, Default)]
 pub(super) struct Fresh {
     by_loan: BTreeMap<LoanKey, BTreeMap<Seq, AcceptedEvent>>,
-    loans: HashMap<EventId, LoanKey>,
+    places: HashMap<EventId, (LoanKey, Seq)>,
 }
 
 impl Fresh {
     /// Notes events as they were written.
     pub(super) fn note(&mut self, events: impl IntoIterator<Item = AcceptedEvent>) {
         for accepted in events {
-            let (id, loan) = (accepted.event.id, accepted.event.loan_key);
-            self.loans.insert(id, loan);
-            self.by_loan.entry(loan).or_default().insert(accepted.seq, accepted);
+            let (id, loan, seq) = (accepted.event.id, accepted.event.loan_key, accepted.seq);
+            self.places.insert(id, (loan, seq));
+            self.by_loan.entry(loan).or_default().insert(seq, accepted);
         }
     }
 
     /// Forgets everything: the transaction is over.
     pub(super) fn clear(&mut self) {
         self.by_loan.clear();
-        self.loans.clear();
+        self.places.clear();
     }
 
-    /// The loan of an event; `None` where it was not accepted in this transaction, or is taken already.
-    pub(super) fn loan(&self, event: EventId) -> Option<LoanKey> {
-        self.loans.get(&event).copied()
+    /// Where an event stands; `None` where it was not accepted in this transaction, or is taken already.
+    pub(super) fn place(&self, event: EventId) -> Option<(LoanKey, Seq)> {
+        self.places.get(&event).copied()
     }
 
     /// The events of a loan, in order of acceptance.
@@ -39,11 +39,11 @@ impl Fresh {
         self.by_loan.get(&loan).map(BTreeMap::values).unwrap_or_default()
     }
 
-    /// Takes the events of a loan: they are posted now.
+    /// Takes the events of a loan: whoever posts on it posts them all, or leaves them to be found the long way.
     pub(super) fn take(&mut self, loan: LoanKey) -> Vec<AcceptedEvent> {
         let taken: Vec<AcceptedEvent> = self.by_loan.remove(&loan).unwrap_or_default().into_values().collect();
         for accepted in &taken {
-            self.loans.remove(&accepted.event.id);
+            self.places.remove(&accepted.event.id);
         }
         taken
     }

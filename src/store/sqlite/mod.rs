@@ -159,7 +159,7 @@ impl Store for SqliteStore {
         let clock = self.clock.clone();
         let accept = self
             .writer
-            .share("accept", move |tx| Box::pin(accept::accept(tx.db, publisher, events, clock.now())))
+            .share("accept", move |tx| Box::pin(accept::accept_and_tell(tx, publisher, events, clock.now(), |_| ())))
             .await;
         accept.map(|(acceptances, _)| acceptances)
     }
@@ -173,7 +173,11 @@ impl Store for SqliteStore {
         let clock = self.clock.clone();
         let accept = self.writer.share_and_tell(
             "accept",
-            move |tx| Box::pin(accept::accept_and_tell(tx, publisher, events, clock.now(), told)),
+            move |tx| {
+                // Nobody hears it where the process stops.
+                let tell = |acceptances: &[Acceptance]| drop(told.send(acceptances.to_vec()));
+                Box::pin(accept::accept_and_tell(tx, publisher, events, clock.now(), tell))
+            },
             |acceptances| acceptances.iter().any(Acceptance::is_new),
         );
         accept.await.map(|(acceptances, _)| acceptances)

@@ -12,7 +12,7 @@ use sqlx::{Arguments as _, Encode, Sqlite, Type};
 
 use crate::store::StoreError;
 
-/// The most rows of one statement: SQLite takes 32,766 parameters, and the widest row has 25.
+/// The most rows of one statement: SQLite takes 32,766 parameters for each, and the widest row has 25.
 pub(super) const ROWS_MAX: usize = 1 << (SIZES - 1);
 /// 1, 2, 4 … 512 rows.
 const SIZES: usize = 10;
@@ -81,11 +81,15 @@ impl Values {
         size: usize,
     ) -> Result<(), StoreError> {
         let missing = size.saturating_sub(rows.len()).saturating_mul(R::WIDTH);
-        self.0.reserve(size.saturating_mul(R::WIDTH), 0);
+        let width = size.saturating_mul(R::WIDTH);
+        let end = self.0.len().saturating_add(width);
+        self.0.reserve(width, 0);
         for row in rows {
             row.add_to(self)?;
         }
-        (0..missing).try_for_each(|_| self.add(None::<i64>))
+        (0..missing).try_for_each(|_| self.add(None::<i64>))?;
+        // One too few, and everything behind it would be one to the left and the last one NULL.
+        if self.0.len() == end { Ok(()) } else { Err(StoreError::Broken("rows of another width".to_owned())) }
     }
 
     /// For [`sqlx::query_with`].
@@ -97,6 +101,8 @@ impl Values {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::sqlite::params::{EventRow, LoanChange, PostingRow};
+    use crate::store::sqlite::{accept, post, uploads};
 
     static TWO_LISTS: ManyRows = ManyRows::new(
         "INSERT INTO a SELECT * FROM (VALUES (?, ?)) WHERE true; UPDATE b FROM (VALUES (?)) AS c SET d = ?",
@@ -112,6 +118,20 @@ mod tests {
              UPDATE b FROM (VALUES (?), (?)) AS c SET d = ?"
         );
         assert_eq!(TWO_LISTS.text(1).0, TWO_LISTS.one);
+    }
+
+    /// Each list of a statement has as many parameters as its row.
+    #[test]
+    fn lists_are_as_wide_as_their_rows() {
+        let widths = |sql: &str| -> Vec<usize> {
+            let lists = sql.split(ROW).skip(1).filter_map(|list| list.split(')').next());
+            lists.map(|list| list.matches('?').count()).collect()
+        };
+        let (event, posting, loan) = (EventRow::WIDTH, PostingRow::WIDTH, LoanChange::WIDTH);
+        assert_eq!(widths(accept::ACCEPT_EVENTS), [event]);
+        assert_eq!(widths(post::APPEND_SYSTEM_EVENTS), [event]);
+        assert_eq!(widths(uploads::INSERT_UPLOAD_EVENT), [event]);
+        assert_eq!(widths(post::WRITE_BATCH), [posting, loan]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use hpts::core::event::NewEvent;
 use hpts::core::ids::{EventId, Seq};
-use hpts::store::{Acceptance, PostedBatch};
+use hpts::store::{Acceptance, PostedBatch, Wanted};
 use tokio::sync::oneshot;
 
 use super::intake::wanted;
@@ -13,16 +13,26 @@ use crate::support::holds::{hold, release};
 
 /// Accepts events and posts what is new of them: as soon as the store tells of them, or else after their commit.
 async fn at_once(books: &Books, events: &[NewEvent]) -> PostedBatch {
+    behind(books, &[], events).await.1
+}
+
+/// The same with a batch for earlier events in front.
+async fn behind(books: &Books, before: &[Wanted], events: &[NewEvent]) -> (Option<PostedBatch>, PostedBatch) {
+    let post = async |acceptances: &[Acceptance]| {
+        let wanted = wanted(events, acceptances);
+        let first = async { if before.is_empty() { None } else { Some(books.post(before).await) } };
+        tokio::join!(first, books.post(&wanted))
+    };
     let (told, early) = oneshot::channel();
     let accept = books.store.accept_and_tell(books.publisher, events.to_vec(), told);
-    let post = async {
+    let post_early = async {
         let early: Vec<Acceptance> = early.await.ok()?;
-        Some(books.post(&wanted(events, &early)).await)
+        Some(post(&early).await)
     };
-    let (accepted, posted) = tokio::join!(accept, post);
+    let (accepted, posted) = tokio::join!(accept, post_early);
     match posted {
         Some(posted) => posted,
-        None => books.post(&wanted(events, &accepted.unwrap())).await,
+        None => post(&accepted.unwrap()).await,
     }
 }
 
@@ -53,6 +63,18 @@ pub(crate) async fn what_waits_before_it_is_posted_with_it(fixture: &impl Fixtur
     let events = [books.payment(2, 7), books.payment(1, 11)];
     let batch = at_once(&books, &events).await;
     assert_eq!(ids(&batch), [before.id, events[0].id, events[1].id]);
+    prove(&books.store).await;
+}
+
+/// A batch for what was accepted before drains its loan; the next one of the same transaction finds that done.
+pub(crate) async fn two_batches_behind_it_post_nothing_twice(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 500])]).await;
+    let before = books.accept(vec![books.payment(1, 5)]).await;
+    let (first, second) = behind(&books, &before, &[books.payment(1, 7), books.payment(1, 11)]).await;
+    let first = first.unwrap();
+    assert_eq!(first.posted.len() + second.posted.len(), 3, "{first:?} {second:?}");
+    assert_eq!(books.loan(1).await.unwrap().state.balances.principal.units(), 477);
     prove(&books.store).await;
 }
 

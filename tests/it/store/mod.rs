@@ -163,6 +163,7 @@ macro_rules! conformance {
                 at_once:
                     what_was_just_accepted_is_posted_in_order,
                     what_waits_before_it_is_posted_with_it,
+                    two_batches_behind_it_post_nothing_twice,
                     on_a_loan_on_hold_it_waits_and_holds_up_no_other,
                     without_a_loan_it_is_rejected_beside_what_is_posted,
                     what_was_posted_long_ago_is_not_posted_again,

@@ -16,16 +16,18 @@ use crate::store::sqlite::post::loans::LockedLoan;
 use crate::store::sqlite::post::read::BatchEvents;
 use crate::store::sqlite::post::sort::{Sorted, ToPost};
 use crate::store::sqlite::rows::{LOAN_COLUMNS, Packed, decode_loan, int, packed_loan};
-use crate::store::{PostWork, StoreError};
+use crate::store::{PostWork, StoreError, Wanted};
 
 /// The loans of fresh events, packed, and whether something else waits: a hold, or an event that was accepted before.
+/// Every job of a shared transaction that accepts events notes them all, so none can stand between a loan's fresh ones.
 pub(in crate::store::sqlite) const LOANS_OF_FRESH: &str = concat!(
     "SELECT json_group_array(json_array(",
     packed_loan!(),
     ", EXISTS (SELECT 1 FROM refusing_holds AS r WHERE r.loan_key = l.loan_key)
         OR EXISTS (SELECT 1 FROM holds AS h WHERE h.loan_key = l.loan_key)
         OR EXISTS (SELECT 1 FROM events AS w WHERE w.loan_key = l.loan_key AND w.seq > l.last_posted_seq
-            AND w.seq < wanted.value ->> 'first' AND w.slot IS NOT NULL),
+            AND w.seq < wanted.value ->> 'first' AND w.slot IS NOT NULL)
+        OR l.last_posted_seq >= wanted.value ->> 'first',
         (SELECT version FROM calendar_version)))
     FROM jsonb_each(?1) AS wanted JOIN loans AS l ON l.loan_key = unhex(wanted.value ->> 'loan_key')"
 );
@@ -60,17 +62,22 @@ pub(super) async fn batch(
     if loans.len() != asked.len() {
         return Ok(None);
     }
+    let mut seen = BTreeSet::new();
+    let wanted = work.wanted.iter().filter(|event| seen.insert(event.id));
+    let to_post = wanted.filter_map(|event| {
+        let (loan_key, seq) = fresh.place(event.id)?;
+        Some(ToPost { id: event.id, seq, loan_key })
+    });
+    let to_post = to_post.collect();
     events.events = asked.into_keys().map(|key| (key, fresh.take(key))).collect();
-    let mut wanted = BTreeSet::new();
-    let to_post = work.wanted.iter().filter(|event| wanted.insert(event.id));
-    let to_post = to_post.map(|event| ToPost { id: event.id, seq: event.seq, loan_key: event.loan_key }).collect();
     Ok(Some(Found { sorted: Sorted { to_post, ..Sorted::default() }, loans, events }))
 }
 
 /// The loans to ask for, with the first fresh event of each; `None` where messages name anything that is not fresh, where
 /// a leg of a group is among it, or where it is more than a batch takes.
 fn asked(work: &PostWork, fresh: &Fresh) -> Option<BTreeMap<LoanKey, Seq>> {
-    if work.wanted.iter().any(|wanted| fresh.loan(wanted.id) != Some(wanted.loan_key)) {
+    let is_fresh = |wanted: &Wanted| fresh.place(wanted.id).is_some_and(|(loan, _)| loan == wanted.loan_key);
+    if !work.wanted.iter().all(is_fresh) {
         return None;
     }
     let loans: BTreeSet<LoanKey> = work.wanted.iter().map(|wanted| wanted.loan_key).collect();
@@ -92,7 +99,8 @@ fn asked(work: &PostWork, fresh: &Fresh) -> Option<BTreeMap<LoanKey, Seq>> {
     Some(asked)
 }
 
-/// Whether an event is posted by itself: neither born finished nor a leg of a group.
+/// Whether an event is posted by itself: neither born finished nor a leg of a group. A guard: neither is accepted by a job
+/// that shares its transaction.
 const fn is_plain(accepted: &AcceptedEvent) -> bool {
     accepted.event.slot.is_some() && accepted.event.origin.group.is_none()
 }

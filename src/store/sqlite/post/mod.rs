@@ -75,6 +75,10 @@ pub(super) async fn post_batch(
         None => find(db, &work, (&mut watch, &mut times)).await?,
     };
     let earlier = read::with_earlier(db, &work, &mut events).await?;
+    // The long way, too, posts what is fresh on its loans: the next batch of this transaction must not post it again.
+    for key in events.events.keys() {
+        drop(fresh.take(*key));
+    }
     let mut groups = std::mem::take(&mut events.groups);
     groups.extend(&sorted.groups);
     let apart = apart(&mut events, &loans);

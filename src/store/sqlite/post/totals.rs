@@ -83,12 +83,12 @@ impl Totals {
         Ok(())
     }
 
-    /// The rows of `account_totals` as they will be.
+    /// The rows of `account_totals` as they will be, and how many.
     pub(super) async fn account_totals(
         &mut self,
         db: &mut SqliteConnection,
         lane_slot: i16,
-    ) -> Result<String, StoreError> {
+    ) -> Result<(String, usize), StoreError> {
         if !self.accounts.is_empty() {
             let keys = json(&self.account_rows())?;
             let query = sqlx::query(ACCOUNT_TOTALS_OF_KEYS).bind(keys).bind(lane_slot);
@@ -96,7 +96,7 @@ impl Totals {
                 self.raise_account(&row)?;
             }
         }
-        json(&self.account_rows())
+        Ok((json(&self.account_rows())?, self.accounts.len()))
     }
 
     /// Raises `batch_totals`, where rows of uploads are among the events.

@@ -151,7 +151,7 @@ async fn flush(
         if rows.is_empty() && loans.is_empty() && once.is_none() {
             return Ok(());
         }
-        let (changes, account_totals) = once.take().unwrap_or_else(|| (Vec::new(), "[]".to_owned()));
+        let (changes, (account_totals, accounts)) = once.take().unwrap_or_else(|| (Vec::new(), ("[]".to_owned(), 0)));
         let (text, size) = WRITE_MANY.text(rows.len().max(loans.len()));
         let mut values = Values::default();
         values.add_rows(rows.iter().copied(), size)?;
@@ -160,7 +160,7 @@ async fn flush(
         values.add(lane_slot)?;
         values.add(account_totals)?;
         let script = sqlx::query_with(text, values.into_arguments());
-        expect_rows(db, script, &[rows.len(), loans.len(), changes.len()]).await?;
+        expect_rows(db, script, &[rows.len(), loans.len(), changes.len(), accounts]).await?;
     }
 }
 
@@ -232,7 +232,7 @@ pub(in crate::store::sqlite) async fn delete_unopened(
     Ok(())
 }
 
-/// Runs the script; its first statements must write as many rows as they were given.
+/// Runs the script; its statements must write as many rows as they were given.
 async fn expect_rows(
     db: &mut SqliteConnection,
     script: Query<'_, Sqlite, SqliteArguments>,

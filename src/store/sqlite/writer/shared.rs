@@ -18,7 +18,7 @@ use crate::store::StoreError;
 use crate::store::sqlite::fresh::Fresh;
 use crate::store::sqlite::writer::{BEGIN, COMMIT, FrameTimes, Order, Session, execute};
 
-/// The most jobs of one transaction: the intake's two tasks and a lane.
+/// The most jobs of one transaction: of the intake's two tasks and the lanes, in whatever order they come.
 const JOBS_MAX: usize = 3;
 /// How long the commit waits for whoever was given the turn. It has its work ready, so this is many times what it takes.
 const HAND_OVER_MAX: Duration = Duration::from_millis(1);
