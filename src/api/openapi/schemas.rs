@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::openapi::FeeToReviewSchema;
 use crate::api::problem::FieldError;
 use crate::core::event::NamedId;
 
@@ -60,6 +61,8 @@ pub struct PaymentAnswer {
     pub allocation: AllocationSchema,
     /// The earlier events that do something else now; only where the payment came late.
     pub restated: Option<Vec<RestatedSchema>>,
+    /// The late fees that it has shown to be for payments on time; only where the payment came late.
+    pub fees_to_review: Option<Vec<FeeToReviewSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }

@@ -203,6 +203,7 @@ impl PaymentReturn {
             fee_code: FeeCode::returned_payment(),
             due_on: None,
             charged_for: Some(self.payment.id),
+            late_for: None,
             metadata: None,
         })
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::core::event::{EventKind, NamedId};
 use crate::core::ids::{EntryId, EventId};
+use crate::core::ledger::late_fee_view::FeeToReviewView;
 use crate::core::ledger::posting::{Finished, Outcome, RejectionCode};
 use crate::core::ledger::restated::RestatedView;
 use crate::core::loan::Allocation;
@@ -64,6 +65,9 @@ pub struct Answer {
     /// The earlier events that do something else now, in their order; only where it came late.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub restated: Vec<RestatedView>,
+    /// The late fees that it has shown to be for payments on time; only where it came late.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fees_to_review: Vec<FeeToReviewView>,
     /// When it was posted, RFC 3339 in UTC.
     pub posted_at: String,
     /// The first event of a reversal's chain.
@@ -89,6 +93,7 @@ pub fn answer(kind: EventKind, id: EventId, finished: &Finished) -> Result<Answe
                 loan_count: None,
                 total_accrued_minor: None,
                 restated: Vec::new(),
+                fees_to_review: Vec::new(),
                 posted_at: finished.posted_at.to_string(),
                 correlation_id: finished.correlation_id,
             };

@@ -3,6 +3,8 @@
 //! One event at a time, state by value: a panic in one event leaves the state before it untouched in the caller's
 //! hands. The store runs the fold inside its transaction, between its reads and its writes.
 
+use std::collections::BTreeSet;
+
 use crate::core::event::{AcceptedEvent, Command, LegTerms, NewEvent, Party, Servicing, ServicingAct};
 use crate::core::ids::{LoanKey, Seq};
 use crate::core::ledger::chain::chain_hash;
@@ -61,6 +63,8 @@ pub struct FoldOutput {
     pub states: Vec<LoanState>,
     /// Events that could not be judged.
     pub failures: Vec<EventFailure>,
+    /// Late events that may have shown late fees to be for payments on time: who answers looks.
+    pub reviewing: BTreeSet<Seq>,
 }
 
 /// What became of one event.
@@ -119,6 +123,7 @@ pub(super) fn ruled(judged: Result<Verdict, Refusal>) -> Result<Result<Verdict, 
             | Refusal::NoHistory
             | Refusal::NoEarlierEvent
             | Refusal::NoFees
+            | Refusal::NoReceipts
             | Refusal::NoAccruals
             | Refusal::Interest(_)
             | Refusal::OtherLeg

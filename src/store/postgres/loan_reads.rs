@@ -7,17 +7,18 @@ use uuid::Uuid;
 
 use super::connect::PostgresStore;
 use super::intake_rows::Prepared;
+use super::post::{loans_with_late_fees, read_late_fees};
 use super::read::{record, record_columns, record_joins, record_of};
 use super::rows::{self, Columns, broken, event_columns, key_column, loan_columns, posting_columns};
-use crate::core::event::{EventKind, NewEvent};
+use crate::core::event::{AcceptedEvent, EventKind, NewEvent};
 use crate::core::ids::{EventId, LoanKey, Seq, TenantId};
-use crate::core::ledger::{AccountCode, Layer};
+use crate::core::ledger::{AccountCode, Layer, Posting};
 use crate::core::loan::{Balances, LoanDay, LoanHistory};
 use crate::core::money::Minor;
 use crate::core::time::Timestamp;
 use crate::store::{
-    EventRecord, HistoryCut, KindTotals, LoanAhead, LoanDays, LoanReads, LoanRecord, LoanSpan, LoansFilter, LoansPage,
-    PayoffFacts, PayoffSince, StatementPage, StatementRecord, StoreError, Undoing,
+    EventRecord, HistoryCut, KindTotals, LateFeesPage, LoanAhead, LoanDays, LoanReads, LoanRecord, LoanSpan,
+    LoansFilter, LoansPage, PayoffFacts, PayoffSince, StatementPage, StatementRecord, StoreError, Undoing,
 };
 
 /// A tenant's loans of one borrower: a walk of `(tenant, borrower_id, loan_key)`.
@@ -237,6 +238,25 @@ impl LoanReads for PostgresStore {
         self.owned(move |store| async move {
             store.many(sqlx::query(READ_CONSEQUENCES).bind(tenant.0).bind(cause.0), record).await
         })
+        .await
+    }
+
+    async fn late_fees(
+        &self,
+        tenant: TenantId,
+        loans: Vec<LoanKey>,
+        from: NaiveDate,
+    ) -> Result<Vec<(AcceptedEvent, Posting)>, StoreError> {
+        self.owned(
+            move |store| async move { read_late_fees(&mut *store.connection().await?, tenant, (&loans, from)).await },
+        )
+        .await
+    }
+
+    async fn loans_with_late_fees(&self, tenant: TenantId, page: LateFeesPage) -> Result<Vec<LoanKey>, StoreError> {
+        self.owned(
+            move |store| async move { loans_with_late_fees(&mut *store.connection().await?, tenant, &page).await },
+        )
         .await
     }
 

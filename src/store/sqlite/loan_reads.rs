@@ -7,8 +7,9 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use crate::core::event::{EventKind, NewEvent};
+use crate::core::event::{AcceptedEvent, EventKind, NewEvent};
 use crate::core::ids::{EventId, LoanKey, Seq, TenantId};
+use crate::core::ledger::Posting;
 use crate::core::loan::{LoanDay, LoanHistory};
 use crate::core::time::Timestamp;
 use crate::store::sqlite::error::store_error;
@@ -20,8 +21,8 @@ use crate::store::sqlite::rows::{
 };
 use crate::store::sqlite::{SqliteStore, post};
 use crate::store::{
-    EventRecord, HistoryCut, KindTotals, LoanAhead, LoanDays, LoanReads, LoanRecord, LoanSpan, LoansFilter, LoansPage,
-    PayoffFacts, PayoffSince, StatementPage, StatementRecord, StoreError, Undoing,
+    EventRecord, HistoryCut, KindTotals, LateFeesPage, LoanAhead, LoanDays, LoanReads, LoanRecord, LoanSpan,
+    LoansFilter, LoansPage, PayoffFacts, PayoffSince, StatementPage, StatementRecord, StoreError, Undoing,
 };
 
 /// The loan of a number: one step of `loans_number_once`.
@@ -182,6 +183,19 @@ impl LoanReads for SqliteStore {
             })
         })
         .await
+    }
+
+    async fn late_fees(
+        &self,
+        tenant: TenantId,
+        loans: Vec<LoanKey>,
+        from: chrono::NaiveDate,
+    ) -> Result<Vec<(AcceptedEvent, Posting)>, StoreError> {
+        self.read(move |db| Box::pin(async move { post::read_late_fees(db, tenant, (&loans, from)).await })).await
+    }
+
+    async fn loans_with_late_fees(&self, tenant: TenantId, page: LateFeesPage) -> Result<Vec<LoanKey>, StoreError> {
+        self.read(move |db| Box::pin(async move { post::loans_with_late_fees(db, tenant, &page).await })).await
     }
 
     async fn event_at(&self, tenant: TenantId, seq: Seq) -> Result<Option<EventRecord>, StoreError> {

@@ -116,6 +116,8 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("events_of_seqs", post::EVENTS_OF_SEQS),
     ("earlier_events", post::EARLIER_EVENTS),
     ("fee_postings", post::FEE_POSTINGS),
+    ("late_fees", post::LATE_FEES),
+    ("loans_with_late_fees", post::LOANS_WITH_LATE_FEES),
     ("accruals", post::ACCRUALS),
     ("marks", post::MARKS),
     ("since_mark", post::SINCE_MARK),

@@ -12,6 +12,7 @@ mod bank;
 mod chain;
 mod charge_backs;
 mod charge_offs;
+mod late_fees;
 mod late_items;
 mod model;
 mod properties;
@@ -30,8 +31,8 @@ use crate::core::event::{
 };
 use crate::core::ids::{BorrowerId, EventId, LoanId, PublisherId, Seq, TenantId};
 use crate::core::ledger::{
-    AccountCode, Booked, Earlier, EarlierState, FeeBook, History, JournalEntry, Line, Outcome, Past, Posting,
-    earliest_late, must_wait, needs_fees, post_event, reaches_back_to,
+    AccountCode, Booked, Earlier, EarlierState, FeeBook, History, JournalEntry, Line, Outcome, Past, Posting, Receipts,
+    earliest_late, must_wait, needs_fees, needs_receipts, post_event, reaches_back_to,
 };
 use crate::core::loan::{Allocation, Balances, LoanState, Waterfall};
 use crate::core::money::{Currency, Minor, Money};
@@ -229,7 +230,8 @@ impl Books {
         let mut state = self.state.or_else(|| events.iter().find_map(unopened));
         let history = state.and_then(|state| self.history(&state, events));
         let fees = needs_fees(events).then(|| self.fees());
-        let mut past = Past { history, earlier: self.earlier(events), fees, ..Past::default() };
+        let receipts = needs_receipts(events).map(|since| self.receipts(since));
+        let mut past = Past { history, earlier: self.earlier(events), fees, receipts, ..Past::default() };
         for (posted, event) in events.iter().enumerate() {
             if state.is_some_and(|state| must_wait(&state, &past, event)) {
                 return Ok(posted);
@@ -284,6 +286,15 @@ impl Books {
             book.note(&posted.event.event, &posted.posting);
         }
         book
+    }
+
+    /// The money that came in from a day on, as a store rebuilds it.
+    fn receipts(&self, since: NaiveDate) -> Receipts {
+        let mut receipts = Receipts::default();
+        for it in self.posted.iter().filter(|it| it.posting.effective_date >= since) {
+            receipts.note(it.event.seq, &it.event.event, &it.posting);
+        }
+        receipts
     }
 
     fn history(&self, state: &LoanState, events: &[AcceptedEvent]) -> Option<History> {
