@@ -183,6 +183,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("payoff_facts", loan_reads::PAYOFF_FACTS),
     ("restatements", loan_reads::RESTATEMENTS),
     ("consequences", loan_reads::CONSEQUENCES),
+    ("with_more_to_tell", loan_reads::WITH_MORE_TO_TELL),
     ("event_at", loan_reads::EVENT_AT),
     ("payoff_payments", loan_reads::PAYOFF_PAYMENTS),
     ("loan_held", post::LOAN_HELD),

@@ -84,3 +84,32 @@ pub(crate) async fn late_fees_are_found_by_loan_and_tenant(fixture: &impl Fixtur
     assert_eq!(store.loans_with_late_fees(thief.tenant, page).await.unwrap(), []);
     prove(&books.store).await;
 }
+
+/// Of events that came late, or brought something about, more is told; of a payment in order nothing is looked for.
+pub(crate) async fn events_with_more_to_tell_are_found(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let thief = Books::open(fixture.store(), 2).await;
+    let wanted = books
+        .book(vec![
+            books.opening(1, [0, 100, 10_000]),
+            books.payment_on(1, 50, day(3, 20)),
+            books.payment_on(1, 50, day(3, 10)),
+            late_fee(&books, 1, 500),
+            books.payment_on(1, 50, day(3, 21)),
+        ])
+        .await;
+    books.book(vec![books.payment_on(1, 70, day(3, 9))]).await;
+    let ids: Vec<_> = wanted.iter().map(|event| event.id).collect();
+    let mut found = books.store.with_more_to_tell(books.tenant, ids.clone()).await.unwrap();
+    found.sort_unstable();
+    // The opening and the payment of 10 March stand in front of the fee of 17 March, whether or not they show anything; the
+    // fee is paid by the payment of 20 March.
+    let mut expected = vec![ids[0], ids[2], ids[3]];
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    let late = books.book(vec![books.payment_on(1, 10, day(3, 18))]).await;
+    let found = books.store.with_more_to_tell(books.tenant, vec![late[0].id, ids[4]]).await.unwrap();
+    assert_eq!(found, [late[0].id], "it has restated what came behind it");
+    assert_eq!(books.store.with_more_to_tell(thief.tenant, ids).await.unwrap(), []);
+    prove(&books.store).await;
+}

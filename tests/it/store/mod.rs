@@ -236,7 +236,8 @@ macro_rules! conformance {
                     a_late_item_is_posted_once;
                 late_fees:
                     a_late_fee_is_judged_by_what_came_in,
-                    late_fees_are_found_by_loan_and_tenant;
+                    late_fees_are_found_by_loan_and_tenant,
+                    events_with_more_to_tell_are_found;
                 returns:
                     returned_payment_is_taken_back_on_its_own_day,
                     fees_put_back_behind_a_charge_off_are_charged_off,

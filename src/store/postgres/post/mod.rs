@@ -32,7 +32,7 @@ pub(super) use ahead::STATEMENTS as AHEAD_STATEMENTS;
 pub(super) use earlier::{READ_EARLIER, read as read_earlier};
 pub(super) use fees::{READ_FEE_POSTINGS, read_fees};
 pub(super) use history::{READ_HISTORY, add_histories};
-pub(super) use late_fees::{STATEMENTS as LATE_FEE_STATEMENTS, loans_with_late_fees, read_late_fees};
+pub(super) use late_fees::{STATEMENTS as LATE_FEE_STATEMENTS, late_fee, loans_with_late_fees, read_late_fees};
 pub(super) use lock::{Locked, STATEMENTS as LOCK_STATEMENTS, forget_unopened, lock};
 pub use prepared::PreparedBatch;
 pub(super) use read::{READ_EVENTS, READ_UNPOSTED_EVENTS};

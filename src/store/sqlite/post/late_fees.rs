@@ -22,6 +22,7 @@ macro_rules! late_fee {
         "f.kind = 'fee_assessed' AND instr(f.details, '\"late_for\":') > 0"
     };
 }
+pub(in crate::store::sqlite) use late_fee;
 
 /// Of loans with late fees of a day or later: the postings from the first day on that these fees ask for, and all that
 /// moved fees. One step of `events_late_fees` a loan; walks the loan's postings where there is such a fee.

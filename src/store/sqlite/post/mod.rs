@@ -41,7 +41,7 @@ pub(super) use ahead::{LOAN_HELD, NUMBER_TAKEN, look_ahead};
 pub(super) use earlier::EARLIER_EVENTS;
 pub(super) use fees::{FEE_POSTINGS, read_fees};
 pub(super) use history::{HISTORY_SINCE, histories};
-pub(super) use late_fees::{LATE_FEES, LOANS_WITH_LATE_FEES, loans_with_late_fees, read_late_fees};
+pub(super) use late_fees::{LATE_FEES, LOANS_WITH_LATE_FEES, late_fee, loans_with_late_fees, read_late_fees};
 pub(super) use loans::{DELETE_UNOPENED, INSERT_OPENING, LOANS_TO_POST, OPENING_EVENTS};
 pub(super) use read::{EVENTS_OF_SEQS, UNPOSTED_EVENTS};
 pub(super) use sort::{HELD_LOANS, SORT_WANTED};
