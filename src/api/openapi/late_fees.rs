@@ -1,4 +1,4 @@
-//! Owns the schemas of late fees, for the description only.
+//! Owns the schemas of late fees and of fees that were refused, for the description only.
 
 use utoipa::ToSchema;
 
@@ -37,4 +37,15 @@ pub struct FeeToReviewSchema {
     pub amount_minor: String,
     /// The payment it was charged for.
     pub late_for: LateForSchema,
+}
+
+/// A fee that the loan's program asks for with a return, and that a posting rule refused: the money went back all the same.
+#[derive(Debug, ToSchema)]
+#[schema(as = RefusedFee)]
+pub struct RefusedFeeSchema {
+    /// The fee, an event that is rejected.
+    pub fee_event_id: uuid::Uuid,
+    /// The rule.
+    #[schema(example = "loan_closed")]
+    pub code: String,
 }

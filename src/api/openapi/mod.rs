@@ -66,7 +66,7 @@ pub use crate::api::write::suspense::SuspenseRequest;
 pub use crate::api::write::transfers::{ReceiptAssignmentRequest, SuspenseTransferRequest};
 pub use document::ApiDoc;
 pub(crate) use document::{docs, openapi_json};
-pub use late_fees::{FeeToReviewSchema, LateForSchema};
+pub use late_fees::{FeeToReviewSchema, LateForSchema, RefusedFeeSchema};
 pub use schemas::{
     AcceptedView, AccrualAnswer, AllocationSchema, DisbursementAnswer, EventIds, LoanAnswer, PaymentAnswer,
     ProblemDocument, RestatedSchema, ReturnAnswer,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::openapi::FeeToReviewSchema;
+use crate::api::openapi::{FeeToReviewSchema, RefusedFeeSchema};
 use crate::api::problem::FieldError;
 use crate::core::event::NamedId;
 
@@ -77,8 +77,10 @@ pub struct ReturnAnswer {
     pub payment_returned_event_id: uuid::Uuid,
     /// Its journal entry: the mirror of the payment's split as it stood.
     pub journal_entry_id: uuid::Uuid,
-    /// The fee's event, if there is a fee.
+    /// The fee's event, if it was charged with a fee.
     pub fee_event_id: Option<uuid::Uuid>,
+    /// Why it was not, where only the loan's program asks for a fee.
+    pub fee_refused: Option<RefusedFeeSchema>,
     /// The later events that do something else now.
     pub restated: Option<Vec<RestatedSchema>>,
     /// When it was posted.

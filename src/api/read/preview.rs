@@ -129,6 +129,10 @@ pub struct ConsequenceForeseen {
     event_type: &'static str,
     /// The day it would count from.
     effective_at: String,
+    /// Why a posting rule would refuse it: a fee that only the loan's program asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    rejection_code: Option<&'static str>,
     /// How suspense would be divided, where it pays.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<AllocationSchema>)]
@@ -147,6 +151,7 @@ impl ConsequenceForeseen {
         Some(Self {
             event_type: done.event.kind.event_type(),
             effective_at: done.posting.effective_date.to_string(),
+            rejection_code: done.posting.outcome.rejection().map(RejectionCode::as_str),
             allocation: done.posting.allocation.as_ref().map(AllocationView::from),
             lines: entry.map(|entry| lines_of(&done.event.command, (entry, chart), 1)).unwrap_or_default(),
         })

@@ -5,13 +5,15 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::api::error::ApiError;
-use crate::api::openapi::{AllocationSchema, FeeToReviewSchema, LateForSchema, RestatedSchema};
+use crate::api::openapi::{AllocationSchema, FeeToReviewSchema, LateForSchema, RefusedFeeSchema, RestatedSchema};
 use crate::api::read::rows_form::guarded;
 use crate::core::event::{
     AcceptedEvent, Collectibility, Command, FeeCode, NamedId, PaymentReturn, ReversalReason, ServicingAct,
     SourceMethod, Stage,
 };
-use crate::core::ledger::{AllocationView, FeeToReviewView, Finished, Followed, LateForView, RestatedView, answer};
+use crate::core::ledger::{
+    AllocationView, FeeToReviewView, Finished, Followed, LateForView, RefusedFee, RestatedView, answer,
+};
 use crate::core::money::Minor;
 use crate::store::EventRecord;
 
@@ -25,6 +27,10 @@ pub struct EventView {
     /// The fee that it brought with it, if it is a return.
     #[serde(skip_serializing_if = "Option::is_none")]
     fee_event_id: Option<String>,
+    /// Why a fee that the loan's program asks for was not charged with it; only in the status of a single event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<RefusedFeeSchema>)]
+    fee_refused: Option<RefusedFee>,
     /// `accepted`, `held`, `parked`, `posted`, `rejected`, `returned` or `reversed`.
     #[schema(value_type = String, example = "posted")]
     status: &'static str,
@@ -169,10 +175,11 @@ impl EventView {
         view
     }
 
-    /// The view with what followed from the event.
+    /// The view with what followed from the event. A fee is named where it was charged.
     pub(crate) fn followed_by(self, followed: Followed) -> Self {
-        let Followed { restated, fees_to_review } = followed;
-        Self { restated, fees_to_review, ..self }
+        let Followed { restated, fees_to_review, fee, fee_refused } = followed;
+        let fee_event_id = if self.return_code.is_some() { fee.map(|fee| fee.to_string()) } else { self.fee_event_id };
+        Self { fee_event_id, fee_refused, restated, fees_to_review, ..self }
     }
 
     /// The view of a refused late fee, its problem with the figures.
@@ -233,6 +240,7 @@ impl EventView {
         Self {
             id: NamedId { kind: event.kind, id: event.id },
             fee_event_id: None,
+            fee_refused: None,
             status: "accepted",
             event_type: event.kind.event_type(),
             loan_id: of_one_loan.then(|| command.loan_id().to_string()),

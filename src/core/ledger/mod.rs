@@ -34,7 +34,7 @@ pub use chart::{ADDED_FIRST, ADDED_LAST, AccountSetting, Chart, ChartFault, Show
 pub use entry::{Direction, EntryError, JournalEntry, LINES_MAX, Layer, Line};
 pub use fees::{FeeBook, FeeItem, FeeSort, Waivable};
 pub use fold::{EventFailure, FoldInput, FoldOutput, LoanWork, Step, must_wait, post_event};
-pub use followed::Followed;
+pub use followed::{Followed, RefusedFee};
 pub use group::{GroupInput, GroupOutput, LegWork, post_group};
 pub use late::{ChargeBack, History, View as LateView, earliest_late, reaches_back_to, replays_long};
 pub use late_fee_view::{FeeToReviewView, LateForView};

@@ -196,7 +196,8 @@ pub struct Finished {
     /// The loans that a group was refused for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused_loans: Vec<LoanId>,
-    /// Whether it may have restated earlier events: who answers then looks. A worker that posted it in order says no.
+    /// Whether more may be told of it than its own posting says, such as the events that it has restated: who answers then
+    /// looks. A worker that posted it in order says no.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_restate: bool,
     /// When it was posted.
