@@ -19,6 +19,12 @@ pub(super) struct Loan<'b> {
     pub(super) id: Uuid,
 }
 
+/// What is uploaded.
+pub(super) enum Upload<'b> {
+    Json(&'b Value),
+    Text(&'b str),
+}
+
 /// An answer: its status and its body.
 pub(super) type Answer = (u16, Value);
 
@@ -38,6 +44,20 @@ impl Books {
             (200 | 201, answer) => Ok(answer),
             (status, answer) => Err(format!("{path} {body}: {status} {answer}")),
         }
+    }
+
+    /// An upload of payments, or a file of text through the demo's feed, to the end of what it brings.
+    pub(super) async fn upload(&self, path: &str, key: &str, body: Upload<'_>) -> Result<Value, String> {
+        let (status, told) = match body {
+            Upload::Json(body) => self.client.post(0, path, key, body, None).await.ok_or("no answer")?,
+            Upload::Text(text) => self.client.post_text(path, key, ("text/plain", text)).await,
+        };
+        if !matches!(status, 200 | 202) {
+            return Err(format!("{path}: {status} {told}"));
+        }
+        let batch = self.get(&format!("/v1/batches/{}?wait=30", text(&told, "batch_id"))).await?;
+        let in_flight = &batch["counts"]["in_flight"];
+        if *in_flight == json!(0) { Ok(told) } else { Err(format!("{path}: {batch}")) }
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value, String> {
@@ -65,12 +85,25 @@ impl Books {
 
     /// Registers a loan that owes fees, interest and principal, with a program or without.
     pub(super) async fn open(&self, owed: [i64; 3], program: Option<Uuid>) -> Result<Loan<'_>, String> {
-        let (id, [fees, interest, principal]) = (Uuid::new_v4(), owed);
+        self.open_numbered(owed, program, None).await
+    }
+
+    /// The same under a number of the lender's.
+    pub(super) async fn open_numbered(
+        &self,
+        [fees, interest, principal]: [i64; 3],
+        program: Option<Uuid>,
+        number: Option<&str>,
+    ) -> Result<Loan<'_>, String> {
+        let id = Uuid::new_v4();
         let mut body = json!({"loan_id": id, "borrower_id": BORROWER, "currency": "USD", "opened_on": OPENED,
             "opening_balances": {"fees_minor": fees.to_string(), "interest_minor": interest.to_string(),
             "principal_minor": principal.to_string()}});
         if let Some(program) = program {
             body["program_id"] = json!(program);
+        }
+        if let Some(number) = number {
+            body["loan_number"] = json!(number);
         }
         self.post("/v1/loans", &body).await?;
         Ok(Loan { books: self, id })
@@ -140,6 +173,18 @@ impl Loan<'_> {
         Ok(["fees_receivable_minor", "interest_receivable_minor", "principal_outstanding_minor", "suspense_minor"]
             .map(|name| minor(&balance, name)))
     }
+
+    /// How a payment is divided today: fees, interest, principal, suspense.
+    pub(super) async fn split(&self, payment: &Value) -> Result<[i64; 4], String> {
+        let payment = self.books.get(&format!("/v1/payments/{}", text(payment, "payment_event_id"))).await?;
+        Ok(parts(payment.get("current_allocation").unwrap_or(&payment["allocation"])))
+    }
+
+    /// Its journal entries: type, day, and signed amounts by account.
+    pub(super) async fn entries(&self) -> Result<Vec<Value>, String> {
+        let entries = self.read("/journal-entries?page_size=500").await?;
+        Ok(entries["items"].as_array().cloned().unwrap_or_default())
+    }
 }
 
 /// A key of its own.
@@ -161,6 +206,6 @@ pub(super) fn parts(split: &Value) -> [i64; 4] {
 }
 
 /// Compares what was seen with what should be.
-pub(super) fn same<T: PartialEq + std::fmt::Debug>(what: &str, seen: &T, expected: &T) -> Result<(), String> {
+pub(super) fn same<T: PartialEq + std::fmt::Debug + ?Sized>(what: &str, seen: &T, expected: &T) -> Result<(), String> {
     if seen == expected { Ok(()) } else { Err(format!("{what}: seen {seen:?}, expected {expected:?}")) }
 }

@@ -3,6 +3,8 @@
 
 mod late_fees;
 mod loan;
+mod peers;
+mod returns;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -24,7 +26,7 @@ struct Case {
 }
 
 /// Every case.
-const CASES: [&[Case]; 1] = [late_fees::CASES];
+const CASES: [&[Case]; 3] = [late_fees::CASES, returns::CASES, peers::CASES];
 
 /// Runs every case; answers what fails.
 async fn run(client: Client) -> Vec<String> {
