@@ -11,6 +11,8 @@ use crate::worker::posting::Poster;
 
 /// The lane slot of commands; sharing it with a lane only makes one wait for the other.
 const LANE_SLOT: i16 = 255;
+/// The most events of one transaction.
+const EVENTS_MAX: usize = 1_000;
 
 /// Accepts one event and posts it, with whatever stands before it on its loan. Safe to repeat.
 ///
@@ -23,8 +25,8 @@ pub async fn post_directly(store: &Arc<dyn Store>, lifecycle: &Lifecycle, event:
         Acceptance::New { seq, .. } => Wanted { seq, id, loan_key },
         Acceptance::Known(known) => Wanted { seq: known.event.seq, id: known.event.event.id, loan_key },
     });
-    let picked = Picked { wanted: wanted.collect(), suspect: false };
-    let poster = Poster { store: Arc::clone(store), events_max: 1_000, lifecycle: lifecycle.clone() };
+    let picked = Picked { wanted: wanted.collect(), suspect: false, events_max: EVENTS_MAX };
+    let poster = Poster { store: Arc::clone(store), events_max: EVENTS_MAX, lifecycle: lifecycle.clone() };
     poster.post(picked, LANE_SLOT, None).await;
     Ok(())
 }

@@ -17,6 +17,12 @@ const RECENT_MAX: usize = 65_536;
 /// From this count of earlier deliveries on, a message is handled event by event: it may have killed a worker.
 pub(super) const SUSPECT_FROM: u32 = 3;
 
+/// A batch of bulk work beside single payments: these wait for the batch that is being posted when they come, so it is
+/// kept short.
+const BULK_BESIDE_SINGLES: usize = 400;
+/// Single payments are about for so many batches of bulk work after the last of them.
+const SINGLES_ABOUT: u32 = 32;
+
 /// One event that waits to be posted.
 #[derive(Debug)]
 struct Pending {
@@ -44,6 +50,8 @@ pub(super) struct Picked {
     pub(super) wanted: Vec<Wanted>,
     /// Whether they are to be posted one by one.
     pub(super) suspect: bool,
+    /// The most events to post with them, where more wait on their loans.
+    pub(super) events_max: usize,
 }
 
 /// Everything a lane holds.
@@ -58,6 +66,8 @@ pub(super) struct Hand {
     recent_order: VecDeque<EventId>,
     bulk_was_last: bool,
     suspect_was_last: bool,
+    /// Batches of bulk work for which singles still count as being about.
+    singles_about: u32,
     touched: HashSet<Source>,
 }
 
@@ -85,6 +95,9 @@ impl Hand {
             return;
         }
         let class = delivered.source.queue.class;
+        if class == QueueClass::Single {
+            self.singles_about = SINGLES_ABOUT;
+        }
         self.line(class, suspect).push_back(wanted.id);
         let redelivered = delivered.redelivered;
         let pending = Pending { wanted, class, suspect, redelivered, counted: false, holders: vec![holder] };
@@ -127,7 +140,7 @@ impl Hand {
         !self.pending.is_empty()
     }
 
-    /// Picks the next events: singles first, bulk at least every second batch. Suspects go alone, and at most every
+    /// Picks the next events: singles first, bulk at least every second batch and, while singles are about, a short one. Suspects go alone, and at most every
     /// second batch: whatever made them suspect must not keep the others waiting.
     pub(super) fn next_batch(&mut self, max: usize) -> Picked {
         let others_wait = !self.singles.is_empty() || !self.bulk.is_empty();
@@ -135,7 +148,7 @@ impl Hand {
             let suspects = self.pick(1, Line::Suspects);
             self.suspect_was_last = !suspects.is_empty();
             if self.suspect_was_last {
-                return Picked { wanted: suspects, suspect: true };
+                return Picked { wanted: suspects, suspect: true, events_max: max };
             }
         }
         self.suspect_was_last = false;
@@ -144,10 +157,13 @@ impl Hand {
         let singles_wait = !self.singles.is_empty();
         let order = if singles_wait { order } else { [Line::Bulk, Line::Singles] };
         for line in order {
-            let wanted = self.pick(max, line);
+            let is_short = line == Line::Bulk && self.singles_about > 0;
+            let events_max = if is_short { max.min(BULK_BESIDE_SINGLES) } else { max };
+            let wanted = self.pick(events_max, line);
             if !wanted.is_empty() {
                 self.bulk_was_last = line == Line::Bulk;
-                return Picked { wanted, suspect: false };
+                self.singles_about = self.singles_about.saturating_sub(u32::from(self.bulk_was_last));
+                return Picked { wanted, suspect: false, events_max };
             }
         }
         Picked::default()
@@ -328,6 +344,33 @@ mod tests {
             classes.push(hand.pending[&picked.wanted[0].id].class);
         }
         assert!(classes.windows(2).all(|pair| pair[0] != pair[1]), "{classes:?}");
+    }
+
+    #[test]
+    fn bulk_is_short_while_singles_are_about() {
+        let mut hand = Hand::default();
+        let many = |first: u128| {
+            (first..first + 1_000).map(|number| {
+                let id = EventId(Uuid::from_u128(number << 1));
+                Wanted { seq: Seq(1), id, loan_key: LoanKey::from_bytes([1; 16]) }
+            })
+        };
+        let bulk = |hand: &mut Hand, first: u128| {
+            let (source, envelope) = (source(QueueClass::Bulk), Ok(Envelope::new(Vec::new(), None, None)));
+            let delivered = Delivered { source, tag: 1, redelivered: false, delivery_count: 0, envelope };
+            hand.take(&delivered, many(first));
+        };
+        bulk(&mut hand, 1_000);
+        assert_eq!(hand.next_batch(2_000).wanted.len(), 1_000, "nobody else is about");
+        take(&mut hand, QueueClass::Single, 1, &[1]);
+        assert_eq!(hand.next_batch(2_000).wanted, [wanted(1)]);
+        for round in 0..u128::from(SINGLES_ABOUT) {
+            bulk(&mut hand, 10_000 + round * 1_000);
+            let picked = hand.next_batch(2_000);
+            assert_eq!((picked.wanted.len(), picked.events_max), (BULK_BESIDE_SINGLES, BULK_BESIDE_SINGLES));
+        }
+        assert_eq!(hand.next_batch(2_000).wanted.len(), 2_000, "they are not about any more");
+        assert_eq!(hand.next_batch(300).events_max, 300);
     }
 
     #[test]

@@ -85,7 +85,7 @@ pub(super) enum Suspicion {
 }
 
 /// Posts batches for one lane.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Poster {
     pub(super) store: Arc<dyn Store>,
     pub(super) events_max: usize,
@@ -96,8 +96,9 @@ impl Poster {
     /// Posts the picked events and what stands before them in their loans. Returns when each is posted, dismissed or
     /// left, or when the process stops while the database is away.
     pub(super) async fn post(&self, picked: Picked, lane_slot: i16, turn: Option<Turn>) -> Done {
-        let per_loan_max = if picked.suspect { 1 } else { self.events_max };
-        self.work_off(vec![Task::Part(Part::new(picked.wanted, per_loan_max))], lane_slot, turn).await
+        let per_loan_max = if picked.suspect { 1 } else { picked.events_max };
+        let short = Self { events_max: picked.events_max, ..self.clone() };
+        short.work_off(vec![Task::Part(Part::new(picked.wanted, per_loan_max))], lane_slot, turn).await
     }
 
     /// Refuses a group that could not be posted.

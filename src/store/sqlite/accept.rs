@@ -1,11 +1,14 @@
 //! Owns the intake's transaction: rows in the order given, a taken key answered with what took it, the publisher's
 //! totals raised.
 //!
-//! Two statements where all is new, and the totals' two; a third reads the events whose keys were taken.
+//! Two crossings to SQLite's thread where all is new: the rows go in and the totals come out, then the totals go in. A
+//! third reads the events whose keys were taken. Callers that may tell of their rows early do so before the totals.
 
 use std::collections::{BTreeMap, HashMap};
 
-use sqlx::SqliteConnection;
+use futures::TryStreamExt as _;
+use sqlx::sqlite::SqliteQueryResult;
+use sqlx::{Either, Executor, SqliteConnection};
 use tokio::sync::oneshot;
 
 use crate::core::event::{AcceptedEvent, NewEvent};
@@ -17,31 +20,31 @@ use crate::store::sqlite::params::{BatchAcceptedRow, EventRow, Hex, PublisherTot
 use crate::store::sqlite::rows::{
     broken, decode_event, decode_posting, decode_stage, event_columns, get, id, posting_columns, sum, tenant, word,
 };
+use crate::store::sqlite::values::{ManyRows, ROWS_MAX, Values};
+use crate::store::sqlite::writer::Transaction;
 use crate::store::{Acceptance, KnownEvent, StoreError};
 
-/// `OR ROLLBACK`: a refused row ends the transaction, as any error does, and SQLite need not keep a copy of every page
-/// that the statement touches. `seq` is the row's place in the table: `ORDER BY place` is what numbers events in the order given. A macro, because
-/// system events go in with the same columns but no conflict clause.
+/// `OR ROLLBACK`: a refused row ends the transaction, as any error does. `seq` is the row's place in the table, so events
+/// are numbered in the order given. A macro, because events of our own go in with the same columns but no conflict clause.
 macro_rules! insert_events {
     () => {
         "INSERT OR ROLLBACK INTO events (id, tenant, kind, loan_key, loan_id, borrower_id, amount, currency, effective_date,
             source_method, external_ref, metadata, details, key, key_hash, fingerprint, cause_seq,
             group_seq, leg, batch_id, row_no, slot, publisher, actor, accepted_at)
-        SELECT unhex(row ->> 'id'), unhex(row ->> 'tenant'), row ->> 'kind', unhex(row ->> 'loan_key'),
-            unhex(row ->> 'loan_id'), unhex(row ->> 'borrower_id'), row ->> 'amount', row ->> 'currency',
-            row ->> 'effective_date', row ->> 'source_method', row ->> 'external_ref', row ->> 'metadata',
-            row ->> 'details', row ->> 'key', unhex(row ->> 'key_hash'), unhex(row ->> 'fingerprint'),
-            row ->> 'cause_seq', row ->> 'group_seq', row ->> 'leg', unhex(row ->> 'batch_id'), row ->> 'row_no',
-            row ->> 'slot', unhex(row ->> 'publisher'), row ->> 'actor', ?2
-        FROM (SELECT key AS place, value AS row FROM jsonb_each(?1))
-        WHERE true
-        ORDER BY place"
+        SELECT * FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?))
+        WHERE column1 IS NOT NULL"
     };
 }
 pub(super) use insert_events;
 
-/// Answers no rows: each would cross from SQLite's thread by itself, and one writer knows the numbers without them.
-pub(super) const ACCEPT_EVENTS: &str = concat!(insert_events!(), " ON CONFLICT (key_hash) DO NOTHING");
+/// The new rows answer nothing: each would cross from SQLite's thread by itself, and one writer knows the numbers without
+/// them. The publisher's totals as they are come in the same crossing.
+pub(super) const ACCEPT_EVENTS: &str = concat!(
+    insert_events!(),
+    " ON CONFLICT (key_hash) DO NOTHING;
+    SELECT tenant, accepted, amount FROM publisher_totals WHERE publisher = ?"
+);
+static ACCEPT_MANY: ManyRows = ManyRows::new(ACCEPT_EVENTS);
 
 /// The events after a number, where not all were new.
 pub(super) const EVENTS_AFTER: &str = "SELECT seq, id FROM events WHERE seq > ?1";
@@ -61,8 +64,6 @@ pub(super) const EVENTS_OF_KEYS: &str = concat!(
     LEFT JOIN holds AS h ON h.loan_key = e.loan_key"
 );
 
-pub(super) const PUBLISHER_TOTALS: &str = "SELECT tenant, accepted, amount FROM publisher_totals WHERE publisher = ?1";
-
 /// The sums come whole: 128 bits are added up in Rust, by the one writer.
 pub(super) const SET_PUBLISHER_TOTALS: &str = "
     INSERT INTO publisher_totals (publisher, tenant, accepted, amount)
@@ -81,27 +82,59 @@ pub(super) const SET_BATCH_ACCEPTED: &str = "
     FROM jsonb_each(?1) WHERE true
     ON CONFLICT (batch_id, currency) DO UPDATE SET count = excluded.count, amount = excluded.amount";
 
-/// Inserts events in the order given, and answers the numbers of those whose keys were free: one writer numbers them one
-/// after the other.
+/// A publisher's totals by tenant: how many events, and their amounts.
+pub(super) type PublisherTotals = BTreeMap<TenantId, (i64, i128)>;
+
+/// Inserts events in the order given. Answers the numbers of those whose keys were free, for one writer numbers them one
+/// after the other, and the publisher's totals without them.
 pub(super) async fn insert(
     db: &mut SqliteConnection,
+    (publisher, now): (PublisherId, Timestamp),
     events: &[NewEvent],
-    now: Timestamp,
-) -> Result<HashMap<EventId, Seq>, StoreError> {
-    let rows: Vec<EventRow> = events.iter().map(EventRow::from).collect();
-    let insert = sqlx::query(ACCEPT_EVENTS).bind(json(&rows)?).bind(now.micros());
-    let inserted = insert.execute(&mut *db).await.map_err(store_error)?;
-    let count = i64::try_from(inserted.rows_affected()).map_err(|_| broken("rows inserted"))?;
-    if count == 0 {
-        return Ok(HashMap::new());
+) -> Result<(HashMap<EventId, Seq>, PublisherTotals), StoreError> {
+    let (mut seqs, mut totals) = (HashMap::with_capacity(events.len()), PublisherTotals::new());
+    for events in events.chunks(ROWS_MAX) {
+        let inserted = insert_some(db, (publisher, now), events, &mut totals).await?;
+        let count = i64::try_from(inserted.rows_affected()).map_err(|_| broken("rows inserted"))?;
+        if count == 0 {
+            continue;
+        }
+        let before = inserted.last_insert_rowid().checked_sub(count).ok_or_else(|| broken("events.seq"))?;
+        if usize::try_from(count).is_ok_and(|count| count == events.len()) {
+            let numbered = events.iter().zip(1_i64..);
+            seqs.extend(numbered.map(|(event, place)| (event.id, Seq(before.saturating_add(place)))));
+        } else {
+            let rows = sqlx::query(EVENTS_AFTER).bind(before).fetch_all(&mut *db).await.map_err(store_error)?;
+            for row in &rows {
+                seqs.insert(EventId(id(row, "id")?), Seq(get(row, "seq")?));
+            }
+        }
     }
-    let before = inserted.last_insert_rowid().checked_sub(count).ok_or_else(|| broken("events.seq"))?;
-    if usize::try_from(count).is_ok_and(|count| count == events.len()) {
-        let numbered = events.iter().zip(1_i64..);
-        return Ok(numbered.map(|(event, place)| (event.id, Seq(before.saturating_add(place)))).collect());
+    Ok((seqs, totals))
+}
+
+/// Runs [`ACCEPT_EVENTS`].
+async fn insert_some(
+    db: &mut SqliteConnection,
+    (publisher, now): (PublisherId, Timestamp),
+    events: &[NewEvent],
+    totals: &mut PublisherTotals,
+) -> Result<SqliteQueryResult, StoreError> {
+    let (text, size) = ACCEPT_MANY.text(events.len());
+    let mut values = Values::default();
+    values.add_rows(events.iter().map(|event| EventRow { event, accepted_at: now }), size)?;
+    values.add(publisher.0)?;
+    let mut inserted = None;
+    let mut steps = Executor::fetch_many(db, sqlx::query_with(text, values.into_arguments()));
+    while let Some(step) = steps.try_next().await.map_err(store_error)? {
+        match step {
+            Either::Left(done) => inserted = inserted.or(Some(done)),
+            Either::Right(row) => {
+                totals.insert(tenant(&row)?, (get(&row, "accepted")?, sum(&row, "amount")?));
+            }
+        }
     }
-    let rows = sqlx::query(EVENTS_AFTER).bind(before).fetch_all(db).await.map_err(store_error)?;
-    rows.iter().map(|row| Ok((EventId(id(row, "id")?), Seq(get(row, "seq")?)))).collect()
+    inserted.ok_or_else(|| broken("rows inserted"))
 }
 
 /// Accepts events; see [`crate::store::Store::accept`].
@@ -111,36 +144,53 @@ pub(super) async fn accept(
     events: Vec<NewEvent>,
     now: Timestamp,
 ) -> Result<Vec<Acceptance>, StoreError> {
-    if events.is_empty() {
-        return Ok(Vec::new());
-    }
-    let seqs = insert(db, &events, now).await?;
-    let fresh: Vec<&NewEvent> = events.iter().filter(|event| seqs.contains_key(&event.id)).collect();
-    raise_totals(db, publisher, &fresh).await?;
-    raise_uploads(db, &fresh).await?;
-    let taken: Vec<&NewEvent> = events.iter().filter(|event| !seqs.contains_key(&event.id)).collect();
-    let mut known = if taken.is_empty() { HashMap::new() } else { known_events(db, &taken).await? };
-    events
-        .iter()
-        .map(|event| match seqs.get(&event.id) {
-            Some(seq) => Ok(Acceptance::New { seq: *seq, accepted_at: now }),
-            None => acceptance_of_known(event, known.remove(&event.key_hash)),
-        })
-        .collect()
+    accept_telling(db, (publisher, now), &events, |_| ()).await.map(|(acceptances, _)| acceptances)
 }
 
-/// As [`accept`], and tells what it answers before that is committed.
+/// As [`accept`], and tells what it answers before that is committed. The new events are at hand for whoever posts them in
+/// the same transaction.
 pub(super) async fn accept_and_tell(
-    db: &mut SqliteConnection,
+    tx: Transaction<'_>,
     publisher: PublisherId,
     events: Vec<NewEvent>,
     now: Timestamp,
     told: oneshot::Sender<Vec<Acceptance>>,
 ) -> Result<Vec<Acceptance>, StoreError> {
-    let acceptances = accept(db, publisher, events, now).await?;
+    let Transaction { db, fresh } = tx;
     // Nobody hears it where the process stops.
-    drop(told.send(acceptances.clone()));
+    let tell = |acceptances: &[Acceptance]| drop(told.send(acceptances.to_vec()));
+    let (acceptances, seqs) = accept_telling(db, (publisher, now), &events, tell).await?;
+    // An event whose commit was not heard of is new to its caller, but not written now.
+    let written = events.into_iter().filter_map(|event| Some((*seqs.get(&event.id)?, event)));
+    fresh.note(written.map(|(seq, event)| AcceptedEvent { seq, accepted_at: now, event }));
     Ok(acceptances)
+}
+
+/// What each event was answered, and the numbers of those that were written.
+type Told = (Vec<Acceptance>, HashMap<EventId, Seq>);
+
+async fn accept_telling(
+    db: &mut SqliteConnection,
+    (publisher, now): (PublisherId, Timestamp),
+    events: &[NewEvent],
+    tell: impl FnOnce(&[Acceptance]),
+) -> Result<Told, StoreError> {
+    if events.is_empty() {
+        return Ok(Told::default());
+    }
+    let (seqs, totals) = insert(db, (publisher, now), events).await?;
+    let taken: Vec<&NewEvent> = events.iter().filter(|event| !seqs.contains_key(&event.id)).collect();
+    let mut known = if taken.is_empty() { HashMap::new() } else { known_events(db, &taken).await? };
+    let acceptance = |event: &NewEvent| match seqs.get(&event.id) {
+        Some(seq) => Ok(Acceptance::New { seq: *seq, accepted_at: now }),
+        None => acceptance_of_known(event, known.remove(&event.key_hash)),
+    };
+    let acceptances: Vec<Acceptance> = events.iter().map(acceptance).collect::<Result<_, StoreError>>()?;
+    tell(&acceptances);
+    let new: Vec<&NewEvent> = events.iter().filter(|event| seqs.contains_key(&event.id)).collect();
+    raise_totals(db, publisher, totals, &new).await?;
+    raise_uploads(db, &new).await?;
+    Ok((acceptances, seqs))
 }
 
 type AcceptedKey = (PaymentBatchId, Currency);
@@ -204,18 +254,13 @@ pub(super) async fn known_events(
 pub(super) async fn raise_totals(
     db: &mut SqliteConnection,
     publisher: PublisherId,
+    before: PublisherTotals,
     fresh: &[&NewEvent],
 ) -> Result<(), StoreError> {
     if fresh.is_empty() {
         return Ok(());
     }
-    let by_publisher = sqlx::query(PUBLISHER_TOTALS).bind(publisher.0);
-    let rows = by_publisher.fetch_all(&mut *db).await.map_err(store_error)?;
-    let mut before: HashMap<TenantId, (i64, i128)> = HashMap::new();
-    for row in &rows {
-        before.insert(tenant(row)?, (get(row, "accepted")?, sum(row, "amount")?));
-    }
-    let mut totals: BTreeMap<TenantId, (i64, i128)> = BTreeMap::new();
+    let mut totals = PublisherTotals::new();
     for event in fresh {
         let total =
             totals.entry(event.tenant).or_insert_with(|| before.get(&event.tenant).copied().unwrap_or_default());

@@ -5,8 +5,9 @@
 //!   before its commit and shares it; what is accepted while a batch is posted shares its commit as well. No lock is ever waited for inside the process, and `BEGIN IMMEDIATE` keeps an operator's command in
 //!   another process out.
 //! - **A few readers**, read-only, each call in one snapshot of the log.
-//! - **Sets, not rows.** A statement takes all its rows as one JSON array; a batch costs a fixed number of statements,
-//!   because every statement crosses to SQLite's own thread and back.
+//! - **Sets, not rows.** A statement takes all its rows at once, as [parameters](values) or as one JSON array; a batch costs
+//!   a fixed number of statements, because every statement crosses to SQLite's own thread and back.
+//! - **Nothing is read back** that the same transaction has accepted: see [`fresh`].
 //! - **Dropping a future stops nothing.** Jobs run in the writer's task, reads in tasks of their own.
 //! - **Sums of 128 bits** are decimal text, added up in Rust by the one writer.
 //! - Instants come from [`Clock`], read when the writer gets to the job, so they rise with the order of commits.
@@ -19,6 +20,7 @@ mod beats;
 mod connect;
 mod conservation;
 mod error;
+mod fresh;
 mod general_ledger;
 mod groups;
 mod holds;
@@ -42,6 +44,7 @@ mod servicing;
 mod statements;
 mod sweep;
 mod uploads;
+mod values;
 mod verify;
 mod webhooks;
 mod writer;
@@ -154,8 +157,10 @@ impl Store for SqliteStore {
 
     async fn accept(&self, publisher: PublisherId, events: Vec<NewEvent>) -> Result<Vec<Acceptance>, StoreError> {
         let clock = self.clock.clone();
-        let accept =
-            self.writer.share("accept", move |db| Box::pin(accept::accept(db, publisher, events, clock.now()))).await;
+        let accept = self
+            .writer
+            .share("accept", move |tx| Box::pin(accept::accept(tx.db, publisher, events, clock.now())))
+            .await;
         accept.map(|(acceptances, _)| acceptances)
     }
 
@@ -168,7 +173,7 @@ impl Store for SqliteStore {
         let clock = self.clock.clone();
         let accept = self.writer.share_and_tell(
             "accept",
-            move |db| Box::pin(accept::accept_and_tell(db, publisher, events, clock.now(), told)),
+            move |tx| Box::pin(accept::accept_and_tell(tx, publisher, events, clock.now(), told)),
             |acceptances| acceptances.iter().any(Acceptance::is_new),
         );
         accept.await.map(|(acceptances, _)| acceptances)
@@ -283,8 +288,8 @@ impl Store for SqliteStore {
 
     async fn post_batch(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {
         let (clock, calendars) = (self.clock.clone(), self.calendars.clone());
-        let post = self.writer.share("post_batch", move |db| {
-            Box::pin(async move { post::post_batch(db, work, fold, (&calendars, clock.now())).await })
+        let post = self.writer.share("post_batch", move |tx| {
+            Box::pin(async move { post::post_batch(tx, work, fold, (&calendars, clock.now())).await })
         });
         let (mut batch, frame) = post.await?;
         batch.times.begin = frame.begin;

@@ -1,8 +1,9 @@
-//! Owns how rows go into a statement: all of them as one JSON array, which `jsonb_each` turns into rows again. Bytes
-//! travel as hexadecimal text; field names are column names.
+//! Owns how rows go into a statement. What every payment writes goes in as parameters, see [`Row`]; everything else as one
+//! JSON array, which `jsonb_each` turns into rows again: bytes travel as hexadecimal text, field names are column names.
 
 use chrono::NaiveDate;
 use serde::{Serialize, Serializer};
+use sqlx::sqlite::SqliteArguments;
 
 use crate::core::event::{AcceptedEvent, Command, IdempotencyKey, LoanNumber, Metadata, NewEvent, SourceMethod};
 use crate::core::ids::{EventId, LoanKey, Seq, TenantId};
@@ -10,6 +11,8 @@ use crate::core::ledger::{JournalEntry, Line, Posting, RejectionCode};
 use crate::core::loan::LoanState;
 use crate::core::money::Minor;
 use crate::core::slot::{Partition, Slot};
+use crate::core::time::Timestamp;
+use crate::store::sqlite::values::{Row, Values};
 use crate::store::{StoreError, UploadException};
 
 /// One parameter for many rows.
@@ -67,114 +70,85 @@ impl SlotRow {
     }
 }
 
-/// A row of `events`, without its place and instant.
-#[derive(Debug, Serialize)]
+/// A row of `events`, without its place.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct EventRow<'a> {
-    id: Hex<16>,
-    tenant: Hex<16>,
-    kind: &'static str,
-    loan_key: Hex<16>,
-    loan_id: Hex<16>,
-    borrower_id: Hex<16>,
-    amount: Option<i64>,
-    currency: String,
-    effective_date: NaiveDate,
-    source_method: Option<&'static str>,
-    external_ref: Option<&'a str>,
-    metadata: Option<&'a str>,
-    details: Option<String>,
-    key: Option<&'a str>,
-    key_hash: Hex<16>,
-    fingerprint: Hex<32>,
-    cause_seq: Option<Seq>,
-    group_seq: Option<Seq>,
-    leg: Option<i32>,
-    batch_id: Option<Hex<16>>,
-    row_no: Option<i64>,
-    slot: Option<u16>,
-    publisher: Hex<16>,
-    actor: &'a str,
+    pub(super) event: &'a NewEvent,
+    pub(super) accepted_at: Timestamp,
 }
 
-impl<'a> From<&'a NewEvent> for EventRow<'a> {
-    fn from(event: &'a NewEvent) -> Self {
-        let command = &event.command;
-        Self {
-            id: hex_id(event.id.0),
-            tenant: hex_id(event.tenant.0),
-            kind: event.kind.as_str(),
-            loan_key: Hex(event.loan_key.bytes()),
-            loan_id: hex_id(command.loan_id().0),
-            borrower_id: hex_id(command.borrower_id().0),
-            amount: command.amount().map(Minor::units),
-            currency: command.currency().code().to_owned(),
-            effective_date: command.effective_date(),
-            source_method: command.source_method().map(SourceMethod::as_str),
-            external_ref: command.external_ref(),
-            metadata: command.metadata().map(Metadata::as_json),
-            details: command.details(),
-            key: event.key.as_ref().map(IdempotencyKey::as_str),
-            key_hash: Hex(event.key_hash.bytes()),
-            fingerprint: Hex(event.fingerprint.bytes()),
-            cause_seq: event.origin.cause_seq,
-            group_seq: event.origin.group.map(|group| group.group_seq),
-            leg: event.origin.group.map(|group| group.leg),
-            batch_id: event.origin.batch.map(|(batch, _)| hex_id(batch.0)),
-            row_no: event.origin.batch.map(|(_, row)| row),
-            slot: event.slot.map(Slot::number),
-            publisher: hex_id(event.publisher.0),
-            actor: &event.actor,
-        }
+impl EventRow<'_> {
+    /// The parameters of a statement for this row alone.
+    pub(super) fn alone(self) -> Result<SqliteArguments, StoreError> {
+        let mut values = Values::default();
+        self.add_to(&mut values)?;
+        Ok(values.into_arguments())
     }
 }
 
-/// A row of `postings`.
-#[derive(Debug, Serialize)]
-pub(super) struct PostingRow {
-    event_seq: Seq,
-    loan_key: Hex<16>,
-    loan_version: Option<i64>,
-    outcome: &'static str,
-    rejection_code: Option<&'static str>,
-    accounts: String,
-    amounts: String,
-    layer: &'static str,
-    alloc_fees: Option<i64>,
-    alloc_interest: Option<i64>,
-    alloc_principal: Option<i64>,
-    alloc_suspense: Option<i64>,
-    undoes_seq: Option<Seq>,
-    restates_seq: Option<Seq>,
-    effective_date: NaiveDate,
-    booking_date: NaiveDate,
-    posted_at: i64,
-    chain_hash: Option<Hex<32>>,
+impl Row for EventRow<'_> {
+    const WIDTH: usize = 25;
+
+    fn add_to(self, values: &mut Values) -> Result<(), StoreError> {
+        let Self { event, accepted_at } = self;
+        let command = &event.command;
+        values.add(event.id.0)?;
+        values.add(event.tenant.0)?;
+        values.add(event.kind.as_str())?;
+        values.add(event.loan_key.bytes().as_slice())?;
+        values.add(command.loan_id().0)?;
+        values.add(command.borrower_id().0)?;
+        values.add(command.amount().map(Minor::units))?;
+        values.add(command.currency().code())?;
+        values.add(command.effective_date())?;
+        values.add(command.source_method().map(SourceMethod::as_str))?;
+        values.add(command.external_ref())?;
+        values.add(command.metadata().map(Metadata::as_json))?;
+        values.add(command.details())?;
+        values.add(event.key.as_ref().map(IdempotencyKey::as_str))?;
+        values.add(event.key_hash.bytes().as_slice())?;
+        values.add(event.fingerprint.bytes().as_slice())?;
+        values.add(event.origin.cause_seq.map(|seq| seq.0))?;
+        values.add(event.origin.group.map(|group| group.group_seq.0))?;
+        values.add(event.origin.group.map(|group| group.leg))?;
+        values.add(event.origin.batch.map(|(batch, _)| batch.0))?;
+        values.add(event.origin.batch.map(|(_, row)| row))?;
+        values.add(event.slot.map(Slot::number))?;
+        values.add(event.publisher.0)?;
+        values.add(event.actor.as_str())?;
+        values.add(accepted_at.micros())
+    }
 }
 
-impl PostingRow {
-    pub(super) fn new(seq: Seq, posting: &Posting) -> Self {
+/// A row of `postings`: an event's number with what came of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PostingRow<'a>(pub(super) Seq, pub(super) &'a Posting);
+
+impl Row for PostingRow<'_> {
+    const WIDTH: usize = 18;
+
+    fn add_to(self, values: &mut Values) -> Result<(), StoreError> {
+        let Self(seq, posting) = self;
         let entry = posting.entry.as_ref();
         let split = posting.allocation;
-        Self {
-            event_seq: seq,
-            loan_key: Hex(posting.loan_key.bytes()),
-            loan_version: posting.loan_version,
-            outcome: posting.outcome.as_str(),
-            rejection_code: posting.outcome.rejection().map(RejectionCode::as_str),
-            accounts: lines_text(entry, |line| i64::from(line.account.number())),
-            amounts: lines_text(entry, |line| line.signed.units()),
-            layer: entry.map(JournalEntry::layer).unwrap_or_default().as_str(),
-            alloc_fees: split.map(|split| split.fees.units()),
-            alloc_interest: split.map(|split| split.interest.units()),
-            alloc_principal: split.map(|split| split.principal.units()),
-            alloc_suspense: split.map(|split| split.suspense.units()),
-            undoes_seq: posting.undoes_seq,
-            restates_seq: posting.restates_seq,
-            effective_date: posting.effective_date,
-            booking_date: posting.booking_date,
-            posted_at: posting.posted_at.micros(),
-            chain_hash: posting.chain_hash.map(Hex),
-        }
+        values.add(seq.0)?;
+        values.add(posting.loan_key.bytes().as_slice())?;
+        values.add(posting.loan_version)?;
+        values.add(posting.outcome.as_str())?;
+        values.add(posting.outcome.rejection().map(RejectionCode::as_str))?;
+        values.add(lines_text(entry, |line| i64::from(line.account.number())))?;
+        values.add(lines_text(entry, |line| line.signed.units()))?;
+        values.add(entry.map(JournalEntry::layer).unwrap_or_default().as_str())?;
+        values.add(split.map(|split| split.fees.units()))?;
+        values.add(split.map(|split| split.interest.units()))?;
+        values.add(split.map(|split| split.principal.units()))?;
+        values.add(split.map(|split| split.suspense.units()))?;
+        values.add(posting.undoes_seq.map(|seq| seq.0))?;
+        values.add(posting.restates_seq.map(|seq| seq.0))?;
+        values.add(posting.effective_date)?;
+        values.add(posting.booking_date)?;
+        values.add(posting.posted_at.micros())?;
+        values.add(posting.chain_hash.as_ref().map(<[u8; 32]>::as_slice))
     }
 }
 
@@ -185,41 +159,31 @@ fn lines_text(entry: Option<&JournalEntry>, number: impl Fn(&Line) -> i64) -> St
 }
 
 /// What a batch changes in a row of `loans`.
-#[derive(Debug, Serialize)]
-pub(super) struct LoanChange {
-    loan_key: Hex<16>,
-    program_id: Option<Hex<16>>,
-    status: &'static str,
-    fees: i64,
-    interest: i64,
-    principal: i64,
-    suspense: i64,
-    waterfall: String,
-    version: i64,
-    last_posted_seq: Seq,
-    greatest_effective_date: NaiveDate,
-    last_posted_at: i64,
-    chain_head: Hex<32>,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LoanChange<'a> {
+    pub(super) state: &'a LoanState,
+    /// The batch's own: system events do not count.
+    pub(super) last_posted_seq: Seq,
 }
 
-impl LoanChange {
-    /// `last_posted_seq` is the batch's own: system events do not count.
-    pub(super) fn new(state: &LoanState, last_posted_seq: Seq) -> Self {
-        Self {
-            loan_key: Hex(state.key.bytes()),
-            program_id: state.program_id.map(|program| hex_id(program.0)),
-            status: state.status.as_str(),
-            fees: state.balances.fees.units(),
-            interest: state.balances.interest.units(),
-            principal: state.balances.principal.units(),
-            suspense: state.balances.suspense.units(),
-            waterfall: state.waterfall.to_string(),
-            version: state.version,
-            last_posted_seq,
-            greatest_effective_date: state.greatest_effective_date,
-            last_posted_at: state.last_posted_at.micros(),
-            chain_head: Hex(state.chain_head),
-        }
+impl Row for LoanChange<'_> {
+    const WIDTH: usize = 13;
+
+    fn add_to(self, values: &mut Values) -> Result<(), StoreError> {
+        let Self { state, last_posted_seq } = self;
+        values.add(state.key.bytes().as_slice())?;
+        values.add(state.program_id.map(|program| program.0))?;
+        values.add(state.status.as_str())?;
+        values.add(state.balances.fees.units())?;
+        values.add(state.balances.interest.units())?;
+        values.add(state.balances.principal.units())?;
+        values.add(state.balances.suspense.units())?;
+        values.add(state.waterfall.to_string())?;
+        values.add(state.version)?;
+        values.add(last_posted_seq.0)?;
+        values.add(state.greatest_effective_date)?;
+        values.add(state.last_posted_at.micros())?;
+        values.add(state.chain_head.as_slice())
     }
 }
 

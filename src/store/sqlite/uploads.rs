@@ -187,7 +187,7 @@ async fn insert(
     let Command::Upload(command) = &event.command else {
         return Err(broken("an upload's event is no upload"));
     };
-    let row = sqlx::query(INSERT_UPLOAD_EVENT).bind(json(&[EventRow::from(event)])?).bind(now.micros());
+    let row = sqlx::query_with(INSERT_UPLOAD_EVENT, EventRow { event, accepted_at: now }.alone()?);
     let Some(row) = row.fetch_optional(&mut *db).await.map_err(store_error)? else {
         return Ok(None);
     };

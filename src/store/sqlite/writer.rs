@@ -20,8 +20,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::runtime::clock::Stopwatch;
 use crate::store::StoreError;
 use crate::store::sqlite::error::{closed, store_error};
+use crate::store::sqlite::fresh::Fresh;
 use crate::store::turns::Turns;
 
+pub(super) use shared::Transaction;
 use shared::{Shared, SharedJob};
 
 /// Jobs that wait for the writer; further callers wait to hand theirs in. One job is a whole batch, so this is far
@@ -67,7 +69,8 @@ impl Writer {
         turns: Arc<Turns>,
     ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), StoreError> {
         let connection = options.connect().await.map_err(store_error)?;
-        let session = Session { options, connection: Some(connection), turns, alone: 0 };
+        let (connection, fresh) = (Some(connection), Fresh::default());
+        let session = Session { options, connection, fresh, turns, alone: 0 };
         let (orders, receiver) = mpsc::channel(JOBS_WAITING_MAX);
         Ok((Self { orders }, run(session, receiver)))
     }
@@ -101,7 +104,7 @@ impl Writer {
     pub(super) async fn share<T, F>(&self, name: &'static str, work: F) -> Result<(T, FrameTimes), StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+        F: for<'c> FnOnce(Transaction<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         self.share_and_tell(name, work, |_| false).await
     }
@@ -116,7 +119,7 @@ impl Writer {
     ) -> Result<(T, FrameTimes), StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+        F: for<'c> FnOnce(Transaction<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         let (job, receiver) = SharedJob::new(name, work, is_followed);
         self.orders.send(Order::Share(Box::new(job))).await.map_err(|_| closed())?;
@@ -176,6 +179,8 @@ async fn run(mut session: Session, mut orders: mpsc::Receiver<Order>) {
 struct Session {
     options: SqliteConnectOptions,
     connection: Option<SqliteConnection>,
+    /// What the shared transaction that runs has accepted.
+    fresh: Fresh,
     turns: Arc<Turns>,
     /// How many of the next shared jobs have a transaction of their own all the same.
     alone: u32,

@@ -2,6 +2,7 @@
 
 mod accruals;
 mod ach;
+mod at_once;
 mod bank;
 mod changes;
 mod groups;
@@ -156,6 +157,13 @@ macro_rules! conformance {
                     nothing_accrues_while_a_charge_off_stands,
                     a_callers_interest_covers_its_days,
                     a_programs_rate_is_that_of_its_loans;
+                at_once:
+                    what_was_just_accepted_is_posted_in_order,
+                    what_waits_before_it_is_posted_with_it,
+                    on_a_loan_on_hold_it_waits_and_holds_up_no_other,
+                    without_a_loan_it_is_rejected_beside_what_is_posted,
+                    what_was_posted_long_ago_is_not_posted_again,
+                    what_takes_back_a_neighbour_finds_it;
                 intake:
                     arrival_order_is_kept_inside_one_commit,
                     same_key_is_known,

@@ -21,15 +21,16 @@ pub(in crate::store::sqlite) async fn accept(
     group: NewGroup,
     now: Timestamp,
 ) -> Result<GroupAcceptance, StoreError> {
-    let parent = insert(db, std::slice::from_ref(&group.parent), now).await?;
+    let (parent, _) = insert(db, (publisher, now), std::slice::from_ref(&group.parent)).await?;
     let Some(seq) = parent.get(&group.parent.id).copied() else {
         return known(db, &group.parent).await;
     };
     let legs = group.legs_at(seq);
-    if insert(db, &legs, now).await?.len() != legs.len() {
+    let (numbered, totals) = insert(db, (publisher, now), &legs).await?;
+    if numbered.len() != legs.len() {
         return Err(broken("a leg's key is taken"));
     }
-    raise_totals(db, publisher, &legs.iter().collect::<Vec<_>>()).await?;
+    raise_totals(db, publisher, totals, &legs.iter().collect::<Vec<_>>()).await?;
     Ok(GroupAcceptance::New { seq, accepted_at: now, first_leg: first_leg(db, seq).await? })
 }
 

@@ -13,7 +13,7 @@ use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, OpeningRow, json, loan_keys};
 use crate::store::sqlite::post::sort::Sorted;
 use crate::store::sqlite::rows::{
-    BATCH_LOAN_COLUMNS, Packed, bytes, decode_event, decode_loan, event_columns, int, packed_loan,
+    LOAN_COLUMNS, Packed, bytes, decode_event, decode_loan, event_columns, int, packed_loan,
 };
 
 /// The loans, packed.
@@ -101,7 +101,7 @@ pub(in crate::store::sqlite) async fn locked(
     keys: impl IntoIterator<Item = LoanKey>,
 ) -> Result<Vec<LockedLoan>, StoreError> {
     let query = sqlx::query(LOANS_TO_POST).bind(loan_keys(keys)?);
-    let packed = Packed::fetch(db, query, BATCH_LOAN_COLUMNS).await?;
+    let packed = Packed::fetch(db, query, &[LOAN_COLUMNS, &["refuses"]]).await?;
     let loan = |row| {
         let (state, refuses) = (Some(decode_loan(row)?), int(row, "refuses")? != 0);
         Ok(LockedLoan { state, refuses, ..LockedLoan::default() })

@@ -2,6 +2,7 @@
 //!
 //! | step | statements |
 //! | --- | --- |
+//! | fresh | the loans, where the batch is what this transaction has accepted; then not the next three |
 //! | sort | the wanted events, with what is known of them |
 //! | loans | the loans; openings of those that are missing, where an event opens them |
 //! | read | unposted events, one statement a round (one or two rounds); payments where an event takes one back; histories where an event is late |
@@ -13,6 +14,7 @@ mod accruals;
 mod ahead;
 mod earlier;
 mod fees;
+mod fresh;
 mod history;
 mod late_fees;
 mod loans;
@@ -34,12 +36,14 @@ use crate::runtime::clock::Stopwatch;
 use crate::store::calendars::CalendarCache;
 use crate::store::sqlite::periods;
 use crate::store::sqlite::rows::broken;
+use crate::store::sqlite::writer::Transaction;
 use crate::store::{Fold, PhaseTimes, PostWork, PostedBatch, StoreError, Wanted, restating};
 
 pub(super) use accruals::{ACCRUALS, MARKS, SINCE_MARK, WRITE_MARKS, read_accruals, write_marks};
 pub(super) use ahead::{LOAN_HELD, NUMBER_TAKEN, look_ahead};
 pub(super) use earlier::EARLIER_EVENTS;
 pub(super) use fees::{FEE_POSTINGS, read_fees};
+pub(super) use fresh::LOANS_OF_FRESH;
 pub(super) use history::{HISTORY_SINCE, histories};
 pub(super) use late_fees::{LATE_FEES, LOANS_WITH_LATE_FEES, late_fee, loans_with_late_fees, read_late_fees};
 pub(super) use loans::{DELETE_UNOPENED, INSERT_OPENING, LOANS_TO_POST, OPENING_EVENTS};
@@ -60,17 +64,19 @@ use read::Pasts;
 
 /// Posts one batch; see [`crate::store::Store::post_batch`].
 pub(super) async fn post_batch(
-    db: &mut SqliteConnection,
+    tx: Transaction<'_>,
     work: PostWork,
     fold: Fold,
     (calendars, now): (&CalendarCache, Timestamp),
 ) -> Result<PostedBatch, StoreError> {
     let mut watch = Stopwatch::start();
     let mut times = PhaseTimes::default();
-    let sorted = sort::sort_wanted(db, &work).await?;
-    let loans = lock_loans(db, &sorted).await?;
-    times.lock = watch.lap();
-    let (mut events, earlier) = read::unposted_events(db, &work, &sorted, &loans).await?;
+    let Transaction { db, fresh } = tx;
+    let Found { sorted, loans, mut events } = match fresh::batch(db, &work, fresh).await? {
+        Some(found) => found,
+        None => find(db, &work, (&mut watch, &mut times)).await?,
+    };
+    let earlier = read::with_earlier(db, &work, &mut events).await?;
     let mut groups = std::mem::take(&mut events.groups);
     groups.extend(&sorted.groups);
     let apart = apart(&mut events, &loans);
@@ -93,6 +99,26 @@ pub(super) async fn post_batch(
     let restating = restating(&output);
     let batch = report(sorted, posted, output, &Leftovers { tried, stopped }, times);
     Ok(PostedBatch { groups, restating, apart, ..batch })
+}
+
+/// What a batch posts, and on which loans.
+struct Found {
+    sorted: Sorted,
+    loans: BTreeMap<LoanKey, LockedLoan>,
+    events: BatchEvents,
+}
+
+/// Finds what a batch posts among all that is stored.
+async fn find(
+    db: &mut SqliteConnection,
+    work: &PostWork,
+    (watch, times): (&mut Stopwatch, &mut PhaseTimes),
+) -> Result<Found, StoreError> {
+    let sorted = sort::sort_wanted(db, work).await?;
+    let loans = lock_loans(db, &sorted).await?;
+    times.lock = watch.lap();
+    let events = read::unposted_events(db, work, &sorted, &loans).await?;
+    Ok(Found { sorted, loans, events })
 }
 
 /// Takes loans that need a long replay out of a batch that holds others as well.

@@ -15,9 +15,7 @@ use crate::store::sqlite::params::{Hex, json, seqs};
 use crate::store::sqlite::post::earlier;
 use crate::store::sqlite::post::loans::LockedLoan;
 use crate::store::sqlite::post::sort::Sorted;
-use crate::store::sqlite::rows::{
-    BATCH_EVENT_COLUMNS, Columns as _, Packed, PackedRow, decode_event, int, packed_event,
-};
+use crate::store::sqlite::rows::{Columns as _, EVENT_COLUMNS, Packed, PackedRow, decode_event, int, packed_event};
 use crate::store::{PostWork, StoreError};
 
 /// The next unposted events of each loan, at most ?2 a loan, packed. The inner select runs once per loan, along the index
@@ -118,7 +116,7 @@ pub(super) async fn unposted_events(
     work: &PostWork,
     sorted: &Sorted,
     loans: &BTreeMap<LoanKey, LockedLoan>,
-) -> Result<(BatchEvents, BTreeMap<LoanKey, Earlier>), StoreError> {
+) -> Result<BatchEvents, StoreError> {
     let mut batch = BatchEvents::default();
     let mut budget = overtaken_events(db, work, sorted, loans, &mut batch).await?;
     // In the order of the messages, so that no loan is always the last.
@@ -138,13 +136,23 @@ pub(super) async fn unposted_events(
         let share = share.min(work.per_loan_max);
         budget = budget.saturating_sub(round(db, &mut queues, share, &mut batch).await?);
     }
-    let earlier = earlier::read(db, &mut batch).await?;
+    Ok(batch)
+}
+
+/// Reads the earlier events that those of a batch name, and puts the batch in order. Where one of them is not posted yet
+/// it comes along.
+pub(super) async fn with_earlier(
+    db: &mut SqliteConnection,
+    work: &PostWork,
+    batch: &mut BatchEvents,
+) -> Result<BTreeMap<LoanKey, Earlier>, StoreError> {
+    let earlier = earlier::read(db, batch).await?;
     for events in batch.events.values_mut() {
         events.sort_unstable_by_key(|event| event.seq);
         events.truncate(work.per_loan_max);
     }
     batch.stop_at_legs();
-    Ok((batch, earlier))
+    Ok(earlier)
 }
 
 /// Runs [`UNPOSTED_EVENTS`] or [`EVENTS_OF_SEQS`].
@@ -152,7 +160,7 @@ pub(super) async fn packed_events(
     db: &mut SqliteConnection,
     query: Query<'_, Sqlite, SqliteArguments>,
 ) -> Result<Packed, StoreError> {
-    Packed::fetch(db, query, BATCH_EVENT_COLUMNS).await
+    Packed::fetch(db, query, &[EVENT_COLUMNS, &["attempts", "calendar_version"]]).await
 }
 
 /// One round: every queue gives at most `share`; those that gave less are empty and leave. Answers what was given.

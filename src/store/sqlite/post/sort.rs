@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use crate::core::ids::{EventId, LoanKey, PublisherId, Seq};
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{event_ids, loan_keys};
-use crate::store::sqlite::rows::{Columns as _, Packed, bytes, id, int, text};
+use crate::store::sqlite::rows::{ColumnNames, Columns as _, Packed, bytes, id, int, text};
 use crate::store::{PostWork, StoreError, Wanted};
 
 /// Loans that wait for a person.
@@ -27,7 +27,7 @@ pub(in crate::store::sqlite) const SORT_WANTED: &str = "
     LEFT JOIN holds AS h ON h.loan_key = e.loan_key
     WHERE e.loan_key IS NOT NULL";
 
-const SORTED_COLUMNS: &[&str] = &["id", "seq", "loan_key", "publisher", "group_seq", "place"];
+const SORTED_COLUMNS: ColumnNames = &[&["id", "seq", "loan_key", "publisher", "group_seq", "place"]];
 
 /// An event to post.
 #[derive(Clone, Copy, Debug)]

@@ -20,6 +20,7 @@ use crate::store::sqlite::post::loans::{DELETE_UNOPENED, LockedLoan};
 use crate::store::sqlite::post::totals::Totals;
 use crate::store::sqlite::post::{event_of, greatest_seqs};
 use crate::store::sqlite::rows::{broken, get, id};
+use crate::store::sqlite::values::{ManyRows, ROWS_MAX, Values};
 
 /// What every batch writes, in one crossing to SQLite's thread. Parameters without numbers, because sqlx hands them out
 /// over the statements in turn. `OR ROLLBACK` as at the intake.
@@ -28,23 +29,16 @@ pub(in crate::store::sqlite) const WRITE_BATCH: &str = "
     INSERT OR ROLLBACK INTO postings (event_seq, loan_key, loan_version, outcome, rejection_code, accounts, amounts,
         layer, alloc_fees, alloc_interest, alloc_principal, alloc_suspense, undoes_seq, restates_seq, effective_date,
         booking_date, posted_at, chain_hash)
-    SELECT value ->> 'event_seq', unhex(value ->> 'loan_key'), value ->> 'loan_version', value ->> 'outcome',
-        value ->> 'rejection_code', value ->> 'accounts', value ->> 'amounts', value ->> 'layer',
-        value ->> 'alloc_fees', value ->> 'alloc_interest', value ->> 'alloc_principal', value ->> 'alloc_suspense',
-        value ->> 'undoes_seq', value ->> 'restates_seq', value ->> 'effective_date', value ->> 'booking_date',
-        value ->> 'posted_at', unhex(value ->> 'chain_hash')
-    FROM jsonb_each(?) WHERE true
+    SELECT * FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?))
+    WHERE column1 IS NOT NULL
     ON CONFLICT (event_seq) DO NOTHING;
 
-    UPDATE OR ROLLBACK loans SET program_id = unhex(change.value ->> 'program_id'), status = change.value ->> 'status',
-        fees = change.value ->> 'fees', interest = change.value ->> 'interest',
-        principal = change.value ->> 'principal', suspense = change.value ->> 'suspense',
-        waterfall = change.value ->> 'waterfall', version = change.value ->> 'version',
-        last_posted_seq = change.value ->> 'last_posted_seq',
-        greatest_effective_date = change.value ->> 'greatest_effective_date',
-        last_posted_at = change.value ->> 'last_posted_at', chain_head = unhex(change.value ->> 'chain_head')
-    FROM jsonb_each(?) AS change
-    WHERE loans.loan_key = unhex(change.value ->> 'loan_key');
+    UPDATE OR ROLLBACK loans SET program_id = change.column2, status = change.column3, fees = change.column4,
+        interest = change.column5, principal = change.column6, suspense = change.column7, waterfall = change.column8,
+        version = change.column9, last_posted_seq = change.column10, greatest_effective_date = change.column11,
+        last_posted_at = change.column12, chain_head = change.column13
+    FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) AS change
+    WHERE loans.loan_key = change.column1;
 
     INSERT OR ROLLBACK INTO changes (tenant, epoch, seqs)
     SELECT unhex(value ->> 'tenant'), (SELECT number FROM epoch), value ->> 'seqs' FROM jsonb_each(?);
@@ -56,9 +50,11 @@ pub(in crate::store::sqlite) const WRITE_BATCH: &str = "
     FROM jsonb_each(?) WHERE true
     ON CONFLICT (tenant, account, currency, layer, booking_date, lane_slot)
     DO UPDATE SET debits = excluded.debits, credits = excluded.credits";
+static WRITE_MANY: ManyRows = ManyRows::new(WRITE_BATCH);
 
 /// Consequences: events of our own, born finished.
 pub(in crate::store::sqlite) const APPEND_SYSTEM_EVENTS: &str = concat!(insert_events!(), " RETURNING seq, id");
+static APPEND_MANY: ManyRows = ManyRows::new(APPEND_SYSTEM_EVENTS);
 
 /// A failed event that was posted after all.
 pub(in crate::store::sqlite) const UNPARK_POSTED: &str =
@@ -79,7 +75,7 @@ pub(super) async fn write(
     let mut posted = Vec::with_capacity(output.postings.len());
     for done in &output.postings {
         let event = event_of(events, done.seq)?;
-        rows.push(PostingRow::new(done.seq, &done.posting));
+        rows.push(PostingRow(done.seq, &done.posting));
         totals.add(&event.event, &done.posting)?;
         changes.entry(event.event.tenant).or_default().push(done.seq);
         posted.push((event.clone(), done.posting.clone()));
@@ -93,16 +89,16 @@ pub(super) async fn write(
     Ok(posted)
 }
 
-fn add_system(
+fn add_system<'s>(
     seqs: &HashMap<EventId, Seq>,
-    system: &[SystemPosting],
-    rows: &mut Vec<PostingRow>,
+    system: &'s [SystemPosting],
+    rows: &mut Vec<PostingRow<'s>>,
     totals: &mut Totals,
     changes: &mut BTreeMap<TenantId, Vec<Seq>>,
 ) -> Result<(), StoreError> {
     for done in system {
         let seq = *seqs.get(&done.event.id).ok_or_else(|| broken("a system event got no number"))?;
-        rows.push(PostingRow::new(seq, &done.posting));
+        rows.push(PostingRow(seq, &done.posting));
         totals.add(&done.event, &done.posting)?;
         changes.entry(done.event.tenant).or_default().push(seq);
     }
@@ -124,14 +120,14 @@ pub(in crate::store::sqlite) async fn write_legs(
     let mut posted = Vec::with_capacity(output.legs.len());
     for done in &output.legs {
         let event = event_of(events, done.seq)?;
-        rows.push(PostingRow::new(done.seq, &done.posting));
+        rows.push(PostingRow(done.seq, &done.posting));
         totals.add(&event.event, &done.posting)?;
         changes.entry(event.event.tenant).or_default().push(done.seq);
         posted.push((event.clone(), done.posting.clone()));
     }
     add_system(&system, &output.system, &mut rows, &mut totals, &mut changes)?;
-    let loans_after: Vec<LoanChange> =
-        output.states.iter().map(|state| LoanChange::new(state, state.last_posted_seq)).collect();
+    let loans_after: Vec<LoanChange<'_>> =
+        output.states.iter().map(|state| LoanChange { state, last_posted_seq: state.last_posted_seq }).collect();
     flush(db, &rows, &loans_after, &changes, (&mut totals, lane_slot)).await?;
     delete_unopened(db, &output.states, loans).await?;
     Ok(posted)
@@ -139,17 +135,33 @@ pub(in crate::store::sqlite) async fn write_legs(
 
 async fn flush(
     db: &mut SqliteConnection,
-    rows: &[PostingRow],
-    loans: &[LoanChange],
+    rows: &[PostingRow<'_>],
+    loans: &[LoanChange<'_>],
     changes: &BTreeMap<TenantId, Vec<Seq>>,
     (totals, lane_slot): (&mut Totals, i16),
 ) -> Result<(), StoreError> {
     let changes: Vec<ChangeRow> =
         changes.iter().map(|(tenant, seqs)| ChangeRow::new(*tenant, seqs)).collect::<Result<_, _>>()?;
     let account_totals = totals.account_totals(db, lane_slot).await?;
-    let script = sqlx::query(WRITE_BATCH).bind(json(rows)?).bind(json(loans)?).bind(json(&changes)?);
-    let script = script.bind(lane_slot).bind(account_totals);
-    expect_rows(db, script, &[rows.len(), loans.len(), changes.len()]).await
+    let (mut rows, mut loans) = (rows.chunks(ROWS_MAX), loans.chunks(ROWS_MAX));
+    // What comes once goes with the first rows.
+    let mut once = Some((changes, account_totals));
+    loop {
+        let (rows, loans) = (rows.next().unwrap_or_default(), loans.next().unwrap_or_default());
+        if rows.is_empty() && loans.is_empty() && once.is_none() {
+            return Ok(());
+        }
+        let (changes, account_totals) = once.take().unwrap_or_else(|| (Vec::new(), "[]".to_owned()));
+        let (text, size) = WRITE_MANY.text(rows.len().max(loans.len()));
+        let mut values = Values::default();
+        values.add_rows(rows.iter().copied(), size)?;
+        values.add_rows(loans.iter().copied(), size)?;
+        values.add(json(&changes)?)?;
+        values.add(lane_slot)?;
+        values.add(account_totals)?;
+        let script = sqlx::query_with(text, values.into_arguments());
+        expect_rows(db, script, &[rows.len(), loans.len(), changes.len()]).await?;
+    }
 }
 
 /// Forgets the failures of events that are posted now.
@@ -175,13 +187,20 @@ async fn append_system_events(
     if system.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows: Vec<EventRow> = system.iter().map(|done| EventRow::from(&done.event)).collect();
-    let insert = sqlx::query(APPEND_SYSTEM_EVENTS).bind(json(&rows)?).bind(now.micros());
-    let rows = insert.fetch_all(db).await.map_err(store_error)?;
-    rows.iter().map(|row| Ok((EventId(id(row, "id")?), Seq(get(row, "seq")?)))).collect()
+    let mut seqs = HashMap::with_capacity(system.len());
+    for system in system.chunks(ROWS_MAX) {
+        let (text, size) = APPEND_MANY.text(system.len());
+        let mut values = Values::default();
+        values.add_rows(system.iter().map(|done| EventRow { event: &done.event, accepted_at: now }), size)?;
+        let insert = sqlx::query_with(text, values.into_arguments());
+        for row in &insert.fetch_all(&mut *db).await.map_err(store_error)? {
+            seqs.insert(EventId(id(row, "id")?), Seq(get(row, "seq")?));
+        }
+    }
+    Ok(seqs)
 }
 
-fn loan_changes(output: &FoldOutput, loans: &BTreeMap<LoanKey, LockedLoan>) -> Vec<LoanChange> {
+fn loan_changes<'o>(output: &'o FoldOutput, loans: &BTreeMap<LoanKey, LockedLoan>) -> Vec<LoanChange<'o>> {
     let greatest = greatest_seqs(output);
     output
         .states
@@ -190,7 +209,7 @@ fn loan_changes(output: &FoldOutput, loans: &BTreeMap<LoanKey, LockedLoan>) -> V
             let before = loans.get(&state.key).and_then(|loan| loan.state.as_ref());
             let before = before.map_or(Seq(0), |before| before.last_posted_seq);
             let now = greatest.get(&state.key).copied().unwrap_or_default();
-            LoanChange::new(state, before.max(now))
+            LoanChange { state, last_posted_seq: before.max(now) }
         })
         .collect()
 }

@@ -39,8 +39,8 @@ macro_rules! packed_event {
 }
 pub(in crate::store::sqlite) use packed_event;
 
-/// The names of [`packed_event`], and of what a batch reads beside them.
-pub(in crate::store::sqlite) const BATCH_EVENT_COLUMNS: &[&str] = &[
+/// The names of [`packed_event`].
+pub(in crate::store::sqlite) const EVENT_COLUMNS: &[&str] = &[
     "seq",
     "id",
     "tenant",
@@ -67,8 +67,6 @@ pub(in crate::store::sqlite) const BATCH_EVENT_COLUMNS: &[&str] = &[
     "publisher",
     "actor",
     "accepted_at",
-    "attempts",
-    "calendar_version",
 ];
 
 /// Reads [`event_columns`].

@@ -36,8 +36,8 @@ macro_rules! packed_loan {
 }
 pub(in crate::store::sqlite) use packed_loan;
 
-/// The names of [`packed_loan`], and of what a batch reads beside them.
-pub(in crate::store::sqlite) const BATCH_LOAN_COLUMNS: &[&str] = &[
+/// The names of [`packed_loan`].
+pub(in crate::store::sqlite) const LOAN_COLUMNS: &[&str] = &[
     "loan_key",
     "tenant",
     "loan_id",
@@ -63,7 +63,6 @@ pub(in crate::store::sqlite) const BATCH_LOAN_COLUMNS: &[&str] = &[
     "memo_interest",
     "memo_principal",
     "suspense_release",
-    "refuses",
 ];
 
 /// Reads [`loan_columns`].

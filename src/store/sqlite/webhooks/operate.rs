@@ -78,7 +78,7 @@ pub(super) async fn operate(
     if let Some(refusal) = refusal(db, event, &operation.effect).await? {
         return Ok(Operated::Refused(refusal));
     }
-    let insert = sqlx::query(INSERT_UPLOAD_EVENT).bind(json(&[EventRow::from(event)])?).bind(now.micros());
+    let insert = sqlx::query_with(INSERT_UPLOAD_EVENT, EventRow { event, accepted_at: now }.alone()?);
     let row = insert.fetch_one(&mut *db).await.map_err(store_error)?;
     let seq: i64 = get(&row, "seq")?;
     take_effect(db, event, &operation.effect, now).await?;

@@ -1,7 +1,7 @@
 //! Owns transactions of several jobs: while one payment is posted the next ones arrive, and both can wait for the disk
 //! together. When a job's statements have run, the turn goes to whoever waits, and the commit waits for what that one
 //! brings; so it does where the job has told somebody of its rows, as the intake tells the lanes, who then read them in
-//! the transaction that writes them. Jobs that share a transaction stand or fall together; one that failed makes the next ones go alone, so that
+//! the transaction that writes them; what was accepted in it is kept at hand for them, as [`Fresh`]. Jobs that share a transaction stand or fall together; one that failed makes the next ones go alone, so that
 //! nobody is made to try again twice.
 
 use std::panic::AssertUnwindSafe;
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use crate::runtime::clock::Stopwatch;
 use crate::store::StoreError;
+use crate::store::sqlite::fresh::Fresh;
 use crate::store::sqlite::writer::{BEGIN, COMMIT, FrameTimes, Order, Session, execute};
 
 /// The most jobs of one transaction: the intake's two tasks and a lane.
@@ -24,13 +25,22 @@ const HAND_OVER_MAX: Duration = Duration::from_millis(1);
 /// After a transaction that failed, so many jobs go alone: more than one bad event makes when its batch is halved.
 const ALONE_AFTER_FAILURE: u32 = 32;
 
+/// What a job works with.
+#[derive(Debug)]
+pub(in crate::store::sqlite) struct Transaction<'t> {
+    /// The connection, inside the transaction.
+    pub(in crate::store::sqlite) db: &'t mut SqliteConnection,
+    /// What was accepted in it.
+    pub(in crate::store::sqlite) fresh: &'t mut Fresh,
+}
+
 /// A job that may share its transaction.
 pub(super) trait Shared: Send {
     /// Its name in errors.
     fn name(&self) -> &'static str;
 
     /// Runs its statements and keeps what they answer. Says whether another job follows from this one.
-    fn work<'s>(&'s mut self, connection: &'s mut SqliteConnection) -> BoxFuture<'s, Result<bool, StoreError>>;
+    fn work<'s>(&'s mut self, transaction: Transaction<'s>) -> BoxFuture<'s, Result<bool, StoreError>>;
 
     /// Tells its caller: what it kept, once the transaction is committed.
     fn settle(self: Box<Self>, outcome: Result<FrameTimes, StoreError>);
@@ -62,18 +72,18 @@ impl<T, F> SharedJob<T, F> {
 impl<T, F> Shared for SharedJob<T, F>
 where
     T: Send + 'static,
-    F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    F: for<'c> FnOnce(Transaction<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
 {
     fn name(&self) -> &'static str {
         self.name
     }
 
-    fn work<'s>(&'s mut self, connection: &'s mut SqliteConnection) -> BoxFuture<'s, Result<bool, StoreError>> {
+    fn work<'s>(&'s mut self, transaction: Transaction<'s>) -> BoxFuture<'s, Result<bool, StoreError>> {
         self.waited = self.handed_in.lap();
         let work = self.work.take();
         Box::pin(async move {
             let Some(work) = work else { return Ok(false) };
-            let value = work(connection).await?;
+            let value = work(transaction).await?;
             let is_followed = (self.is_followed)(&value);
             self.value = Some(value);
             Ok(is_followed)
@@ -98,6 +108,7 @@ impl Session {
         first: Box<dyn Shared>,
         orders: &mut mpsc::Receiver<Order>,
     ) -> Option<Order> {
+        self.fresh.clear();
         let begun = match self.connection().await {
             Ok(connection) => execute(connection, BEGIN).await,
             Err(error) => Err(error),
@@ -158,9 +169,12 @@ impl Session {
 
     async fn run_shared(&mut self, job: &mut dyn Shared) -> Result<bool, StoreError> {
         let name = job.name();
-        let connection = self.connection().await?;
+        let Some(db) = &mut self.connection else {
+            return Err(StoreError::Broken(format!("{name} has lost its transaction")));
+        };
+        let transaction = Transaction { db, fresh: &mut self.fresh };
         // A panic (of a fold, say) must neither end the writer nor leave its transaction open.
-        let worked = AssertUnwindSafe(job.work(connection)).catch_unwind().await;
+        let worked = AssertUnwindSafe(job.work(transaction)).catch_unwind().await;
         worked.unwrap_or_else(|_panic| Err(StoreError::Broken(format!("the transaction {name} panicked"))))
     }
 
@@ -211,7 +225,7 @@ mod tests {
     }
 
     async fn insert(writer: &Writer, sql: &'static str) -> Result<(), StoreError> {
-        writer.share("insert", move |db| Box::pin(statement(db, sql))).await.map(|((), _)| ())
+        writer.share("insert", move |tx| Box::pin(statement(tx.db, sql))).await.map(|((), _)| ())
     }
 
     async fn names(writer: &Writer) -> Vec<String> {
@@ -263,9 +277,9 @@ mod tests {
         });
         let first = writer.share_and_tell(
             "insert",
-            move |db| {
+            move |tx| {
                 Box::pin(async move {
-                    statement(db, "INSERT INTO rows VALUES ('a')").await?;
+                    statement(tx.db, "INSERT INTO rows VALUES ('a')").await?;
                     told.send(()).unwrap();
                     Ok(())
                 })
