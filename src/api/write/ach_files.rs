@@ -8,6 +8,7 @@
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use futures::future::try_join;
 use serde::Serialize;
 
 use crate::api::auth::Scope;
@@ -21,6 +22,7 @@ use crate::api::uploads::CHUNK_ROWS_MAX;
 use crate::api::uploads::ach::{EntryRow, FileRows};
 use crate::api::uploads::answer::{UploadAnswer, accepted, busy, replayed};
 use crate::api::uploads::receiver::{Beginning, Receiver, UploadRequest};
+use crate::api::uploads::rows::Row;
 use crate::api::uploads::source::Source;
 use crate::api::write::ach_matches::{Arrival, match_returns};
 use crate::core::ach::{Faults, Feed, FeedSettings, File, FileHash, Tally, Total};
@@ -167,16 +169,23 @@ async fn receive(
     let upload = UploadRef { tenant: rows.tenant, id: receiver.id() };
     let classifier = rows.feed.classifier(file.header(), latest);
     let mut tally = Tally::default();
-    let mut chunk: Vec<EntryRow> = Vec::with_capacity(CHUNK_ROWS_MAX);
-    for (row_no, entry) in (1_i64..).zip(file.entries()) {
-        let meaning = classifier.classify(&entry);
-        tally.add(&entry.entry, &meaning).map_err(|_| ApiError::Broken("a file's totals leave 64 bits"))?;
-        chunk.push(rows.entry(row_no, &entry, meaning));
-        if chunk.len() == CHUNK_ROWS_MAX {
-            take(state, &mut receiver, rows, std::mem::take(&mut chunk)).await?;
+    let mut entries = (1_i64..).zip(file.entries());
+    let mut ready = ReadyChunk::default();
+    loop {
+        let mut chunk: Vec<EntryRow> = Vec::with_capacity(CHUNK_ROWS_MAX);
+        for (row_no, entry) in entries.by_ref().take(CHUNK_ROWS_MAX) {
+            let meaning = classifier.classify(&entry);
+            tally.add(&entry.entry, &meaning).map_err(|_| ApiError::Broken("a file's totals leave 64 bits"))?;
+            chunk.push(rows.entry(row_no, &entry, meaning));
         }
+        if chunk.is_empty() {
+            break;
+        }
+        // While one chunk is accepted the next one is made ready: each waits for the database by itself.
+        let taken = take(state, &mut receiver, rows, ready);
+        ((), ready) = try_join(taken, make_ready(state, upload, rows, chunk)).await?;
     }
-    take(state, &mut receiver, rows, chunk).await?;
+    take(state, &mut receiver, rows, ready).await?;
     if !tally.accounts_for(file.summary()) {
         return Err(ApiError::Broken("the entries of a file do not add up to its totals"));
     }
@@ -190,20 +199,38 @@ async fn receive(
     Ok(answer)
 }
 
+/// Entries of a file, and what was found for them.
+#[derive(Default)]
+struct ReadyChunk {
+    /// Of all that are no returns.
+    rows: Vec<Row>,
+    /// The returns: they are matched when the payments in front of them are accepted.
+    returns: Vec<EntryRow>,
+}
+
+/// Marks the payments of a chunk and finds their loans.
+async fn make_ready(
+    state: &ApiState,
+    upload: UploadRef,
+    rows: FileRows<'_>,
+    chunk: Vec<EntryRow>,
+) -> Result<ReadyChunk, ApiError> {
+    let seen = state.store().mark_entries(upload, FileRows::marks(&chunk)).await?;
+    let (returns, others): (Vec<_>, Vec<_>) = chunk.into_iter().partition(EntryRow::is_return);
+    Ok(ReadyChunk { rows: rows.rows(state, others, seen).await?, returns })
+}
+
 /// Takes a chunk: its payments first, so that a return of the same file finds them.
 async fn take(
     state: &ApiState,
     receiver: &mut Receiver,
     rows: FileRows<'_>,
-    chunk: Vec<EntryRow>,
+    chunk: ReadyChunk,
 ) -> Result<(), ApiError> {
-    if chunk.is_empty() {
-        return Ok(());
+    let ReadyChunk { rows: others, returns } = chunk;
+    if !others.is_empty() {
+        receiver.take(others).await?;
     }
-    let upload = UploadRef { tenant: rows.tenant, id: receiver.id() };
-    let seen = state.store().mark_entries(upload, FileRows::marks(&chunk)).await?;
-    let (returns, others): (Vec<_>, Vec<_>) = chunk.into_iter().partition(EntryRow::is_return);
-    receiver.take(rows.rows(state, others, seen).await?).await?;
     if returns.is_empty() {
         return Ok(());
     }
