@@ -40,9 +40,9 @@ pub struct RestatedSchema {
     pub restated_by_event_id: Option<uuid::Uuid>,
     /// The journal entry of the difference. A preview has its lines instead.
     pub journal_entry_id: Option<uuid::Uuid>,
-    /// How its money was divided, where it divides money.
+    /// How its money was divided, where it divides money; of an accrual, the interest of its days.
     pub allocation_before: Option<AllocationSchema>,
-    /// How its money is divided now.
+    /// How its money is divided now; of an accrual, the interest of its days.
     pub allocation: Option<AllocationSchema>,
 }
 

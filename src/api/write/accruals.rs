@@ -34,7 +34,7 @@ pub struct AccruedLoan {
     #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
     pub outstanding_principal_minor: String,
     /// Its interest, in whole minor units. Left out, it is computed by the rate, day count and rounding of the loan's
-    /// program, for all days up to and including the accrual date that no accrual covers yet.
+    /// program, for all days up to and including the accrual date that no accrual of an earlier date covers.
     #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
     pub interest_minor: Option<String>,
 }
@@ -65,9 +65,9 @@ pub struct AccrualRequest {
 ///
 /// Each loan's interest is debited to Interest Receivable and credited to Interest Income on the accrual date, as one
 /// journal entry over all loans. Interest that is left out is computed: each day bears it once, by the principal at its
-/// end, up to and including the accrual date; what is already accrued is not accrued again, and days whose accrual was
-/// reversed are caught up with. Accrue a day when it is over: a payment that comes later for the same day is not
-/// regarded. Where the principal of a loan on that day is not the ledger's (`principal_mismatch`),
+/// end, up to and including the accrual date; days that an accrual of an earlier date has are not accrued again, and
+/// those of one that was reversed go to the next. Interest that was computed is corrected where something comes late that
+/// moves principal, for the same day or an earlier one: the accrual is restated on its own day. Where the principal of a loan on that day is not the ledger's (`principal_mismatch`),
 /// a loan is not there, charged off or written off, or on hold, nothing is posted and `loans` of the problem names the
 /// loans, the first 100 of them.
 #[utoipa::path(post, path = "/v1/accruals/batch", tag = "accruals", security(("oauth2" = ["hpts:accruals:write"])),

@@ -235,7 +235,7 @@ pub enum ServicingAct {
         event: EarlierEvent,
         /// What sort of event.
         kind: EventKind,
-        /// The split that stood before, of an event that divides money.
+        /// The split that stood before, of an event that divides money; of an accrual, the interest that did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         replaces: Option<Allocation>,
     },

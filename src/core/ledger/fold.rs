@@ -9,7 +9,7 @@ use crate::core::event::{AcceptedEvent, Command, LegTerms, NewEvent, Party, Serv
 use crate::core::ids::{LoanKey, Seq};
 use crate::core::ledger::chain::chain_hash;
 use crate::core::ledger::entry::JournalEntry;
-use crate::core::ledger::late::{History, Looked, Own, Settlement, Settling, is_late_on, look};
+use crate::core::ledger::late::{History, Looked, Own, Settlement, Settling, is_late_on, look, reached_by};
 use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::{Outcome, PostedEvent, Posting, RejectionCode, SystemPosting};
 use crate::core::ledger::rules::{Refusal, Verdict, judge, movement_of};
@@ -202,6 +202,11 @@ pub(super) fn post_judged(
         }
     };
     state.last_posted_seq = state.last_posted_seq.max(event.seq);
+    if posting.outcome == Outcome::Posted {
+        // Behind the release: what suspense pays of a day's interest is in front of the next day as well.
+        let reached = reached_by(&event.event.command, posting.effective_date);
+        state.greatest_effective_date = state.greatest_effective_date.max(reached);
+    }
     if state.balances.has_negative() {
         Err("a balance would fall below zero".to_owned())
     } else {

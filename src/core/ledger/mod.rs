@@ -39,7 +39,7 @@ pub use group::{GroupInput, GroupOutput, LegWork, post_group};
 pub use late::{ChargeBack, History, View as LateView, earliest_late, reaches_back_to, replays_long};
 pub use late_fee_view::{FeeToReviewView, LateForView};
 pub use late_fees::{FeeToReview, LateFeeBook, Receipts, late_for_of, needs_receipts, received_before, shown_by};
-pub use past::{Booked, Earlier, EarlierState, Past, needs_accruals, needs_fees};
+pub use past::{Booked, Earlier, EarlierState, Past, computing_group, needs_fees};
 pub use period::{Calendar, ClosedPeriodRule, NotAPeriod, Period, PeriodStatus, UnknownPeriodWord};
 pub use posting::{Finished, Outcome, PostedEvent, Posting, REFUSED_LOANS_MAX, RejectionCode, SystemPosting};
 pub use restated::RestatedView;

@@ -5,7 +5,8 @@
 //! - An event that names an earlier one, to take it back or to go on from it, needs what became of that ([`Earlier`]).
 //! - A waiver, or the reversal of a fee, needs the loan's fees ([`FeeBook`]).
 //! - A late fee needs the money that came in for the payment that was late ([`Receipts`]).
-//! - An accrual whose interest is computed needs the loan's principal by day and its accruals ([`AccrualBook`]).
+//! - An accrual whose interest is computed needs the loan's principal by day and its accruals ([`AccrualBook`]), a late
+//!   event in front of one as well, with its history.
 //! - Every event needs to know which accounting periods are closed ([`Calendar`]).
 
 use std::collections::BTreeMap;
@@ -36,7 +37,7 @@ pub struct Past {
     pub receipts: Option<Receipts>,
     /// The loan's late fees; told where an event is only imagined, and `None` where it is posted.
     pub late_fees: Option<LateFeeBook>,
-    /// What interest is computed from; `None` when no event asks for it.
+    /// What interest is computed from; `None` when no event that is in order asks for it.
     pub accruals: Option<AccrualBook>,
     /// The periods in which nothing is booked any more.
     pub calendar: Calendar,
@@ -202,10 +203,9 @@ pub fn needs_fees(events: &[AcceptedEvent]) -> bool {
     })
 }
 
-/// Whether the interest of an event of these is computed: a store then tells principal by day and accruals.
-#[must_use]
-pub fn needs_accruals(events: &[AcceptedEvent]) -> bool {
-    let is_computed = |command: &Command| match command {
+/// Whether an event is an accrual whose interest is computed.
+pub(super) fn computes_interest(command: &Command) -> bool {
+    match command {
         Command::Leg(leg) => matches!(leg.terms, LegTerms::Accrual { interest: None, .. }),
         Command::Payment(_)
         | Command::Disbursement(_)
@@ -217,6 +217,13 @@ pub fn needs_accruals(events: &[AcceptedEvent]) -> bool {
         | Command::Servicing(_)
         | Command::Upload(_)
         | Command::Group(_) => false,
-    };
-    events.iter().any(|event| is_computed(&event.event.command))
+    }
+}
+
+/// The group of an accrual among these events whose interest is computed, which tells by what rule; `None` where no
+/// interest is computed. A store then tells principal by day and accruals.
+#[must_use]
+pub fn computing_group<'e>(events: impl IntoIterator<Item = &'e AcceptedEvent>) -> Option<Seq> {
+    let mut computed = events.into_iter().filter(|event| computes_interest(&event.event.command));
+    computed.find_map(|event| event.event.origin.group.map(|group| group.group_seq))
 }

@@ -2,10 +2,13 @@
 
 use serde::Serialize;
 
-use crate::core::event::{Command, NewEvent, ServicingAct};
+use crate::core::event::{Command, EventKind, NewEvent, ServicingAct};
 use crate::core::ids::{EntryId, EventId};
 use crate::core::ledger::answer::AllocationView;
+use crate::core::ledger::entry::JournalEntry;
 use crate::core::ledger::posting::Posting;
+use crate::core::loan::Allocation;
+use crate::core::money::Minor;
 
 /// An earlier event that does something else now, because of a late one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -21,10 +24,10 @@ pub struct RestatedView {
     /// That entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal_entry_id: Option<EntryId>,
-    /// How its money was divided.
+    /// How its money was divided; of an accrual, the interest of its days.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allocation_before: Option<AllocationView>,
-    /// How its money is divided now.
+    /// How its money is divided now; of an accrual, the interest of its days.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allocation: Option<AllocationView>,
 }
@@ -42,7 +45,18 @@ impl RestatedView {
             restated_by_event_id: event.id,
             journal_entry_id: posting.entry.as_ref().map(|_| event.id.entry_id()),
             allocation_before: replaces.as_ref().map(AllocationView::from),
-            allocation: posting.allocation.as_ref().map(AllocationView::from),
+            allocation: posting
+                .allocation
+                .or_else(|| accrued(*kind, *replaces, posting))
+                .as_ref()
+                .map(AllocationView::from),
         })
     }
+}
+
+/// The interest of an accrual's days now: what was, and what its restatement has added to the income.
+fn accrued(kind: EventKind, replaces: Option<Allocation>, posting: &Posting) -> Option<Allocation> {
+    let before = replaces.filter(|_| kind == EventKind::Accrual)?;
+    let added = posting.entry.as_ref().map_or(Ok(Minor::ZERO), JournalEntry::accrued).ok()?;
+    Some(Allocation { interest: before.interest.plus(added).ok()?, ..before })
 }

@@ -1,39 +1,28 @@
 //! Owns which days of a loan bear interest that is booked, and what the others come to.
 //!
-//! Every day is accrued once. An accrual of day D covers the days up to and including D that no accrual before it
-//! covers, whether its interest was computed or came from the caller; an accrual that is taken back leaves its days
-//! open again, and so they are caught up with by the next one. What an accrual covers therefore follows from what is
-//! stored: the accruals of the loan in the order of their postings, and which of them were taken back when.
+//! Every day is accrued once. An accrual of day D covers the days up to and including D that no accrual of an earlier day
+//! covers, whether its interest was computed or came from the caller. So what it covers follows from the days of the
+//! accruals that stand, and not from the order in which they came: where one is taken back, the next one by its day has
+//! its days as well, or where there is none yet, the next that comes.
 //!
-//! The interest of open days is what they add to the total since the loan's first day ([`InterestTerms::accrued`]), by
-//! the principal as it is known today. An accrual that was booked on another principal, because an item came late, is
-//! not mended here.
+//! The interest of open days is what they add to the total since the loan's first day ([`Accruing`]), by the principal as
+//! it is known today. An accrual whose interest was computed is a fact of which only the day is fixed: where an item comes
+//! late that moves principal before its end, or that is an accrual itself, the replay says what it comes to now
+//! ([`Deed::Accrues`](crate::core::loan::Deed)), and it is restated like a payment. Interest that a caller gave stays
+//! what it was given as.
 //!
 //! So that a loan's past need not be read for every day of it, an accrual leaves an [`AccrualMark`]: how far the loan is
 //! accrued, and what the next accrual needs of the days before. A mark only spares reading: without it, or where
-//! something came that it does not know of, the same cents come out of the whole past.
-//!
-//! [`InterestTerms::accrued`]: crate::core::loan::InterestTerms::accrued
+//! something came that it does not know of, the same cents come out of the whole past. A replay goes on from a mark as
+//! well, from one in front of the late item.
 
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
-use crate::core::loan::day_count::DaySpan;
-use crate::core::loan::interest::{Carried, InterestError, InterestRule, Segment, segments};
-use crate::core::loan::rate::AnnualRate;
+use crate::core::loan::accruing::Accruing;
+use crate::core::loan::interest::{Carried, InterestError, InterestRule};
 use crate::core::money::Minor;
-
-/// An accrual in a loan's books.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PostedAccrual {
-    /// Its number among the loan's postings.
-    pub version: i64,
-    /// The day it was made for.
-    pub date: NaiveDate,
-    /// The number of the posting that took it back.
-    pub undone: Option<i64>,
-}
 
 /// How far a loan is accrued: every day before `until` is covered by an accrual, and none from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,20 +37,23 @@ pub struct AccrualMark {
     pub carried: Carried,
 }
 
-/// What the interest of a loan is computed from: what moved its principal, and its accruals; all of them, or those that
-/// came after a mark.
+/// What the interest of a loan is computed from: what moved its principal, and its accruals; all of them that count from
+/// before some day, or those of them that came after a mark.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccrualBook {
     mark: Option<AccrualMark>,
     principal: Vec<(NaiveDate, Minor)>,
-    accruals: Vec<PostedAccrual>,
+    /// The first day behind the accruals that stand.
+    covered_until: Option<NaiveDate>,
+    /// Whether there may be accruals that the mark does not know of.
+    is_doubted: bool,
 }
 
 impl AccrualBook {
     /// A book that goes on from a mark.
     #[must_use]
     pub const fn since(mark: AccrualMark) -> Self {
-        Self { mark: Some(mark), principal: Vec::new(), accruals: Vec::new() }
+        Self { mark: Some(mark), principal: Vec::new(), covered_until: None, is_doubted: false }
     }
 
     /// Whether what was noted since the mark leaves it good: no accrual, and no principal that counts from a day before
@@ -69,7 +61,7 @@ impl AccrualBook {
     #[must_use]
     pub fn holds(&self) -> bool {
         let is_later = |mark: AccrualMark| self.principal.iter().all(|(date, _)| *date >= mark.until);
-        self.mark.is_none_or(|mark| self.accruals.is_empty() && is_later(mark))
+        self.mark.is_none_or(|mark| !self.is_doubted && is_later(mark))
     }
 
     /// Notes what moved principal on an effective date; signed, in any order, a date more than once.
@@ -79,29 +71,42 @@ impl AccrualBook {
         }
     }
 
-    /// Notes an accrual, in any order. Where none was taken back, the one of the latest day says all.
-    pub fn note_accrual(&mut self, accrual: PostedAccrual) {
-        self.accruals.push(accrual);
+    /// Notes the day of an accrual that stands, in any order. That of the latest day says all.
+    pub fn note_accrual(&mut self, date: NaiveDate) {
+        self.covered_until = self.covered_until.max(Some(date.succ_opt().unwrap_or(date)));
     }
 
-    /// The stretches of unchanged principal up to a day.
+    /// Notes that an accrual may have come, or gone, since the mark.
+    pub const fn doubt(&mut self) {
+        self.is_doubted = true;
+    }
+
+    /// Where the loan's interest stands behind all of this.
     ///
     /// # Errors
     /// See [`InterestError`].
-    pub fn segments(&self, rate: AnnualRate, until: NaiveDate) -> Result<Vec<Segment>, InterestError> {
-        let before = self.mark.map(|mark| (mark.since, mark.principal));
-        segments(before.into_iter().chain(self.principal.iter().copied()), rate, until)
+    pub fn accruing(&self, rule: &InterestRule) -> Result<Accruing, InterestError> {
+        self.accruing_before(rule, NaiveDate::MAX)
     }
 
-    /// The days before `until` that bear interest which is not booked: from the first day that had principal, in order.
-    #[must_use]
-    pub fn open_days(&self, until: NaiveDate) -> Vec<DaySpan> {
-        let first = match self.mark {
-            Some(mark) => Some(mark.until),
-            None => self.principal.iter().map(|(date, _)| *date).min(),
-        };
-        let asked = first.filter(|first| *first < until).and_then(|first| DaySpan::new(first, until));
-        asked.map_or_else(Vec::new, |asked| without(vec![asked], &self.covered()))
+    /// The same without the principal that moves on a day or later.
+    fn accruing_before(&self, rule: &InterestRule, end: NaiveDate) -> Result<Accruing, InterestError> {
+        let mut days: BTreeMap<NaiveDate, i128> = BTreeMap::new();
+        for (date, movement) in self.principal.iter().filter(|(date, _)| *date < end) {
+            let sum = days.entry(*date).or_default();
+            // 2^64 movements of 64 bits cannot leave 128 bits.
+            *sum = sum.saturating_add(i128::from(movement.units()));
+        }
+        let mut covered = self.covered_until;
+        let mut at = self.mark.map_or(Accruing::START, |mark| Accruing::since(&mark, rule));
+        for (date, sum) in days {
+            if let Some(until) = covered.take_if(|until| *until <= date) {
+                at = at.covered(rule, until)?;
+            }
+            let sum = i64::try_from(sum).map(Minor::new).map_err(|_| InterestError::OutOfRange)?;
+            at = at.moved(rule, date, sum)?;
+        }
+        covered.map_or(Ok(at), |until| at.covered(rule, until))
     }
 
     /// What the open days before `until` come to.
@@ -109,10 +114,7 @@ impl AccrualBook {
     /// # Errors
     /// See [`InterestError`].
     pub fn open_interest(&self, rule: &InterestRule, until: NaiveDate) -> Result<Minor, InterestError> {
-        let segments = self.segments(rule.rate, until)?;
-        let days = self.open_days(until).into_iter();
-        days.map(|days| rule.terms.accrued(self.carried(), &segments, days))
-            .try_fold(Minor::ZERO, |sum, interest| Ok(sum.plus(interest?)?))
+        self.accruing_before(rule, until)?.interest(rule, until)
     }
 
     /// The mark that an accrual of the open days before `until` leaves; `None` where days from `until` on are covered
@@ -122,90 +124,12 @@ impl AccrualBook {
     /// # Errors
     /// See [`InterestError`].
     pub fn mark_at(&self, rule: &InterestRule, until: NaiveDate) -> Result<Option<AccrualMark>, InterestError> {
-        let is_beyond = self.mark.is_some_and(|mark| mark.until > until);
-        let is_ahead = self.principal.iter().any(|(date, _)| *date >= until);
-        if is_beyond || is_ahead || self.covered().iter().any(|days| days.until() > until) {
+        let is_beyond = self.mark.map(|mark| mark.until).max(self.covered_until) > Some(until);
+        if is_beyond || self.principal.iter().any(|(date, _)| *date >= until) {
             return Ok(None);
         }
-        let segments = self.segments(rule.rate, until)?;
-        let (since, principal) =
-            segments.last().map_or((until, Minor::ZERO), |last| (last.days.from(), last.principal));
-        let carried = rule.terms.carry(self.carried(), &segments, since)?;
-        Ok(Some(AccrualMark { until, since, principal, carried }))
+        self.accruing(rule)?.mark(rule, until).map(Some)
     }
-
-    fn carried(&self) -> Carried {
-        self.mark.map_or(Carried::NOTHING, |mark| mark.carried)
-    }
-
-    /// The days that accruals cover which stand.
-    fn covered(&self) -> Vec<DaySpan> {
-        let mut turns: BTreeMap<i64, Turn> = BTreeMap::new();
-        for accrual in &self.accruals {
-            turns.insert(accrual.version, Turn::Accrued(accrual.date));
-            turns.extend(accrual.undone.map(|undone| (undone, Turn::TakenBack(accrual.version))));
-        }
-        let mut covered = Vec::new();
-        let mut own: BTreeMap<i64, Vec<DaySpan>> = BTreeMap::new();
-        for (version, turn) in turns {
-            match turn {
-                Turn::Accrued(date) => {
-                    let days = without(up_to(date), &covered);
-                    covered = union(covered, days.clone());
-                    own.insert(version, days);
-                }
-                Turn::TakenBack(accrual) => {
-                    let days = own.remove(&accrual).unwrap_or_default();
-                    covered = without(covered, &days);
-                }
-            }
-        }
-        covered
-    }
-}
-
-/// What a posting does to the days that are covered.
-enum Turn {
-    /// It covers days up to one.
-    Accrued(NaiveDate),
-    /// It takes the accrual of this version back.
-    TakenBack(i64),
-}
-
-/// All days up to and including one.
-fn up_to(date: NaiveDate) -> Vec<DaySpan> {
-    let until = date.succ_opt().unwrap_or(date);
-    DaySpan::new(NaiveDate::MIN, until).into_iter().collect()
-}
-
-/// Both, in order, where they have no day in common.
-fn union(one: Vec<DaySpan>, other: Vec<DaySpan>) -> Vec<DaySpan> {
-    let mut days: Vec<DaySpan> = one.into_iter().chain(other).collect();
-    days.sort_unstable_by_key(|span| span.from());
-    let mut joined: Vec<DaySpan> = Vec::with_capacity(days.len());
-    for span in days {
-        match joined.last_mut() {
-            Some(last) if last.until() == span.from() => {
-                *last = DaySpan::new(last.from(), span.until()).unwrap_or(span);
-            }
-            Some(_) | None => joined.push(span),
-        }
-    }
-    joined
-}
-
-/// The days of one list that are not in the other; both in order.
-fn without(days: Vec<DaySpan>, taken: &[DaySpan]) -> Vec<DaySpan> {
-    let mut left = days;
-    for gone in taken {
-        let parts = left.iter().flat_map(|span| {
-            let before = DaySpan::new(span.from(), span.until().min(gone.from()));
-            let after = DaySpan::new(span.from().max(gone.until()), span.until());
-            before.into_iter().chain(after)
-        });
-        left = parts.filter(|span| span.from() < span.until()).collect();
-    }
-    left
 }
 
 #[cfg(test)]

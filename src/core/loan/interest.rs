@@ -76,7 +76,7 @@ const PARTS_PER_MINOR: i128 = AnnualRate::PARTS_PER_UNIT.saturating_mul(YEAR_PAR
 pub struct Carried(i64);
 
 /// Two minor units.
-const CARRIED_MODULUS: i128 = PARTS_PER_MINOR.saturating_mul(2);
+pub(super) const TWO_MINOR: i128 = PARTS_PER_MINOR.saturating_mul(2);
 
 impl Carried {
     /// Nothing before.
@@ -85,7 +85,13 @@ impl Carried {
     /// Reads a stored number; `None` for one that is out of range.
     #[must_use]
     pub fn from_parts(parts: i64) -> Option<Self> {
-        (0..CARRIED_MODULUS).contains(&i128::from(parts)).then_some(Self(parts))
+        (0..TWO_MINOR).contains(&i128::from(parts)).then_some(Self(parts))
+    }
+
+    /// Of exact interest; what is below nothing stands for that and some pairs of minor units.
+    pub(super) fn of(exact: i128) -> Result<Self, InterestError> {
+        let rest = exact.checked_rem_euclid(TWO_MINOR).and_then(|rest| i64::try_from(rest).ok());
+        rest.map(Self).ok_or(InterestError::OutOfRange)
     }
 
     /// The number to store.
@@ -157,40 +163,23 @@ impl InterestTerms {
     }
 
     /// What the days asked for add to the interest since the loan's first day: the total up to their end less the total
-    /// up to their beginning, each by the policy. `carried` is the exact interest of the days before the first segment.
+    /// up to their beginning, each by the policy.
     ///
     /// So days add up whichever way they are accrued, by the day, week or month: neither a day nor a fraction is lost or
     /// doubled. Under [`RoundingTime::Once`] that makes the end of the days the end of the sum.
     ///
     /// # Errors
     /// See [`InterestError`].
-    pub fn accrued(self, carried: Carried, segments: &[Segment], days: DaySpan) -> Result<Minor, InterestError> {
+    pub fn accrued(self, segments: &[Segment], days: DaySpan) -> Result<Minor, InterestError> {
         check(segments)?;
         let since = segments.first().map_or(days.from(), |first| first.days.from()).min(days.from());
         let total = |until| match self.rounding.time {
-            RoundingTime::Daily | RoundingTime::Once => {
-                self.rounded(add(i128::from(carried.0), self.exact_until(segments, until)?)?)
-            }
+            RoundingTime::Daily | RoundingTime::Once => self.rounded(self.exact_until(segments, until)?),
             RoundingTime::PerSegment | RoundingTime::PerDiem => {
                 self.interest(segments, DaySpan::new(since, until).ok_or(InterestError::Disorder)?)
             }
         };
         Ok(total(days.until())?.minus(total(days.from())?)?)
-    }
-
-    /// What is carried into a day: `carried` and the exact interest of the segments before it.
-    ///
-    /// # Errors
-    /// See [`InterestError`].
-    pub(super) fn carry(
-        self,
-        carried: Carried,
-        segments: &[Segment],
-        until: NaiveDate,
-    ) -> Result<Carried, InterestError> {
-        let exact = add(i128::from(carried.0), self.exact_until(segments, until)?)?;
-        let rest = exact.checked_rem(CARRIED_MODULUS).and_then(|rest| i64::try_from(rest).ok());
-        rest.map(Carried).ok_or(InterestError::OutOfRange)
     }
 
     /// One day's interest on a principal, rounded: the per diem of a payoff quote.
@@ -236,6 +225,39 @@ impl InterestTerms {
     fn rounded(self, exact: i128) -> Result<Minor, InterestError> {
         let units = self.rounding.mode.divide(exact, PARTS_PER_MINOR).and_then(|units| i64::try_from(units).ok());
         units.map(Minor::new).ok_or(InterestError::OutOfRange)
+    }
+}
+
+impl InterestRule {
+    /// Interest `before` a stretch and that of the stretch: exact parts of a minor unit where the sum is rounded, whole
+    /// minor units where each stretch is.
+    ///
+    /// # Errors
+    /// See [`InterestError`].
+    pub(super) fn passed(&self, before: i128, stretch: &Segment) -> Result<i128, InterestError> {
+        let terms = self.terms;
+        check(std::slice::from_ref(stretch))?;
+        let days = terms.day_count.count(stretch.days);
+        let units = |rounded: Minor| i128::from(rounded.units());
+        let part = match terms.rounding.time {
+            RoundingTime::Daily | RoundingTime::Once => exact(stretch, days)?,
+            RoundingTime::PerSegment => units(terms.rounded(exact(stretch, days)?)?),
+            RoundingTime::PerDiem => units(terms.by_day(stretch, days)?),
+        };
+        add(before, part)
+    }
+
+    /// What has passed, in whole minor units.
+    ///
+    /// # Errors
+    /// [`InterestError::OutOfRange`] when it leaves 64 bits.
+    pub(super) fn total(&self, passed: i128) -> Result<Minor, InterestError> {
+        match self.terms.rounding.time {
+            RoundingTime::Daily | RoundingTime::Once => self.terms.rounded(passed),
+            RoundingTime::PerSegment | RoundingTime::PerDiem => {
+                i64::try_from(passed).map(Minor::new).map_err(|_| InterestError::OutOfRange)
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! the payment.
 
 mod accrual;
+mod accruing;
 mod allocation;
 mod balances;
 mod charge_off;
@@ -22,7 +23,8 @@ mod state;
 mod timeline;
 mod waterfall;
 
-pub use accrual::{AccrualBook, AccrualMark, PostedAccrual};
+pub use accrual::{AccrualBook, AccrualMark};
+pub use accruing::Accruing;
 pub use allocation::{Allocation, allocate};
 pub use balances::Balances;
 pub use charge_off::{ChargedOff, LossAccount, Memo, UnknownLossAccount};

@@ -13,7 +13,7 @@ use crate::core::loan::balances::Balances;
 use crate::core::loan::charge_off::ChargedOff;
 use crate::core::loan::day_count::DaySpan;
 use crate::core::loan::history::LoanHistory;
-use crate::core::loan::interest::{Carried, InterestError, InterestRule};
+use crate::core::loan::interest::{InterestError, InterestRule};
 use crate::core::money::Minor;
 
 /// What closes a loan on one day.
@@ -107,7 +107,7 @@ impl Payoff<'_> {
         let Some(days) = after_accrual.or(first_day).and_then(|from| DaySpan::new(from, date)) else {
             return Ok(Minor::ZERO);
         };
-        rule.terms.accrued(Carried::NOTHING, &self.history.segments(rule.rate, date)?, days)
+        rule.terms.accrued(&self.history.segments(rule.rate, date)?, days)
     }
 }
 

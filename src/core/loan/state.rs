@@ -144,7 +144,8 @@ pub struct LoanState {
     pub version: i64,
     /// The greatest `seq` posted, system events not counted.
     pub last_posted_seq: Seq,
-    /// The latest day anything posted counts from. An item dated before it is backdated.
+    /// The latest day anything posted counts from; behind interest that was computed for that day, the next. An item dated
+    /// before it is backdated.
     pub greatest_effective_date: NaiveDate,
     /// When the last posting was made; the next is never earlier.
     pub last_posted_at: Timestamp,

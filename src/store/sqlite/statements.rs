@@ -120,6 +120,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("loans_with_late_fees", post::LOANS_WITH_LATE_FEES),
     ("accruals", post::ACCRUALS),
     ("marks", post::MARKS),
+    ("parents", post::PARENTS),
     ("since_mark", post::SINCE_MARK),
     ("write_marks", post::WRITE_MARKS),
     ("party", servicing::PARTY),

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{Cents, Reason, convention, is_rate_factor, span, told};
 
-const DATA: &str = include_str!("../../data/amortization.json");
+pub(super) const DATA: &str = include_str!("../../data/amortization.json");
 
 /// How many rows the file has: periods of schedules, months, sets of segments, quotes. How many of them run.
 const ROWS: usize = 60;
@@ -45,37 +45,37 @@ const fn half_even(time: RoundingTime) -> Rounding {
 }
 
 #[derive(Deserialize)]
-struct File {
-    schedules: Vec<Schedule>,
-    rate_factors: Vec<RateFactors>,
-    multi_segment: Vec<MultiSegment>,
-    payoff_quotes: Vec<PayoffQuote>,
+pub(super) struct File {
+    pub(super) schedules: Vec<Schedule>,
+    pub(super) rate_factors: Vec<RateFactors>,
+    pub(super) multi_segment: Vec<MultiSegment>,
+    pub(super) payoff_quotes: Vec<PayoffQuote>,
 }
 
 #[derive(Deserialize)]
-struct Schedule {
-    id: String,
-    annual_rate_pct: AnnualRateText,
-    convention: String,
-    disbursed: Cents,
-    periods: Vec<Period>,
+pub(super) struct Schedule {
+    pub(super) id: String,
+    pub(super) annual_rate_pct: AnnualRateText,
+    pub(super) convention: String,
+    pub(super) disbursed: Cents,
+    pub(super) periods: Vec<Period>,
 }
 
 #[derive(Deserialize)]
-struct Period {
+pub(super) struct Period {
     nr: u32,
-    start: String,
-    end: String,
-    installment: Cents,
+    pub(super) start: String,
+    pub(super) end: String,
+    pub(super) installment: Cents,
     rate_factor: String,
-    interest: Cents,
-    principal: Cents,
-    balance_after: Cents,
+    pub(super) interest: Cents,
+    pub(super) principal: Cents,
+    pub(super) balance_after: Cents,
 }
 
 #[derive(Deserialize)]
-struct RateFactors {
-    id: String,
+pub(super) struct RateFactors {
+    pub(super) id: String,
     annual_rate_pct: AnnualRateText,
     convention: String,
     months: Vec<String>,
@@ -83,26 +83,26 @@ struct RateFactors {
 }
 
 #[derive(Deserialize)]
-struct MultiSegment {
-    id: String,
-    annual_rate_pct: AnnualRateText,
-    convention: String,
-    segments: Vec<SegmentRow>,
-    expected_interest: Cents,
+pub(super) struct MultiSegment {
+    pub(super) id: String,
+    pub(super) annual_rate_pct: AnnualRateText,
+    pub(super) convention: String,
+    pub(super) segments: Vec<SegmentRow>,
+    pub(super) expected_interest: Cents,
 }
 
 #[derive(Deserialize)]
-struct SegmentRow {
-    principal: Cents,
-    start: String,
-    end: String,
+pub(super) struct SegmentRow {
+    pub(super) principal: Cents,
+    pub(super) start: String,
+    pub(super) end: String,
     days: i64,
     interest: Cents,
 }
 
 #[derive(Deserialize)]
-struct PayoffQuote {
-    id: String,
+pub(super) struct PayoffQuote {
+    pub(super) id: String,
     annual_rate_pct: AnnualRateText,
     convention: String,
     principal: Cents,
@@ -121,7 +121,7 @@ struct QuotedAmounts {
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(try_from = "String")]
-struct AnnualRateText(AnnualRate);
+pub(super) struct AnnualRateText(pub(super) AnnualRate);
 
 impl TryFrom<String> for AnnualRateText {
     type Error = String;
@@ -151,6 +151,16 @@ impl Schedule {
         let interest = terms.interest(&[Segment { principal, rate, days }], days);
         assert_eq!(interest, Ok(period.interest.0), "{} period {}", self.id, period.nr);
         None
+    }
+
+    /// Why one of its periods does not run, and so not all of them behind each other.
+    pub(super) fn reason(&self) -> Option<Reason> {
+        let mut principal = self.disbursed.0;
+        self.periods.iter().find_map(|period| {
+            let reason = reason_of(&self.convention, |day_count| self.run(day_count, period, principal));
+            principal = period.balance_after.0;
+            reason
+        })
     }
 
     /// Each period's interest on the balance that the period before it left.

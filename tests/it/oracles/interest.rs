@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{Cents, Reason, convention, is_rate_factor, span, told};
 
-const DATA: &str = include_str!("../../data/interest.csv");
+pub(super) const DATA: &str = include_str!("../../data/interest.csv");
 
 /// How many rows the file has, and how many of them run.
 const ROWS: usize = 34;
@@ -32,11 +32,11 @@ const LEFT_OUT: [(&str, Reason); 12] = [
 ];
 
 #[derive(Deserialize)]
-struct Row {
-    id: String,
+pub(super) struct Row {
+    pub(super) id: String,
     principal: String,
-    annual_rate_pct: String,
-    convention: String,
+    pub(super) annual_rate_pct: String,
+    pub(super) convention: String,
     start: String,
     end: String,
     days: i64,
@@ -47,24 +47,24 @@ struct Row {
 
 impl Row {
     /// The row's days; where it only counts them, those from a first of January of a common year, as many.
-    fn days(&self, day_count: DayCount) -> DaySpan {
+    pub(super) fn days(&self, day_count: DayCount) -> DaySpan {
         if !self.start.is_empty() {
             return span(&self.start, &self.end);
         }
-        let first: chrono::NaiveDate = "2026-01-01".parse().unwrap();
+        let first: chrono::NaiveDate = "2025-01-01".parse().unwrap();
         let until = first + chrono::TimeDelta::days(self.days);
         match day_count {
             DayCount::Act365 | DayCount::Act360 | DayCount::ActAct | DayCount::Act36525 => DaySpan::new(first, until),
             DayCount::Thirty360 | DayCount::ThirtyE360 => {
                 assert_eq!(self.days, 30, "{}: days of a convention, a month", self.id);
-                DaySpan::new(first, "2026-02-01".parse().unwrap())
+                DaySpan::new(first, "2025-02-01".parse().unwrap())
             }
         }
         .unwrap()
     }
 
     /// The policy, and principal and interest in the unit it rounds to: cents, once whole dollars.
-    fn rounding(&self) -> (Rounding, Minor, Minor) {
+    pub(super) fn rounding(&self) -> (Rounding, Minor, Minor) {
         let cents = |text: &String| Cents::try_from(text.clone()).unwrap().0;
         let dollars = |text: &String| text.strip_suffix(".00").unwrap().parse().map(Minor::new).unwrap();
         let (mode, time) = match self.rounding.as_str() {
@@ -84,7 +84,7 @@ impl Row {
     }
 
     /// Runs the row, or says why not.
-    fn run(&self) -> Option<Reason> {
+    pub(super) fn run(&self) -> Option<Reason> {
         let day_count = match convention(&self.convention) {
             Ok(day_count) => day_count,
             Err(reason) => return Some(reason),

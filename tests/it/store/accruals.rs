@@ -2,11 +2,11 @@
 //!
 //! The program of these laws bears 7.3 % over 365 days: 0.02 % a day, so that 10,000.00 bear 2.00.
 
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 use hpts::core::event::{Collectibility, Command, EventKind, NewEvent, ServicingAct};
 use hpts::core::ids::ProgramId;
 use hpts::core::ledger::{Outcome, RejectionCode};
-use hpts::core::loan::{InterestRule, InterestTerms, LossAccount};
+use hpts::core::loan::{InterestRule, InterestTerms, LossAccount, RoundingMode};
 use uuid::Uuid;
 
 use super::groups_between::{reversal, run};
@@ -64,11 +64,14 @@ pub(crate) async fn interest_adds_up_however_its_days_are_cut(fixture: &impl Fix
     }
     assert_eq!(booked[..3], [(1, 200), (1, 200), (1, 201)], "200.2468, 400.4936, 600.7404");
     assert_eq!(accrue(&books, day(1, 31), (3, 1_501_234)).await.1, Ok(0), "every day once");
-    assert_eq!(accrue(&books, day(1, 20), (3, 1_501_234)).await.1, Ok(0));
+    // One of an earlier day takes its days from that of 31 January: 2002.468 and 10 of 300.2468 are 5004.936.
+    assert_eq!(accrue(&books, day(1, 20), (3, 1_501_234)).await.1, Ok(5_005));
+    assert_eq!((books.balances_on(3, day(1, 20)).await[1], interest(&books, 3).await), (5_005, 8_308));
     prove(&books.store).await;
 }
 
-/// A mark spares reading a loan's past. What it does not know of makes it void: here money that was lent earlier.
+/// A mark spares reading a loan's past. What it does not know of makes it void: here money that was lent earlier, which
+/// mends what is booked, from the mark in front of it on.
 pub(crate) async fn a_mark_is_left_where_something_came_late(fixture: &impl Fixture) {
     let books = Books::open(fixture.store(), 1).await;
     books.book(vec![of_program(&books, 1, 1_000_000, PROGRAM)]).await;
@@ -78,10 +81,17 @@ pub(crate) async fn a_mark_is_left_where_something_came_late(fixture: &impl Fixt
     // In order: 1,020.00 on 21 January pay 40.00 of interest and 980.00 of principal.
     books.book(vec![books.payment_on(1, 102_000, day(1, 21))]).await;
     assert_eq!(accrue(&books, day(1, 30), (1, 902_000)).await.1, Ok(1_804), "10 days of 1.804");
-    // Late: 980.00 were lent on 11 January. The days from 31 January on bear interest on it; those before are not mended.
+    // Late: 980.00 were lent on 11 January, of which the days from then on bear 0.196 a day: 20 January 1.96 more, of
+    // which the payment pays 1.96 instead of principal. So 10,001.96 bear 2.000392 a day to 30 January: 20.00392, in all
+    // 61.96392, after 20.00 and 21.96.
     books.book(vec![books.disbursement_on(1, 98_000, day(1, 11))]).await;
-    assert_eq!(accrue(&books, day(2, 9), (1, 1_000_000)).await.1, Ok(2_000), "10 days of 2.00");
+    assert_eq!(books.balances_on(1, day(1, 20)).await, [0, 4_196, 1_098_000, 0]);
+    assert_eq!(books.balances_on(1, day(1, 30)).await, [0, 2_000, 1_000_196, 0]);
+    // 10 days more are 20.00392: in all 81.96784, after 61.96.
+    assert_eq!(accrue(&books, day(2, 9), (1, 1_000_196)).await.1, Ok(2_001));
     assert_eq!(fixture.count("loan_accruals").await, 4);
+    // In order again, from the last mark: 101.97176 in all.
+    assert_eq!(accrue(&books, day(2, 19), (1, 1_000_196)).await.1, Ok(2_000));
     let changed = fixture.execute("UPDATE loan_accruals SET carried = 1").await;
     assert!(changed.as_ref().is_err_and(|refusal| refusal.contains("insert-only")), "{changed:?}");
     prove(&books.store).await;
@@ -96,10 +106,164 @@ pub(crate) async fn days_of_an_accrual_taken_back_are_caught_up_with(fixture: &i
 
     let undone = run(&books, reversal(&books, january, EventKind::Accrual, day(1, 31)).await).await.1;
 
-    assert_eq!((undone, interest(&books, 1).await), (Outcome::Done, 5_600));
-    assert_eq!(accrue(&books, day(1, 15), (1, 1_000_000)).await.1, Ok(3_000), "15 of the open days");
-    assert_eq!(accrue(&books, day(3, 1), (1, 1_000_000)).await.1, Ok(3_400), "the other 16, and 1 March");
+    assert_eq!((undone, interest(&books, 1).await), (Outcome::Done, 11_800), "that of February has January's days");
+    assert_eq!(books.balances_on(1, day(2, 27)).await, [0, 0, 1_000_000, 0]);
+    assert_eq!(accrue(&books, day(1, 15), (1, 1_000_000)).await.1, Ok(3_000), "15 of the days");
+    assert_eq!(books.balances_on(1, day(2, 28)).await, [0, 11_800, 1_000_000, 0], "the other 44 are February's");
+    assert_eq!(accrue(&books, day(3, 1), (1, 1_000_000)).await.1, Ok(200));
     assert_eq!(interest(&books, 1).await, 12_000, "60 days of 2.00");
+    prove(&books.store).await;
+}
+
+/// Three accruals of ten days have 20.00 each. 5,010.00 that count from 16 January pay 20.00 and 4,990.00: 5,010.00 bear
+/// 1.002 a day. To 20 January that makes 15.01, to 30 January 10.02. When they go back, all is as before.
+pub(crate) async fn a_late_payment_mends_the_interest_behind_it(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![of_program(&books, 1, 1_000_000, PROGRAM)]).await;
+    let mut accruals = Vec::new();
+    for date in [day(1, 10), day(1, 20), day(1, 30)] {
+        let (accrued, booked) = accrue(&books, date, (1, 1_000_000)).await;
+        assert_eq!(booked, Ok(2_000));
+        accruals.push(accrued.first_leg.seq);
+    }
+
+    let late = books.book(vec![books.payment_on(1, 501_000, day(1, 16))]).await;
+
+    assert_eq!(books.balances_on(1, day(1, 15)).await, [0, 2_000, 1_000_000, 0]);
+    assert_eq!(books.balances_on(1, day(1, 20)).await, [0, 1_501, 501_000, 0]);
+    assert_eq!(books.balances_on(1, day(1, 30)).await, [0, 2_503, 501_000, 0]);
+    let mut restated = Vec::new();
+    for seq in &accruals {
+        restated.extend(books.store.restatements(books.tenant, *seq).await.unwrap());
+    }
+    let [second, third] = &restated[..] else { panic!("{restated:?}") };
+    for (restated, date) in [(second, day(1, 20)), (third, day(1, 30))] {
+        let posting = restated.posting.as_ref().unwrap();
+        assert_eq!(restated.event.event.origin.cause_seq, Some(late[0].seq));
+        assert_eq!((posting.effective_date, posting.booking_date, posting.allocation), (date, date, None));
+    }
+    // 10 days of 1.002 more.
+    assert_eq!(accrue(&books, day(2, 9), (1, 501_000)).await.1, Ok(1_002));
+    books.book(vec![books.return_of(&late[0], day(2, 9), 0).await]).await;
+    assert_eq!(books.balances_on(1, day(1, 30)).await, [0, 6_000, 1_000_000, 0]);
+    assert_eq!(interest(&books, 1).await, 8_000, "40 days of 2.00");
+    assert_eq!(fixture.count("events WHERE kind = 'payment_allocated'").await, 2 + 3);
+    prove(&books.store).await;
+}
+
+/// What counts from a day, in some order of arrival.
+#[derive(Clone, Copy)]
+enum Item {
+    Pay(i64),
+    Lend(i64),
+    Accrue,
+}
+
+/// Payments, money lent and accruals, in the order in which they count, backwards and mixed; then a payment goes back and
+/// an accrual is taken back. From marks and from the whole past the same cents come out.
+pub(crate) async fn any_order_of_arrival_ends_with_the_same_interest(fixture: &impl Fixture) {
+    let items = [
+        (day(1, 10), Item::Accrue),
+        (day(1, 16), Item::Pay(301_234)),
+        (day(1, 20), Item::Accrue),
+        (day(1, 25), Item::Lend(123_456)),
+        (day(1, 31), Item::Accrue),
+        (day(1, 31), Item::Pay(98_765)),
+        (day(2, 10), Item::Accrue),
+        (day(2, 11), Item::Pay(45_678)),
+    ];
+    let orders =
+        [[0, 1, 2, 3, 4, 5, 6, 7], [7, 6, 5, 4, 3, 2, 1, 0], [4, 7, 0, 6, 3, 5, 1, 2], [6, 2, 7, 5, 0, 4, 3, 1]];
+    let mut ends = Vec::new();
+    for (loan, order) in (1_u128..).zip(orders) {
+        let books = Books::open(fixture.store(), loan).await;
+        books.book(vec![of_program(&books, loan, 1_000_000, PROGRAM)]).await;
+        let (mut paid, mut accrued) = (None, None);
+        for place in order {
+            let (date, item) = items[place];
+            match item {
+                Item::Pay(units) => {
+                    let booked = books.book(vec![books.payment_on(loan, units, date)]).await;
+                    paid = if place == 1 { Some(booked[0]) } else { paid };
+                }
+                Item::Lend(units) => drop(books.book(vec![books.disbursement_on(loan, units, date)]).await),
+                Item::Accrue => {
+                    let principal = books.balances_on(loan, date).await[2];
+                    let (group, booked) = accrue(&books, date, (loan, principal)).await;
+                    assert!(booked.is_ok(), "{booked:?}");
+                    accrued = if place == 2 { Some(group) } else { accrued };
+                }
+            }
+        }
+        let mut end = Vec::new();
+        for turn in 0..3 {
+            for date in items.map(|(date, _)| date) {
+                end.push(books.balances_on(loan, date).await);
+            }
+            match turn {
+                0 => drop(books.book(vec![books.return_of(&paid.unwrap(), day(2, 12), 0).await]).await),
+                1 => {
+                    let undo = reversal(&books, accrued.unwrap(), EventKind::Accrual, day(1, 20)).await;
+                    assert_eq!(run(&books, undo).await.1, Outcome::Done);
+                }
+                _ => {}
+            }
+        }
+        ends.push(end);
+        prove(&books.store).await;
+    }
+    for end in &ends {
+        assert_eq!(*end, ends[0]);
+    }
+}
+
+/// A year's payments and accruals behind a late payment, most of them divided and computed anew, in one pass: held against
+/// the same life lived day by day, in hundredths of a hundredth of a cent.
+pub(crate) async fn a_long_life_is_mended_in_one_pass(fixture: &impl Fixture) {
+    const DAYS: u64 = 250;
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![of_program(&books, 1, 100_000_000, PROGRAM)]).await;
+    let on = |number: u64| day(1, 1) + Days::new(number);
+    for number in 1..=DAYS {
+        books.book((0..4).map(|_| books.payment_on(1, 4_000, on(number))).collect()).await;
+        let principal = books.loan(1).await.unwrap().state.balances.principal.units();
+        accrue(&books, on(number), (1, principal)).await.1.unwrap();
+    }
+    let wanted = books.accept(vec![books.payment_on(1, 50_000_000, on(0))]).await;
+
+    let batch = books.post(&wanted).await;
+
+    assert_eq!(batch.restating.len(), 1);
+    let (mut principal, mut owed, mut booked) = (50_000_000_i64, 0_i64, 0_i64);
+    let mut exact = i128::from(principal) * 2;
+    for _ in 1..=DAYS {
+        for _ in 0..4 {
+            let interest = owed.min(4_000);
+            (owed, principal) = (owed - interest, principal - (4_000 - interest));
+        }
+        // 0.02 % of the day's end, and the rounded total less what is booked.
+        exact += i128::from(principal) * 2;
+        let total = i64::try_from(RoundingMode::HalfUp.divide(exact, 10_000).unwrap()).unwrap();
+        (owed, booked) = (owed + total - booked, total);
+    }
+    assert_eq!(books.balances_on(1, on(DAYS)).await, [0, owed, principal, 0]);
+    let restated = fixture.count("events WHERE kind = 'payment_allocated'").await;
+    assert!(restated > 2 * i64::try_from(DAYS).unwrap(), "{restated}");
+    prove(&books.store).await;
+}
+
+/// What moves no principal mends nothing, and a loan without computed interest behind the item reads nothing of it.
+pub(crate) async fn a_late_item_that_moves_no_principal_mends_nothing(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![of_program(&books, 1, 1_001_234, PROGRAM)]).await;
+    for number in 1..=31 {
+        accrue(&books, day(1, number), (1, 1_001_234)).await.1.unwrap();
+    }
+    books.book(vec![books.payment_on(1, 100, day(1, 20)), books.fee_on(1, "late", 500, day(1, 25))]).await;
+    assert_eq!(fixture.count("events WHERE cause_seq IS NOT NULL").await, 0);
+    // Of the very day of an accrual a payment is late, and mends it: 4,997.01 of principal less bear 1.00 less.
+    books.book(vec![books.payment_on(1, 506_108, day(1, 31))]).await;
+    assert_eq!(fixture.count("events WHERE cause_seq IS NOT NULL").await, 1);
     prove(&books.store).await;
 }
 

@@ -113,6 +113,12 @@ impl GroupOperation {
         if let Self::Reversal(reversed) = self { Some(reversed) } else { None }
     }
 
+    /// How interest is computed that a leg leaves to it.
+    #[must_use]
+    pub const fn interest_rule(&self) -> Option<&InterestRule> {
+        if let Self::Accrual { rule, .. } = self { rule.as_ref() } else { None }
+    }
+
     /// The canonical text that a fingerprint covers: what was asked, and nothing that acceptance found out.
     pub(in crate::core::event) fn to_json(&self) -> String {
         let mut asked = self.clone();

@@ -7,6 +7,8 @@
 
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows panics, which is a failed test")]
 
+mod accrual_properties;
+mod accruals;
 mod answers;
 mod bank;
 mod chain;
@@ -32,9 +34,9 @@ use crate::core::event::{
 use crate::core::ids::{BorrowerId, EventId, LoanId, PublisherId, Seq, TenantId};
 use crate::core::ledger::{
     AccountCode, Booked, Earlier, EarlierState, FeeBook, History, JournalEntry, Line, Outcome, Past, Posting, Receipts,
-    earliest_late, must_wait, needs_fees, needs_receipts, post_event, reaches_back_to,
+    computing_group, earliest_late, must_wait, needs_fees, needs_receipts, post_event, reaches_back_to,
 };
-use crate::core::loan::{Allocation, Balances, LoanState, Waterfall};
+use crate::core::loan::{AccrualMark, Allocation, Balances, InterestRule, LoanState, Waterfall};
 use crate::core::money::{Currency, Minor, Money};
 use crate::core::time::Timestamp;
 
@@ -196,6 +198,10 @@ type Consequence = (&'static str, Option<i64>, Vec<(String, i64)>);
 struct Books {
     state: Option<LoanState>,
     posted: Vec<Posted>,
+    /// How the loan bears interest, where not as most of these tests have it.
+    rule: Option<InterestRule>,
+    /// The marks that accruals have left, with the versions behind which.
+    marks: Vec<(i64, AccrualMark)>,
 }
 
 impl Books {
@@ -308,7 +314,11 @@ impl Books {
         while let Some(further) = reaches_back_to(&rows(since), since) {
             since = further;
         }
-        Some(History::new(rows(since)))
+        let rows = rows(since);
+        let computes = computing_group(rows.iter().map(|(event, _)| event).chain(events)).is_some();
+        let history = History::new(rows);
+        let rule = self.rule.unwrap_or_else(accruals::rule);
+        Some(if computes { history.with_accruals(rule, self.accrual_book(since)) } else { history })
     }
 
     /// What the fold is told of the past where it posts this event next.

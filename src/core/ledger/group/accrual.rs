@@ -1,8 +1,9 @@
 //! Owns accruals: interest that a loan has earned, DR 1200 CR 4100.
 //!
-//! The interest is the caller's, or what the days come to that no accrual covers yet, up to and including the accrual's,
-//! by the rule of the loan's program ([`AccrualBook`](crate::core::loan::AccrualBook)). Nothing accrues from a charge-off
-//! on; where that is taken back, the next accrual catches up.
+//! The interest is the caller's, or what the days come to that no accrual of an earlier day covers, up to and including
+//! the accrual's, by the rule of the loan's program ([`AccrualBook`](crate::core::loan::AccrualBook)). Of an accrual that
+//! is late, what they come to in its place: accruals behind it are restated. Nothing accrues from a charge-off on; where
+//! that is taken back, the next accrual catches up.
 
 use crate::core::event::LegTerms;
 use crate::core::ids::ProgramId;
@@ -49,6 +50,9 @@ fn computed(
 ) -> Result<(Minor, Option<AccrualMark>), Refusal> {
     if state.program_id != Some(program) {
         return Err(RejectionCode::LoanNotFound.into());
+    }
+    if let Some(looked) = &work.looked {
+        return Ok((looked.interest(&work.event.event.command)?, None));
     }
     let (rule, book) = rule.zip(work.past.accruals.as_ref()).ok_or(Refusal::NoAccruals)?;
     let until = work.leg()?.effective_date.succ_opt().ok_or(InterestError::OutOfRange)?;

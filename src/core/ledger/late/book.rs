@@ -10,11 +10,12 @@ use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
 use crate::core::ledger::late::history::{History, Row};
 use crate::core::ledger::late::sum::Sum;
+use crate::core::ledger::past::computes_interest;
 use crate::core::ledger::posting::{Outcome, Posting};
-use crate::core::ledger::rules::{movement_of, principal_loss};
+use crate::core::ledger::rules::{Refusal, movement_of, principal_loss};
 use crate::core::loan::{
-    Allocation, Balances, ChargeOffMade, ChargedOff, Deed, Effect, Fact, Life, LoanState, LoanStatus, LossAccount,
-    Memo, Place, Position, ReplayTerms, ReturnManner, Turn,
+    Accruing, Allocation, Balances, ChargeOffMade, ChargedOff, Deed, Effect, Fact, InterestRule, Life, LoanState,
+    LoanStatus, LossAccount, Memo, Place, Position, ReplayTerms, ReturnManner, Turn,
 };
 use crate::core::money::{AmountOverflow, Minor};
 
@@ -99,6 +100,7 @@ fn part_of(event: &NewEvent, posting: &Posting) -> Part {
 
 /// What an event asks of the loan. `moved` is what its own posting moved, `place_of` tells where an earlier event stands.
 pub(super) fn deed_of(command: &Command, moved: Balances, place_of: impl Fn(Seq) -> Option<Place>) -> Deed {
+    let effective_date = command.effective_date();
     match command {
         Command::PaymentReturn(returned) => match returned.manner {
             ReturnManner::Void => Deed::Moves(moved),
@@ -130,8 +132,10 @@ pub(super) fn deed_of(command: &Command, moved: Balances, place_of: impl Fn(Seq)
         },
         Command::Leg(leg) => match &leg.terms {
             LegTerms::ReceiptIn { amount } => Deed::Pays(*amount),
-            LegTerms::Accrual { .. }
-            | LegTerms::SuspenseOut { .. }
+            LegTerms::Accrual { interest, .. } => {
+                Deed::Accrues { interest: *interest, until: effective_date.succ_opt().unwrap_or(effective_date) }
+            }
+            LegTerms::SuspenseOut { .. }
             | LegTerms::SuspenseIn
             | LegTerms::ReceiptOut { .. }
             | LegTerms::MovedOut { .. }
@@ -152,15 +156,21 @@ pub(super) fn deed_of(command: &Command, moved: Balances, place_of: impl Fn(Seq)
 /// on somebody's word is what it pays.
 pub(super) const fn releases_suspense(deed: &Deed) -> bool {
     match deed {
-        Deed::Moves(_) | Deed::ChargesOff { .. } | Deed::ChargesBack { .. } => true,
+        Deed::Moves(_) | Deed::Accrues { .. } | Deed::ChargesOff { .. } | Deed::ChargesBack { .. } => true,
         Deed::Pays(_) | Deed::Applies(_) => false,
     }
 }
 
-/// Where a posting stands: on its day, in the order of postings. An accrual covers its own day, which payments of that
-/// day do not bear (decision D3): it is in front of the next day's.
+/// Where a posting stands: on its day, in the order of postings.
 pub(super) const fn placed(date: NaiveDate, version: i64) -> Place {
     Place { date, turn: Turn::Event, seq: Seq(0), version }
+}
+
+/// Where the posting of a command stands. An accrual covers its own day, which payments of that day do not bear (decision
+/// D3): where it is computed, it is by the principal at the end of the day, and in front of the next day's.
+pub(super) fn placed_of(command: &Command, date: NaiveDate, version: i64) -> Place {
+    let place = placed(date, version);
+    if computes_interest(command) { Place { turn: Turn::Close, ..place } } else { place }
 }
 
 impl Book {
@@ -170,7 +180,7 @@ impl Book {
     }
 
     /// The life that a loan's postings tell, from their first day on.
-    pub(super) fn new(state: &LoanState, history: &History) -> Result<Self, AmountOverflow> {
+    pub(super) fn new(state: &LoanState, history: &History) -> Result<Self, Refusal> {
         let posted = || history.rows.iter().filter(|row| row.posting.outcome == Outcome::Posted);
         let undone: BTreeSet<Seq> = posted().filter_map(|row| row.posting.undoes_seq).collect();
         let is_undone = |row: &Row| row.seq.is_some_and(|seq| undone.contains(&seq));
@@ -203,8 +213,10 @@ impl Book {
                 }
             }
         }
+        let interest = history.accruals.as_ref();
+        let accruing = interest.map(|(rule, book)| book.accruing(rule).map(|accruing| (*rule, accruing)));
         let told = Told { standing, releases, kept };
-        told.book(state, &facts)
+        Ok(told.book(state, accruing.transpose()?, &facts)?)
     }
 }
 
@@ -218,14 +230,19 @@ struct Told {
 }
 
 impl Told {
-    fn book(mut self, state: &LoanState, rows: &[&Row]) -> Result<Book, AmountOverflow> {
+    fn book(
+        mut self,
+        state: &LoanState,
+        interest: Option<(InterestRule, Accruing)>,
+        rows: &[&Row],
+    ) -> Result<Book, AmountOverflow> {
         let (mut facts, mut released, mut places) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut told = Vec::with_capacity(rows.len());
         let mut start = Start::of(state);
         for row in rows {
             let id = row.event.id;
             let Some(standing) = self.standing.remove(&id) else { continue };
-            let place = placed(row.posting.effective_date, standing.version);
+            let place = placed_of(&row.event.command, row.posting.effective_date, standing.version);
             let moved =
                 row.posting.entry.as_ref().map_or(Ok(Balances::default()), |entry| movement_of(entry.lines()))?;
             let deed = deed_of(&row.event.command, moved, |seq| places.get(&seq).copied());
@@ -253,8 +270,10 @@ impl Told {
                 facts.insert(place, standing);
             }
         }
-        let terms = ReplayTerms { waterfall: state.waterfall, suspense_release: state.suspense_release };
-        Ok(Book { life: Life::resume(terms, start.position()?, told)?, facts, releases: released })
+        let (waterfall, suspense_release) = (state.waterfall, state.suspense_release);
+        let terms = ReplayTerms { waterfall, suspense_release, interest: interest.map(|(rule, _)| rule) };
+        let start = Position { accruing: interest.map(|(_, accruing)| accruing), ..start.position()? };
+        Ok(Book { life: Life::resume(terms, start, told)?, facts, releases: released })
     }
 }
 
@@ -284,7 +303,7 @@ impl Start {
         let Balances { fees, interest, principal, .. } = self.memo.narrow()?;
         let memo = Memo { fees, interest, principal };
         let charged_off = self.charged_off.map(|off| ChargedOff { memo, ..off });
-        Ok(Position { balances: self.balances.narrow()?, charged_off, status: self.status })
+        Ok(Position { balances: self.balances.narrow()?, charged_off, status: self.status, accruing: None })
     }
 }
 
@@ -366,7 +385,7 @@ fn effect_of(standing: &Standing, deed: &Deed, place: Place) -> Result<Effect, A
             let made = ChargeOffMade { on: place.date, loss: *loss, status: *status };
             Effect { memo: nothing.minus(&debts)?, charges_off: Some(made), ..effect }
         }
-        Deed::Moves(_) => Effect { memo: memo_of(&standing.restating)?, ..effect },
+        Deed::Moves(_) | Deed::Accrues { .. } => Effect { memo: memo_of(&standing.restating)?, ..effect },
         Deed::ChargesBack { .. } => {
             let split = standing.split.unwrap_or_default();
             let Allocation { fees, interest, principal, .. } = split;

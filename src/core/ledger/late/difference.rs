@@ -8,8 +8,8 @@ use crate::core::money::{AmountOverflow, Minor};
 
 /// The lines that lead from one effect of a deed to another; none where there is no difference.
 ///
-/// What comes from outside a loan does not change: a difference moves between its buckets, and between them and the
-/// accounts that bear a charge-off.
+/// What comes from outside a loan does not change, but for interest that is computed: a difference moves between its
+/// buckets, and between them and the accounts that bear a charge-off.
 pub(super) fn difference(
     deed: &Deed,
     (before, after): (&Effect, &Effect),
@@ -27,6 +27,10 @@ pub(super) fn difference(
     match deed {
         Deed::Pays(_) | Deed::Applies(_) => lines.push(Line::debit(recoveries(loss), total)),
         Deed::Moves(_) | Deed::ChargesOff { .. } | Deed::ChargesBack { .. } => lines.extend(borne(&memo, loss)),
+        Deed::Accrues { .. } => {
+            lines.extend(borne(&memo, loss));
+            lines.push(Line::credit(AccountCode::INTEREST_INCOME, moved.interest.plus(memo.interest)?)?);
+        }
     }
     lines.push(Line::debit(AccountCode::CHARGED_OFF_MEMO, total));
     lines.push(Line::credit(AccountCode::MEMO_CONTRA, total)?);

@@ -5,8 +5,9 @@ use chrono::NaiveDate;
 use crate::core::event::{AcceptedEvent, Command, EventKind, LegTerms, NO_BORROWER, NewEvent, ServicingAct};
 use crate::core::ids::Seq;
 use crate::core::ledger::late_fees::late_for_of;
+use crate::core::ledger::past::computes_interest;
 use crate::core::ledger::posting::Posting;
-use crate::core::loan::LoanState;
+use crate::core::loan::{AccrualBook, InterestRule, LoanState};
 
 /// A posted event of a loan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,9 @@ pub(super) struct Row {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
     pub(super) rows: Vec<Row>,
+    /// How the loan bears interest, and what it is computed from of the days before the first row; `None` where no
+    /// interest of these rows is computed.
+    pub(super) accruals: Option<(InterestRule, AccrualBook)>,
     /// How often this batch has replayed it.
     replays: usize,
 }
@@ -33,7 +37,13 @@ impl History {
     pub fn new(rows: impl IntoIterator<Item = (AcceptedEvent, Posting)>) -> Self {
         let row =
             |(event, posting): (AcceptedEvent, Posting)| Row { seq: Some(event.seq), event: event.event, posting };
-        Self { rows: rows.into_iter().map(row).collect(), replays: 0 }
+        Self { rows: rows.into_iter().map(row).collect(), accruals: None, replays: 0 }
+    }
+
+    /// The same with what its interest is computed from: what counts from before the first day of the postings.
+    #[must_use]
+    pub fn with_accruals(self, rule: InterestRule, before: AccrualBook) -> Self {
+        Self { accruals: Some((rule, before)), ..self }
     }
 
     /// Takes in what the fold has posted.
@@ -77,6 +87,12 @@ impl History {
 /// and what gives money of a payment back must know what the payment paid.
 fn is_late(command: &Command, reached: NaiveDate) -> bool {
     command.days().0 < reached || goes_back(command)
+}
+
+/// The first day from which on an event is not late behind this one: its own, or behind interest that was computed for a
+/// day and so by all that counts from it, the next.
+pub(in crate::core::ledger) fn reached_by(command: &Command, date: NaiveDate) -> NaiveDate {
+    if computes_interest(command) { date.succ_opt().unwrap_or(date) } else { date }
 }
 
 /// Where the history of a late event begins: on its day, or on that of the payment whose money goes back.
@@ -131,7 +147,7 @@ pub fn earliest_late(state: &LoanState, events: &[AcceptedEvent]) -> Option<Naiv
         if is_late(command, reached) {
             earliest = Some(earliest.map_or(first, |earliest| earliest.min(first)));
         }
-        reached = reached.max(latest);
+        reached = reached.max(reached_by(command, latest));
     }
     earliest
 }

@@ -5,10 +5,10 @@ use chrono::NaiveDate;
 use crate::core::event::{Command, LegTerms, NewEvent, PaymentReturn, ServicingAct};
 use crate::core::ids::Seq;
 use crate::core::ledger::entry::Line;
-use crate::core::ledger::late::book::{Book, Standing, placed};
+use crate::core::ledger::late::book::{Book, Standing, deed_of, placed_of};
 use crate::core::ledger::late::difference::{Bearer, charge_back_lines};
 use crate::core::ledger::late::history::{History, is_late_on};
-use crate::core::ledger::past::Past;
+use crate::core::ledger::past::{Past, computes_interest};
 use crate::core::ledger::rules::{Refusal, movement_of};
 use crate::core::loan::{
     Allocation, Balances, DayMovement, Deed, Fact, Life, LoanState, LossAccount, Place, ReturnManner, Timeline,
@@ -22,7 +22,8 @@ pub struct View {
     pub(in crate::core::ledger) floor: Balances,
     /// The balances at the end of the event's day.
     pub(in crate::core::ledger) end_of_day: Balances,
-    /// The balances after everything.
+    /// The balances after everything, without the interest that was computed for days behind the event: what that comes
+    /// to is for the event to say.
     pub(in crate::core::ledger) today: Balances,
     /// The lines that take back what the event names, as it stands.
     pub(in crate::core::ledger) taken_back: Option<Vec<Line>>,
@@ -109,9 +110,13 @@ pub(in crate::core::ledger) fn look(
         return Ok(None);
     }
     let history = past.history.as_ref().ok_or(Refusal::NoHistory)?;
+    let commands = history.rows.iter().map(|row| &row.event.command).chain([&event.command]);
+    if history.accruals.is_none() && commands.into_iter().any(computes_interest) {
+        return Err(Refusal::NoAccruals);
+    }
     let book = Book::new(state, history)?;
     let date = event.command.days().0;
-    let place = placed(date, state.version.saturating_add(1));
+    let place = placed_of(&event.command, date, state.version.saturating_add(1));
     let target = taken_back(&event.command).map(|seq| find(&book, seq));
     // What takes an entry back has no place of its own, and is judged by the loan as it stands.
     let mut then = LoanState { greatest_effective_date: date, ..*state };
@@ -139,12 +144,33 @@ pub(in crate::core::ledger) fn look(
     let view = View {
         floor: later.least_since(date, &state.balances)?,
         end_of_day: later.balances_on(date, &state.balances)?,
-        today: state.balances,
+        today: without_computed(state.balances, &book.life, place)?,
         taken_back,
         is_charged_back,
         charge_back,
     };
     Ok(Some(Looked { then, view, book, place, target }))
+}
+
+impl Looked {
+    /// What the days of a late accrual come to in its place.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when it leaves 64 bits.
+    pub(in crate::core::ledger) fn interest(&self, command: &Command) -> Result<Minor, AmountOverflow> {
+        let deed = deed_of(command, Balances::default(), |_| None);
+        let effect = self.book.life.foresee(Fact { place: self.place, deed, releases_suspense: false })?;
+        effect.movement.interest.plus(effect.memo.interest)
+    }
+}
+
+/// Balances without the interest that was computed behind a place.
+fn without_computed(balances: Balances, life: &Life, place: Place) -> Result<Balances, AmountOverflow> {
+    let behind = life.facts().filter(|(fact, ..)| fact.place > place);
+    let computed = behind.filter(|(fact, ..)| matches!(fact.deed, Deed::Accrues { interest: None, .. }));
+    computed.map(|(_, effect, _)| effect.movement.interest).try_fold(balances, |balances, accrued| {
+        Ok(Balances { interest: balances.interest.minus(accrued)?, ..balances })
+    })
 }
 
 /// What a return does where its payment's money goes back on a day of its own; `None` where the payment does not stand.
@@ -163,9 +189,12 @@ fn charge_back(book: &Book, returned: &PaymentReturn, place: Place) -> Result<Op
         left = match fact.deed {
             Deed::Pays(paid) if fact.place == of => left.plus(paid)?,
             Deed::ChargesBack { of: it, amount, .. } if it == of => left.minus(amount)?,
-            Deed::Pays(_) | Deed::ChargesBack { .. } | Deed::Moves(_) | Deed::Applies(_) | Deed::ChargesOff { .. } => {
-                left
-            }
+            Deed::Pays(_)
+            | Deed::ChargesBack { .. }
+            | Deed::Moves(_)
+            | Deed::Accrues { .. }
+            | Deed::Applies(_)
+            | Deed::ChargesOff { .. } => left,
         };
     }
     Ok(Some(ChargeBack { lines, split, left }))

@@ -10,14 +10,18 @@
 //! The late item is posted as it would have been in its place: the rules judge it by the loan as it stood there. What it
 //! takes back, it takes back by the mirror of what stands of it. Then each later event that does something else now is
 //! restated by an event of our own, in the same transaction: `payment_allocated`, caused by the late item, dated as the
-//! event that it restates, its lines the difference. Suspense that now pays a debt does so by an event of its own. What
-//! does the same as before gets nothing. Versions, times and hashes go on as for any posting; booking dates are those of
+//! event that it restates, its lines the difference. Interest that was computed is restated in the same way, its lines on
+//! the interest receivable and interest income. Suspense that now pays a debt does so by an event of its own. What does
+//! the same as before gets nothing. Versions, times and hashes go on as for any posting; booking dates are those of
 //! the calendar, so a correction of a closed month is booked on the first open day.
 //!
 //! # What is late
 //! What stands behind all that is posted is not late and costs nothing of this: see [`earliest_late`]. For the rest the store
 //! reads the loan's postings from the late item's day on ([`History`]), and where the loan stood before is what it is
-//! now without them: no history is ever read, nor lived, from its beginning.
+//! now without them: no history is ever read, nor lived, from its beginning. Where interest of these postings was
+//! computed, its fractions are told from the last mark in front of them (`core/loan/accrual.rs`).
+//!
+//! Interest that is computed for a day is that of the day's end, so from then on an event of that very day is late.
 //!
 //! What is taken of a loan on its borrower's or the lender's word (a refund, a waiver, an adjustment, a charge-off) is
 //! not taken where the loan on some later day did not have it: that is refused, as if in order it would have been later.
@@ -29,8 +33,8 @@ mod look;
 mod settle;
 mod sum;
 
-pub(in crate::core::ledger) use history::is_late_on;
 pub use history::{History, earliest_late, reaches_back_to, replays_long};
+pub(in crate::core::ledger) use history::{is_late_on, reached_by};
 pub use look::{ChargeBack, View};
 pub(in crate::core::ledger) use look::{Looked, look};
 pub(in crate::core::ledger) use settle::{Own, Settlement, Settling};

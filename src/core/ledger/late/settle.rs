@@ -298,11 +298,24 @@ fn restated(
         amount: command.amount(),
         effective_date: place.date,
         metadata: None,
-        act: ServicingAct::Restated { event: earlier, kind: standing.event.kind, replaces: effects.0.split },
+        act: ServicingAct::Restated {
+            event: earlier,
+            kind: standing.event.kind,
+            replaces: replaced(standing, effects.0)?,
+        },
     };
     let event = NewEvent::of_consequence(cause, standing.event.id, RESTATEMENT_SORT, Command::Servicing(restatement));
     debug_assert_eq!(event.kind, EventKind::PaymentAllocated);
     Ok(Some((event, Verdict { restates_seq: Some(restates), ..verdict })))
+}
+
+/// What a restatement replaces: how money was divided, or the interest that was computed, in the terms of a split.
+fn replaced(standing: &Standing, before: &Effect) -> Result<Option<Allocation>, String> {
+    if standing.event.kind != EventKind::Accrual {
+        return Ok(before.split);
+    }
+    let interest = before.movement.interest.plus(before.memo.interest).map_err(|overflow| overflow.to_string())?;
+    Ok(Some(Allocation { interest, ..Allocation::default() }))
 }
 
 /// What leads from one effect to another; `None` where nothing does.

@@ -39,7 +39,8 @@ fn memo_down(amount: Minor) -> Result<[Line; 2], AmountOverflow> {
 }
 
 /// Takes all that the loan owes off the balance sheet. Dated before a day on which the loan owes something else, it
-/// cannot: what came after it came to a loan that nobody had charged off.
+/// cannot: what came after it came to a loan that nobody had charged off. Interest that was computed for later days did
+/// not come, and is not computed any more.
 pub(super) fn judge_chargeoff(
     day: &Day<'_>,
     collectibility: Collectibility,

@@ -51,7 +51,7 @@ impl<'a> Day<'a> {
         self.view.map_or(*self.there(), |view| view.end_of_day)
     }
 
-    /// The balances after everything.
+    /// The balances after everything but interest that was computed for later days.
     pub(in crate::core::ledger) fn today(&self) -> Balances {
         self.view.map_or(*self.there(), |view| view.today)
     }

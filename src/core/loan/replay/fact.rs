@@ -16,6 +16,8 @@ pub enum Turn {
     Accrual,
     /// Everything else.
     Event,
+    /// Interest of the day itself, by the principal at its end: the next day's payments find it.
+    Close,
 }
 
 /// Where a fact stands; the order of the fields is the order of facts.
@@ -40,6 +42,13 @@ pub enum Deed {
     /// The balances move by so much: money lent, a fee, interest, suspense refunded, a fee waived. Where a bucket holds
     /// less than is taken from it, and where the loan is charged off, see the module.
     Moves(Balances),
+    /// Interest of all days before one that no earlier accrual covers.
+    Accrues {
+        /// How much, where somebody said so; else what the days come to by the principal of each.
+        interest: Option<Minor>,
+        /// The first day that is not covered.
+        until: NaiveDate,
+    },
     /// Money came in.
     Pays(Minor),
     /// Suspense pays what is owed: at most so much, or all there is.

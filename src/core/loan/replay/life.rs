@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use crate::core::loan::allocation::Allocation;
 use crate::core::loan::balances::Balances;
+use crate::core::loan::interest::InterestRule;
 use crate::core::loan::replay::effect::{Change, Effect};
 use crate::core::loan::replay::fact::{Deed, Fact, Place};
 use crate::core::loan::replay::position::Position;
@@ -22,6 +23,8 @@ pub struct ReplayTerms {
     pub waterfall: Waterfall,
     /// What becomes of suspense when new debt arises.
     pub suspense_release: SuspenseRelease,
+    /// How interest is computed; `None` where no interest of the life is.
+    pub interest: Option<InterestRule>,
 }
 
 /// A fact with what it did.
@@ -33,9 +36,8 @@ struct Told {
 }
 
 impl Told {
-    fn after(&self, position: &Position) -> Result<Position, AmountOverflow> {
-        let position = position.after(&self.effect)?;
-        self.release.map_or(Ok(position), |release| position.after(&release))
+    fn after(&self, terms: &ReplayTerms, position: &Position) -> Result<Position, AmountOverflow> {
+        position.behind(terms, &self.fact, (&self.effect, self.release.as_ref()))
     }
 }
 
@@ -89,7 +91,7 @@ impl Life {
             if is_due(passed) {
                 life.checkpoints.insert(*place, position);
             }
-            position = told.after(&position)?;
+            position = told.after(&terms, &position)?;
             passed = passed.saturating_add(1);
             life.charged_back.extend(charged_back(&told.fact));
         }
@@ -107,7 +109,7 @@ impl Life {
             None => (Bound::Unbounded, self.start),
         };
         let until = self.told.range((from, Bound::Excluded(place)));
-        until.into_iter().try_fold(position, |position, (_, told)| told.after(&position))
+        until.into_iter().try_fold(position, |position, (_, told)| told.after(&self.terms, &position))
     }
 
     /// Where the loan stands after everything.
@@ -119,7 +121,9 @@ impl Life {
             .checkpoints
             .last_key_value()
             .map_or((Bound::Unbounded, self.start), |(from, at)| (Bound::Included(*from), *at));
-        self.told.range((from, Bound::Unbounded)).try_fold(position, |position, (_, told)| told.after(&position))
+        self.told
+            .range((from, Bound::Unbounded))
+            .try_fold(position, |position, (_, told)| told.after(&self.terms, &position))
     }
 
     /// What a fact did.
@@ -191,6 +195,7 @@ impl Life {
         let range = self.told.range((Bound::Excluded(at), Bound::Unbounded));
         let rest = range.map(|(place, told)| (*place, Some(told), Some(told.fact)));
         for (passed, (place, was, fact)) in std::iter::once(first).chain(rest).enumerate() {
+            (before, after) = (before.on(&self.terms, place.date)?, after.on(&self.terms, place.date)?);
             if passed > 0 && before == after && !self.is_owed_to_charge_back(&plan) {
                 plan.settled_at = Some(place);
                 break;
@@ -199,11 +204,11 @@ impl Life {
                 plan.checkpoints.insert(place, after);
             }
             if let Some(was) = was {
-                before = was.after(&before)?;
+                before = was.after(&self.terms, &before)?;
             }
             let is = fact.map(|fact| self.judge(&plan, &after, fact)).transpose()?;
             if let Some(is) = &is {
-                after = is.after(&after)?;
+                after = is.after(&self.terms, &after)?;
             }
             let change = Change {
                 place,
@@ -222,12 +227,14 @@ impl Life {
 
     /// What a fact does at a position.
     fn judge(&self, plan: &Plan, position: &Position, fact: Fact) -> Result<Told, AmountOverflow> {
-        let ReplayTerms { waterfall, suspense_release } = self.terms;
+        let ReplayTerms { waterfall, suspense_release, .. } = self.terms;
         let left = match fact.deed {
             Deed::ChargesBack { of, .. } => self.left_of(plan, of, fact.place)?,
-            Deed::Moves(_) | Deed::Pays(_) | Deed::Applies(_) | Deed::ChargesOff { .. } => Allocation::default(),
+            Deed::Moves(_) | Deed::Accrues { .. } | Deed::Pays(_) | Deed::Applies(_) | Deed::ChargesOff { .. } => {
+                Allocation::default()
+            }
         };
-        let effect = position.effect(&fact, waterfall, &left)?;
+        let effect = position.effect(&fact, &self.terms, &left)?;
         let release = match suspense_release {
             SuspenseRelease::Automatic if fact.releases_suspense && raises(&fact, &effect) => {
                 position.after(&effect)?.release(waterfall)?
@@ -282,7 +289,7 @@ fn is_due(passed: usize) -> bool {
 fn charged_back(fact: &Fact) -> Option<Place> {
     match fact.deed {
         Deed::ChargesBack { of, .. } => Some(of),
-        Deed::Moves(_) | Deed::Pays(_) | Deed::Applies(_) | Deed::ChargesOff { .. } => None,
+        Deed::Moves(_) | Deed::Accrues { .. } | Deed::Pays(_) | Deed::Applies(_) | Deed::ChargesOff { .. } => None,
     }
 }
 
@@ -292,5 +299,6 @@ fn raises(fact: &Fact, effect: &Effect) -> bool {
     let rises = |moved: &Balances| {
         [moved.fees, moved.interest, moved.principal, moved.suspense].into_iter().any(|part| part > Minor::ZERO)
     };
-    rises(&effect.movement) || (matches!(fact.deed, Deed::Moves(_)) && rises(&effect.memo))
+    let brings_debt = matches!(fact.deed, Deed::Moves(_) | Deed::Accrues { .. });
+    rises(&effect.movement) || (brings_debt && rises(&effect.memo))
 }

@@ -1,13 +1,15 @@
 //! Owns the replay of a loan's life: what every fact did, as if all had come in the order in which they count.
 //!
 //! # Facts and what is derived
-//! A **fact** is what was asked of the loan and does not change any more: so much was lent, charged, accrued or paid, on
-//! that day. What it *did* is **derived**: how a payment was divided, how much a charge-off took, how much suspense was
-//! left to pay a new debt. An [`Effect`] says what a fact did, and it depends on everything in front of the fact.
+//! A **fact** is what was asked of the loan and does not change any more: so much was lent, charged or paid, or interest
+//! accrued, on that day. What it *did* is **derived**: how a payment was divided, how much a charge-off took, what the days
+//! of an accrual came to, how much suspense was left to pay a new debt. An [`Effect`] says what a fact did, and it depends
+//! on everything in front of the fact.
 //!
 //! # Order
-//! Facts stand by [`Place`]: the day they count from, then the interest of that day before everything else of it, then
-//! the order of acceptance (domain rules 7 and 11, decisions D2 and D3). When a fact became known does not matter, so
+//! Facts stand by [`Place`]: the day they count from, then their [`Turn`] in it, then the order of acceptance (domain rules
+//! 7 and 11, decisions D2 and D3). Interest that is computed for a day stands behind everything else of it: it is that of
+//! the principal at the day's end, and a payment of the day does not bear it. When a fact became known does not matter, so
 //! every order of arrival of the same facts comes to the same effects. A fact that was taken back is left out (rule 8).
 //!
 //! # Never below nothing
@@ -21,7 +23,8 @@
 //! # Starting late
 //! A [`Life`] keeps the effects as they stand and, every so many facts, the [`Position`] of the loan. A late fact is
 //! put at its place; the position there is found from the checkpoint before it by adding up what stands, and only from
-//! there on is anything judged anew. As soon as the position is again what it was, the rest stands as well.
+//! there on is anything judged anew. As soon as the position is again what it was, the rest stands as well: its balances,
+//! and to the last fraction the interest that is not booked yet.
 //!
 //! A fee is payable from the day it counts from. Whoever makes the fact decides that day; the default of rule 9 is the
 //! earlier of its due date and the day it was added.

@@ -1,10 +1,15 @@
 //! Owns a loan between two facts, and what the next fact does to it.
 
+use chrono::NaiveDate;
+
+use crate::core::loan::accruing::Accruing;
 use crate::core::loan::allocation::{Allocation, allocate};
 use crate::core::loan::balances::Balances;
 use crate::core::loan::charge_off::{ChargedOff, Memo};
+use crate::core::loan::interest::{InterestError, InterestRule};
 use crate::core::loan::replay::effect::{ChargeOffMade, Effect};
 use crate::core::loan::replay::fact::{CreditOrder, Deed, Fact};
+use crate::core::loan::replay::life::ReplayTerms;
 use crate::core::loan::state::LoanStatus;
 use crate::core::loan::waterfall::{Bucket, Waterfall};
 use crate::core::money::{AmountOverflow, Minor};
@@ -18,13 +23,20 @@ pub struct Position {
     pub charged_off: Option<ChargedOff>,
     /// Whether it takes events.
     pub status: LoanStatus,
+    /// Where its interest stands; `None` where none is computed behind here, so that nothing depends on it.
+    pub accruing: Option<Accruing>,
 }
 
 impl Default for Position {
     /// Before the first fact.
     fn default() -> Self {
-        Self { balances: Balances::default(), charged_off: None, status: LoanStatus::Open }
+        Self { balances: Balances::default(), charged_off: None, status: LoanStatus::Open, accruing: None }
     }
+}
+
+/// No principal is below nothing and days go forward, so all that can be wrong with interest is that it has no room.
+const fn without_room(_: InterestError) -> AmountOverflow {
+    AmountOverflow
 }
 
 impl Position {
@@ -32,14 +44,14 @@ impl Position {
     ///
     /// # Errors
     /// [`AmountOverflow`] when a movement leaves 64 bits.
-    pub(super) fn effect(
-        &self,
-        fact: &Fact,
-        waterfall: Waterfall,
-        left: &Allocation,
-    ) -> Result<Effect, AmountOverflow> {
+    pub(super) fn effect(&self, fact: &Fact, terms: &ReplayTerms, left: &Allocation) -> Result<Effect, AmountOverflow> {
+        let waterfall = terms.waterfall;
         match fact.deed {
             Deed::Moves(asked) => self.moved(&asked),
+            Deed::Accrues { interest, until } => {
+                let interest = interest.map_or_else(|| self.interest(terms.interest.as_ref(), until), Ok)?;
+                self.moved(&Balances { interest, ..Balances::default() })
+            }
             Deed::Pays(amount) => self.paid(amount, waterfall),
             Deed::Applies(asked) => self.applied(asked, waterfall),
             Deed::ChargesOff { loss, status } => {
@@ -72,7 +84,56 @@ impl Position {
             (None, Some(off)) => (Some(ChargedOff { memo: off.memo.plus(&moved)?, ..off }), self.status),
             (None, None) => (None, self.status),
         };
-        Ok(Self { balances, charged_off, status })
+        Ok(Self { balances, charged_off, status, ..*self })
+    }
+
+    /// The position on a later day, before anything of that day.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when interest leaves 64 bits.
+    pub(super) fn on(&self, terms: &ReplayTerms, date: NaiveDate) -> Result<Self, AmountOverflow> {
+        self.with_interest(terms, |accruing, rule| accruing.on(rule, date))
+    }
+
+    /// The position behind a fact with what it did, and with what suspense paid behind it.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`] when a bucket, all that is owed, or interest leaves 64 bits.
+    pub(super) fn behind(
+        &self,
+        terms: &ReplayTerms,
+        fact: &Fact,
+        (effect, release): (&Effect, Option<&Effect>),
+    ) -> Result<Self, AmountOverflow> {
+        let position = self.after(effect)?;
+        let position = release.map_or(Ok(position), |release| position.after(release))?;
+        let moved = position.balances.principal.minus(self.balances.principal)?;
+        position.with_interest(terms, |accruing, rule| {
+            let accruing = accruing.moved(rule, fact.place.date, moved)?;
+            match fact.deed {
+                Deed::Accrues { until, .. } => accruing.covered(rule, until),
+                Deed::Moves(_)
+                | Deed::Pays(_)
+                | Deed::Applies(_)
+                | Deed::ChargesOff { .. }
+                | Deed::ChargesBack { .. } => Ok(accruing),
+            }
+        })
+    }
+
+    fn with_interest(
+        self,
+        terms: &ReplayTerms,
+        step: impl Fn(Accruing, &InterestRule) -> Result<Accruing, InterestError>,
+    ) -> Result<Self, AmountOverflow> {
+        let stepped = self.accruing.zip(terms.interest).map(|(accruing, rule)| step(accruing, &rule));
+        Ok(Self { accruing: stepped.transpose().map_err(without_room)?, ..self })
+    }
+
+    /// What the days come to that no accrual covers. A life with computed interest has its rule and where it stands.
+    fn interest(&self, rule: Option<&InterestRule>, until: NaiveDate) -> Result<Minor, AmountOverflow> {
+        let (accruing, rule) = self.accruing.zip(rule).ok_or(AmountOverflow)?;
+        accruing.interest(rule, until).map_err(without_room)
     }
 
     /// What can be paid: on a loan that is charged off, what stands on the memo accounts.

@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::accruals;
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::LoanKey;
 use crate::core::ledger::{History, LoanWork, Posting, earliest_late, reaches_back_to};
@@ -32,7 +33,7 @@ pub(in crate::store::postgres) async fn add_histories(
     loans: &mut [LoanWork],
 ) -> Result<(), StoreError> {
     let earliest = |loan: &LoanWork| earliest_late(loan.state.as_ref()?, &loan.events);
-    let since: HashMap<LoanKey, NaiveDate> =
+    let mut since: HashMap<LoanKey, NaiveDate> =
         loans.iter().filter_map(|loan| earliest(loan).map(|date| (loan.key, date))).collect();
     if since.is_empty() {
         return Ok(());
@@ -42,10 +43,16 @@ pub(in crate::store::postgres) async fn add_histories(
     let mut further = further_back(&rows, &since);
     while !further.is_empty() {
         rows.extend(read_rows(connection, &further).await?);
+        since.extend(&further);
         further = further_back(&rows, &further);
     }
+    let mut before = accruals::read_before(connection, loans, (&since, &rows)).await?;
     for loan in loans.iter_mut().filter(|loan| since.contains_key(&loan.key)) {
-        loan.past.history = Some(History::new(rows.remove(&loan.key).unwrap_or_default()));
+        let history = History::new(rows.remove(&loan.key).unwrap_or_default());
+        loan.past.history = Some(match before.remove(&loan.key) {
+            Some((rule, before)) => history.with_accruals(rule, before),
+            None => history,
+        });
     }
     Ok(())
 }

@@ -127,8 +127,8 @@ async fn input(
     (work, now): (GroupWork, Timestamp),
 ) -> Result<GroupInput, StoreError> {
     let events = group.legs.iter().map(|leg| (leg.event.loan_key, vec![leg.clone()])).collect();
-    let mut accruals = read_accruals(db, &group.legs).await?;
     let mut histories = histories(db, &BatchEvents { events, ..BatchEvents::default() }, loans).await?;
+    let mut accruals = read_accruals(db, &group.legs, &histories).await?;
     let legs = group.legs.iter().map(|leg| {
         let key = leg.event.loan_key;
         let loan = loans.get(&key);

@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
+use super::accruals;
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::LoanKey;
 use crate::core::ledger::{History, Posting, earliest_late, reaches_back_to};
@@ -48,14 +49,21 @@ pub(in crate::store::sqlite) async fn histories(
         .iter()
         .filter_map(|(key, events)| Some((*key, earliest_late(loans.get(key)?.state.as_ref()?, events)?)));
     let mut since: BTreeMap<LoanKey, NaiveDate> = late.collect();
+    let mut reached = since.clone();
     let mut rows = Rows::new();
     // Of loans with payments that were charged back, the payments as well; each step reaches further back.
     while !since.is_empty() {
         rows.extend(read_rows(db, &since).await?);
         let further = |(key, since): (LoanKey, NaiveDate)| Some((key, reaches_back_to(rows.get(&key)?, since)?));
         since = since.into_iter().filter_map(further).collect();
+        reached.extend(&since);
     }
-    Ok(rows.into_iter().map(|(key, rows)| (key, History::new(rows))).collect())
+    let mut before = accruals::read_before(db, &batch.events, (&reached, &rows)).await?;
+    let history = |(key, rows)| match before.remove(&key) {
+        Some((rule, before)) => (key, History::new(rows).with_accruals(rule, before)),
+        None => (key, History::new(rows)),
+    };
+    Ok(rows.into_iter().map(history).collect())
 }
 
 pub(super) type Rows = BTreeMap<LoanKey, Vec<(AcceptedEvent, Posting)>>;

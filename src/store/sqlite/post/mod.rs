@@ -39,7 +39,7 @@ use crate::store::sqlite::rows::broken;
 use crate::store::sqlite::writer::Transaction;
 use crate::store::{Fold, PhaseTimes, PostWork, PostedBatch, StoreError, Wanted, restating};
 
-pub(super) use accruals::{ACCRUALS, MARKS, SINCE_MARK, WRITE_MARKS, read_accruals, write_marks};
+pub(super) use accruals::{ACCRUALS, MARKS, PARENTS, SINCE_MARK, WRITE_MARKS, read_accruals, write_marks};
 pub(super) use ahead::{LOAN_HELD, NUMBER_TAKEN, look_ahead};
 pub(super) use earlier::EARLIER_EVENTS;
 pub(super) use fees::{FEE_POSTINGS, read_fees};

@@ -1,5 +1,7 @@
 //! Owns the life of a loan as a caller of the API leads it.
 
+use chrono::NaiveDate;
+use hpts::core::loan::DayCount;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -19,8 +21,10 @@ pub(super) struct Books {
 
 /// A loan of a row's own.
 pub(super) struct Loan<'b> {
-    books: &'b Books,
-    id: Uuid,
+    pub(super) books: &'b Books,
+    pub(super) id: Uuid,
+    program: Uuid,
+    convention: &'static str,
 }
 
 impl Books {
@@ -82,7 +86,24 @@ impl Books {
             "program_id": program, "waterfall": waterfall, "opening_balances": {"fees_minor": fees.to_string(),
             "interest_minor": interest.to_string(), "principal_minor": principal.to_string()}});
         self.post("/v1/loans", &body).await?;
-        Ok(Loan { books: self, id })
+        Ok(Loan { books: self, id, program, convention: "ACT_365" })
+    }
+
+    /// Registers a loan of a program with a rate, which owes this principal from a day on.
+    pub(super) async fn open_bearing(
+        &self,
+        (rate, day_count, rounding): (&str, DayCount, &str),
+        (opened_on, principal): (NaiveDate, i64),
+    ) -> Result<Loan<'_>, String> {
+        let (id, program, convention) = (Uuid::new_v4(), Uuid::new_v4(), day_count.as_str());
+        let terms = json!({"program_id": program, "currency": "USD", "annual_rate": rate,
+            "day_count_convention": convention, "rounding": rounding,
+            "waterfall": ["fees", "interest", "principal"], "suspense_release": "manual"});
+        self.post("/v1/programs", &terms).await?;
+        let body = json!({"loan_id": id, "borrower_id": BORROWER, "currency": "USD", "opened_on": opened_on,
+            "program_id": program, "opening_balances": {"principal_minor": principal.to_string()}});
+        self.post("/v1/loans", &body).await?;
+        Ok(Loan { books: self, id, program, convention })
     }
 
     /// The lines of an entry: account, and amount with debits positive.
@@ -109,6 +130,45 @@ impl Loan<'_> {
         let body = json!({"borrower_id": BORROWER, "amount_minor": amount.to_string(), "currency": "USD",
             "source_method": "ach"});
         self.act("/v1/payments", on, &body).await
+    }
+
+    /// Accrues all days up to one by the program's rate.
+    pub(super) async fn accrual(&self, on: NaiveDate) -> Result<Value, String> {
+        let principal = self.balances(on).await?[2].to_string();
+        let body = json!({"program_id": self.program, "accrual_date": on, "day_count_convention": self.convention,
+            "loans": [{"loan_id": self.id, "outstanding_principal_minor": principal}]});
+        self.books.post("/v1/accruals/batch", &body).await
+    }
+
+    /// The same; answers what was booked.
+    pub(super) async fn accrues(&self, on: NaiveDate) -> Result<i64, String> {
+        minor(&self.accrual(on).await?["total_accrued_minor"])
+    }
+
+    /// Fees, interest, principal and suspense at the end of a day.
+    pub(super) async fn balances(&self, on: NaiveDate) -> Result<[i64; 4], String> {
+        let balance = self.books.get(&format!("/v1/loans/{}/balance?as_of_date={on}", self.id)).await?;
+        let names =
+            ["fees_receivable_minor", "interest_receivable_minor", "principal_outstanding_minor", "suspense_minor"];
+        let mut balances = [0; 4];
+        for (part, name) in balances.iter_mut().zip(names) {
+            *part = minor(&balance[name])?;
+        }
+        Ok(balances)
+    }
+
+    /// What a payment would restate.
+    pub(super) async fn foresees(&self, amount: i64, on: &str) -> Result<Value, String> {
+        let body = json!({"borrower_id": BORROWER, "amount_minor": amount.to_string(), "currency": "USD",
+            "source_method": "ach"});
+        self.act("/v1/payments/preview", on, &body).await
+    }
+
+    /// A payment goes back as if it had never been, for a fee.
+    pub(super) async fn returned(&self, payment: &Value, on: &str, fee: i64) -> Result<Value, String> {
+        let path = format!("/v1/payments/{}/return", text(&payment["payment_event_id"])?);
+        let body = json!({"return_code": "R01", "effective_at": on, "fee_minor": fee.to_string()});
+        self.books.post(&path, &body).await
     }
 
     pub(super) async fn lends(&self, amount: i64, on: &str) -> Result<Value, String> {
@@ -195,7 +255,7 @@ pub(super) fn parts(split: &Value) -> Result<[i64; 4], String> {
     Ok(parts)
 }
 
-fn minor(value: &Value) -> Result<i64, String> {
+pub(super) fn minor(value: &Value) -> Result<i64, String> {
     value.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| format!("{value} is no amount"))
 }
 

@@ -5,6 +5,7 @@
 //! one that does not, fails. All that differs is told at once, by row.
 
 mod charge_backs;
+mod interest;
 mod journal;
 mod life;
 mod replay;
@@ -46,6 +47,10 @@ enum Reason {
     LowersTheLoss,
     /// More is given back than suspense holds: refused here when it is asked for.
     RefundBeyondSuspense,
+    /// Interest that is not ours in the first place.
+    OfInterest(super::Reason),
+    /// A factor or a quote: nothing that is booked.
+    NotBooked,
 }
 
 /// What a row comes to: numbers held against it, or what differs.
@@ -111,6 +116,9 @@ async fn run(client: Client) -> Report {
     journal::rows(&books).finish((journal::RUN, &journal::LEFT_OUT), &mut report).await;
     replay::rows(&books).finish((replay::RUN, &replay::left_out()), &mut report).await;
     charge_backs::rows(&books).finish((charge_backs::RUN, &charge_backs::LEFT_OUT), &mut report).await;
+    interest::rows(&books).finish((interest::RUN, &interest::LEFT_OUT), &mut report).await;
+    interest::schedules(&books).finish((interest::SCHEDULES, &interest::SCHEDULES_LEFT_OUT), &mut report).await;
+    interest::ours(&books).finish((interest::OURS, &[]), &mut report).await;
     report
 }
 

@@ -11,7 +11,10 @@ use chrono::{Days, NaiveDate};
 
 use super::*;
 use crate::core::ids::Seq;
-use crate::core::loan::{Balances, Bucket, LoanStatus, LossAccount, SuspenseRelease, Waterfall};
+use crate::core::loan::{
+    AccrualBook, Balances, Bucket, DayCount, InterestRule, InterestTerms, LoanStatus, LossAccount, SuspenseRelease,
+    Waterfall,
+};
 use crate::core::money::Minor;
 
 /// Fees, interest, principal, suspense.
@@ -60,12 +63,36 @@ const fn charge_off() -> Deed {
 }
 
 fn terms(suspense_release: SuspenseRelease) -> ReplayTerms {
-    ReplayTerms { waterfall: Waterfall::default(), suspense_release }
+    ReplayTerms { waterfall: Waterfall::default(), suspense_release, interest: None }
+}
+
+/// The same of a loan that bears 1 % a day, so that a few days and small amounts make whole units.
+fn bearing(suspense_release: SuspenseRelease, rounding: &str, day_count: DayCount) -> ReplayTerms {
+    let policy = InterestTerms { day_count, rounding: rounding.parse().unwrap() };
+    let interest = Some(InterestRule { rate: "365".parse().unwrap(), terms: policy });
+    ReplayTerms { interest, ..terms(suspense_release) }
+}
+
+/// Before the first fact of such a loan.
+fn start(terms: ReplayTerms) -> Position {
+    let accruing = terms.interest.map(|rule| AccrualBook::default().accruing(&rule).unwrap());
+    Position { accruing, ..Position::default() }
+}
+
+/// Interest of all days up to and with one: computed, or so much.
+fn accrue(seq: i64, days: u8, interest: Option<i64>) -> Fact {
+    let until = day(days) + Days::new(1);
+    let turn = if interest.is_none() { Turn::Close } else { Turn::Event };
+    placed(seq, day(days), turn, Deed::Accrues { interest: interest.map(Minor::new), until })
 }
 
 /// A life of these facts, in the order in which they come.
 fn life(suspense_release: SuspenseRelease, facts: &[Fact]) -> Life {
-    let mut life = Life::new(terms(suspense_release), Position::default());
+    life_of(terms(suspense_release), facts)
+}
+
+fn life_of(terms: ReplayTerms, facts: &[Fact]) -> Life {
+    let mut life = Life::new(terms, start(terms));
     for fact in facts {
         life.insert(*fact).unwrap();
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::core::loan::{DaySpan, segments};
 
 /// Fees, interest, principal, suspense.
 pub(super) type Wide = [i128; 4];
@@ -24,6 +25,10 @@ struct Lived {
     suspense: i128,
     memo: Option<[i128; 3]>,
     splits: BTreeMap<Place, [i128; 3]>,
+    /// What moved principal, by day.
+    principal: Vec<(NaiveDate, Minor)>,
+    /// The first day behind the last accrual.
+    accrued_until: Option<NaiveDate>,
 }
 
 /// Lives facts in order of their places.
@@ -34,12 +39,14 @@ pub(super) fn lived(facts: &[Fact], terms: ReplayTerms) -> BTreeMap<Place, Did> 
     let mut loan = Lived::default();
     let mut all = BTreeMap::new();
     for fact in sorted {
-        let mut did = loan.does(&fact, order);
-        let is_move = matches!(fact.deed, Deed::Moves(_));
+        let mut did = loan.does(&fact, (order, terms.interest.as_ref()));
+        let is_move = matches!(fact.deed, Deed::Moves(_) | Deed::Accrues { .. });
         let raised = did.moved.iter().any(|part| *part > 0) || (is_move && did.memo.iter().any(|part| *part > 0));
         if terms.suspense_release == SuspenseRelease::Automatic && fact.releases_suspense && raised {
             (did.released, did.released_memo) = loan.applies(loan.suspense, order);
         }
+        let moved = i64::try_from(did.moved[2] + did.released[2]).unwrap();
+        loan.principal.push((fact.place.date, Minor::new(moved)));
         all.insert(fact.place, did);
     }
     all
@@ -58,10 +65,15 @@ fn units(amount: Minor) -> i128 {
 }
 
 impl Lived {
-    fn does(&mut self, fact: &Fact, order: [usize; 3]) -> Did {
+    fn does(&mut self, fact: &Fact, (order, rule): ([usize; 3], Option<&InterestRule>)) -> Did {
         let before = (self.owed, self.suspense, self.memo.unwrap_or_default());
         match fact.deed {
             Deed::Moves(asked) => self.moves([asked.fees, asked.interest, asked.principal, asked.suspense].map(units)),
+            Deed::Accrues { interest, until } => {
+                let interest = interest.map_or_else(|| self.interest(rule.unwrap(), until), units);
+                self.accrued_until = self.accrued_until.max(Some(until));
+                self.moves([0, interest, 0, 0]);
+            }
             Deed::Pays(amount) => {
                 let (split, rest) = self.divide(units(amount), order);
                 self.suspense += rest;
@@ -82,6 +94,14 @@ impl Lived {
             memo: std::array::from_fn(|at| if at < 3 { memo[at] - before.2[at] } else { 0 }),
             ..Did::default()
         }
+    }
+
+    /// The policy's interest of the days that are not accrued, out of all the principal from the first day on.
+    fn interest(&self, rule: &InterestRule, until: NaiveDate) -> i128 {
+        let stretches = segments(self.principal.iter().copied(), rule.rate, until).unwrap();
+        let Some(first) = stretches.first() else { return 0 };
+        let from = self.accrued_until.unwrap_or(first.days.from()).max(first.days.from()).min(until);
+        units(rule.terms.accrued(&stretches, DaySpan::new(from, until).unwrap()).unwrap())
     }
 
     /// Cent by cent would be as good: a debt never pays more than it has, suspense neither.

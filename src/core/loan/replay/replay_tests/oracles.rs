@@ -56,7 +56,7 @@ impl<'c> Case<'c> {
     fn new(case: &'c Value, steps: &'c [Value], order: &[&str]) -> Option<Self> {
         let charged: Vec<&str> = steps.iter().map(|step| text(step, "bucket")).collect();
         let waterfall = waterfall(order, &charged)?;
-        let terms = ReplayTerms { waterfall, suspense_release: SuspenseRelease::Automatic };
+        let terms = ReplayTerms { waterfall, suspense_release: SuspenseRelease::Automatic, interest: None };
         let life = Life::new(terms, Position::default());
         Some(Self { id: text(case, "id"), life, places: std::collections::BTreeMap::new(), seq: 0 })
     }
@@ -161,7 +161,7 @@ fn is_of(fact: &Fact, row: &Value) -> bool {
         Deed::Pays(paid) => text(row, "type") == "Repayment" && paid.units() == amount,
         Deed::ChargesBack { amount: back, .. } => text(row, "type") == "Chargeback" && back.units() == amount,
         Deed::ChargesOff { .. } => text(row, "type") == "Charge-off",
-        Deed::Moves(_) | Deed::Applies(_) => false,
+        Deed::Moves(_) | Deed::Accrues { .. } | Deed::Applies(_) => false,
     };
     is_kind && fact.place.date == date(row, "effective_on")
 }

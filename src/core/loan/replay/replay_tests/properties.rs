@@ -61,6 +61,27 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
     })
 }
 
+/// The same with accruals among them, some of them computed.
+fn bearing_facts() -> impl Strategy<Value = Vec<Fact>> {
+    let interest = prop_oneof![4 => Just(None), 1 => (0..40_i64).prop_map(Some)];
+    let accruals = prop::collection::vec((0..DAYS, interest, any::<Index>()), 1..12);
+    (facts(), accruals).prop_map(|(mut facts, accruals)| {
+        for (seq, (days, interest, at)) in (2_000..).zip(accruals) {
+            let at = at.index(facts.len() + 1);
+            facts.insert(at, accrue(seq, days, interest));
+        }
+        facts
+    })
+}
+
+fn bearing_terms() -> impl Strategy<Value = ReplayTerms> {
+    let roundings =
+        ["half_up,daily", "half_even,once", "down,per_segment", "away_from_zero,per_diem", "half_up,per_diem"];
+    let day_counts = prop::sample::select(DayCount::ALL.to_vec());
+    (release(), prop::sample::select(roundings.to_vec()), day_counts)
+        .prop_map(|(release, rounding, day_count)| bearing(release, rounding, day_count))
+}
+
 fn release() -> impl Strategy<Value = SuspenseRelease> {
     prop::sample::select(SuspenseRelease::ALL.to_vec())
 }
@@ -99,6 +120,41 @@ proptest! {
         let life = life(release, &shuffled);
         agrees(&life, &facts, terms(release))?;
         prop_assert_eq!(told(&life), told(&super::life(release, &facts)));
+    }
+
+    /// The same with interest that is computed: each accrual has what the policy says of its days by the principal as it
+    /// is known in the end, and all behind it follows.
+    #[test]
+    fn any_order_of_arrival_comes_to_the_same_interest(
+        (facts, shuffled) in bearing_facts().prop_flat_map(|facts| (Just(facts.clone()), Just(facts).prop_shuffle())),
+        terms in bearing_terms(),
+    ) {
+        let life = life_of(terms, &shuffled);
+        agrees(&life, &facts, terms)?;
+        prop_assert_eq!(told(&life), told(&life_of(terms, &facts)));
+    }
+
+    #[test]
+    fn void_and_post_again_leaves_interest_as_before(facts in bearing_facts(), of in any::<Index>(), terms in bearing_terms()) {
+        let mut life = life_of(terms, &facts);
+        let (before, gone) = (told(&life), *of.get(&facts));
+        life.void(gone.place).unwrap();
+        let rest: Vec<Fact> = facts.iter().filter(|fact| fact.place != gone.place).copied().collect();
+        agrees(&life, &rest, terms)?;
+        life.insert(gone).unwrap();
+        prop_assert_eq!(told(&life), before);
+    }
+
+    /// What suspense and charge-backs leave below nothing on no date, interest that shrinks does not either.
+    #[test]
+    fn nothing_is_negative_where_interest_is_mended(facts in bearing_facts(), terms in bearing_terms()) {
+        let life = life_of(terms, &facts);
+        let mut position = Position::default();
+        for (_, effect, release) in told(&life) {
+            position = position.after(&effect).unwrap();
+            position = release.map_or(position, |release| position.after(&release).unwrap());
+            prop_assert!(!position.balances.has_negative(), "{position:?}");
+        }
     }
 
     /// A fact that is taken out leaves the life as it was, to the last effect; so it does when it comes again.
