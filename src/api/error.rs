@@ -16,7 +16,7 @@ pub use crate::api::json::JsonError;
 use crate::api::problem::{FieldError, Problem, ProblemCode};
 use crate::core::event::{EventKind, Stage};
 use crate::core::ids::{EventId, LoanId, PaymentBatchId};
-use crate::core::ledger::RejectionCode;
+use crate::core::ledger::{LateForView, RejectionCode};
 use crate::core::money::Minor;
 use crate::store::StoreError;
 
@@ -115,6 +115,8 @@ pub enum ApiError {
         id: EventId,
         /// The loans that a group was refused for.
         loans: Vec<LoanId>,
+        /// Of a late fee: the payment that it was for, with what had come in.
+        late_for: Option<Box<LateForView>>,
     },
     /// The same request is being worked on.
     #[error("in progress")]
@@ -225,10 +227,12 @@ impl ApiError {
                 let detail = format!("one payment may be at most {limit} minor units");
                 (Problem::new(Code::LimitExceeded, detail), Vec::new())
             }
-            Self::Rejected { code, kind, id, loans } => {
+            Self::Rejected { code, kind, id, loans, late_for } => {
                 let problem = Problem::plain((*code).into()).with_member(kind.id_field(), id.to_string());
                 let names: Vec<String> = loans.iter().map(LoanId::to_string).collect();
                 let problem = if names.is_empty() { problem } else { problem.with_member("loans", names) };
+                let late_for = late_for.as_ref().and_then(|late_for| serde_json::to_value(late_for).ok());
+                let problem = late_for.into_iter().fold(problem, |it, late_for| it.with_member("late_for", late_for));
                 (problem, Vec::new())
             }
             Self::InProgress { stage, kind, id, location } => {

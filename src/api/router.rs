@@ -13,7 +13,7 @@ use crate::api::problem::page;
 use crate::api::read::{
     accounts, ach_exceptions, ach_files as ach_file_reads, allocation, bank_statements as bank_reads, batch_results,
     batches as batch_reads, changes, changes_stream, entries, event_preview, events, fees as fee_reads, health,
-    holds as hold_reads, journal, loans as loan_reads, lookup, payments as payment_reads, payoff,
+    holds as hold_reads, journal, late_fees, loans as loan_reads, lookup, payments as payment_reads, payoff,
     periods as period_reads, preview, reconciliation, statement, trial_balance,
 };
 use crate::api::state::ApiState;
@@ -94,6 +94,7 @@ fn servicing() -> Router<ApiState> {
     Router::new()
         .route("/v1/disbursements/{disbursement_event_id}/settlement", post(settlements::post_settlement))
         .route("/v1/fees", post(fees::post_fee))
+        .route("/v1/fees/reviews", get(late_fees::list_reviews))
         .route("/v1/fees/waivers", post(fees::post_waiver))
         .route("/v1/suspense/applications", post(suspense::post_application))
         .route("/v1/suspense/refunds", post(suspense::post_refund))

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::core::event::{AcceptedEvent, EventKind, NewEvent};
 use crate::core::ids::{BorrowerId, EventId, LoanKey, Seq, TenantId};
-use crate::core::ledger::LoanWork;
+use crate::core::ledger::{LoanWork, Posting};
 use crate::core::loan::LoanHistory;
 use crate::core::time::Timestamp;
 use crate::store::{EventRecord, LoanRecord, StoreError, Undoing};
@@ -136,6 +136,19 @@ pub struct PayoffFacts {
     pub queued: i64,
 }
 
+/// Which loans with late fees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LateFeesPage {
+    /// Of fees that count from this day or later.
+    pub from: NaiveDate,
+    /// Of fees that count from this day or before.
+    pub to: NaiveDate,
+    /// After this loan (from the page before).
+    pub after: LoanKey,
+    /// The most loans; one more is returned where there is one.
+    pub limit: i64,
+}
+
 /// The days that [`PayoffFacts`] looks back to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayoffSince {
@@ -193,6 +206,24 @@ pub trait LoanReads: Send + Sync {
 
     /// What an event has brought about on its loan, in order.
     async fn consequences(&self, tenant: TenantId, cause: EventId) -> Result<Vec<EventRecord>, StoreError>;
+
+    /// The postings that tell the late fees of loans which say what they are for, where a loan has one of a day or later:
+    /// all that moved its fees, and all from the first day on whose payments count for one of these. Loan by loan, in
+    /// order; of a loan without such a fee nothing is walked. A refused fee counts as one, so that what it was refused for
+    /// can be told; the postings are those that stand in the books.
+    async fn late_fees(
+        &self,
+        tenant: TenantId,
+        loans: Vec<LoanKey>,
+        from: NaiveDate,
+    ) -> Result<Vec<(AcceptedEvent, Posting)>, StoreError>;
+
+    /// The next loans of a tenant that have late fees of some days which say what they are for.
+    async fn loans_with_late_fees(&self, tenant: TenantId, page: LateFeesPage) -> Result<Vec<LoanKey>, StoreError>;
+
+    /// Of these events those of which more may be told than their own postings say: they have brought events of ours about,
+    /// or stand in front of a late fee that says what it is for. A few index steps an event; in no order.
+    async fn with_more_to_tell(&self, tenant: TenantId, events: Vec<EventId>) -> Result<Vec<EventId>, StoreError>;
 
     /// The event at a place; none of another tenant.
     async fn event_at(&self, tenant: TenantId, seq: Seq) -> Result<Option<EventRecord>, StoreError>;

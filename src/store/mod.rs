@@ -14,6 +14,7 @@ mod admin;
 mod bank;
 mod calendars;
 mod error;
+mod followed;
 mod general_ledger;
 mod groups;
 mod holds;
@@ -57,14 +58,15 @@ pub use bank::{
 };
 pub(crate) use bank::{FoundRow, Moved};
 pub use error::StoreError;
+pub use followed::{paid_on_time, what_followed};
 pub use general_ledger::{GeneralLedger, JournalSpan, OperationDone, PeriodChange, PeriodRecord, TrialBalanceQuestion};
 pub use groups::{GroupAcceptance, GroupFold, GroupProgress, GroupWork};
 pub use holds::{Failure, HoldChange, HoldRecord, Holds, WaitingEvent, WaitingFilter};
 pub use intake::{Acceptance, KnownEvent};
 pub use loan_check::{LoanFault, LoanFaultKind, LoanFaults, LoansChecked, UnknownLoanFault};
 pub use loan_reads::{
-    BalanceTime, HistoryCut, KindTotals, LoanAhead, LoanDays, LoanPlace, LoanReads, LoanSpan, LoansFilter, LoansPage,
-    PayoffFacts, PayoffSince, StatementPage, StatementRecord, imagined,
+    BalanceTime, HistoryCut, KindTotals, LateFeesPage, LoanAhead, LoanDays, LoanPlace, LoanReads, LoanSpan,
+    LoansFilter, LoansPage, PayoffFacts, PayoffSince, StatementPage, StatementRecord, imagined,
 };
 pub use operations::{
     Attempts, Counts, ParkRequest, PublisherBeat, SweepCandidate, SweepPlan, SweepRound, WorkerBeat, WorkerView,

@@ -76,11 +76,15 @@ pub struct PostWork {
     pub despite_hold: bool,
 }
 
-/// The events that consequences say have restated earlier ones.
+/// The events that consequences say have restated earlier ones, or were charged without their fee, and those that may have
+/// shown late fees to be wrong: who answers for them reads more than their own posting.
 #[must_use]
-pub fn restating(system: &[SystemPosting]) -> BTreeSet<Seq> {
-    let restatements = system.iter().filter(|done| done.event.kind == EventKind::PaymentAllocated);
-    restatements.filter_map(|done| done.event.origin.cause_seq).collect()
+pub fn restating(output: &FoldOutput) -> BTreeSet<Seq> {
+    let is_told = |done: &&SystemPosting| {
+        done.event.kind == EventKind::PaymentAllocated || done.posting.outcome.rejection().is_some()
+    };
+    let told = output.system.iter().filter(is_told);
+    told.filter_map(|done| done.event.origin.cause_seq).chain(output.reviewing.iter().copied()).collect()
 }
 
 /// How long each phase of a batch took.
@@ -118,7 +122,7 @@ pub struct PostedBatch {
     /// Groups whose legs stand next on loans of this batch: their parents' places, in order. These loans stopped before
     /// them.
     pub groups: BTreeSet<Seq>,
-    /// Of the events posted, those that have restated earlier ones.
+    /// Of the events posted, those of which more is to be told than their own posting says: see [`restating`].
     pub restating: BTreeSet<Seq>,
     /// Events of loans that need a long replay, loan by loan: taken out of this batch, to be posted each in one of its
     /// own.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{LoanKey, Seq};
 use crate::core::ledger::{
-    EventFailure, FoldInput, FoldOutput, GroupInput, LoanWork, Past, Step, must_wait, post_event, post_group,
+    EventFailure, FoldInput, FoldOutput, GroupInput, History, LoanWork, Past, Step, must_wait, post_event, post_group,
 };
 use crate::core::loan::LoanState;
 use crate::core::time::Timestamp;
@@ -69,6 +69,9 @@ fn fold_loan(loan: LoanWork, now: Timestamp, seen: &Seen, judge: &Judge, output:
         match step.unwrap_or_else(|panic| Err(panic_text(panic.as_ref()))) {
             Ok(step) => {
                 state = step.state;
+                if past.history.as_ref().is_some_and(History::has_late_fees) {
+                    output.reviewing.insert(event.seq);
+                }
                 output.postings.push(step.posting);
                 output.system.extend(step.system);
             }

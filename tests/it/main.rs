@@ -6,6 +6,7 @@ mod api;
 mod bad_inputs;
 mod bench;
 mod broker;
+mod cases;
 mod nacha;
 mod oracles;
 mod processes;

@@ -295,6 +295,23 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A whole number that may be absent: digits without a sign, at most `most`.
+    pub(crate) fn whole_number(&mut self, name: &str, most: u16) -> Option<u16> {
+        match self.take(name)? {
+            Value::Number(text) => {
+                let number = text.parse().ok().filter(|number| *number <= most);
+                if number.is_none() {
+                    self.fail(name, "invalid", format!("must be a whole number from 0 to {most}"));
+                }
+                number
+            }
+            Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+                self.fail(name, "wrong_type", format!("must be a number from 0 to {most}"));
+                None
+            }
+        }
+    }
+
     /// Every failure, what was not taken among them.
     pub(crate) fn finish(mut self) -> Vec<FieldError> {
         for (name, value) in &self.members {

@@ -1,6 +1,7 @@
 //! Owns the description of the API: `/openapi.json`, made from the code, and the page at `/docs`.
 
 mod document;
+mod late_fees;
 mod schemas;
 mod servicing;
 mod webhooks;
@@ -22,6 +23,7 @@ pub use crate::api::read::event_preview::EventPreviewRequest;
 pub use crate::api::read::fees::{FeeItemView, FeesList};
 pub use crate::api::read::health::{Checks, Live, Ready};
 pub use crate::api::read::holds::{LoanHoldView, WaitingEventView};
+pub use crate::api::read::late_fees::{FeeReviewView, FeeReviewsList};
 pub use crate::api::read::loans::{ChargedOffView, LoanBalance, LoanView, LoansList};
 pub use crate::api::read::lookup::{LookupAnswer, LookupRequest};
 pub use crate::api::read::payments::PaymentsList;
@@ -50,12 +52,12 @@ pub use crate::api::write::bank_statements::StatementAnswer;
 pub use crate::api::write::charge_offs::{ChargeoffRequest, RecoveryRequest};
 pub use crate::api::write::disbursements::DisbursementRequest;
 pub use crate::api::write::feeds::{CustomerView, FeedView, FeedsList};
-pub use crate::api::write::fees::{FeeRequest, FeeWaiverRequest};
+pub use crate::api::write::fees::{FeeRequest, FeeWaiverRequest, LateForRequest};
 pub use crate::api::write::holds::{LoanHoldAnswer, LoanHoldRequest, LoanReleaseRequest};
 pub use crate::api::write::loans::{LoanRequest, OpeningBalancesRequest};
 pub use crate::api::write::payments::PaymentRequest;
 pub use crate::api::write::periods::{PeriodAnswer, PeriodRequest};
-pub use crate::api::write::programs::{ProgramView, ProgramsList, ReturnFeeView};
+pub use crate::api::write::programs::{LateFeesView, ProgramView, ProgramsList, ReturnFeeView};
 pub use crate::api::write::rearrangements::{MoveRequest, NewLoanRequest, RearrangementRequest};
 pub use crate::api::write::returns::ReturnRequest;
 pub use crate::api::write::reversals::ReversalRequest;
@@ -64,6 +66,7 @@ pub use crate::api::write::suspense::SuspenseRequest;
 pub use crate::api::write::transfers::{ReceiptAssignmentRequest, SuspenseTransferRequest};
 pub use document::ApiDoc;
 pub(crate) use document::{docs, openapi_json};
+pub use late_fees::{FeeToReviewSchema, LateForSchema, RefusedFeeSchema};
 pub use schemas::{
     AcceptedView, AccrualAnswer, AllocationSchema, DisbursementAnswer, EventIds, LoanAnswer, PaymentAnswer,
     ProblemDocument, RestatedSchema, ReturnAnswer,

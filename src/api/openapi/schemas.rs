@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::openapi::{FeeToReviewSchema, RefusedFeeSchema};
 use crate::api::problem::FieldError;
 use crate::core::event::NamedId;
 
@@ -60,6 +61,8 @@ pub struct PaymentAnswer {
     pub allocation: AllocationSchema,
     /// The earlier events that do something else now; only where the payment came late.
     pub restated: Option<Vec<RestatedSchema>>,
+    /// The late fees that it has shown to be for payments on time; only where the payment came late.
+    pub fees_to_review: Option<Vec<FeeToReviewSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }
@@ -74,8 +77,10 @@ pub struct ReturnAnswer {
     pub payment_returned_event_id: uuid::Uuid,
     /// Its journal entry: the mirror of the payment's split as it stood.
     pub journal_entry_id: uuid::Uuid,
-    /// The fee's event, if there is a fee.
+    /// The fee's event, if it was charged with a fee.
     pub fee_event_id: Option<uuid::Uuid>,
+    /// Why it was not, where only the loan's program asks for a fee.
+    pub fee_refused: Option<RefusedFeeSchema>,
     /// The later events that do something else now.
     pub restated: Option<Vec<RestatedSchema>>,
     /// When it was posted.

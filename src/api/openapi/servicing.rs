@@ -2,7 +2,7 @@
 
 use utoipa::ToSchema;
 
-use crate::api::openapi::AllocationSchema;
+use crate::api::openapi::{AllocationSchema, RestatedSchema};
 
 /// A charged fee.
 #[derive(Debug, ToSchema)]
@@ -124,6 +124,8 @@ pub struct ReversalAnswer {
     pub journal_entry_id: uuid::Uuid,
     /// The entry it takes back.
     pub reverses_entry_id: uuid::Uuid,
+    /// The later events that do something else now.
+    pub restated: Option<Vec<RestatedSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
     /// The first event of the chain: as a rule that of the entry.

@@ -85,6 +85,8 @@ pub enum ProblemCode {
     PeriodClosed,
     /// `principal_mismatch`
     PrincipalMismatch,
+    /// `paid_on_time`
+    PaidOnTime,
     /// `discarded`
     Discarded,
     /// `rate_limited`
@@ -165,6 +167,7 @@ impl From<RejectionCode> for ProblemCode {
             RejectionCode::LimitExceeded => Self::LimitExceeded,
             RejectionCode::PeriodClosed => Self::PeriodClosed,
             RejectionCode::PrincipalMismatch => Self::PrincipalMismatch,
+            RejectionCode::PaidOnTime => Self::PaidOnTime,
             RejectionCode::Discarded => Self::Discarded,
         }
     }

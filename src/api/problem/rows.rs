@@ -20,7 +20,7 @@ pub(super) enum Retryable {
 }
 
 /// The list, in order of the variants.
-pub(super) const ROWS: [Row; 46] = [
+pub(super) const ROWS: [Row; 47] = [
     Row {
         code: ProblemCode::MalformedJson,
         name: "malformed_json",
@@ -357,6 +357,16 @@ pub(super) const ROWS: [Row; 46] = [
         retryable: Retryable::No,
         explanation: "The outstanding_principal_minor of an accrual must equal the ledger's principal of the loan on its \
                       day, and the moves of a refinance or restructure must come to all that the loan owes.",
+    },
+    Row {
+        code: ProblemCode::PaidOnTime,
+        name: "paid_on_time",
+        status: 422,
+        title: "The payment came in on time",
+        retryable: Retryable::No,
+        explanation: "No late fee is charged for a payment that came in whole and on time. Payments count as a whole, as if \
+            fees were paid last: what earlier fees took of one does not make it short. late_for says what was due and \
+            how much of it came in by then.",
     },
     Row {
         code: ProblemCode::Discarded,

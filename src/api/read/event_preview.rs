@@ -9,7 +9,7 @@ use crate::api::auth::Scope;
 use crate::api::error::ApiError;
 use crate::api::json::{Fields, read};
 use crate::api::openapi::ProblemDocument;
-use crate::api::problem::first_of_each_field;
+use crate::api::problem::{FieldError, first_of_each_field};
 use crate::api::read::preview::{PreviewAnswer, PreviewCall, foreseen, within_limit};
 use crate::api::state::ApiState;
 use crate::api::write::disbursements::parse_disbursement;
@@ -92,7 +92,7 @@ impl Read {
         match self {
             Self::Whole(command) => Ok(command),
             Self::Payment(command) => within_limit(command, rules),
-            Self::Fee(asked) => asked.command(state, tenant).await,
+            Self::Fee(asked) => asked.command(state, tenant).await.map_err(inside_body),
             Self::Servicing(asked) => asked.command(state, tenant).await,
             Self::Reversal(asked) => asked.command(state, tenant).await,
         }
@@ -123,6 +123,16 @@ pub(crate) async fn preview_event(
     let asked = asked(&state, caller.tenant, (&body, operation), &rules).await?;
     let command = asked.command(&state, caller.tenant, &rules).await?;
     foreseen(&state, &caller, command, &tenant.chart).await.map(Json)
+}
+
+/// Fields that fail when more is known of the loan stand inside the body as well.
+fn inside_body(error: ApiError) -> ApiError {
+    if let ApiError::Validation(errors) = error {
+        let inside = |error: FieldError| FieldError { field: format!("body.{}", error.field), ..error };
+        ApiError::Validation(errors.into_iter().map(inside).collect())
+    } else {
+        error
+    }
 }
 
 /// The operation that a body names.

@@ -15,9 +15,9 @@ use crate::api::read::status::EventView;
 use crate::api::state::ApiState;
 use crate::core::event::{Command, EventKind, PaymentReturn, Stage};
 use crate::core::ids::{EventId, TenantId};
-use crate::core::ledger::{Outcome, RestatedView};
+use crate::core::ledger::{Followed, Outcome, RestatedView};
 use crate::core::money::Minor;
-use crate::store::{EntriesPage, EventRecord, Progress, Undoing};
+use crate::store::{EntriesPage, EventRecord, Progress, Undoing, paid_on_time, what_followed};
 
 /// So many returns of a loan are read at once.
 const RETURNS_PAGE: i64 = 200;
@@ -93,17 +93,21 @@ pub(crate) async fn view(state: &ApiState, tenant: TenantId, record: &EventRecor
         }
         Stage::Finished => None,
     };
-    let restated = match record.posting.as_ref().map(|posting| posting.outcome) {
-        Some(Outcome::Posted) => restated_by(state, tenant, record.event.event.id).await?,
-        Some(Outcome::Done) => restated_by_legs(state, tenant, record).await?,
-        Some(Outcome::Rejected(_)) | None => Vec::new(),
-    };
+    let (mut then, mut refused) = (Followed::default(), None);
+    if let Some(posting) = &record.posting {
+        then = what_followed(state.store(), &record.event.event, posting).await?;
+        if posting.outcome == Outcome::Done {
+            then.restated = restated_by_legs(state, tenant, record).await?;
+        }
+        refused = paid_on_time(state.store(), &record.event.event, posting).await?;
+    }
     if let Some(undoing) = undone_group(state, tenant, record).await? {
         let progress = Progress { undone_by: Some(undoing), ..record.progress.clone() };
-        return Ok(EventView::new(&EventRecord { progress, ..record.clone() }, position).with_restated(restated));
+        return Ok(EventView::new(&EventRecord { progress, ..record.clone() }, position).followed_by(then));
     }
     let charged_back = charged_back(state, tenant, record).await?;
-    Ok(EventView::new(record, position).with_restated(restated).with_charged_back(charged_back))
+    let view = EventView::new(record, position).followed_by(then).with_charged_back(charged_back);
+    Ok(refused.iter().fold(view, EventView::with_late_for))
 }
 
 /// How much of a payment that stands was charged back: nothing where the loan has no program, since only a program says
@@ -141,11 +145,7 @@ async fn charged_back(state: &ApiState, tenant: TenantId, record: &EventRecord) 
 ///
 /// # Errors
 /// The store is away.
-pub(crate) async fn restated_by(
-    state: &ApiState,
-    tenant: TenantId,
-    id: EventId,
-) -> Result<Vec<RestatedView>, ApiError> {
+async fn restated_by(state: &ApiState, tenant: TenantId, id: EventId) -> Result<Vec<RestatedView>, ApiError> {
     let consequences = state.store().consequences(tenant, id).await?;
     Ok(consequences.iter().filter_map(|it| RestatedView::of(&it.event.event, it.posting.as_ref()?)).collect())
 }

@@ -1,18 +1,21 @@
 //! Owns `GET /v1/loans/{loan_id}/fees`.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
+use chrono::NaiveDate;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::auth::Scope;
 use crate::api::error::ApiError;
 use crate::api::http::query::Query;
-use crate::api::openapi::ProblemDocument;
+use crate::api::openapi::{LateForSchema, ProblemDocument};
 use crate::api::state::ApiState;
-use crate::core::ids::{LoanId, LoanKey};
-use crate::core::ledger::FeeItem;
+use crate::core::ids::{EventId, LoanId, LoanKey};
+use crate::core::ledger::{FeeItem, LateFeeBook, LateForView, RejectionCode};
 
 /// A fee, and what became of it. What was assessed is paid, waived, charged off or outstanding.
 #[derive(Debug, Serialize, ToSchema)]
@@ -35,6 +38,14 @@ pub struct FeeItemView {
     waived_minor: String,
     charged_off_minor: String,
     outstanding_minor: String,
+    /// Of a late fee: the payment that was late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<LateForSchema>)]
+    late_for: Option<LateForView>,
+    /// Why somebody should look at it: `paid_on_time` where the payment turned out not to be late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "paid_on_time")]
+    review: Option<&'static str>,
 }
 
 /// A loan's fees.
@@ -45,7 +56,7 @@ pub struct FeesList {
 }
 
 impl FeeItemView {
-    fn of(item: &FeeItem) -> Result<Self, ApiError> {
+    pub(super) fn of(item: &FeeItem) -> Result<Self, ApiError> {
         let outstanding = item.outstanding().map_err(|_| ApiError::Broken("a fee has no rest"))?;
         Ok(Self {
             fee_event_id: item.event_id.to_string(),
@@ -57,7 +68,14 @@ impl FeeItemView {
             waived_minor: item.waived.to_string(),
             charged_off_minor: item.charged_off.to_string(),
             outstanding_minor: outstanding.to_string(),
+            late_for: None,
+            review: None,
         })
+    }
+
+    /// The same of a late fee.
+    pub(super) fn with_late_for(self, late_for: LateForView, review: Option<&'static str>) -> Self {
+        Self { late_for: Some(late_for), review, ..self }
     }
 }
 
@@ -77,5 +95,13 @@ pub(crate) async fn list_fees(
     let loan = LoanId::parse(&loan).map_err(|_| ApiError::NotFound)?;
     let key = LoanKey::of_loan(caller.tenant, loan);
     let items = state.store().loan_fees(caller.tenant, key).await?.ok_or(ApiError::NotFound)?;
-    Ok(Json(FeesList { items: items.iter().map(FeeItemView::of).collect::<Result<_, _>>()? }))
+    let late = LateFeeBook::of(&state.store().late_fees(caller.tenant, vec![key], NaiveDate::MIN).await?);
+    let to_review: BTreeSet<EventId> = late.to_review().into_iter().map(|fee| fee.item.event_id).collect();
+    let view = |item: &FeeItem| {
+        let view = FeeItemView::of(item)?;
+        let Some((late_for, received)) = late.late_fee(item.event_id) else { return Ok(view) };
+        let review = to_review.contains(&item.event_id).then(|| RejectionCode::PaidOnTime.as_str());
+        Ok(view.with_late_for(LateForView::of(&late_for, received), review))
+    };
+    Ok(Json(FeesList { items: items.iter().map(view).collect::<Result<_, ApiError>>()? }))
 }

@@ -15,7 +15,7 @@ use crate::api::http::body::read_body;
 use crate::api::http::headers::require_json;
 use crate::api::http::query::Query;
 use crate::api::json::{Fields, read};
-use crate::api::openapi::{AllocationSchema, ProblemDocument, RestatedSchema};
+use crate::api::openapi::{AllocationSchema, FeeToReviewSchema, LateForSchema, ProblemDocument, RestatedSchema};
 use crate::api::problem::first_of_each_field;
 use crate::api::read::entries::{LineView, lines_of};
 use crate::api::read::statement::BalancesView;
@@ -26,7 +26,8 @@ use crate::api::write::request::AcceptanceRules;
 use crate::core::event::{Command, IdempotencyKey, NewEvent};
 use crate::core::ids::EventId;
 use crate::core::ledger::{
-    AllocationView, Chart, Outcome, Outlook, RejectionCode, RestatedView, SystemPosting, look_ahead,
+    AllocationView, Chart, FeeToReviewView, LateForView, Outcome, Outlook, RejectionCode, RestatedView, SystemPosting,
+    late_for_of, look_ahead,
 };
 use crate::core::loan::LoanState;
 use crate::store::LoanAhead;
@@ -77,6 +78,14 @@ pub struct PreviewAnswer {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<RestatedSchema>)]
     restated: Vec<RestatedForeseen>,
+    /// The late fees that it would show to be for payments on time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<FeeToReviewSchema>)]
+    fees_to_review: Vec<FeeToReviewView>,
+    /// Of a late fee that says what it is for: that, with what has come in on time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<LateForSchema>)]
+    late_for: Option<LateForView>,
     /// What else would follow from it: the fee of a return, suspense that pays new debt.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     consequences: Vec<ConsequenceForeseen>,
@@ -120,6 +129,10 @@ pub struct ConsequenceForeseen {
     event_type: &'static str,
     /// The day it would count from.
     effective_at: String,
+    /// Why a posting rule would refuse it: a fee that only the loan's program asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    rejection_code: Option<&'static str>,
     /// How suspense would be divided, where it pays.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<AllocationSchema>)]
@@ -138,6 +151,7 @@ impl ConsequenceForeseen {
         Some(Self {
             event_type: done.event.kind.event_type(),
             effective_at: done.posting.effective_date.to_string(),
+            rejection_code: done.posting.outcome.rejection().map(RejectionCode::as_str),
             allocation: done.posting.allocation.as_ref().map(AllocationView::from),
             lines: entry.map(|entry| lines_of(&done.event.command, (entry, chart), 1)).unwrap_or_default(),
         })
@@ -244,7 +258,8 @@ fn answer(event: &NewEvent, ahead: LoanAhead, chart: &Chart) -> Result<PreviewAn
         tracing::error!(reason, "an event cannot be previewed");
         ApiError::Broken("an event cannot be judged")
     })?;
-    let Outlook { before, step, stuck } = outlook;
+    let Outlook { before, step, stuck, fees_to_review, received } = outlook;
+    let late_for = late_for_of(&event.command).zip(received);
     let posting = &step.posting.posting;
     let (outcome, rejection) = match posting.outcome {
         Outcome::Posted | Outcome::Done => ("posted", None),
@@ -265,6 +280,8 @@ fn answer(event: &NewEvent, ahead: LoanAhead, chart: &Chart) -> Result<PreviewAn
         allocation: posting.allocation.as_ref().map(AllocationView::from),
         lines: posting.entry.as_ref().map(|entry| lines_of(&event.command, (entry, chart), 1)).unwrap_or_default(),
         restated: step.system.iter().filter_map(|done| RestatedForeseen::of(done, chart)).collect(),
+        fees_to_review: fees_to_review.iter().map(FeeToReviewView::from).collect(),
+        late_for: late_for.map(|(late_for, received)| LateForView::of(late_for, received)),
         consequences: step.system.iter().filter_map(|done| ConsequenceForeseen::of(done, chart)).collect(),
         balances_before: shown(before)?,
         balances_after: shown(step.state)?,

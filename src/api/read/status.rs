@@ -5,13 +5,15 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::api::error::ApiError;
-use crate::api::openapi::{AllocationSchema, RestatedSchema};
+use crate::api::openapi::{AllocationSchema, FeeToReviewSchema, LateForSchema, RefusedFeeSchema, RestatedSchema};
 use crate::api::read::rows_form::guarded;
 use crate::core::event::{
     AcceptedEvent, Collectibility, Command, FeeCode, NamedId, PaymentReturn, ReversalReason, ServicingAct,
     SourceMethod, Stage,
 };
-use crate::core::ledger::{AllocationView, Finished, RestatedView, answer};
+use crate::core::ledger::{
+    AllocationView, FeeToReviewView, Finished, Followed, LateForView, RefusedFee, RestatedView, answer,
+};
 use crate::core::money::Minor;
 use crate::store::EventRecord;
 
@@ -25,6 +27,10 @@ pub struct EventView {
     /// The fee that it brought with it, if it is a return.
     #[serde(skip_serializing_if = "Option::is_none")]
     fee_event_id: Option<String>,
+    /// Why a fee that the loan's program asks for was not charged with it; only in the status of a single event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<RefusedFeeSchema>)]
+    fee_refused: Option<RefusedFee>,
     /// `accepted`, `held`, `parked`, `posted`, `rejected`, `returned` or `reversed`.
     #[schema(value_type = String, example = "posted")]
     status: &'static str,
@@ -74,6 +80,10 @@ pub struct EventView {
     /// The day a fee is due.
     #[serde(skip_serializing_if = "Option::is_none")]
     due_on: Option<String>,
+    /// Of a late fee: the payment that was late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<LateForSchema>)]
+    late_for: Option<LateForView>,
     /// Why an entry is taken back.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "error_correction")]
@@ -109,6 +119,10 @@ pub struct EventView {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<RestatedSchema>)]
     restated: Vec<RestatedView>,
+    /// The late fees that it has shown to be for payments on time, because it came late.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<FeeToReviewSchema>)]
+    fees_to_review: Vec<FeeToReviewView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     posted_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,17 +166,30 @@ impl EventView {
                 Err(code) => {
                     view.status = "rejected";
                     view.rejected_at = Some(posting.posted_at.to_string());
-                    view.problem =
-                        Some(ApiError::Rejected { code, kind, id, loans: finished.refused_loans }.problem().to_value());
+                    let loans = finished.refused_loans;
+                    let rejected = ApiError::Rejected { code, kind, id, loans, late_for: None };
+                    view.problem = Some(rejected.problem().to_value());
                 }
             }
         }
         view
     }
 
-    /// The view with what the event has restated.
-    pub(crate) fn with_restated(self, restated: Vec<RestatedView>) -> Self {
-        Self { restated, ..self }
+    /// The view with what followed from the event. A fee is named where it was charged.
+    pub(crate) fn followed_by(self, followed: Followed) -> Self {
+        let Followed { restated, fees_to_review, fee, fee_refused } = followed;
+        let fee_event_id = if self.return_code.is_some() { fee.map(|fee| fee.to_string()) } else { self.fee_event_id };
+        Self { fee_event_id, fee_refused, restated, fees_to_review, ..self }
+    }
+
+    /// The view of a refused late fee, its problem with the figures.
+    pub(crate) fn with_late_for(mut self, late_for: &LateForView) -> Self {
+        if let Some(problem) = self.problem.as_mut().and_then(serde_json::Value::as_object_mut)
+            && let Ok(late_for) = serde_json::to_value(late_for)
+        {
+            problem.insert("late_for".to_owned(), late_for);
+        }
+        self
     }
 
     /// The view with how much of the payment was charged back, where that is more than nothing.
@@ -213,6 +240,7 @@ impl EventView {
         Self {
             id: NamedId { kind: event.kind, id: event.id },
             fee_event_id: None,
+            fee_refused: None,
             status: "accepted",
             event_type: event.kind.event_type(),
             loan_id: of_one_loan.then(|| command.loan_id().to_string()),
@@ -240,6 +268,7 @@ impl EventView {
                 .or_else(|| act.and_then(ServicingAct::fee_code))
                 .map(FeeCode::to_string),
             due_on: fee.and_then(|fee| fee.due_on).map(|due| due.to_string()),
+            late_for: fee.and_then(|fee| fee.late_for.as_ref()).map(LateForView::from),
             reason_code: act.and_then(ServicingAct::reason_code).map(ReversalReason::as_str),
             reason_description: act.and_then(ServicingAct::reason_description).map(str::to_owned),
             collectible: act.and_then(ServicingAct::collectibility).map(Collectibility::is_collectible),
@@ -248,6 +277,7 @@ impl EventView {
             batch_id: event.origin.batch.map(|(batch, _)| batch.to_string()),
             accepted_at: accepted.accepted_at.to_string(),
             restated: Vec::new(),
+            fees_to_review: Vec::new(),
             position: None,
             journal_entry_id: None,
             allocation: None,

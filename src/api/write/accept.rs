@@ -24,7 +24,6 @@ use crate::api::http::headers::IDEMPOTENT_REPLAYED;
 use crate::api::http::prefer::Prefer;
 use crate::api::intake::Accepted;
 use crate::api::openapi::AcceptedView;
-use crate::api::read::events::restated_by;
 use crate::api::state::ApiState;
 use crate::api::waiting_room::Seat;
 use crate::api::write::request::WriteRequest;
@@ -33,10 +32,10 @@ use crate::core::event::{
     NewEvent, NewGroup, decide,
 };
 use crate::core::ids::{EventId, TenantId};
-use crate::core::ledger::{Finished, answer};
+use crate::core::ledger::{Finished, Posting, RejectionCode, answer};
 use crate::core::money::Currency;
 use crate::core::time::Timestamp;
-use crate::store::KnownEvent;
+use crate::store::{KnownEvent, paid_on_time, what_followed};
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
@@ -110,7 +109,9 @@ async fn answered(
     match accepted {
         Accepted::New { accepted_at, .. } => {
             let response = match result_in_time(state, seat, wait).await {
-                Some(finished) => finished_answer(state, (tenant, brought), &finished, StatusCode::CREATED).await?,
+                Some(finished) => {
+                    finished_answer(state, (tenant, brought), (&finished, None), StatusCode::CREATED).await?
+                }
                 None => unfinished_answer(state, brought, accepted_at)?,
             };
             Ok(with_preference(response, prefer))
@@ -144,23 +145,34 @@ async fn result_in_time(state: &ApiState, seat: Option<Seat>, wait: Duration) ->
     }
 }
 
-/// The result: the same bytes whenever and by whichever process it is answered. What a late event has restated is read
-/// from its consequences, which never change; an event that was posted in order has none and reads nothing.
+/// The result: the same bytes whenever and by whichever process it is answered. What followed from a late event is read
+/// from rows that never change; an event that was posted in order has none of it and reads nothing. `known` is the event
+/// with its posting, where it is at hand.
 async fn finished_answer(
     state: &ApiState,
     (tenant, Brought { id, kind }): (TenantId, Brought),
-    finished: &Finished,
+    (finished, known): (&Finished, Option<(&NewEvent, &Posting)>),
     status: StatusCode,
 ) -> Result<Response, ApiError> {
-    let mut answer = answer(kind, id, finished).map_err(|code| ApiError::Rejected {
-        code,
-        kind,
-        id,
-        loans: finished.refused_loans.clone(),
-    })?;
-    if finished.may_restate {
-        answer.restated = restated_by(state, tenant, id).await?;
-    }
+    let told = answer(kind, id, finished);
+    let needs_rows = match &told {
+        Ok(_) => finished.may_restate,
+        Err(code) => *code == RejectionCode::PaidOnTime,
+    };
+    let read = if known.is_none() && needs_rows { state.store().event(tenant, id).await? } else { None };
+    let read = read.as_ref().and_then(|record| Some((&record.event.event, record.posting.as_ref()?)));
+    let rows = known.or(read).filter(|_| needs_rows);
+    let answer = match (told, rows) {
+        (Ok(answer), Some((event, posting))) => answer.followed_by(what_followed(state.store(), event, posting).await?),
+        (Ok(answer), None) => answer,
+        (Err(code), rows) => {
+            let late_for = match rows {
+                Some((event, posting)) => paid_on_time(state.store(), event, posting).await?.map(Box::new),
+                None => None,
+            };
+            return Err(ApiError::Rejected { code, kind, id, loans: finished.refused_loans.clone(), late_for });
+        }
+    };
     let body = serde_json::to_vec(&answer).map_err(|_| ApiError::Broken("an answer has no JSON"))?;
     Ok(json_answer(status, body, Some(&state.location(kind, id))))
 }
@@ -188,7 +200,8 @@ async fn known_answer(
         Decision::Replay => {
             let posting = known.posting.as_ref().ok_or(ApiError::Broken("a finished event has no posting"))?;
             let (brought, finished) = (Brought { id, kind }, Finished::of(first, posting));
-            let answered = finished_answer(state, (first.tenant, brought), &finished, StatusCode::OK).await;
+            let rows = (&finished, Some((first, posting)));
+            let answered = finished_answer(state, (first.tenant, brought), rows, StatusCode::OK).await;
             let mut response = answered.unwrap_or_else(IntoResponse::into_response);
             response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
             Ok(response)

@@ -11,17 +11,20 @@ use crate::api::json::Fields;
 use crate::api::openapi::{AcceptedView, FeeAnswer, FeeWaiverAnswer, ProblemDocument};
 use crate::api::state::ApiState;
 use crate::api::write::accept::accept_and_answer;
+use crate::api::write::programs::late_fee_policy;
 use crate::api::write::request::{AcceptanceRules, WriteRequest};
 use crate::api::write::servicing::{Asked, Shared, accept, party};
-use crate::core::event::{Command, Fee, FeeCode, Metadata, ServicingAct};
-use crate::core::ids::{LoanId, TenantId};
+use crate::core::event::{Command, Fee, FeeCode, LateFor, Metadata, ServicingAct};
+use crate::core::ids::{LoanId, LoanKey, TenantId};
+use crate::core::loan::{GRACE_DAYS_MAX, LateFeePolicy};
 use crate::core::money::{Minor, Money};
 use crate::core::time::parse_date;
 
 /// A fee to charge.
 #[derive(Debug, ToSchema)]
 #[schema(example = json!({"loan_id": "11111111-1111-1111-1111-111111111111", "amount_minor": "2500",
-    "fee_code": "late", "effective_at": "2026-05-16", "due_on": "2026-06-01"}))]
+    "fee_code": "late", "effective_at": "2026-05-17", "due_on": "2026-06-01",
+    "late_for": {"period_from": "2026-04-02", "due_at": "2026-05-01", "due_minor": "50000", "grace_days": 15}}))]
 pub struct FeeRequest {
     /// The loan it is charged to.
     pub loan_id: uuid::Uuid,
@@ -35,9 +38,28 @@ pub struct FeeRequest {
     pub effective_at: NaiveDate,
     /// The day it is due, not before `effective_at`.
     pub due_on: Option<NaiveDate>,
+    /// Of a late fee: the payment that was late. Refused with `paid_on_time` where it was not.
+    pub late_for: Option<LateForRequest>,
     /// Free data, up to 4 KiB and 50 keys.
     #[schema(value_type = Option<Object>)]
     pub metadata: Option<serde_json::Value>,
+}
+
+/// The payment that a late fee is for.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"period_from": "2026-04-02", "due_at": "2026-05-01", "due_minor": "50000",
+    "grace_days": 15}))]
+pub struct LateForRequest {
+    /// The first day whose payments count for it.
+    pub period_from: NaiveDate,
+    /// The day it was due, not before `period_from`.
+    pub due_at: NaiveDate,
+    /// How much was due, more than 0.
+    #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
+    pub due_minor: String,
+    /// How many days after `due_at` it is still on time, 0 to 365; where absent what the loan's program says, or none.
+    /// The fee is of a later day.
+    pub grace_days: Option<u16>,
 }
 
 /// A fee to forgive.
@@ -61,6 +83,11 @@ pub struct FeeWaiverRequest {
 }
 
 /// Charges a fee.
+///
+/// A late fee says in `late_for` which payment was late; where the loan's program lists the fee's code among its
+/// `late_fees`, it must. No late fee is charged for a payment that came in whole and on time: what came in from `period_from`
+/// to the last day of grace counts, each payment as a whole and as if fees were paid last, so that what an earlier late fee
+/// took of one does not make it late. Money that went back does not count. The refusal, `paid_on_time`, has the figures.
 #[utoipa::path(post, path = "/v1/fees", tag = "fees", security(("oauth2" = ["hpts:adjustments:write"])),
     params(("Idempotency-Key" = String, Header, description = "One key per intended fee, kept over retries"),
         ("Prefer" = Option<String>, Header, description = "`respond-async`, `wait=N`")),
@@ -105,6 +132,7 @@ pub(crate) struct AskedFee {
     fee_code: FeeCode,
     effective_date: NaiveDate,
     due_on: Option<NaiveDate>,
+    late_for: Option<LateFor>,
     metadata: Option<Metadata>,
 }
 
@@ -112,9 +140,11 @@ impl AskedFee {
     /// The command, with what no caller says.
     ///
     /// # Errors
-    /// The store is away.
+    /// The loan's program asks for more, the day is not late, or the store is away.
     pub(crate) async fn command(self, state: &ApiState, tenant: TenantId) -> Result<Command, ApiError> {
         let party = party(state, tenant, self.loan_id).await?;
+        let policy = late_fee_policy(state, tenant, LoanKey::of_loan(tenant, self.loan_id)).await?;
+        let late_for = self.late_for(&policy)?;
         Ok(Command::Fee(Fee {
             loan_id: self.loan_id,
             borrower_id: party.borrower_id,
@@ -123,9 +153,40 @@ impl AskedFee {
             fee_code: self.fee_code,
             due_on: self.due_on,
             charged_for: None,
+            late_for,
             metadata: self.metadata,
         }))
     }
+
+    /// The payment that was late, as the loan's program has it.
+    fn late_for(&self, policy: &LateFeePolicy) -> Result<Option<LateFor>, ApiError> {
+        let Some(said) = self.late_for else {
+            let message = "is required: the loan's program says that fees of this code are for late payments";
+            let is_free = !policy.is_late_fee(self.fee_code.as_str());
+            return if is_free { Ok(None) } else { Err(ApiError::field("late_for", "required", message)) };
+        };
+        let program_grace_days = said.grace_days.map_or(policy.grace_days, |_| None);
+        let late_for = LateFor { program_grace_days, ..said };
+        let last = late_for.on_time_until();
+        if self.effective_date > last {
+            return Ok(Some(late_for));
+        }
+        let message = format!("must be after {last}, the last day on which the payment is on time");
+        Err(ApiError::field("effective_at", "not_late", message))
+    }
+}
+
+fn parse_late_for(fields: &mut Fields<'_>) -> Option<LateFor> {
+    let period_from = fields.required("period_from", parse_date);
+    let due_at = fields.required("due_at", parse_date);
+    if let (Some(period_from), Some(due_at)) = (period_from, due_at)
+        && due_at < period_from
+    {
+        fields.fail("due_at", "before_period", "must not be before period_from");
+    }
+    let due = fields.posted_amount("due_minor");
+    let grace_days = fields.whole_number("grace_days", GRACE_DAYS_MAX);
+    Some(LateFor { period_from: period_from?, due_at: due_at?, due: due?, grace_days, program_grace_days: None })
 }
 
 pub(crate) fn parse_fee(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<AskedFee> {
@@ -139,6 +200,7 @@ pub(crate) fn parse_fee(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Opt
     {
         fields.fail("due_on", "before_effective", "must not be before effective_at");
     }
+    let late_for = fields.object("late_for", parse_late_for);
     let metadata = fields.metadata();
     Some(AskedFee {
         loan_id: loan_id?,
@@ -146,6 +208,7 @@ pub(crate) fn parse_fee(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Opt
         fee_code: fee_code?,
         effective_date: effective_date?,
         due_on,
+        late_for: late_for.flatten(),
         metadata,
     })
 }

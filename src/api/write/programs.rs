@@ -22,7 +22,9 @@ use crate::api::write::operation::first_time;
 use crate::api::write::request::WriteRequest;
 use crate::core::event::{AcceptedEvent, Upload, UploadOperation};
 use crate::core::ids::{LoanKey, ProgramId, TenantId};
-use crate::core::loan::{Program, ProgramSettings, ReturnFeeSetting, ReturnPolicy};
+use crate::core::loan::{
+    GRACE_DAYS_MAX, LateFeePolicy, LateFeeSetting, Program, ProgramSettings, ReturnFeeSetting, ReturnPolicy,
+};
 use crate::store::ProgramRecord;
 
 const READ: &[Scope] = &[Scope::LedgerRead, Scope::LoansWrite];
@@ -33,7 +35,8 @@ const READ: &[Scope] = &[Scope::LedgerRead, Scope::LoansWrite];
     "annual_rate": "7.25", "day_count_convention": "ACT_365", "rounding": "half_up,daily",
     "waterfall": ["fees", "interest", "principal"], "suspense_release": "automatic", "returns": "chargeback",
     "credit_order": ["principal", "interest", "fees"],
-    "return_fees": [{"return_codes": ["R01", "R09"], "fee_minor": "2500"}]}))]
+    "return_fees": [{"return_codes": ["R01", "R09"], "fee_minor": "2500"}],
+    "late_fees": {"fee_codes": ["late"], "grace_days": 15}}))]
 pub struct ProgramView {
     /// The program, by your own id.
     #[schema(value_type = uuid::Uuid)]
@@ -67,6 +70,20 @@ pub struct ProgramView {
     /// What the borrower is charged for a return, by return code, where nobody says so for the return itself.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     return_fees: Vec<ReturnFeeView>,
+    /// Which fees are late fees: each then says for which payment it is, and is refused where that came in on time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    late_fees: Option<LateFeesView>,
+}
+
+/// Which fees are late fees.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"fee_codes": ["late"], "grace_days": 15}))]
+pub struct LateFeesView {
+    /// Their fee codes, at least one.
+    fee_codes: Vec<String>,
+    /// How many days after its due day a payment is still on time, 0 to 365; a fee may say otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grace_days: Option<u16>,
 }
 
 /// What returns with some codes cost.
@@ -97,6 +114,9 @@ impl From<ProgramSettings> for ProgramView {
                 .into_iter()
                 .map(|ReturnFeeSetting { return_codes, fee_minor }| ReturnFeeView { return_codes, fee_minor })
                 .collect(),
+            late_fees: settings
+                .late_fees
+                .map(|LateFeeSetting { fee_codes, grace_days }| LateFeesView { fee_codes, grace_days }),
         }
     }
 }
@@ -173,6 +193,12 @@ fn parse(fields: &mut Fields<'_>) -> Option<Program> {
         let return_codes = return_codes?.into_iter().map(std::borrow::Cow::into_owned).collect();
         Some(ReturnFeeSetting { return_codes, fee_minor: fee_minor? })
     });
+    let late_fees = fields.object("late_fees", |late| {
+        let fee_codes = late.required_texts("fee_codes");
+        let grace_days = late.whole_number("grace_days", GRACE_DAYS_MAX);
+        let fee_codes = fee_codes?.into_iter().map(std::borrow::Cow::into_owned).collect();
+        Some(LateFeeSetting { fee_codes, grace_days })
+    });
     let settings = ProgramSettings {
         program_id: program_id?,
         currency: currency?,
@@ -184,6 +210,7 @@ fn parse(fields: &mut Fields<'_>) -> Option<Program> {
         returns,
         credit_order: credit_order.map(|order| order.into_iter().map(std::borrow::Cow::into_owned).collect()),
         return_fees: return_fees.unwrap_or_default(),
+        late_fees: late_fees.flatten(),
     };
     match Program::new(&settings) {
         Ok(program) => Some(program),
@@ -207,6 +234,20 @@ pub(crate) async fn described(state: &ApiState, tenant: TenantId, id: ProgramId)
         Program::new(&settings).map_err(|_| ApiError::Broken("a program's terms are unreadable"))
     });
     program.transpose()
+}
+
+/// What the program of a loan says of late fees; a loan that is not posted yet has none.
+///
+/// # Errors
+/// The store is away, or its row is unreadable.
+pub(crate) async fn late_fee_policy(
+    state: &ApiState,
+    tenant: TenantId,
+    loan: LoanKey,
+) -> Result<LateFeePolicy, ApiError> {
+    let parties = state.store().loan_parties(tenant, vec![loan]).await?;
+    let Some(id) = parties.get(&loan).and_then(|party| party.program_id) else { return Ok(LateFeePolicy::default()) };
+    Ok(described(state, tenant, id).await?.map(|program| program.late_fees).unwrap_or_default())
 }
 
 /// What the program of a payment's loan says of returns; a loan that is not posted yet has none.

@@ -46,7 +46,8 @@ pub struct ReturnRequest {
 /// says `returns: chargeback`, the money goes back on the day of the return instead, all of it or a part, and is owed again
 /// from then on: out of suspense first, then in the program's `credit_order`, of each bucket at most what the payment paid
 /// there. A payment that is not posted yet is posted first; one that was rejected cannot be returned (`not_reversible`).
-/// The fee is an event and an entry of its own on the day of the return; both are posted, or neither.
+/// The fee is an event and an entry of its own on the day of the return; both are posted, or neither. A fee that only the
+/// loan's program asks for refuses no return: where a rule refuses it, `fee_refused` says why.
 #[utoipa::path(post, path = "/v1/payments/{payment_event_id}/return", tag = "payments",
     security(("oauth2" = ["hpts:payments:write"])),
     params(("payment_event_id" = uuid::Uuid, Path, description = "The payment"),

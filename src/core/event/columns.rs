@@ -11,7 +11,7 @@ use crate::core::event::bank_settlement::{BankSettlement, CashFlow};
 use crate::core::event::command::{
     Command, Disbursement, LoanNumber, LoanOpening, OpeningBalances, Payment, ProgramDefaults, SourceMethod,
 };
-use crate::core::event::fee::{Fee, FeeCode};
+use crate::core::event::fee::{Fee, FeeCode, LateFor};
 use crate::core::event::group;
 use crate::core::event::kind::EventKind;
 use crate::core::event::metadata::Metadata;
@@ -92,6 +92,9 @@ struct FeeDetails {
     due_on: Option<NaiveDate>,
     #[serde(skip_serializing_if = "Option::is_none")]
     charged_for: Option<EventId>,
+    /// Late fees are found by this member's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    late_for: Option<LateFor>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -144,8 +147,9 @@ impl Command {
                 serde_json::to_string(&details).ok()
             }
             Self::Fee(fee) => {
-                let (fee_code, due_on) = (fee.fee_code.as_str().to_owned(), fee.due_on);
-                serde_json::to_string(&FeeDetails { fee_code, due_on, charged_for: fee.charged_for }).ok()
+                let fee_code = fee.fee_code.as_str().to_owned();
+                let Fee { due_on, charged_for, late_for, .. } = *fee;
+                serde_json::to_string(&FeeDetails { fee_code, due_on, charged_for, late_for }).ok()
             }
             Self::Servicing(servicing) => servicing.act.details(),
         }
@@ -306,6 +310,7 @@ fn fee(columns: CommandColumns) -> Result<Fee, ColumnsError> {
         fee_code: FeeCode::parse(&details.fee_code).map_err(|_| ColumnsError("fee_code"))?,
         due_on: details.due_on,
         charged_for: details.charged_for,
+        late_for: details.late_for,
         metadata: columns.metadata.map(Metadata::from_stored),
     })
 }

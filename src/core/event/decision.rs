@@ -218,14 +218,22 @@ fn differing_return(a: &PaymentReturn, b: &PaymentReturn) -> Vec<&'static str> {
 }
 
 fn differing_fee(a: &Fee, b: &Fee) -> Vec<&'static str> {
-    named([
+    let mut fields = named([
         ("loan_id", a.loan_id != b.loan_id),
         ("amount_minor", a.amount.minor != b.amount.minor),
         ("effective_at", a.effective_date != b.effective_date),
         ("fee_code", a.fee_code != b.fee_code),
         ("due_on", a.due_on != b.due_on),
         ("metadata", a.metadata != b.metadata),
-    ])
+    ]);
+    match (&a.late_for, &b.late_for) {
+        (Some(a), Some(b)) => {
+            fields.extend(a.asked().iter().zip(b.asked()).filter(|(a, b)| a.1 != b.1).map(|(a, _)| a.0));
+        }
+        (None, None) => {}
+        (Some(_), None) | (None, Some(_)) => fields.push("late_for"),
+    }
+    fields
 }
 
 #[cfg(test)]

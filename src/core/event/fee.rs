@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 
 use crate::core::event::metadata::Metadata;
 use crate::core::ids::{BorrowerId, EventId, LoanId};
-use crate::core::money::Money;
+use crate::core::loan::is_fee_code;
+use crate::core::money::{Minor, Money};
 
 /// A text is not a fee code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,9 +40,7 @@ impl FeeCode {
     /// # Errors
     /// [`FeeCodeError`] for any other text.
     pub fn parse(text: &str) -> Result<Self, FeeCodeError> {
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        let well_formed = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
-        well_formed.then(|| Self(text.to_owned())).ok_or(FeeCodeError)
+        is_fee_code(text).then(|| Self(text.to_owned())).ok_or(FeeCodeError)
     }
 
     /// Of a payment that the bank took back.
@@ -69,6 +68,50 @@ impl fmt::Debug for FeeCode {
     }
 }
 
+/// The payment that a late fee is charged for. The ledger keeps no schedule, so who charges the fee says what was due.
+/// Stored among the details of the fee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateFor {
+    /// The first day whose payments count for it.
+    pub period_from: NaiveDate,
+    /// The day it was due.
+    pub due_at: NaiveDate,
+    /// How much was due; more than nothing.
+    #[serde(rename = "due_minor")]
+    pub due: Minor,
+    /// How many days after that day it is still on time, as it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_days: Option<u16>,
+    /// The same as the loan's program has it, where nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program_grace_days: Option<u16>,
+}
+
+impl LateFor {
+    /// How many days after the due day a payment is still on time.
+    #[must_use]
+    pub fn grace(&self) -> u16 {
+        self.grace_days.or(self.program_grace_days).unwrap_or(0)
+    }
+
+    /// The last day on which a payment is on time.
+    #[must_use]
+    pub fn on_time_until(&self) -> NaiveDate {
+        self.due_at.checked_add_days(Days::new(u64::from(self.grace()))).unwrap_or(NaiveDate::MAX)
+    }
+
+    /// What makes it the same request: the contract's name of each field and its text.
+    #[must_use]
+    pub fn asked(&self) -> [(&'static str, Option<String>); 4] {
+        [
+            ("late_for.period_from", Some(self.period_from.to_string())),
+            ("late_for.due_at", Some(self.due_at.to_string())),
+            ("late_for.due_minor", Some(self.due.to_string())),
+            ("late_for.grace_days", self.grace_days.map(|days| days.to_string())),
+        ]
+    }
+}
+
 /// A fee charged to a loan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fee {
@@ -86,6 +129,8 @@ pub struct Fee {
     pub due_on: Option<NaiveDate>,
     /// The event it is charged for, where there is one: the first of the chain that the fee belongs to.
     pub charged_for: Option<EventId>,
+    /// Of a late fee: the payment that was late.
+    pub late_for: Option<LateFor>,
     /// Free data.
     pub metadata: Option<Metadata>,
 }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::core::event::bank_settlement::BankSettlement;
 use crate::core::event::command::{Command, Disbursement, LoanOpening, Payment};
-use crate::core::event::fee::Fee;
+use crate::core::event::fee::{Fee, LateFor};
 use crate::core::event::group::{Group, Leg};
 use crate::core::event::payment_return::PaymentReturn;
 use crate::core::event::receipt::Receipt;
@@ -234,9 +234,11 @@ fn encode_return(encoder: &mut Encoder, returned: &PaymentReturn) {
         .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
 }
 
-/// Neither borrower nor currency: they are the loan's, and no caller says them.
+/// Neither borrower nor currency: they are the loan's, and no caller says them. What the fee is late for stands behind
+/// all else and only where it is said, so that fees from before there was such a thing keep their fingerprint.
 fn encode_fee(encoder: &mut Encoder, fee: &Fee) {
-    let Fee { loan_id, borrower_id: _, amount, effective_date, fee_code, due_on, charged_for, metadata } = fee;
+    let Fee { loan_id, borrower_id: _, amount, effective_date, fee_code, due_on, charged_for, late_for, metadata } =
+        fee;
     encoder
         .field(b"fee")
         .field(loan_id.0.as_bytes())
@@ -246,6 +248,9 @@ fn encode_fee(encoder: &mut Encoder, fee: &Fee) {
         .optional(due_on.map(|due| due.to_string()).as_deref().map(str::as_bytes))
         .optional(charged_for.as_ref().map(|event| event.0.as_bytes().as_slice()))
         .optional(metadata.as_ref().map(|metadata| metadata.as_json().as_bytes()));
+    for (_, text) in late_for.iter().flat_map(LateFor::asked) {
+        encoder.optional(text.as_deref().map(str::as_bytes));
+    }
 }
 
 /// The legs stand in it by their hash. The currency is the loans' own, never the caller's word.

@@ -31,7 +31,7 @@ pub use command::{
     SourceMethod,
 };
 pub use decision::{Decision, Stage, decide};
-pub use fee::{Fee, FeeCode, FeeCodeError};
+pub use fee::{Fee, FeeCode, FeeCodeError, LateFor};
 pub use fingerprint::Fingerprint;
 pub use group::{
     Group, GroupOperation, LEGS_MAX, Leg, LegRequest, LegTerms, LegsHash, Move, MovedBucket, NewGroup, NewLoanTerms,

@@ -203,12 +203,13 @@ impl PaymentReturn {
             fee_code: FeeCode::returned_payment(),
             due_on: None,
             charged_for: Some(self.payment.id),
+            late_for: None,
             metadata: None,
         })
     }
 
-    /// The id of its fee's event, where the return is the event `id` and has a fee. A fee of the program that a rule refused
-    /// was left out, and there is no event of this id then.
+    /// The id of its fee's event, where the return is the event `id` and has a fee. A fee of the program that a rule refuses
+    /// is an event that is rejected.
     #[must_use]
     pub fn fee_event_id(&self, id: EventId) -> Option<EventId> {
         self.charged().map(|_| id.consequence(self.payment.id, FEE_SORT))

@@ -1,10 +1,15 @@
 //! Owns what an event would do: the fold over a loan's waiting events and then over one that is only imagined. The same
 //! rules as posting, and nothing is kept.
 
+use std::collections::BTreeSet;
+
 use crate::core::event::AcceptedEvent;
-use crate::core::ids::Seq;
+use crate::core::ids::{EventId, Seq};
 use crate::core::ledger::fold::{LoanWork, Step, post_event};
+use crate::core::ledger::late_fees::{FeeToReview, LateFeeBook, late_for_of, without};
+use crate::core::ledger::past::Past;
 use crate::core::loan::LoanState;
+use crate::core::money::Minor;
 use crate::core::time::Timestamp;
 
 /// What the last event of some work would do.
@@ -16,6 +21,10 @@ pub struct Outlook {
     pub step: Step,
     /// Waiting events that cannot be judged: they stop their loan, and a person looks at them first.
     pub stuck: Vec<Seq>,
+    /// The late fees that it would show to be for payments on time.
+    pub fees_to_review: Vec<FeeToReview>,
+    /// Of a late fee: what has come in on time for the payment that it is for.
+    pub received: Option<Minor>,
 }
 
 /// Posts the work's events in order, in the mind only, and tells what the last one does.
@@ -40,8 +49,12 @@ pub fn look_ahead(work: LoanWork, now: Timestamp) -> Result<Outlook, String> {
         }
     }
     let before = state.filter(|state| state.version > 0);
+    let to_review = |past: &Past| past.late_fees.as_ref().map(LateFeeBook::to_review).unwrap_or_default();
+    let known: BTreeSet<EventId> = to_review(&past).into_iter().map(|fee| fee.item.event_id).collect();
+    let received = late_for_of(&imagined.event.command).zip(past.receipts.as_ref());
+    let received = received.map(|(late_for, receipts)| receipts.in_time_for(late_for));
     let step = post_event(state, number_taken, &mut past, &imagined, now)?;
-    Ok(Outlook { before, step, stuck })
+    Ok(Outlook { before, step, stuck, fees_to_review: without(to_review(&past), &known), received })
 }
 
 /// A loan that is not open has the terms of the event that opens it next, as the store would make it.

@@ -5,6 +5,8 @@ use serde::Serialize;
 
 use crate::core::event::{EventKind, NamedId};
 use crate::core::ids::{EntryId, EventId};
+use crate::core::ledger::followed::RefusedFee;
+use crate::core::ledger::late_fee_view::FeeToReviewView;
 use crate::core::ledger::posting::{Finished, Outcome, RejectionCode};
 use crate::core::ledger::restated::RestatedView;
 use crate::core::loan::Allocation;
@@ -52,6 +54,9 @@ pub struct Answer {
     /// The fee that a return brought with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fee_event_id: Option<EventId>,
+    /// Why a fee that the loan's program asks for was not charged with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fee_refused: Option<RefusedFee>,
     /// How much suspense was transferred.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amount_minor: Option<String>,
@@ -64,6 +69,9 @@ pub struct Answer {
     /// The earlier events that do something else now, in their order; only where it came late.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub restated: Vec<RestatedView>,
+    /// The late fees that it has shown to be for payments on time; only where it came late.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fees_to_review: Vec<FeeToReviewView>,
     /// When it was posted, RFC 3339 in UTC.
     pub posted_at: String,
     /// The first event of a reversal's chain.
@@ -85,10 +93,12 @@ pub fn answer(kind: EventKind, id: EventId, finished: &Finished) -> Result<Answe
                 reverses_entry_id: finished.reverses_entry_id,
                 allocation: finished.allocation.as_ref().map(AllocationView::from),
                 fee_event_id: finished.fee_event_id,
+                fee_refused: None,
                 amount_minor: None,
                 loan_count: None,
                 total_accrued_minor: None,
                 restated: Vec::new(),
+                fees_to_review: Vec::new(),
                 posted_at: finished.posted_at.to_string(),
                 correlation_id: finished.correlation_id,
             };

@@ -3,6 +3,8 @@
 //! One event at a time, state by value: a panic in one event leaves the state before it untouched in the caller's
 //! hands. The store runs the fold inside its transaction, between its reads and its writes.
 
+use std::collections::BTreeSet;
+
 use crate::core::event::{AcceptedEvent, Command, LegTerms, NewEvent, Party, Servicing, ServicingAct};
 use crate::core::ids::{LoanKey, Seq};
 use crate::core::ledger::chain::chain_hash;
@@ -61,6 +63,8 @@ pub struct FoldOutput {
     pub states: Vec<LoanState>,
     /// Events that could not be judged.
     pub failures: Vec<EventFailure>,
+    /// Late events that may have shown late fees to be for payments on time: who answers looks.
+    pub reviewing: BTreeSet<Seq>,
 }
 
 /// What became of one event.
@@ -119,6 +123,7 @@ pub(super) fn ruled(judged: Result<Verdict, Refusal>) -> Result<Result<Verdict, 
             | Refusal::NoHistory
             | Refusal::NoEarlierEvent
             | Refusal::NoFees
+            | Refusal::NoReceipts
             | Refusal::NoAccruals
             | Refusal::Interest(_)
             | Refusal::OtherLeg
@@ -210,7 +215,7 @@ pub(super) fn post_judged(
 }
 
 /// Posts an event and its fee, or neither: a fee that a rule refuses refuses the event. One that only the loan's program
-/// asks for is left out instead: the bank has moved the money, and nobody said that it goes with a fee or not at all.
+/// asks for is refused alone: the bank has moved the money, and nobody said that it goes with a fee or not at all.
 fn post_with_fee(
     mut state: LoanState,
     past: &mut Past,
@@ -227,9 +232,13 @@ fn post_with_fee(
                     state.last_posted_seq = state.last_posted_seq.max(event.seq);
                     return Ok(Posted { state, posting, system }.step(event));
                 }
-                Err(_) if is_fee_of_program(event) => {
+                Err(code) if is_fee_of_program(event) => {
                     let alone = Judged { looked: Some(looked), verdict: Ok(verdict) };
-                    return Ok(post_judged(state, past, event, alone, now)?.step(event));
+                    let mut posted = post_judged(state, past, event, alone, now)?;
+                    let refused = Booking { seq: None, event: &fee, verdict: Err(code) };
+                    let posting = book(&mut posted.state, past, refused, now)?;
+                    posted.system.push(SystemPosting { event: fee, posting });
+                    return Ok(posted.step(event));
                 }
                 Err(code) => code,
             }

@@ -14,8 +14,11 @@ mod fees;
 mod fold;
 #[cfg(test)]
 mod fold_tests;
+mod followed;
 mod group;
 mod late;
+mod late_fee_view;
+mod late_fees;
 mod past;
 mod period;
 mod posting;
@@ -31,8 +34,11 @@ pub use chart::{ADDED_FIRST, ADDED_LAST, AccountSetting, Chart, ChartFault, Show
 pub use entry::{Direction, EntryError, JournalEntry, LINES_MAX, Layer, Line};
 pub use fees::{FeeBook, FeeItem, FeeSort, Waivable};
 pub use fold::{EventFailure, FoldInput, FoldOutput, LoanWork, Step, must_wait, post_event};
+pub use followed::{Followed, RefusedFee};
 pub use group::{GroupInput, GroupOutput, LegWork, post_group};
 pub use late::{ChargeBack, History, View as LateView, earliest_late, reaches_back_to, replays_long};
+pub use late_fee_view::{FeeToReviewView, LateForView};
+pub use late_fees::{FeeToReview, LateFeeBook, Receipts, late_for_of, needs_receipts, received_before, shown_by};
 pub use past::{Booked, Earlier, EarlierState, Past, computing_group, needs_fees};
 pub use period::{Calendar, ClosedPeriodRule, NotAPeriod, Period, PeriodStatus, UnknownPeriodWord};
 pub use posting::{Finished, Outcome, PostedEvent, Posting, REFUSED_LOANS_MAX, RejectionCode, SystemPosting};

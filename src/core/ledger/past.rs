@@ -4,6 +4,7 @@
 //! - A late event needs what the loan was posted from its day on ([`History`]).
 //! - An event that names an earlier one, to take it back or to go on from it, needs what became of that ([`Earlier`]).
 //! - A waiver, or the reversal of a fee, needs the loan's fees ([`FeeBook`]).
+//! - A late fee needs the money that came in for the payment that was late ([`Receipts`]).
 //! - An accrual whose interest is computed needs the loan's principal by day and its accruals ([`AccrualBook`]), a late
 //!   event in front of one as well, with its history.
 //! - Every event needs to know which accounting periods are closed ([`Calendar`]).
@@ -16,6 +17,7 @@ use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
 use crate::core::ledger::fees::FeeBook;
 use crate::core::ledger::late::{History, View};
+use crate::core::ledger::late_fees::{LateFeeBook, Receipts};
 use crate::core::ledger::period::Calendar;
 use crate::core::ledger::posting::{Outcome, Posting, RejectionCode};
 use crate::core::loan::{AccrualBook, Allocation};
@@ -31,6 +33,10 @@ pub struct Past {
     pub earlier: Earlier,
     /// The loan's fees; `None` when no event is judged by them.
     pub fees: Option<FeeBook>,
+    /// The money that came in; `None` when no event is a late fee that says what it is for.
+    pub receipts: Option<Receipts>,
+    /// The loan's late fees; told where an event is only imagined, and `None` where it is posted.
+    pub late_fees: Option<LateFeeBook>,
     /// What interest is computed from; `None` when no event that is in order asks for it.
     pub accruals: Option<AccrualBook>,
     /// The periods in which nothing is booked any more.
@@ -47,6 +53,12 @@ impl Past {
         }
         if let Some(fees) = &mut self.fees {
             fees.note(event, posting);
+        }
+        if let (Some(receipts), Some(seq)) = (&mut self.receipts, seq) {
+            receipts.note(seq, event, posting);
+        }
+        if let Some(late_fees) = &mut self.late_fees {
+            late_fees.note(seq, event, posting);
         }
     }
 }

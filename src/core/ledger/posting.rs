@@ -49,13 +49,15 @@ pub enum RejectionCode {
     PeriodClosed,
     /// The caller's principal is not the ledger's.
     PrincipalMismatch,
+    /// The payment that a late fee is for came in on time.
+    PaidOnTime,
     /// An operator discarded the parked event, or a group could not be posted.
     Discarded,
 }
 
 impl RejectionCode {
     /// Every code.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::LoanNotFound,
         Self::BorrowerMismatch,
         Self::CurrencyMismatch,
@@ -70,6 +72,7 @@ impl RejectionCode {
         Self::LimitExceeded,
         Self::PeriodClosed,
         Self::PrincipalMismatch,
+        Self::PaidOnTime,
         Self::Discarded,
     ];
 
@@ -91,6 +94,7 @@ impl RejectionCode {
             Self::LimitExceeded => "limit_exceeded",
             Self::PeriodClosed => "period_closed",
             Self::PrincipalMismatch => "principal_mismatch",
+            Self::PaidOnTime => "paid_on_time",
             Self::Discarded => "discarded",
         }
     }
@@ -192,7 +196,8 @@ pub struct Finished {
     /// The loans that a group was refused for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused_loans: Vec<LoanId>,
-    /// Whether it may have restated earlier events: who answers then looks. A worker that posted it in order says no.
+    /// Whether more may be told of it than its own posting says, such as the events that it has restated: who answers then
+    /// looks. A worker that posted it in order says no.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_restate: bool,
     /// When it was posted.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::ids::ProgramId;
 use crate::core::loan::day_count::DayCount;
 use crate::core::loan::interest::{InterestRule, InterestTerms};
+use crate::core::loan::late_fee_policy::{LateFeePolicy, LateFeeSetting};
 use crate::core::loan::rate::AnnualRate;
 use crate::core::loan::return_policy::{ReturnFeeSetting, ReturnManner, ReturnPolicy};
 use crate::core::loan::rounding::Rounding;
@@ -41,6 +42,9 @@ pub struct ProgramSettings {
     /// What returns cost, by code.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub return_fees: Vec<ReturnFeeSetting>,
+    /// Which fees are late fees; none where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_fees: Option<LateFeeSetting>,
 }
 
 /// What is wrong with a program.
@@ -71,6 +75,8 @@ pub struct Program {
     pub suspense_release: SuspenseRelease,
     /// What becomes of payments that go back.
     pub returns: ReturnPolicy,
+    /// Which fees are late fees.
+    pub late_fees: LateFeePolicy,
 }
 
 impl Program {
@@ -89,6 +95,8 @@ impl Program {
         let waterfall = read(&mut faults, "waterfall", Waterfall::from_words(words));
         let suspense_release = read(&mut faults, "suspense_release", settings.suspense_release.parse());
         let returns = waterfall.and_then(|waterfall| read_returns(&mut faults, settings, waterfall));
+        let late_fees = settings.late_fees.as_ref().map_or(Ok(LateFeePolicy::default()), LateFeePolicy::new);
+        let late_fees = read(&mut faults, "late_fees", late_fees).unwrap_or_default();
         match (currency, day_count, rounding, waterfall, suspense_release, returns) {
             (
                 Some(currency),
@@ -100,7 +108,17 @@ impl Program {
             ) if faults.is_empty() => {
                 let annual_rate = annual_rate.flatten();
                 let id = settings.program_id;
-                Ok(Self { id, currency, annual_rate, day_count, rounding, waterfall, suspense_release, returns })
+                Ok(Self {
+                    id,
+                    currency,
+                    annual_rate,
+                    day_count,
+                    rounding,
+                    waterfall,
+                    suspense_release,
+                    returns,
+                    late_fees,
+                })
             }
             _ => Err(faults),
         }
@@ -132,6 +150,7 @@ impl Program {
                 }
             },
             return_fees: self.returns.fee_settings(),
+            late_fees: self.late_fees.setting(),
         }
     }
 }
@@ -181,6 +200,7 @@ mod tests {
             returns: None,
             credit_order: None,
             return_fees: Vec::new(),
+            late_fees: None,
         }
     }
 

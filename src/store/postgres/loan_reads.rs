@@ -7,17 +7,18 @@ use uuid::Uuid;
 
 use super::connect::PostgresStore;
 use super::intake_rows::Prepared;
+use super::post::{late_fee, loans_with_late_fees, read_late_fees};
 use super::read::{record, record_columns, record_joins, record_of};
 use super::rows::{self, Columns, broken, event_columns, key_column, loan_columns, posting_columns};
-use crate::core::event::{EventKind, NewEvent};
+use crate::core::event::{AcceptedEvent, EventKind, NewEvent};
 use crate::core::ids::{EventId, LoanKey, Seq, TenantId};
-use crate::core::ledger::{AccountCode, Layer};
+use crate::core::ledger::{AccountCode, Layer, Posting};
 use crate::core::loan::{Balances, LoanDay, LoanHistory};
 use crate::core::money::Minor;
 use crate::core::time::Timestamp;
 use crate::store::{
-    EventRecord, HistoryCut, KindTotals, LoanAhead, LoanDays, LoanReads, LoanRecord, LoanSpan, LoansFilter, LoansPage,
-    PayoffFacts, PayoffSince, StatementPage, StatementRecord, StoreError, Undoing,
+    EventRecord, HistoryCut, KindTotals, LateFeesPage, LoanAhead, LoanDays, LoanReads, LoanRecord, LoanSpan,
+    LoansFilter, LoansPage, PayoffFacts, PayoffSince, StatementPage, StatementRecord, StoreError, Undoing,
 };
 
 /// A tenant's loans of one borrower: a walk of `(tenant, borrower_id, loan_key)`.
@@ -125,12 +126,23 @@ const READ_CONSEQUENCES: &str = concat!(
     " WHERE e.tenant = $1 ORDER BY e.seq"
 );
 
+/// The next version is that of the first event that was brought about, as in [`READ_CONSEQUENCES`].
+const WITH_MORE_TO_TELL: &str = concat!(
+    "SELECT c.id FROM unnest($2::uuid[]) AS asked (id) JOIN events c ON c.id = asked.id \
+     JOIN postings o ON o.event_seq = c.seq WHERE c.tenant = $1 AND (EXISTS (SELECT FROM postings n \
+     JOIN events b ON b.seq = n.event_seq WHERE n.loan_key = o.loan_key AND n.loan_version = o.loan_version + 1 \
+     AND n.loan_version > 0 AND b.cause_seq = c.seq OFFSET 0) OR EXISTS (SELECT FROM events f WHERE f.tenant = $1 \
+     AND f.loan_key = c.loan_key AND f.effective_date > o.effective_date AND ",
+    late_fee!(),
+    " OFFSET 0))"
+);
+
 /// The event at a place.
 const READ_EVENT_AT: &str =
     concat!("SELECT ", record_columns!(), " FROM events e", record_joins!(), " WHERE e.tenant = $1 AND e.seq = $2");
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 10] = [
+pub(super) const STATEMENTS: [(&str, &str); 11] = [
     ("loans_of_borrower", LOANS_OF_BORROWER),
     ("loans_of_tenant", LOANS_OF_TENANT),
     ("loans_of_number", LOANS_OF_NUMBER),
@@ -140,6 +152,7 @@ pub(super) const STATEMENTS: [(&str, &str); 10] = [
     ("read_payoff_facts", READ_PAYOFF_FACTS),
     ("read_restatements", READ_RESTATEMENTS),
     ("read_consequences", READ_CONSEQUENCES),
+    ("with_more_to_tell", WITH_MORE_TO_TELL),
     ("read_event_at", READ_EVENT_AT),
 ];
 
@@ -236,6 +249,34 @@ impl LoanReads for PostgresStore {
     async fn consequences(&self, tenant: TenantId, cause: EventId) -> Result<Vec<EventRecord>, StoreError> {
         self.owned(move |store| async move {
             store.many(sqlx::query(READ_CONSEQUENCES).bind(tenant.0).bind(cause.0), record).await
+        })
+        .await
+    }
+
+    async fn late_fees(
+        &self,
+        tenant: TenantId,
+        loans: Vec<LoanKey>,
+        from: NaiveDate,
+    ) -> Result<Vec<(AcceptedEvent, Posting)>, StoreError> {
+        self.owned(
+            move |store| async move { read_late_fees(&mut *store.connection().await?, tenant, (&loans, from)).await },
+        )
+        .await
+    }
+
+    async fn loans_with_late_fees(&self, tenant: TenantId, page: LateFeesPage) -> Result<Vec<LoanKey>, StoreError> {
+        self.owned(
+            move |store| async move { loans_with_late_fees(&mut *store.connection().await?, tenant, &page).await },
+        )
+        .await
+    }
+
+    async fn with_more_to_tell(&self, tenant: TenantId, events: Vec<EventId>) -> Result<Vec<EventId>, StoreError> {
+        let ids: Vec<Uuid> = events.into_iter().map(|id| id.0).collect();
+        self.owned(move |store| async move {
+            let query = sqlx::query(WITH_MORE_TO_TELL).bind(tenant.0).bind(ids);
+            store.many(query, |row: &PgRow| Ok(EventId(Columns::of(row).take()?))).await
         })
         .await
     }

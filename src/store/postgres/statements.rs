@@ -29,6 +29,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &groups::ACCEPT_STATEMENTS,
         &groups::LOOK_STATEMENTS,
         &post::ACCRUAL_STATEMENTS,
+        &post::LATE_FEE_STATEMENTS,
         &post::LOCK_STATEMENTS,
         &post::WRITE_STATEMENTS,
         &read::STATEMENTS,

@@ -7,21 +7,24 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use crate::core::event::{EventKind, NewEvent};
+use crate::core::event::{AcceptedEvent, EventKind, NewEvent};
 use crate::core::ids::{EventId, LoanKey, Seq, TenantId};
+use crate::core::ledger::Posting;
 use crate::core::loan::{LoanDay, LoanHistory};
 use crate::core::time::Timestamp;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::loans::{loan, loan_record};
+use crate::store::sqlite::params::{Hex, json};
+use crate::store::sqlite::post::late_fee;
 use crate::store::sqlite::records::{decode_records, position, select_records, stage};
 use crate::store::sqlite::rows::{
-    broken, date, decode_accrual, decode_record, event_columns, get, loan_columns, on_hold, optional_bytes,
+    broken, date, decode_accrual, decode_record, event_columns, get, id, loan_columns, on_hold, optional_bytes,
     posting_columns, word,
 };
 use crate::store::sqlite::{SqliteStore, post};
 use crate::store::{
-    EventRecord, HistoryCut, KindTotals, LoanAhead, LoanDays, LoanReads, LoanRecord, LoanSpan, LoansFilter, LoansPage,
-    PayoffFacts, PayoffSince, StatementPage, StatementRecord, StoreError, Undoing,
+    EventRecord, HistoryCut, KindTotals, LateFeesPage, LoanAhead, LoanDays, LoanReads, LoanRecord, LoanSpan,
+    LoansFilter, LoansPage, PayoffFacts, PayoffSince, StatementPage, StatementRecord, StoreError, Undoing,
 };
 
 /// The loan of a number: one step of `loans_number_once`.
@@ -116,6 +119,20 @@ pub(super) const CONSEQUENCES: &str = concat!(
     " WHERE e.tenant = ?1 AND cause.tenant = ?1 AND cause.id = ?2 ORDER BY e.seq"
 );
 
+/// The next version is that of the first event that was brought about, as in [`CONSEQUENCES`].
+pub(super) const WITH_MORE_TO_TELL: &str = concat!(
+    "SELECT c.id FROM jsonb_each(?2) AS asked JOIN events AS c ON c.id = unhex(asked.value)
+    JOIN postings AS o ON o.event_seq = c.seq
+    WHERE c.tenant = ?1 AND (
+        EXISTS (SELECT 1 FROM postings AS n JOIN events AS b ON b.seq = n.event_seq
+            WHERE n.loan_key = o.loan_key AND n.loan_version = o.loan_version + 1 AND n.loan_version > 0
+                AND b.cause_seq = c.seq)
+        OR EXISTS (SELECT 1 FROM events AS f INDEXED BY events_late_fees
+            WHERE f.tenant = ?1 AND f.loan_key = c.loan_key AND f.effective_date > o.effective_date AND ",
+    late_fee!(),
+    "))"
+);
+
 /// The event at a place.
 pub(super) const EVENT_AT: &str = concat!(
     select_records!("events AS e LEFT JOIN postings AS p ON p.event_seq = e.seq"),
@@ -179,6 +196,30 @@ impl LoanReads for SqliteStore {
             Box::pin(async move {
                 let rows = sqlx::query(CONSEQUENCES).bind(tenant.0).bind(cause.0).fetch_all(db).await;
                 decode_records(&rows.map_err(store_error)?)
+            })
+        })
+        .await
+    }
+
+    async fn late_fees(
+        &self,
+        tenant: TenantId,
+        loans: Vec<LoanKey>,
+        from: chrono::NaiveDate,
+    ) -> Result<Vec<(AcceptedEvent, Posting)>, StoreError> {
+        self.read(move |db| Box::pin(async move { post::read_late_fees(db, tenant, (&loans, from)).await })).await
+    }
+
+    async fn loans_with_late_fees(&self, tenant: TenantId, page: LateFeesPage) -> Result<Vec<LoanKey>, StoreError> {
+        self.read(move |db| Box::pin(async move { post::loans_with_late_fees(db, tenant, &page).await })).await
+    }
+
+    async fn with_more_to_tell(&self, tenant: TenantId, events: Vec<EventId>) -> Result<Vec<EventId>, StoreError> {
+        self.read(move |db| {
+            Box::pin(async move {
+                let wanted = json(&events.iter().map(|id| Hex(id.0.into_bytes())).collect::<Vec<_>>())?;
+                let rows = sqlx::query(WITH_MORE_TO_TELL).bind(tenant.0).bind(wanted).fetch_all(db).await;
+                rows.map_err(store_error)?.iter().map(|row| Ok(EventId(id(row, "id")?))).collect()
             })
         })
         .await

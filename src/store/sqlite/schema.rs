@@ -18,7 +18,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 17] = [
+const MIGRATIONS: [Migration; 18] = [
     Migration { version: 1, name: "books", sql: include_str!("../../../migrations/sqlite/0001_books.sql") },
     Migration { version: 2, name: "operations", sql: include_str!("../../../migrations/sqlite/0002_operations.sql") },
     Migration {
@@ -72,6 +72,7 @@ const MIGRATIONS: [Migration; 17] = [
         name: "loan_faults",
         sql: include_str!("../../../migrations/sqlite/0021_loan_faults.sql"),
     },
+    Migration { version: 23, name: "late_fees", sql: include_str!("../../../migrations/sqlite/0023_late_fees.sql") },
 ];
 
 pub(super) const CREATE_MIGRATIONS: &str = "

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::core::event::{Command, EventKind, IdempotencyKey, Servicing, ServicingAct};
 use crate::core::ids::{EventId, TenantId, WebhookEndpointId};
-use crate::core::ledger::{Answer, Finished, Outcome, RejectionCode, answer};
+use crate::core::ledger::{Answer, Finished, Followed, Outcome, RejectionCode, answer};
 use crate::core::time::Timestamp;
 use crate::core::webhook::{WebhookType, message_id};
 use crate::store::{Change, EventRecord, Told};
@@ -100,11 +100,27 @@ fn is_payment(kind: EventKind) -> bool {
     kind == EventKind::PaymentReceived || kind == EventKind::UnidentifiedReceipt
 }
 
+/// Whether a message carries the answer of its event, and with it all that followed.
+pub(super) const fn carries_answer(told: WebhookType) -> bool {
+    match told {
+        WebhookType::PaymentPosted | WebhookType::PaymentReturned | WebhookType::PaymentReversed => true,
+        WebhookType::JournalEntryPosted | WebhookType::PaymentRejected | WebhookType::Ping => false,
+    }
+}
+
 /// The message that tells an endpoint of a finished event; `None` where there is nothing of the sort to tell of it.
-pub(super) fn message(endpoint: WebhookEndpointId, told: WebhookType, record: &EventRecord) -> Option<Message> {
+/// `followed` is what followed from the event, where something did.
+pub(super) fn message(
+    endpoint: WebhookEndpointId,
+    told: WebhookType,
+    record: &EventRecord,
+    followed: Option<&Followed>,
+) -> Option<Message> {
     let (event, posting) = (&record.event.event, record.posting.as_ref()?);
     let finished = Finished::of(event, posting);
-    let body = match (told, answer(event.kind, event.id, &finished)) {
+    let answer = answer(event.kind, event.id, &finished);
+    let answer = answer.map(|answer| followed.into_iter().cloned().fold(answer, Answer::followed_by));
+    let body = match (told, answer) {
         (WebhookType::JournalEntryPosted, Ok(answer)) => json(&JournalEntryPosted {
             journal_entry_id: event.id.entry_id().to_string(),
             tenant_id: event.tenant,

@@ -12,16 +12,17 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::Instant;
 
-use super::message::{Message, message, ping, types_of};
+use super::message::{Message, carries_answer, message, ping, types_of};
 use super::sender::{Outcome, Sent};
 use super::{Desk, LEASE};
 use crate::core::ids::EventId;
+use crate::core::ledger::Followed;
 use crate::core::webhook::{Jitter, WebhookType, pause_after_failure, pause_of_endpoint};
 use crate::runtime::sealing::{SealingError, opened};
 use crate::runtime::telemetry::{WEBHOOK_DELIVERIES, chain};
 use crate::store::{
     Attempt, AttemptFailure, Change, ChangePlace, DisabledReason, EndpointHold, EndpointRecord, EventRecord,
-    StoreError, Told, Turned,
+    StoreError, Told, Turned, what_followed,
 };
 
 /// The most messages of an endpoint under way at once.
@@ -173,6 +174,7 @@ impl Turn {
             }
         }
         let records = self.records(&wanted).await?;
+        let followed = self.followed(&wanted, &records).await?;
         let mut round = Round::default();
         for delivery in &due {
             round.tried.insert(delivery.told, delivery.attempts);
@@ -183,7 +185,9 @@ impl Turn {
                 (WebhookType::Ping, _) => asked_at
                     .get(&told)
                     .and_then(|at| ping((self.endpoint.tenant, self.endpoint.id), told.event_id, *at)),
-                (event_type, Some(record)) => message(self.endpoint.id, event_type, record),
+                (event_type, Some(record)) => {
+                    message(self.endpoint.id, event_type, record, followed.get(&told.event_id))
+                }
                 (_, None) => None,
             };
             match made {
@@ -213,6 +217,29 @@ impl Turn {
         let records = self.desk.store().finished(ids.into_iter().collect()).await?;
         let ours = records.into_iter().filter(|record| record.event.event.tenant == self.endpoint.tenant);
         Ok(ours.map(|record| (record.event.event.id, record)).collect())
+    }
+
+    /// What followed from the events whose answers are told. One short statement for all of them, and more only for those
+    /// that came late or have brought something about: a payment in order has none of it.
+    async fn followed(
+        &self,
+        wanted: &[Told],
+        records: &HashMap<EventId, EventRecord>,
+    ) -> Result<HashMap<EventId, Followed>, StoreError> {
+        let (store, tenant) = (self.desk.store(), self.endpoint.tenant);
+        let told = wanted.iter().filter(|told| carries_answer(told.event_type));
+        let ids: HashSet<EventId> = told.map(|told| told.event_id).filter(|id| records.contains_key(id)).collect();
+        let mut followed = HashMap::new();
+        if ids.is_empty() {
+            return Ok(followed);
+        }
+        for id in store.with_more_to_tell(tenant, ids.into_iter().collect()).await? {
+            let record = records.get(&id);
+            if let Some((event, posting)) = record.and_then(|it| Some((&it.event.event, it.posting.as_ref()?))) {
+                followed.insert(id, what_followed(store, event, posting).await?);
+            }
+        }
+        Ok(followed)
     }
 
     fn turned(&self, from: ChangePlace, attempts: Vec<Attempt>) -> Turned {

@@ -18,6 +18,7 @@ mod rows_holds;
 mod rows_http;
 mod rows_http2;
 mod rows_json;
+mod rows_late_fees;
 mod rows_ledger;
 mod rows_loans;
 mod rows_pollers;
@@ -71,6 +72,7 @@ fn rows(facts: &Facts) -> Vec<Row> {
         rows_dates::rows,
         rows_returns::rows,
         rows_servicing::rows,
+        rows_late_fees::rows,
         rows_previews::rows,
         rows_programs::rows,
         rows_tokens::rows,

@@ -61,6 +61,13 @@ pub(super) fn rows(facts: &Facts) -> Vec<Row> {
         ("return_fees", json!([{"return_codes": ["R01"], "fee_minor": "0"}])),
         ("return_fees.0.fee_minor", json!([{"return_codes": ["R01"]}])),
         ("return_fees.0.return_codes", json!([{"fee_minor": "25"}])),
+        ("late_fees", json!(["late"])),
+        ("late_fees", json!({"fee_codes": ["Late"]})),
+        ("late_fees", json!({"fee_codes": []})),
+        ("late_fees", json!({"fee_codes": ["late", "late"]})),
+        ("late_fees.fee_codes", json!({"grace_days": 5})),
+        ("late_fees.grace_days", json!({"fee_codes": ["late"], "grace_days": 366})),
+        ("late_fees.grace_days", json!({"fee_codes": ["late"], "grace_days": "5"})),
         ("name", json!("gold")),
     ] {
         let member = name.split('.').next().unwrap_or(name);

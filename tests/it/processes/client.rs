@@ -72,8 +72,13 @@ impl Client {
 
     /// One POST of CSV; status and body.
     pub(crate) async fn post_csv(&self, path: &str, key: &str, csv: &str) -> (u16, Value) {
+        self.post_text(path, key, ("text/csv", csv)).await
+    }
+
+    /// One POST of a text of a media type; status and body.
+    pub(crate) async fn post_text(&self, path: &str, key: &str, (media_type, text): (&str, &str)) -> (u16, Value) {
         let request = self.http.post(format!("{}{path}", self.bases[0])).bearer_auth(&self.token);
-        let request = request.header("content-type", "text/csv").header("idempotency-key", key).body(csv.to_owned());
+        let request = request.header("content-type", media_type).header("idempotency-key", key).body(text.to_owned());
         let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
         (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap_or(Value::Null))

@@ -11,6 +11,7 @@ mod groups_order;
 mod holds;
 mod intake;
 mod late;
+mod late_fees;
 mod ledger;
 mod loan_reads;
 mod operations;
@@ -246,6 +247,10 @@ macro_rules! conformance {
                     a_refund_of_money_that_went_back_is_owed,
                     a_long_replay_has_a_transaction_of_its_own,
                     a_late_item_is_posted_once;
+                late_fees:
+                    a_late_fee_is_judged_by_what_came_in,
+                    late_fees_are_found_by_loan_and_tenant,
+                    events_with_more_to_tell_are_found;
                 returns:
                     returned_payment_is_taken_back_on_its_own_day,
                     fees_put_back_behind_a_charge_off_are_charged_off,

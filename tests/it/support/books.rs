@@ -174,6 +174,7 @@ impl Books {
             fee_code: FeeCode::parse(code).unwrap(),
             due_on: None,
             charged_for: None,
+            late_for: None,
             metadata: None,
         }))
     }

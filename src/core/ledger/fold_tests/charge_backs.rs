@@ -174,9 +174,13 @@ fn a_return_is_booked_without_a_fee_of_the_program_that_is_refused() {
     books.posts(payment(100, date(4, 1)));
     let of_program = charge_back(books.event(3), 60, date(4, 5), None);
     let posted = books.posted.len();
-    let lines_of_return = books.posts(of_program);
+    let outcome = books.next(of_program);
+    let [returned, fee] = &books.posted[posted..] else { panic!("a return and its fee") };
+    let line = |line: &Line| (line.account.to_string(), line.signed.units());
+    let lines_of_return: Vec<_> = returned.posting.entry.iter().flat_map(JournalEntry::lines).map(line).collect();
     assert_eq!(lines_of_return, lines(&[("4300", 60), ("9100", 60), ("9900", -60), ("1010", -60)]));
-    assert_eq!(books.posted.len(), posted + 1, "no fee");
+    assert_eq!((fee.event.event.kind, &fee.posting.entry), (EventKind::FeeAssessed, &None));
+    assert_eq!(outcome, Outcome::Rejected(RejectionCode::LoanClosed), "an event that says why");
     books.refuses(charge_back(books.event(3), 40, date(4, 6), Some(25)), RejectionCode::LoanClosed);
 }
 

@@ -14,6 +14,7 @@ mod bank;
 mod chain;
 mod charge_backs;
 mod charge_offs;
+mod late_fees;
 mod late_items;
 mod model;
 mod properties;
@@ -32,8 +33,8 @@ use crate::core::event::{
 };
 use crate::core::ids::{BorrowerId, EventId, LoanId, PublisherId, Seq, TenantId};
 use crate::core::ledger::{
-    AccountCode, Booked, Earlier, EarlierState, FeeBook, History, JournalEntry, Line, Outcome, Past, Posting,
-    computing_group, earliest_late, must_wait, needs_fees, post_event, reaches_back_to,
+    AccountCode, Booked, Earlier, EarlierState, FeeBook, History, JournalEntry, Line, Outcome, Past, Posting, Receipts,
+    computing_group, earliest_late, must_wait, needs_fees, needs_receipts, post_event, reaches_back_to,
 };
 use crate::core::loan::{AccrualMark, Allocation, Balances, InterestRule, LoanState, Waterfall};
 use crate::core::money::{Currency, Minor, Money};
@@ -235,7 +236,8 @@ impl Books {
         let mut state = self.state.or_else(|| events.iter().find_map(unopened));
         let history = state.and_then(|state| self.history(&state, events));
         let fees = needs_fees(events).then(|| self.fees());
-        let mut past = Past { history, earlier: self.earlier(events), fees, ..Past::default() };
+        let receipts = needs_receipts(events).map(|since| self.receipts(since));
+        let mut past = Past { history, earlier: self.earlier(events), fees, receipts, ..Past::default() };
         for (posted, event) in events.iter().enumerate() {
             if state.is_some_and(|state| must_wait(&state, &past, event)) {
                 return Ok(posted);
@@ -290,6 +292,15 @@ impl Books {
             book.note(&posted.event.event, &posted.posting);
         }
         book
+    }
+
+    /// The money that came in from a day on, as a store rebuilds it.
+    fn receipts(&self, since: NaiveDate) -> Receipts {
+        let mut receipts = Receipts::default();
+        for it in self.posted.iter().filter(|it| it.posting.effective_date >= since) {
+            receipts.note(it.event.seq, &it.event.event, &it.posting);
+        }
+        receipts
     }
 
     fn history(&self, state: &LoanState, events: &[AcceptedEvent]) -> Option<History> {

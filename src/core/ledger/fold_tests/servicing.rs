@@ -29,6 +29,7 @@ pub(super) fn fee(code: &str, units: i64, effective_date: NaiveDate) -> Command 
         fee_code: FeeCode::parse(code).unwrap(),
         due_on: None,
         charged_for: None,
+        late_for: None,
         metadata: None,
     })
 }

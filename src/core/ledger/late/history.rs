@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 
 use crate::core::event::{AcceptedEvent, Command, EventKind, LegTerms, NO_BORROWER, NewEvent, ServicingAct};
 use crate::core::ids::Seq;
+use crate::core::ledger::late_fees::late_for_of;
 use crate::core::ledger::past::computes_interest;
 use crate::core::ledger::posting::Posting;
 use crate::core::loan::{AccrualBook, InterestRule, LoanState};
@@ -66,6 +67,12 @@ impl History {
     /// transaction stands still for longer than its database allows.
     pub(in crate::core::ledger) const fn is_worn(&self) -> bool {
         self.replays.saturating_mul(self.rows.len()) > ROWS_REPLAYED_MAX
+    }
+
+    /// Whether a late fee stands in it that says what it is for: a late payment may show that it was on time.
+    #[must_use]
+    pub fn has_late_fees(&self) -> bool {
+        self.rows.iter().any(|row| late_for_of(&row.event.command).is_some())
     }
 
     /// Whether it holds releases of suspense that are not numbered yet: another late event cannot restate them, and waits

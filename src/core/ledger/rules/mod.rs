@@ -14,7 +14,7 @@ pub(super) use undo::judge_mirror;
 
 use chrono::NaiveDate;
 
-use crate::core::event::{Command, NO_BORROWER};
+use crate::core::event::{Command, Fee, NO_BORROWER};
 use crate::core::ids::Seq;
 use crate::core::ledger::entry::{EntryError, JournalEntry, Layer, Line};
 use crate::core::ledger::past::Past;
@@ -40,6 +40,9 @@ pub enum Refusal {
     /// An event came without the loan's fees, by which it is judged: a bug of the store, never an outcome.
     #[error("an event came without the loan's fees")]
     NoFees,
+    /// A late fee came without the money that came in for its payment: a bug of the store, never an outcome.
+    #[error("a late fee came without the loan's receipts")]
+    NoReceipts,
     /// An accrual came without what its interest is computed from: a bug of ours, never an outcome.
     #[error("an accrual came without its rate, or without the loan's principal by day")]
     NoAccruals,
@@ -172,6 +175,7 @@ fn by_its_rule(state: &LoanState, command: &Command, past: &Past) -> Result<Verd
         }
         Command::Fee(fee) => {
             check_chargeable(state, command)?;
+            check_late(fee, past)?;
             money::judge_fee(&day()?, fee)
         }
         Command::Servicing(servicing) => servicing::judge_servicing(&day()?, command, servicing, past),
@@ -189,6 +193,13 @@ fn check_chargeable(state: &LoanState, command: &Command) -> Result<(), Rejectio
     check_party(state, command)?;
     check_status(state, &[LoanStatus::Open])?;
     check_day(state, command)
+}
+
+/// No late fee is charged for a payment that came in whole and on time (domain rule 52).
+fn check_late(fee: &Fee, past: &Past) -> Result<(), Refusal> {
+    let Some(late_for) = &fee.late_for else { return Ok(()) };
+    let receipts = past.receipts.as_ref().ok_or(Refusal::NoReceipts)?;
+    if receipts.has_paid(late_for) { Err(RejectionCode::PaidOnTime.into()) } else { Ok(()) }
 }
 
 fn check_party(state: &LoanState, command: &Command) -> Result<(), RejectionCode> {

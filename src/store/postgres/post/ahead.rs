@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::lock::{loan_number, unopened};
 use super::read::READ_UNPOSTED_EVENTS;
-use super::{earlier, fees, history};
+use super::{earlier, fees, history, late_fees};
 use crate::core::event::{AcceptedEvent, NewEvent};
 use crate::core::ids::{LoanKey, Seq, TenantId};
 use crate::core::ledger::{LoanWork, Past, RejectionCode};
@@ -78,7 +78,9 @@ async fn look_ahead(connection: &mut PgConnection, event: NewEvent, limit: i64) 
     let mut loans = [LoanWork { key, state, number_taken, past, events }];
     history::add_histories(connection, &mut loans).await?;
     fees::add_fees(connection, &mut loans).await?;
-    let [work] = loans;
+    late_fees::add_receipts(connection, &mut loans).await?;
+    let [mut work] = loans;
+    late_fees::add_late_fees(connection, tenant, &mut work).await?;
     Ok(LoanAhead { now, work, on_hold: waits || refuses, is_cut })
 }
 

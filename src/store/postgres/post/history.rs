@@ -65,7 +65,8 @@ fn further_back(
     further.collect()
 }
 
-async fn read_rows(
+/// What stands in the books of loans, each from its day on.
+pub(super) async fn read_rows(
     connection: &mut PgConnection,
     since: &HashMap<LoanKey, NaiveDate>,
 ) -> Result<HashMap<LoanKey, Vec<(AcceptedEvent, Posting)>>, StoreError> {

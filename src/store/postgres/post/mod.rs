@@ -6,6 +6,7 @@ mod ahead;
 mod earlier;
 mod fees;
 mod history;
+mod late_fees;
 mod lock;
 mod prepared;
 mod read;
@@ -31,6 +32,7 @@ pub(super) use ahead::STATEMENTS as AHEAD_STATEMENTS;
 pub(super) use earlier::{READ_EARLIER, read as read_earlier};
 pub(super) use fees::{READ_FEE_POSTINGS, read_fees};
 pub(super) use history::{READ_HISTORY, add_histories};
+pub(super) use late_fees::{STATEMENTS as LATE_FEE_STATEMENTS, late_fee, loans_with_late_fees, read_late_fees};
 pub(super) use lock::{Locked, STATEMENTS as LOCK_STATEMENTS, forget_unopened, lock};
 pub use prepared::PreparedBatch;
 pub(super) use read::{READ_EVENTS, READ_UNPOSTED_EVENTS};
@@ -82,6 +84,7 @@ async fn fill(
     batch.apart = apart(&mut chosen.loans);
     add_histories(connection, &mut chosen.loans).await?;
     fees::add_fees(connection, &mut chosen.loans).await?;
+    late_fees::add_receipts(connection, &mut chosen.loans).await?;
     batch.times.read = watch.lap();
     let events = by_seq(&chosen.loans);
     let output = match chosen.now {

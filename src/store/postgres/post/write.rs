@@ -126,8 +126,8 @@ pub(super) async fn write(
     output: FoldOutput,
     batch: &mut PostedBatch,
 ) -> Result<(), StoreError> {
+    batch.restating = restating(&output);
     batch.failures = output.failures;
-    batch.restating = restating(&output.system);
     if output.postings.is_empty() && output.system.is_empty() {
         return Ok(());
     }

@@ -14,7 +14,7 @@ use crate::store::sqlite::params::json;
 use crate::store::sqlite::periods;
 use crate::store::sqlite::post::loans::{LockedLoan, locked, unopened};
 use crate::store::sqlite::post::read::{self, BatchEvents, Pasts, Queue, UNPOSTED_EVENTS, packed_events};
-use crate::store::sqlite::post::{earlier, fees, history};
+use crate::store::sqlite::post::{earlier, fees, history, late_fees};
 use crate::store::sqlite::rows::{broken, get};
 use crate::store::{LoanAhead, StoreError, imagined};
 
@@ -59,9 +59,11 @@ pub(in crate::store::sqlite) async fn look_ahead(
     let histories = history::histories(db, &batch, &loans).await?;
     // Read anew: what lanes remember belongs to a number that only a posting transaction holds still.
     let calendars = periods::calendars(db, &CalendarCache::default(), 0, &BTreeSet::from([tenant])).await?;
-    let pasts = Pasts { histories, earlier, fees: fees::of_batch(db, &batch).await?, calendars };
+    let (fees, receipts) = (fees::of_batch(db, &batch).await?, late_fees::receipts(db, &batch).await?);
+    let pasts = Pasts { histories, earlier, fees, receipts, calendars };
     let works = read::loan_works(batch.events, pasts, &loans);
-    let work: LoanWork = works.into_iter().next().ok_or_else(|| broken("an event without its loan"))?;
+    let mut work: LoanWork = works.into_iter().next().ok_or_else(|| broken("an event without its loan"))?;
+    work.past.late_fees = Some(late_fees::late_fee_book(db, tenant, key).await?);
     Ok(LoanAhead { now, work, on_hold: waits || refuses, is_cut })
 }
 

@@ -66,9 +66,13 @@ pub(in crate::store::sqlite) async fn histories(
     Ok(rows.into_iter().map(history).collect())
 }
 
-type Rows = BTreeMap<LoanKey, Vec<(AcceptedEvent, Posting)>>;
+pub(super) type Rows = BTreeMap<LoanKey, Vec<(AcceptedEvent, Posting)>>;
 
-async fn read_rows(db: &mut SqliteConnection, since: &BTreeMap<LoanKey, NaiveDate>) -> Result<Rows, StoreError> {
+/// What stands in the books of loans, each from its day on.
+pub(super) async fn read_rows(
+    db: &mut SqliteConnection,
+    since: &BTreeMap<LoanKey, NaiveDate>,
+) -> Result<Rows, StoreError> {
     let wanted: Vec<Since> =
         since.iter().map(|(key, date)| Since { loan_key: Hex(key.bytes()), date: *date }).collect();
     let mut rows: Rows = since.keys().map(|key| (*key, Vec::new())).collect();

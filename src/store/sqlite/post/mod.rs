@@ -16,6 +16,7 @@ mod earlier;
 mod fees;
 mod fresh;
 mod history;
+mod late_fees;
 mod loans;
 mod read;
 mod sort;
@@ -44,6 +45,7 @@ pub(super) use earlier::EARLIER_EVENTS;
 pub(super) use fees::{FEE_POSTINGS, read_fees};
 pub(super) use fresh::LOANS_OF_FRESH;
 pub(super) use history::{HISTORY_SINCE, histories};
+pub(super) use late_fees::{LATE_FEES, LOANS_WITH_LATE_FEES, late_fee, loans_with_late_fees, read_late_fees};
 pub(super) use loans::{DELETE_UNOPENED, INSERT_OPENING, LOANS_TO_POST, OPENING_EVENTS};
 pub(super) use read::{EVENTS_OF_SEQS, UNPOSTED_EVENTS};
 pub(super) use sort::{HELD_LOANS, SORT_WANTED};
@@ -84,7 +86,8 @@ pub(super) async fn post_batch(
     let apart = apart(&mut events, &loans);
     let histories = histories(db, &events, &loans).await?;
     let calendars = periods::calendars(db, calendars, events.calendar_version, &events.tenants()).await?;
-    let pasts = Pasts { histories, earlier, fees: fees::of_batch(db, &events).await?, calendars };
+    let (fees, receipts) = (fees::of_batch(db, &events).await?, late_fees::receipts(db, &events).await?);
+    let pasts = Pasts { histories, earlier, fees, receipts, calendars };
     let tried: HashSet<EventId> = events.events.values().flatten().map(|event| event.event.id).collect();
     let by_seq: BTreeMap<Seq, AcceptedEvent> =
         events.events.values().flatten().map(|event| (event.seq, event.clone())).collect();
@@ -97,7 +100,7 @@ pub(super) async fn post_batch(
     terms::write(db, &loans, &output.states).await?;
     unpark(db, &events.failed_before, &posted).await?;
     times.write = watch.lap();
-    let restating = restating(&output.system);
+    let restating = restating(&output);
     let batch = report(sorted, posted, output, &Leftovers { tried, stopped }, times);
     Ok(PostedBatch { groups, restating, apart, ..batch })
 }

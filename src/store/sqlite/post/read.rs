@@ -9,7 +9,7 @@ use sqlx::{Sqlite, SqliteConnection};
 
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{LoanKey, Seq, TenantId};
-use crate::core::ledger::{Earlier, FeeBook, History, LoanWork, Past, RejectionCode};
+use crate::core::ledger::{Earlier, FeeBook, History, LoanWork, Past, Receipts, RejectionCode};
 use crate::store::calendars::Calendars;
 use crate::store::sqlite::params::{Hex, json, seqs};
 use crate::store::sqlite::post::earlier;
@@ -235,6 +235,7 @@ pub(super) struct Pasts {
     pub(super) histories: BTreeMap<LoanKey, History>,
     pub(super) earlier: BTreeMap<LoanKey, Earlier>,
     pub(super) fees: BTreeMap<LoanKey, FeeBook>,
+    pub(super) receipts: BTreeMap<LoanKey, Receipts>,
     pub(super) calendars: Calendars,
 }
 
@@ -258,6 +259,8 @@ pub(super) fn loan_works(
                     history: pasts.histories.remove(&key),
                     earlier: pasts.earlier.remove(&key).unwrap_or_default(),
                     fees: pasts.fees.remove(&key),
+                    receipts: pasts.receipts.remove(&key),
+                    late_fees: None,
                     accruals: None,
                     calendar,
                     view: None,

@@ -120,6 +120,45 @@ async fn a_recovery_and_a_reversal_are_told_as_what_they_are() {
     assert_eq!(feed["items"][3]["undoes"], paid["payment_event_id"]);
 }
 
+/// A payment is told with all that its answer tells: what it restated, and the late fee that it has shown to be wrong.
+#[tokio::test]
+async fn a_late_item_is_told_with_what_it_restates() {
+    let (world, token) = opened().await;
+    let on = |day: &str, amount: &str| {
+        let mut body = payment();
+        (body["effective_at"], body["amount_minor"]) = (json!(day), json!(amount));
+        body
+    };
+    let paid = world.post("/v1/payments", &token, "payment:in-order", &on("2026-04-20", "11000")).await.json();
+    let fee = json!({"loan_id": LOAN, "amount_minor": "2500", "fee_code": "late", "effective_at": "2026-04-25",
+        "late_for": {"period_from": "2026-03-16", "due_at": "2026-04-15", "due_minor": "10400"}});
+    assert_eq!(world.post("/v1/fees", &token, "fee:late-payment", &fee).await.status, 201);
+    let receiver = Receiver::new(Mood::Well).await;
+    make(&world, &token, &receiver.url("/"), &["payment.posted", "payment.returned", "payment.reversed"]).await;
+    // 104.00 of 10 April: 100.00 of interest and 4.00 of fees less for the payment of 20 April, and 104.00 of 104.00.
+    let late = world.post("/v1/payments", &token, "payment:found-late", &on("2026-04-10", "10400")).await.json();
+    assert_eq!((late["restated"].as_array().unwrap().len(), late["fees_to_review"].as_array().unwrap().len()), (1, 1));
+    let messages = told(&receiver, 1).await;
+    assert_eq!(of(&messages, "payment.posted").json()["data"], late);
+
+    let path = format!("/v1/payments/{}/return", text(&late["payment_event_id"]));
+    let body = json!({"return_code": "R01", "effective_at": "2026-05-02", "fee_minor": "2500"});
+    let returned = world.post(&path, &token, "return:found-late", &body).await.json();
+    assert_eq!(returned["restated"][0]["event_id"], paid["payment_event_id"], "{returned}");
+    let messages = told(&receiver, 2).await;
+    assert_eq!(of(&messages, "payment.returned").json()["data"]["return"], returned);
+
+    let again = world.post("/v1/payments", &token, "payment:found-again", &on("2026-04-11", "10400")).await.json();
+    let messages = told(&receiver, 3).await;
+    assert_eq!(messages[2].json()["data"], again);
+    let body = json!({"reverses_entry_id": again["journal_entry_id"], "reason_code": "duplicate",
+        "effective_at": "2026-05-02"});
+    let reversed = world.post("/v1/reversals", &token, "reversal:late", &body).await.json();
+    assert!(reversed["restated"].is_array(), "{reversed}");
+    let messages = told(&receiver, 4).await;
+    assert_eq!(of(&messages, "payment.reversed").json()["data"]["reversal"], reversed);
+}
+
 #[tokio::test]
 async fn endpoints_are_told_what_they_asked_for_from_when_they_were_made() {
     let (world, token) = opened().await;

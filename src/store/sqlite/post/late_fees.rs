@@ -1,0 +1,122 @@
+//! Owns what late fees are judged and reviewed by: the money that came in for their loans. A batch without a late fee that
+//! says what it is for costs no statement more.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use sqlx::SqliteConnection;
+
+use crate::core::event::AcceptedEvent;
+use crate::core::ids::{LoanKey, TenantId};
+use crate::core::ledger::{AccountCode, LateFeeBook, Posting, Receipts, needs_receipts};
+use crate::store::sqlite::error::store_error;
+use crate::store::sqlite::params::loan_keys;
+use crate::store::sqlite::post::history::read_rows;
+use crate::store::sqlite::post::read::BatchEvents;
+use crate::store::sqlite::rows::{bytes, decode_event, decode_posting, event_columns, posting_columns};
+use crate::store::{LateFeesPage, StoreError};
+
+/// Says that an event `f` is a late fee that says what it is for: the law of the index `events_late_fees`.
+macro_rules! late_fee {
+    () => {
+        "f.kind = 'fee_assessed' AND instr(f.details, '\"late_for\":') > 0"
+    };
+}
+pub(in crate::store::sqlite) use late_fee;
+
+/// Of loans with late fees of a day or later: the postings from the first day on that these fees ask for, and all that
+/// moved fees. One step of `events_late_fees` a loan; walks the loan's postings where there is such a fee.
+pub(in crate::store::sqlite) const LATE_FEES: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    ", ",
+    posting_columns!(),
+    " FROM (SELECT f.loan_key, min(f.details ->> '$.late_for.period_from') AS since
+        FROM jsonb_each(?2) AS wanted JOIN events AS f INDEXED BY events_late_fees
+            ON f.tenant = ?1 AND f.loan_key = unhex(wanted.value) AND f.effective_date >= ?3 AND ",
+    late_fee!(),
+    " GROUP BY f.loan_key) AS d
+    JOIN postings AS p ON p.loan_key = d.loan_key AND p.loan_version > 0
+    JOIN events AS e ON e.seq = p.event_seq
+    WHERE p.outcome = 'posted' AND (p.effective_date >= d.since OR e.kind = 'fee_waived'
+        OR EXISTS (SELECT 1 FROM json_each(p.accounts) AS account WHERE account.value IN (?4, ?5))
+        OR EXISTS (SELECT 1 FROM events AS w WHERE w.seq = p.undoes_seq AND w.kind = 'fee_waived'))
+    ORDER BY p.loan_key, p.loan_version"
+);
+
+/// The next loans of a tenant with late fees of some days: a walk of `events_late_fees`.
+pub(in crate::store::sqlite) const LOANS_WITH_LATE_FEES: &str = concat!(
+    "SELECT DISTINCT f.loan_key FROM events AS f INDEXED BY events_late_fees
+    WHERE f.tenant = ?1 AND f.loan_key > ?2 AND f.effective_date BETWEEN ?3 AND ?4 AND ",
+    late_fee!(),
+    " ORDER BY f.loan_key LIMIT ?5"
+);
+
+/// The money that came in for each loan that is charged a late fee which says what it is for.
+pub(super) async fn receipts(
+    db: &mut SqliteConnection,
+    batch: &BatchEvents,
+) -> Result<BTreeMap<LoanKey, Receipts>, StoreError> {
+    let asked = batch.events.iter().filter_map(|(key, events)| Some((*key, needs_receipts(events)?)));
+    let since: BTreeMap<LoanKey, NaiveDate> = asked.collect();
+    if since.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows = read_rows(db, &since).await?;
+    let receipts = rows.into_iter().map(|(key, rows)| {
+        let mut receipts = Receipts::default();
+        for (event, posting) in &rows {
+            receipts.note(event.seq, &event.event, posting);
+        }
+        (key, receipts)
+    });
+    Ok(receipts.collect())
+}
+
+/// The late fees of a loan that an event is imagined for.
+pub(super) async fn late_fee_book(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    loan: LoanKey,
+) -> Result<LateFeeBook, StoreError> {
+    Ok(LateFeeBook::of(&read_late_fees(db, tenant, (&[loan], NaiveDate::MIN)).await?))
+}
+
+/// The postings that tell the late fees of loans, of fees of a day or later; loan by loan, in order.
+pub(in crate::store::sqlite) async fn read_late_fees(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    (loans, from): (&[LoanKey], NaiveDate),
+) -> Result<Vec<(AcceptedEvent, Posting)>, StoreError> {
+    // Days are compared as texts of ten characters.
+    let from = from.max(NaiveDate::from_ymd_opt(1, 1, 1).unwrap_or_default());
+    let query = sqlx::query(LATE_FEES)
+        .bind(tenant.0)
+        .bind(loan_keys(loans.iter().copied())?)
+        .bind(from)
+        .bind(AccountCode::FEES_RECEIVABLE.number())
+        .bind(AccountCode::FEES_REVERSED.number());
+    let mut read = Vec::new();
+    for row in &query.fetch_all(db).await.map_err(store_error)? {
+        let event = decode_event(row)?;
+        let posting = decode_posting(row, event.event.id)?;
+        read.extend(posting.map(|posting| (event, posting)));
+    }
+    Ok(read)
+}
+
+/// The next loans with late fees.
+pub(in crate::store::sqlite) async fn loans_with_late_fees(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    page: &LateFeesPage,
+) -> Result<Vec<LoanKey>, StoreError> {
+    let query = sqlx::query(LOANS_WITH_LATE_FEES)
+        .bind(tenant.0)
+        .bind(page.after.bytes().to_vec())
+        .bind(page.from)
+        .bind(page.to)
+        .bind(page.limit.saturating_add(1));
+    let rows = query.fetch_all(db).await.map_err(store_error)?;
+    rows.iter().map(|row| bytes(row, "loan_key").map(LoanKey::from_bytes)).collect()
+}

@@ -1,0 +1,208 @@
+//! Late fees (domain rules 52 and 42). The numbers are our own, after the example of Reg Z 1026.36(c)(2): an installment of
+//! 500.00, and a late fee of 25.00.
+
+use serde_json::{Value, json};
+
+use super::loan::{Books, Loan, key, minor, parts, same, text};
+use super::{Case, Told};
+
+/// The cases.
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "an earlier late fee makes no payment late",
+        run: |books| Box::pin(an_earlier_late_fee_makes_no_payment_late(books)),
+    },
+    Case { name: "grace ends with its last day", run: |books| Box::pin(grace_ends_with_its_last_day(books)) },
+    Case { name: "money that went back does not count", run: |books| Box::pin(money_that_went_back(books)) },
+    Case { name: "a program asks what a late fee is for", run: |books| Box::pin(a_program_asks(books)) },
+    Case { name: "a payment found late shows a fee to be wrong", run: |books| Box::pin(a_payment_found_late(books)) },
+    Case { name: "a fee to review leaves the list by itself", run: |books| Box::pin(a_fee_leaves_the_list(books)) },
+];
+
+/// A late fee of 25.00 for what was due on a day, 500.00 unless it says otherwise, with 15 days of grace.
+fn late_fee((period_from, due_at): (&str, &str), due: i64) -> Value {
+    json!({"amount_minor": "2500", "fee_code": "late", "late_for": {"period_from": period_from, "due_at": due_at,
+        "due_minor": due.to_string(), "grace_days": 15}})
+}
+
+const FEBRUARY: (&str, &str) = ("2026-01-17", "2026-02-01");
+const MARCH: (&str, &str) = ("2026-02-17", "2026-03-01");
+
+async fn an_earlier_late_fee_makes_no_payment_late(books: &Books) -> Told {
+    let loan = books.open([0, 0, 1_000_000], None).await?;
+    // Nothing came for February by 16 February: 0 of 500.00, so the fee is due.
+    loan.act("/v1/fees", "2026-02-17", &late_fee(FEBRUARY, 50_000)).await?;
+    // 500.00 for March, on time: 25.00 of it pays the old fee, so 475.00 are left of the installment.
+    let paid = loan.pays(50_000, "2026-03-01").await?;
+    same("the split", &parts(&paid["allocation"]), &[2_500, 0, 47_500, 0])?;
+    // As if fees came last it is whole: 500.00 of 500.00. No second fee.
+    let (asked, key) = (loan.on("2026-03-17", &late_fee(MARCH, 50_000)), key());
+    let (status, refused) = books.send("/v1/fees", &key, &asked).await;
+    same("the refusal", &(status, refused["code"].clone()), &(422, json!("paid_on_time")))?;
+    let figures = json!({"period_from": "2026-02-17", "due_at": "2026-03-01", "grace_days": 15, "due_minor": "50000",
+        "received_minor": "50000"});
+    same("its figures", &refused["late_for"], &figures)?;
+    let foreseen = books.foresee("/v1/fees", &asked).await?;
+    same("the preview", &foreseen["rejection_code"], &json!("paid_on_time"))?;
+    same("the preview's figures", &foreseen["late_for"], &figures)?;
+    // More money later changes nothing of what the refusal says.
+    loan.pays(10_000, "2026-03-02").await?;
+    let (_, again) = books.send("/v1/fees", &key, &asked).await;
+    same("the refusal again", &again["late_for"], &figures)?;
+    let event = books.get(&format!("/v1/events/{}", text(&refused, "fee_event_id"))).await?;
+    same(
+        "the status",
+        &(event["status"].clone(), event["problem"]["late_for"].clone()),
+        &(json!("rejected"), figures),
+    )?;
+    // 600.00 came in from 17 February to 16 March: short of 600.01 by a cent.
+    loan.act("/v1/fees", "2026-03-17", &late_fee(MARCH, 60_001)).await?;
+    loan.refused("/v1/fees", "2026-03-17", &late_fee(MARCH, 60_000), "paid_on_time").await?;
+    same("the balances", &loan.balances().await?, &[2_500, 0, 942_500, 0])
+}
+
+async fn grace_ends_with_its_last_day(books: &Books) -> Told {
+    for (day, code) in [("2026-03-16", Some("paid_on_time")), ("2026-03-17", None), ("2026-02-16", None)] {
+        // 1 March and 15 days of grace is 16 March; 17 February is the first day that counts.
+        let loan = books.open([0, 0, 1_000_000], None).await?;
+        loan.pays(50_000, day).await?;
+        match code {
+            Some(code) => loan.refused("/v1/fees", "2026-03-20", &late_fee(MARCH, 50_000), code).await?,
+            None => loan.act("/v1/fees", "2026-03-20", &late_fee(MARCH, 50_000)).await?,
+        };
+    }
+    // While a payment can still be on time there is no late fee.
+    let loan = books.open([0, 0, 1_000_000], None).await?;
+    let early = loan.refused("/v1/fees", "2026-03-16", &late_fee(MARCH, 50_000), "validation_failed").await?;
+    same("the field", &early["errors"][0]["field"], &json!("effective_at"))
+}
+
+async fn money_that_went_back(books: &Books) -> Told {
+    let loan = books.open([0, 0, 1_000_000], None).await?;
+    let paid = loan.pays(50_000, "2026-03-01").await?;
+    loan.refused("/v1/fees", "2026-03-17", &late_fee(MARCH, 50_000), "paid_on_time").await?;
+    // The bank takes it back: 0 of 500.00.
+    loan.returns(&paid, None, "2026-03-05").await?;
+    loan.act("/v1/fees", "2026-03-17", &late_fee(MARCH, 50_000)).await?;
+    // Charged back in part, on a day behind the grace: 500.00 - 200.00 = 300.00 of 500.00.
+    let program = books.program(&json!({"returns": "chargeback"})).await?;
+    let loan = books.open([0, 0, 1_000_000], Some(program)).await?;
+    let paid = loan.pays(50_000, "2026-03-01").await?;
+    let back = loan.returns(&paid, Some(20_000), "2026-03-20").await?;
+    loan.act("/v1/fees", "2026-03-21", &late_fee(MARCH, 50_000)).await?;
+    loan.refused("/v1/fees", "2026-03-21", &late_fee(MARCH, 30_000), "paid_on_time").await?;
+    // The money comes again after all: the fee of 21 March was for 500.00 of 500.00.
+    let again = loan.reverses(&back, "2026-03-25").await?;
+    same("fees to review", &again["fees_to_review"][0]["late_for"]["received_minor"], &json!("50000"))
+}
+
+async fn a_program_asks(books: &Books) -> Told {
+    let terms = json!({"late_fees": {"fee_codes": ["late"], "grace_days": 10}});
+    let program = books.program(&terms).await?;
+    let read = books.get(&format!("/v1/programs/{program}")).await?;
+    same("the program", &read["late_fees"], &terms["late_fees"])?;
+    let loan = books.open([0, 0, 1_000_000], Some(program)).await?;
+    let bare = json!({"amount_minor": "2500", "fee_code": "late"});
+    let refused = loan.refused("/v1/fees", "2026-03-17", &bare, "validation_failed").await?;
+    same("the field", &refused["errors"][0]["field"], &json!("late_for"))?;
+    let (status, foreseen) = {
+        let body = json!({"path": "/v1/fees", "body": loan.on("2026-03-17", &bare)});
+        books.send("/v1/events/preview", &key(), &body).await
+    };
+    same("the preview's field", &(status, foreseen["errors"][0]["field"].clone()), &(422, json!("body.late_for")))?;
+    loan.charges(100, "2026-03-17").await?;
+    // The program's grace is 10 days, to 11 March, where the fee says nothing of it.
+    loan.pays(50_000, "2026-03-12").await?;
+    let mut fee = late_fee(MARCH, 50_000);
+    fee["late_for"].as_object_mut().map(|late_for| late_for.remove("grace_days"));
+    loan.refused("/v1/fees", "2026-03-11", &fee, "validation_failed").await?;
+    let charged = loan.act("/v1/fees", "2026-03-13", &fee).await?;
+    let event = books.get(&format!("/v1/events/{}", text(&charged, "fee_event_id"))).await?;
+    same("the grace", &event["late_for"]["grace_days"], &json!(10))?;
+    // It says 11 days, to 12 March: the payment was on time.
+    fee["late_for"]["grace_days"] = json!(11);
+    loan.refused("/v1/fees", "2026-03-13", &fee, "paid_on_time").await.map(drop)
+}
+
+/// A loan that was charged a late fee for March, rightly as far as was known: 100.00 of 500.00 had come.
+async fn charged(books: &Books) -> Result<(Loan<'_>, Value), String> {
+    let loan = books.open([0, 0, 1_000_000], None).await?;
+    loan.pays(10_000, "2026-03-01").await?;
+    let fee = loan.act("/v1/fees", "2026-03-17", &late_fee(MARCH, 50_000)).await?;
+    Ok((loan, fee))
+}
+
+/// The fees of a loan that are listed for review.
+async fn listed(loan: &Loan<'_>) -> Result<Vec<Value>, String> {
+    let (mut found, mut token) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/fees/reviews?from_date=2026-03-17&to_date=2026-03-17&page_size=2{token}");
+        let page = loan.books.get(&path).await?;
+        let items = page["items"].as_array().ok_or("reviews are no list")?;
+        found.extend(items.iter().filter(|item| item["loan_id"] == json!(loan.id)).cloned());
+        match page["next_page_token"].as_str() {
+            Some(next) => token = format!("&page_token={next}"),
+            None => return Ok(found),
+        }
+    }
+}
+
+async fn a_payment_found_late(books: &Books) -> Told {
+    let (loan, fee) = charged(books).await?;
+    // 300.00 more, of 10 March: 400.00 of 500.00. Still late.
+    let some = loan.pays(30_000, "2026-03-10").await?;
+    same("fees to review", &some.get("fees_to_review"), &None)?;
+    same("the list", &listed(&loan).await?.len(), &0)?;
+    // 100.00 more, of 16 March, the last day of grace: 500.00 of 500.00.
+    let (body, key) = (loan.payment(10_000, "2026-03-16"), key());
+    let told = json!([{"fee_event_id": fee["fee_event_id"], "fee_code": "late", "effective_at": "2026-03-17",
+        "amount_minor": "2500", "late_for": {"period_from": "2026-02-17", "due_at": "2026-03-01", "grace_days": 15,
+        "due_minor": "50000", "received_minor": "50000"}}]);
+    same("the preview", &books.foresee("/v1/payments", &body).await?["fees_to_review"], &told)?;
+    let (_, paid) = books.send("/v1/payments", &key, &body).await;
+    same("the answer", &paid["fees_to_review"], &told)?;
+    let status = books.get(&format!("/v1/payments/{}", text(&paid, "payment_event_id"))).await?;
+    same("the status", &status["fees_to_review"], &told)?;
+    // It is told once: a payment behind it shows nothing that was not known.
+    let more = loan.pays(100, "2026-03-15").await?;
+    same("told again", &more.get("fees_to_review"), &None)?;
+    let listed = listed(&loan).await?;
+    same(
+        "the list",
+        &listed.iter().map(|item| text(item, "fee_event_id")).collect(),
+        &vec![text(&fee, "fee_event_id")],
+    )?;
+    same("its figure", &listed[0]["late_for"]["received_minor"], &json!("50100"))?;
+    let fees = loan.read("/fees").await?;
+    same("the fee", &fees["items"][0]["review"], &json!("paid_on_time"))?;
+    // The fee stays, in the balances as well, until somebody waives it.
+    same("the fees owed", &loan.balances().await?[0], &2_500)?;
+    let (_, again) = books.send("/v1/payments", &key, &body).await;
+    same("the answer again", &again, &paid)
+}
+
+async fn a_fee_leaves_the_list(books: &Books) -> Told {
+    // Waived by event.
+    let (loan, _) = charged(books).await?;
+    let (body, key) = (loan.payment(40_000, "2026-03-10"), key());
+    let (_, paid) = books.send("/v1/payments", &key, &body).await;
+    same("the list", &listed(&loan).await?.len(), &1)?;
+    let waiver = json!({"amount_minor": "1000", "fee_code": "late"});
+    loan.act("/v1/fees/waivers", "2026-03-20", &waiver).await?;
+    same("the list after a part", &minor(&listed(&loan).await?[0], "waived_minor"), &1_000)?;
+    loan.act("/v1/fees/waivers", "2026-03-20", &json!({"amount_minor": "1500", "fee_code": "late"})).await?;
+    same("the list after the rest", &listed(&loan).await?.len(), &0)?;
+    let (_, again) = books.send("/v1/payments", &key, &body).await;
+    same("what was told then", &again, &paid)?;
+    // Taken back.
+    let (loan, fee) = charged(books).await?;
+    loan.pays(40_000, "2026-03-10").await?;
+    loan.reverses(&fee, "2026-03-20").await?;
+    same("the list without the fee", &listed(&loan).await?.len(), &0)?;
+    // The payment goes back: the fee was right after all.
+    let (loan, _) = charged(books).await?;
+    let paid = loan.pays(40_000, "2026-03-10").await?;
+    same("the list with the payment", &listed(&loan).await?.len(), &1)?;
+    loan.returns(&paid, None, "2026-03-20").await?;
+    same("the list without it", &listed(&loan).await?.len(), &0)
+}
