@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::cli::bench::answer::{Report, Settings, Telling};
-use crate::cli::bench::batch::{LoadArguments, Runs, Spread};
+use crate::cli::bench::batch::{LateArguments, LoadArguments, Runs, Spread};
 use crate::cli::bench::figures::{Case, CaseRun};
 use crate::cli::bench::limit::{Limit, LimitShape};
 use crate::cli::bench::load::{self, Length, Plan};
@@ -45,6 +45,8 @@ pub struct BenchAll {
     #[command(flatten)]
     load: LoadArguments,
     #[command(flatten)]
+    late: LateArguments,
+    #[command(flatten)]
     servers: ServerArguments,
     #[command(flatten)]
     telling: Telling,
@@ -55,6 +57,7 @@ pub struct BenchAll {
 struct All {
     limit: Vec<CaseRun>,
     batch: Runs,
+    late: Runs,
     hot_loan: Runs,
     single: Vec<CaseRun>,
     naive: Vec<(u64, Vec<CaseRun>)>,
@@ -64,18 +67,20 @@ impl All {
     /// Payments posted through servers.
     fn payments(&self) -> u64 {
         let single: u64 = self.single.iter().map(|run| run.payments).sum();
-        single.saturating_add(self.batch.payments()).saturating_add(self.hot_loan.payments())
+        let batches = [&self.batch, &self.late, &self.hot_loan].map(Runs::payments);
+        batches.into_iter().fold(single, u64::saturating_add)
     }
 
     /// The table: each case beside the limit and the fastest usual worker of the same turn.
-    fn cases(&self) -> Vec<Case> {
+    fn cases(&self, late: LateArguments) -> Vec<Case> {
         let limit = Case::new("limit", &self.limit);
         let naive = self.naive.iter().map(|(connections, runs)| Case::new(format!("naive {connections}"), runs));
         let naive: Vec<Case> = naive.collect();
         let fastest = naive.iter().max_by_key(|case| case.median.rate_per_second).cloned();
         let single = (!self.single.is_empty()).then(|| Case::new("single", &self.single));
         let ours = [Case::new("batch", &self.batch.figures), Case::new("hot-loan", &self.hot_loan.figures)];
-        let others = ours.into_iter().chain(single).chain(naive);
+        let late = (!self.late.figures.is_empty()).then(|| Case::new(late.name(), &self.late.figures));
+        let others = ours.into_iter().chain(late).chain(single).chain(naive);
         let compared = others.map(|case| case.compared(Some(&limit), fastest.as_ref()));
         let compared: Vec<Case> = compared.collect();
         std::iter::once(limit.clone().compared(None, fastest.as_ref())).chain(compared).collect()
@@ -105,6 +110,9 @@ impl BenchAll {
     ) -> Result<(), BenchError> {
         all.limit.push(limit.run(&session.watch).await?);
         all.batch.run(session, self.load.load(), Spread::Even).await?;
+        if let Some(late) = self.late.of(self.load.load()) {
+            all.late.run(session, late, Spread::Even).await?;
+        }
         all.hot_loan.run(session, self.load.load(), Spread::Hot).await?;
         if self.single_seconds > 0 {
             let plan = self.single(session);
@@ -133,6 +141,7 @@ impl BenchAll {
         let findings = Settings::default()
             .with("batch_backlog_max", all.batch.backlog_max())
             .with("hot_loan_backlog_max", all.hot_loan.backlog_max());
+        let findings = self.late.findings(findings, &all.late.figures, &all.batch.figures);
         let settings = self
             .load
             .settings(&self.servers)
@@ -142,7 +151,7 @@ impl BenchAll {
             .with("single_seconds", self.single_seconds)
             .with("single_connections", self.single_connections)
             .with("repeat", self.telling.repeat);
-        Ok(Report::new("all", settings, all.cases(), books).on(Some(server)).finding(findings))
+        Ok(Report::new("all", settings, all.cases(self.late), books).on(Some(server)).finding(findings))
     }
 }
 
@@ -175,6 +184,7 @@ pub(super) async fn run(arguments: BenchAll, config: &Config) -> Result<(), Benc
 mod tests {
     use super::*;
     use crate::cli::bench::figures::tests::run;
+    use crate::cli::bench::upload::Load;
 
     #[test]
     fn every_case_stands_beside_the_limit_and_the_fastest_usual_worker() {
@@ -182,17 +192,25 @@ mod tests {
         let all = All {
             limit: vec![run(10)],
             batch: runs(20),
+            late: runs(30),
             hot_loan: runs(25),
             single: vec![],
             naive: vec![(8, vec![run(500)]), (32, vec![run(400)])],
         };
-        assert_eq!(all.payments(), 2000);
-        let cases = serde_json::to_value(all.cases()).unwrap();
+        assert_eq!(all.payments(), 3000);
+        let late = LateArguments { percent: 10 };
+        let findings = late.findings(Settings::default(), &all.late.figures, &all.batch.figures);
+        let told = serde_json::to_value(findings).unwrap();
+        assert_eq!(told, serde_json::json!({"late_percent": 10, "late_of_batch": 0.666}), "20 ms of 30");
+        assert!(
+            late.of(Load { callers: 1, rows: 1, payments: 1, late_percent: 0 }).is_some_and(|it| it.late_percent == 10)
+        );
+        let cases = serde_json::to_value(all.cases(late)).unwrap();
         let told = |index: usize, name: &str| cases[index][name].clone();
-        let names: Vec<_> = (0..5).map(|index| told(index, "name")).collect();
-        assert_eq!(names, ["limit", "batch", "hot-loan", "naive 8", "naive 32"]);
+        let names: Vec<_> = (0..6).map(|index| told(index, "name")).collect();
+        assert_eq!(names, ["limit", "batch", "hot-loan", "late 10 %", "naive 8", "naive 32"]);
         assert_eq!((told(0, "of_limit"), told(0, "of_naive")), (serde_json::Value::Null, 40.0.into()));
         assert_eq!((told(1, "of_limit"), told(1, "of_naive")), (0.5.into(), 20.0.into()));
-        assert_eq!((told(3, "of_limit"), told(3, "of_naive")), (0.02.into(), 0.8.into()));
+        assert_eq!((told(4, "of_limit"), told(4, "of_naive")), (0.02.into(), 0.8.into()));
     }
 }

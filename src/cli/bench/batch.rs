@@ -24,6 +24,8 @@ pub struct BenchBatch {
     #[arg(long, value_name = "ROWS", conflicts_with_all = ["callers", "rows", "payments", "plot"], value_parser = clap::value_parser!(u64).range(10..=10_000_000))]
     ndjson: Option<u64>,
     #[command(flatten)]
+    late: LateArguments,
+    #[command(flatten)]
     servers: ServerArguments,
     #[command(flatten)]
     telling: Telling,
@@ -57,10 +59,40 @@ pub(super) struct LoadArguments {
     plot: Option<PathBuf>,
 }
 
+/// How much of a second load comes late.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct LateArguments {
+    /// Beside each run one of which so many in a hundred payments are backdated: before payments that are posted on the same
+    /// loans. Tells how much slower it is.
+    #[arg(long = "late", value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=100))]
+    pub(super) percent: u64,
+}
+
+impl LateArguments {
+    /// The same load with late payments in it; `None` where nobody asks for it.
+    pub(super) fn of(self, load: Load) -> Option<Load> {
+        (self.percent > 0).then_some(Load { late_percent: self.percent, ..load })
+    }
+
+    /// The name of its case.
+    pub(super) fn name(self) -> String {
+        format!("late {} %", self.percent)
+    }
+
+    /// What a reader must know of it, and what it comes to beside a load without.
+    pub(super) fn findings(self, findings: Settings, late: &[CaseRun], in_order: &[CaseRun]) -> Settings {
+        let ratio = Case::new(self.name(), late).ratio_to(Some(&Case::new("batch", in_order)));
+        match ratio.map(serde_json::to_value) {
+            Some(Ok(ratio)) => findings.with("late_percent", self.percent).with("late_of_batch", ratio),
+            Some(Err(_)) | None => findings,
+        }
+    }
+}
+
 impl LoadArguments {
     /// The load.
     pub(super) const fn load(&self) -> Load {
-        Load { callers: self.callers, rows: self.rows, payments: self.payments }
+        Load { callers: self.callers, rows: self.rows, payments: self.payments, late_percent: 0 }
     }
 
     /// What a reader must know of it.
@@ -125,9 +157,9 @@ impl Runs {
 
 /// Measures batches and prints the report.
 pub(super) async fn run(arguments: BenchBatch, config: &Config) -> Result<(), BenchError> {
-    let BenchBatch { load, ndjson, servers, telling } = arguments;
+    let BenchBatch { load, ndjson, late, servers, telling } = arguments;
     match ndjson {
-        None => telling.tell(&measure(Spread::Even, (&load, &servers, &telling), config).await?),
+        None => telling.tell(&measure(Spread::Even, (&load, Some(late), &servers, &telling), config).await?),
         Some(rows) => stream::run(Stream { rows }, (&servers, &telling), config).await,
     }
 }
@@ -135,16 +167,16 @@ pub(super) async fn run(arguments: BenchBatch, config: &Config) -> Result<(), Be
 /// Measures batches on one loan and prints the report.
 pub(super) async fn run_hot(arguments: BenchHotLoan, config: &Config) -> Result<(), BenchError> {
     let BenchHotLoan { load, servers, telling } = arguments;
-    telling.tell(&measure(Spread::Hot, (&load, &servers, &telling), config).await?)
+    telling.tell(&measure(Spread::Hot, (&load, None, &servers, &telling), config).await?)
 }
 
 /// The arguments that every load has.
-type Arguments<'a> = (&'a LoadArguments, &'a ServerArguments, &'a Telling);
+type Arguments<'a> = (&'a LoadArguments, Option<LateArguments>, &'a ServerArguments, &'a Telling);
 
 /// Measures batches.
 async fn measure(
     spread: Spread,
-    (load, servers, telling): Arguments<'_>,
+    (load, late, servers, telling): Arguments<'_>,
     config: &Config,
 ) -> Result<Report, BenchError> {
     let name = match spread {
@@ -152,15 +184,24 @@ async fn measure(
         Spread::Hot => "hot-loan",
     };
     let session = Session::open(servers, telling, config).await?;
-    let mut runs = Runs::default();
+    let (mut runs, mut late_runs) = (Runs::default(), Runs::default());
     for _ in 0..telling.repeat {
         runs.run(&session, load.load(), spread).await?;
+        if let Some(late) = late.and_then(|late| late.of(load.load())) {
+            late_runs.run(&session, late, spread).await?;
+        }
     }
-    let (books, server) = (session.prove(runs.payments()).await?, session.server().await?);
+    let payments = runs.payments().saturating_add(late_runs.payments());
+    let (books, server) = (session.prove(payments).await?, session.server().await?);
     session.close().await;
     load.draw(&[Panel { name, samples: &runs.samples }])?;
-    let report = Report::new(name, load.settings(servers), vec![Case::new(name, &runs.figures)], books);
-    let findings = Settings::default().with("backlog_max", runs.backlog_max());
+    let mut cases = vec![Case::new(name, &runs.figures)];
+    let mut findings = Settings::default().with("backlog_max", runs.backlog_max());
+    if let Some(late) = late.filter(|_| !late_runs.figures.is_empty()) {
+        cases.push(Case::new(late.name(), &late_runs.figures));
+        findings = late.findings(findings, &late_runs.figures, &runs.figures);
+    }
+    let report = Report::new(name, load.settings(servers), cases, books);
     Ok(report.on(server).finding(findings))
 }
 
@@ -171,7 +212,7 @@ pub(super) mod tests {
     impl BenchBatch {
         /// The report, untold.
         pub(in crate::cli::bench) async fn report(&self, config: &Config) -> Result<Report, BenchError> {
-            measure(Spread::Even, (&self.load, &self.servers, &self.telling), config).await
+            measure(Spread::Even, (&self.load, Some(self.late), &self.servers, &self.telling), config).await
         }
     }
 }

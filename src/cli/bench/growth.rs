@@ -52,7 +52,7 @@ impl BenchGrowth {
         let client = asked.ok_or_else(|| BenchError::Rows("the database does not know the client".to_owned()))?;
         // Nobody else has loans of this seed, so that a database can be filled more than once.
         let seed = Uuid::new_v4().as_u64_pair().0;
-        let loans = Arc::new(Loans::new(seed, self.stored_loans, session.loans.date()));
+        let loans = Arc::new(Loans::new(seed, self.stored_loans, session.loans.opened_on()));
         let mut writer = RawWriter::open(lanes, client.tenant, loans).await?;
         // Nothing waits long enough between acceptance and posting for a sweeper to take it up.
         let cut = Cut { payments: self.stored, rows: ROWS, batches: 1 };

@@ -52,7 +52,7 @@ impl Sort {
 }
 
 impl Loans {
-    /// The first `count` loans of a seed. `date` is the day they open and every payment counts from.
+    /// The first `count` loans of a seed. `date` is the day they open; payments count from the next.
     pub(super) fn new(seed: u64, count: u64, date: NaiveDate) -> Self {
         Self::of(Sort::Plain, seed, count, date)
     }
@@ -100,17 +100,18 @@ impl Loans {
     /// The body of a payment of 1 to 500 cents on one of the loans, both picked by `draw`.
     pub(super) fn payment(&self, draw: u64) -> Option<Bytes> {
         let Loan { loan_id, borrower_id } = self.get(below(draw, self.count()))?;
-        let (amount, date) = (amount_of(draw), self.date);
+        let (amount, date) = (amount_of(draw), self.date());
         let body = format!(
             r#"{{"loan_id":"{loan_id}","borrower_id":"{borrower_id}","amount_minor":"{amount}","currency":"USD","effective_at":"{date}","source_method":"ach"}}"#
         );
         Some(Bytes::from(body))
     }
 
-    /// The same as a row of an upload.
-    pub(super) fn row(&self, draw: u64, key: &str) -> Option<String> {
+    /// The same as a row of an upload, of which so many in a hundred come late: they count from the day before all others.
+    pub(super) fn row(&self, draw: u64, key: &str, late_percent: u64) -> Option<String> {
         let Loan { loan_id, borrower_id } = self.get(below(draw, self.count()))?;
-        let (amount, date) = (amount_of(draw), self.date);
+        let is_late = below(draw.rotate_left(16), 100) < late_percent;
+        let (amount, date) = (amount_of(draw), if is_late { self.date } else { self.date() });
         Some(format!(
             r#"{{"idempotency_key":"{key}","loan_id":"{loan_id}","borrower_id":"{borrower_id}","amount_minor":"{amount}","currency":"USD","effective_at":"{date}","source_method":"ach"}}"#
         ))
@@ -141,15 +142,20 @@ impl Loans {
             loan_id: LoanId(loan_id),
             borrower_id: BorrowerId(borrower_id),
             amount: Money::new(amount_of(draw), Currency::USD),
-            effective_date: self.date,
+            effective_date: self.date(),
             source_method: SourceMethod::Ach,
             external_ref: None,
             metadata: None,
         }))
     }
 
-    /// The day every payment counts from.
+    /// The day that payments count from, but for those that come late: the day after the loans open.
     pub(super) fn date(&self) -> NaiveDate {
+        self.date.succ_opt().unwrap_or(self.date)
+    }
+
+    /// The day the loans open.
+    pub(super) fn opened_on(&self) -> NaiveDate {
         self.date
     }
 
@@ -227,6 +233,17 @@ mod tests {
         }
         assert_eq!(seen.len(), 10);
         assert_eq!((amounts.first(), amounts.last(), amounts.len()), (Some(&1), Some(&500), 500));
+    }
+
+    #[test]
+    fn as_many_rows_come_late_as_are_asked_for() {
+        let (loans, mut draws) = (loans(1), Draws::new(7));
+        let late = loans.opened_on().to_string();
+        for (percent, expected) in [(0, 0..=0), (10, 900..=1_100), (100, 10_000..=10_000)] {
+            let rows = (0..10_000).map(|_| loans.row(draws.next(), "key", percent).unwrap());
+            let count = rows.filter(|row| row.contains(&format!(r#""effective_at":"{late}""#))).count();
+            assert!(expected.contains(&count), "{count} of 10,000 for {percent} %");
+        }
     }
 
     #[test]

@@ -95,7 +95,7 @@ fn told(file: &Path, entries: u64, loans: u64, sum: Minor) -> String {
 
 /// The file and the sum of its entries.
 fn nacha(loans: &Loans, entries: u64, number: u64) -> Result<(Vec<u8>, Minor), BenchError> {
-    let day = weekday_from(loans.date());
+    let day = weekday_from(loans.opened_on());
     let mut writer = Writer::new(&header(day, number))?;
     let mut draws = Draws::new(number);
     let mut sum = Minor::ZERO;

@@ -111,7 +111,7 @@ fn database_url(config: &Config) -> Result<&str, BenchError> {
     config.migrate_database_url.as_deref().or(config.database_url.as_deref()).ok_or(BenchError::NoDatabase)
 }
 
-/// The day loans open and payments count from, where nobody names another.
+/// The day loans open, where nobody names another.
 fn usual_day() -> NaiveDate {
     NaiveDate::from_ymd_opt(2020, 1, 2).unwrap_or_default()
 }

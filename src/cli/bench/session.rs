@@ -54,7 +54,7 @@ pub(super) struct ServerArguments {
     /// Register the loans first. Needed once for a seed and date; repeating it changes nothing.
     #[arg(long)]
     setup: bool,
-    /// The day the loans open and every payment counts from.
+    /// The day the loans open; payments count from the next.
     #[arg(long, value_name = "DATE", default_value = "2020-01-02", value_parser = parse_date)]
     effective_date: NaiveDate,
 }

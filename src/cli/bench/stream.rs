@@ -71,7 +71,7 @@ impl Body for Rows {
         let end = this.end.min(this.next.saturating_add(CHUNK));
         let mut text = String::new();
         for row in this.next..end {
-            text.extend(this.loans.row(this.draws.next(), &this.keys.row(0, row)));
+            text.extend(this.loans.row(this.draws.next(), &this.keys.row(0, row), 0));
             text.push('\n');
         }
         this.next = end;

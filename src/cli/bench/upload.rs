@@ -50,6 +50,8 @@ pub(super) struct Load {
     pub(super) rows: u64,
     /// Payments in all.
     pub(super) payments: u64,
+    /// So many of them in a hundred come late.
+    pub(super) late_percent: u64,
 }
 
 /// The keys of a run's payments: whoever knows the run can ask for any of them.
@@ -262,7 +264,7 @@ fn requests(loans: &Loans, load: Load, keys: &Keys, seed: u64) -> Vec<Ready> {
     let numbers = 0..load.payments.div_ceil(rows);
     let request = |number: u64| {
         let payments = rows.min(load.payments.saturating_sub(number.saturating_mul(rows)));
-        let rows = (0..payments).filter_map(|row| loans.row(draws.next(), &keys.row(number, row)));
+        let rows = (0..payments).filter_map(|row| loans.row(draws.next(), &keys.row(number, row), load.late_percent));
         let body = format!(r#"{{"payments":[{}]}}"#, rows.collect::<Vec<_>>().join(","));
         Ready { key: keys.request(number), body: body.into(), payments }
     };
@@ -386,7 +388,7 @@ mod tests {
     #[test]
     fn payments_are_cut_into_requests_with_keys_of_their_own() {
         let loans = Loans::new(1, 10, usual_day());
-        let load = Load { callers: 1, rows: 4, payments: 10 };
+        let load = Load { callers: 1, rows: 4, payments: 10, late_percent: 0 };
         let ready = requests(&loans, load, &Keys("run".to_owned()), 7);
         assert_eq!(ready.iter().map(|ready| ready.payments).collect::<Vec<_>>(), [4, 4, 2]);
         assert_eq!(ready[2].key, "run:2");
