@@ -66,10 +66,11 @@ pub struct AccrualRequest {
 /// Each loan's interest is debited to Interest Receivable and credited to Interest Income on the accrual date, as one
 /// journal entry over all loans. Interest that is left out is computed: each day bears it once, by the principal at its
 /// end, up to and including the accrual date; days that an accrual of an earlier date has are not accrued again, and
-/// those of one that was reversed go to the next. Interest that was computed is corrected where something comes late that
-/// moves principal, for the same day or an earlier one: the accrual is restated on its own day. Where the principal of a loan on that day is not the ledger's (`principal_mismatch`),
-/// a loan is not there, charged off or written off, or on hold, nothing is posted and `loans` of the problem names the
-/// loans, the first 100 of them.
+/// those of one that was reversed go to the next. On one date interest that is given stands in front of interest that is
+/// computed, and has its days. Interest that was computed is corrected where something comes late that moves principal,
+/// for the same day or an earlier one: the accrual is restated on its own day. Where the principal of a loan on that day
+/// is not the ledger's (`principal_mismatch`), a loan is not there, charged off or written off, or on hold, nothing is
+/// posted and `loans` of the problem names the loans, the first 100 of them.
 #[utoipa::path(post, path = "/v1/accruals/batch", tag = "accruals", security(("oauth2" = ["hpts:accruals:write"])),
     params(("Idempotency-Key" = String, Header, description = "One key per intended batch, kept over retries"),
         ("Prefer" = Option<String>, Header, description = "`respond-async`, `wait=N`")),

@@ -3,7 +3,8 @@
 //! Every day is accrued once. An accrual of day D covers the days up to and including D that no accrual of an earlier day
 //! covers, whether its interest was computed or came from the caller. So what it covers follows from the days of the
 //! accruals that stand, and not from the order in which they came: where one is taken back, the next one by its day has
-//! its days as well, or where there is none yet, the next that comes.
+//! its days as well, or where there is none yet, the next that comes. Of one day, interest that a caller gave stands in
+//! front of what is computed, and has its days.
 //!
 //! The interest of open days is what they add to the total since the loan's first day ([`Accruing`]), by the principal as
 //! it is known today. An accrual whose interest was computed is a fact of which only the day is fixed: where an item comes
