@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::core::event::AcceptedEvent;
+use crate::core::event::{AcceptedEvent, EventKind};
 use crate::core::ids::{LoanKey, Seq};
 use crate::core::ledger::{
     EventFailure, FoldInput, FoldOutput, GroupInput, History, LoanWork, Past, Step, must_wait, post_event, post_group,
@@ -69,7 +69,9 @@ fn fold_loan(loan: LoanWork, now: Timestamp, seen: &Seen, judge: &Judge, output:
         match step.unwrap_or_else(|panic| Err(panic_text(panic.as_ref()))) {
             Ok(step) => {
                 state = step.state;
-                if past.history.as_ref().is_some_and(History::has_late_fees) {
+                // What a reversal gives back, a waiver say, may put a fee of any day up for review.
+                let is_reversal = event.event.kind == EventKind::Reversal;
+                if is_reversal || past.history.as_ref().is_some_and(History::has_late_fees) {
                     output.reviewing.insert(event.seq);
                 }
                 output.postings.push(step.posting);

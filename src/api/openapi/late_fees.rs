@@ -2,22 +2,22 @@
 
 use utoipa::ToSchema;
 
-/// The payment that a late fee is for.
+/// What a late fee says was late: all that was due since a day on which nothing was open.
 #[derive(Debug, ToSchema)]
 #[schema(as = LateFor)]
 pub struct LateForSchema {
-    /// The first day whose payments count for it.
+    /// The first day whose payments count.
     pub period_from: chrono::NaiveDate,
     /// The day it was due.
     pub due_at: chrono::NaiveDate,
     /// How many days after that day it is still on time.
     #[schema(example = 15)]
     pub grace_days: u16,
-    /// How much was due.
-    #[schema(example = "50000")]
+    /// How much was due from then to `due_at` in all.
+    #[schema(example = "100000")]
     pub due_minor: String,
     /// How much came in on time, each payment as a whole and without what went back; where it was looked up.
-    #[schema(example = "50000")]
+    #[schema(example = "100000")]
     pub received_minor: Option<String>,
 }
 

@@ -25,13 +25,13 @@ const SCOPES: &[Scope] = &[Scope::LedgerRead, Scope::AdjustmentsWrite];
 /// The most loans with late fees that one request looks at.
 const LOANS_LOOKED_AT_MAX: i64 = 5_000;
 
-/// A late fee to review: what came in for its payment on time is at least what was due. Waive it, or leave it.
+/// A late fee to review: what came in on time is at least what was due. Take it back, or leave it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"loan_id": "11111111-1111-1111-1111-111111111111",
     "fee_event_id": "eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee", "fee_code": "late", "assessed_on": "2026-05-17",
     "assessed_minor": "2500", "paid_minor": "0", "waived_minor": "0", "charged_off_minor": "0", "outstanding_minor": "2500",
-    "late_for": {"period_from": "2026-04-02", "due_at": "2026-05-01", "grace_days": 15, "due_minor": "50000",
-    "received_minor": "50000"}}))]
+    "late_for": {"period_from": "2026-03-02", "due_at": "2026-05-01", "grace_days": 15, "due_minor": "100000",
+    "received_minor": "100000"}}))]
 pub struct FeeReviewView {
     /// The loan.
     loan_id: String,
@@ -51,9 +51,9 @@ pub struct FeeReviewsList {
 
 /// Late fees to review.
 ///
-/// A late fee was charged, and later a payment came that counts from a day on time. The fee stays until somebody waives it
-/// (`POST /v1/fees/waivers`) or takes it back (`POST /v1/reversals`); then it leaves this list by itself, as it does when
-/// the payment goes back. Only fees that were charged with `late_for` are known to be late fees.
+/// A late fee was charged, and later a payment came that counts from a day on time. The fee stays until somebody takes it
+/// back (`POST /v1/reversals`); then it leaves this list by itself, as it does when it is waived or the payment goes back. A
+/// waiver takes the oldest fees with its code that are not paid, so where a loan has several, take the fee itself back. Only fees that were charged with `late_for` are known to be late fees.
 #[utoipa::path(get, path = "/v1/fees/reviews", tag = "fees", security(("oauth2" = ["hpts:ledger:read"])),
     params(("from_date" = Option<chrono::NaiveDate>, Query, description = "Fees that count from this day or later"),
         ("to_date" = Option<chrono::NaiveDate>, Query, description = "Fees that count from this day or before"),

@@ -24,7 +24,7 @@ use crate::core::time::parse_date;
 #[derive(Debug, ToSchema)]
 #[schema(example = json!({"loan_id": "11111111-1111-1111-1111-111111111111", "amount_minor": "2500",
     "fee_code": "late", "effective_at": "2026-05-17", "due_on": "2026-06-01",
-    "late_for": {"period_from": "2026-04-02", "due_at": "2026-05-01", "due_minor": "50000", "grace_days": 15}}))]
+    "late_for": {"period_from": "2026-03-02", "due_at": "2026-05-01", "due_minor": "100000", "grace_days": 15}}))]
 pub struct FeeRequest {
     /// The loan it is charged to.
     pub loan_id: uuid::Uuid,
@@ -45,16 +45,17 @@ pub struct FeeRequest {
     pub metadata: Option<serde_json::Value>,
 }
 
-/// The payment that a late fee is for.
+/// What a late fee says was late: all that was due since a day on which nothing was open. A period for each installment would
+/// count a payment in its days of grace for two of them, and one in advance for none.
 #[derive(Debug, ToSchema)]
-#[schema(example = json!({"period_from": "2026-04-02", "due_at": "2026-05-01", "due_minor": "50000",
+#[schema(example = json!({"period_from": "2026-03-02", "due_at": "2026-05-01", "due_minor": "100000",
     "grace_days": 15}))]
 pub struct LateForRequest {
-    /// The first day whose payments count for it.
+    /// The first day whose payments count: the loan's first, or one in front of which all that was due had been paid.
     pub period_from: NaiveDate,
     /// The day it was due, not before `period_from`.
     pub due_at: NaiveDate,
-    /// How much was due, more than 0.
+    /// How much was due from `period_from` to `due_at` in all, more than 0.
     #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
     pub due_minor: String,
     /// How many days after `due_at` it is still on time, 0 to 365; where absent what the loan's program says, or none.
@@ -84,10 +85,10 @@ pub struct FeeWaiverRequest {
 
 /// Charges a fee.
 ///
-/// A late fee says in `late_for` which payment was late; where the loan's program lists the fee's code among its
-/// `late_fees`, it must. No late fee is charged for a payment that came in whole and on time: what came in from `period_from`
-/// to the last day of grace counts, each payment as a whole and as if fees were paid last, so that what an earlier late fee
-/// took of one does not make it late. Money that went back does not count. The refusal, `paid_on_time`, has the figures.
+/// A late fee says in `late_for` what was due and until when; where the loan's program lists the fee's code among its
+/// `late_fees`, it must. No late fee is charged where that came in whole and on time: what came in from `period_from` to the
+/// last day of grace counts, each payment as a whole and as if fees were paid last, so that what an earlier late fee took
+/// of one does not make it late. Money that went back does not count. The refusal, `paid_on_time`, has the figures.
 #[utoipa::path(post, path = "/v1/fees", tag = "fees", security(("oauth2" = ["hpts:adjustments:write"])),
     params(("Idempotency-Key" = String, Header, description = "One key per intended fee, kept over retries"),
         ("Prefer" = Option<String>, Header, description = "`respond-async`, `wait=N`")),

@@ -16,6 +16,8 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "money that went back does not count", run: |books| Box::pin(money_that_went_back(books)) },
     Case { name: "a program asks what a late fee is for", run: |books| Box::pin(a_program_asks(books)) },
     Case { name: "a payment found late shows a fee to be wrong", run: |books| Box::pin(a_payment_found_late(books)) },
+    Case { name: "all that is due counts together", run: |books| Box::pin(all_that_is_due(books)) },
+    Case { name: "a waiver taken back is told alike", run: |books| Box::pin(a_waiver_taken_back(books)) },
     Case { name: "a fee to review leaves the list by itself", run: |books| Box::pin(a_fee_leaves_the_list(books)) },
 ];
 
@@ -75,6 +77,38 @@ async fn grace_ends_with_its_last_day(books: &Books) -> Told {
     let loan = books.open([0, 0, 1_000_000], None).await?;
     let early = loan.refused("/v1/fees", "2026-03-16", &late_fee(MARCH, 50_000), "validation_failed").await?;
     same("the field", &early["errors"][0]["field"], &json!("effective_at"))
+}
+
+/// 500.00 are due on 1 April and 500.00 on 1 May, 15 days of grace: asked for together, since 2 March.
+async fn all_that_is_due(books: &Books) -> Told {
+    let may = late_fee(("2026-03-02", "2026-05-01"), 100_000);
+    // April's comes in its days of grace, May's never: 500.00 of 1,000.00.
+    let loan = books.open([0, 0, 1_000_000], None).await?;
+    loan.pays(50_000, "2026-04-10").await?;
+    loan.act("/v1/fees", "2026-05-17", &may).await?;
+    // Both in advance: 1,000.00 of 1,000.00.
+    let loan = books.open([0, 0, 1_000_000], None).await?;
+    loan.pays(100_000, "2026-03-20").await?;
+    loan.refused("/v1/fees", "2026-05-17", &may, "paid_on_time").await.map(drop)
+}
+
+/// What puts a fee up for review again says so whenever it is asked.
+async fn a_waiver_taken_back(books: &Books) -> Told {
+    let (loan, fee) = charged(books).await?;
+    loan.pays(40_000, "2026-03-10").await?;
+    let waived =
+        loan.act("/v1/fees/waivers", "2026-03-20", &json!({"amount_minor": "2500", "fee_code": "late"})).await?;
+    same("the list without it", &listed(&loan).await?.len(), &0)?;
+    let (body, key) = (
+        json!({"reverses_entry_id": waived["journal_entry_id"], "reason_code": "error_correction",
+            "effective_at": "2026-03-20"}),
+        key(),
+    );
+    let (_, first) = books.send("/v1/reversals", &key, &body).await;
+    same("the fee to review", &first["fees_to_review"][0]["fee_event_id"], &fee["fee_event_id"])?;
+    let (_, again) = books.send("/v1/reversals", &key, &body).await;
+    same("the answer again", &again, &first)?;
+    same("the list with it", &listed(&loan).await?.len(), &1)
 }
 
 async fn money_that_went_back(books: &Books) -> Told {
