@@ -20,7 +20,7 @@ const DUPLICATE: &str = "duplicate";
 /// As many as one call looks up.
 const ASKED_MAX: usize = 10_000;
 /// How long payments of other uploads are waited for that are still in flight.
-const WAITED_MAX: Duration = Duration::from_secs(60);
+const WAITED_MAX: Duration = Duration::from_mins(1);
 /// The pause between two looks at them.
 const PAUSE: Duration = Duration::from_millis(500);
 
