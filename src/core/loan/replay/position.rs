@@ -34,8 +34,10 @@ impl Default for Position {
     }
 }
 
-/// No principal is below nothing and days go forward, so all that can be wrong with interest is that it has no room.
-const fn without_room(_: InterestError) -> AmountOverflow {
+/// No principal is below nothing, days go forward and are never worth less than fewer of them, so all that can be wrong
+/// with interest is that it has no room. Anything else is our own mistake, and the event is not judged.
+fn without_room(error: InterestError) -> AmountOverflow {
+    assert!(error == InterestError::OutOfRange, "interest of a life cannot be told: {error}");
     AmountOverflow
 }
 
