@@ -318,6 +318,33 @@ fn a_day_that_is_accrued_can_be_the_day_of_a_charge_off() {
     assert_eq!(books.state.unwrap().charged_off.unwrap().memo.interest.units(), 6_000);
 }
 
+/// 1,000.00 wait while 10,000.00 are owed, because somebody took a release back. Behind interest of a day suspense pays
+/// that interest only: were it to pay principal too, the day would have borne interest on it all the same. What is left
+/// waits for the next debt.
+#[test]
+fn behind_computed_interest_suspense_pays_that_interest_only() {
+    let mut books = Books::bearing(rule(), SuspenseRelease::Automatic);
+    books.posts(payment(100_000, date(1, 2)));
+    books.posts(disbursement(1_000_000, date(1, 3)));
+    let released = books.posted.last().unwrap().event.seq.0;
+    let undo = reversal(&books, released, date(1, 3));
+    books.posts(undo);
+    assert_eq!(books.balances(), [0, 0, 1_000_000, 100_000]);
+    assert_eq!(books.accrues(date(1, 12)), 2_000);
+    assert_eq!(
+        (books.last_lines(), books.last_split()),
+        (lines(&[("2100", 2_000), ("1200", -2_000)]), [0, 2_000, 0, 0])
+    );
+    assert_eq!(books.accrues(date(1, 22)), 2_000);
+    assert_eq!(books.balances(), [0, 0, 1_000_000, 96_000]);
+    // 500.00 of 8 January: five of the ten days to the 12th bear 1.90, and all days to the 22nd.
+    books.posts_late(payment(50_000, date(1, 8)));
+    assert_eq!([6, 8].map(|seq| books.interest_of(seq)), [1_950, 1_900]);
+    assert_eq!(books.balances(), [0, 0, 950_000, 96_150]);
+    books.posts(fee("late", 150, date(1, 23)));
+    assert_eq!(books.balances(), [0, 0, 854_000, 0], "the next debt finds all of it, and all that is owed");
+}
+
 /// January is closed: what is mended in it stays on its days, and is booked on 1 February.
 #[test]
 fn interest_of_a_closed_month_is_mended_on_the_first_open_day() {

@@ -237,7 +237,7 @@ impl Life {
         let effect = position.effect(&fact, &self.terms, &left)?;
         let release = match suspense_release {
             SuspenseRelease::Automatic if fact.releases_suspense && raises(&fact, &effect) => {
-                position.after(&effect)?.release(waterfall)?
+                position.after(&effect)?.release(&fact.deed, &effect, waterfall)?
             }
             SuspenseRelease::Automatic | SuspenseRelease::Manual => None,
         };

@@ -55,7 +55,7 @@ impl Position {
                 self.moved(&Balances { interest, ..Balances::default() })
             }
             Deed::Pays(amount) => self.paid(amount, waterfall),
-            Deed::Applies(asked) => self.applied(asked, waterfall),
+            Deed::Applies(asked) => self.applied(asked, &self.payable(), waterfall),
             Deed::ChargesOff { loss, status } => {
                 let Balances { fees, interest, principal, .. } = self.balances;
                 let memo = Balances { fees, interest, principal, suspense: Minor::ZERO };
@@ -66,12 +66,32 @@ impl Position {
         }
     }
 
-    /// What suspense pays of what is owed here; `None` where that is nothing.
+    /// What suspense pays behind a fact that brought debt; `None` where that is nothing. `effect` is what the fact did.
+    ///
+    /// Behind interest that is computed it is that interest and no more: principal of the day has borne it already.
     ///
     /// # Errors
     /// [`AmountOverflow`] when a movement leaves 64 bits.
-    pub(super) fn release(&self, waterfall: Waterfall) -> Result<Option<Effect>, AmountOverflow> {
-        Ok(Some(self.applied(None, waterfall)?).filter(|effect| !effect.is_nothing()))
+    pub(super) fn release(
+        &self,
+        deed: &Deed,
+        effect: &Effect,
+        waterfall: Waterfall,
+    ) -> Result<Option<Effect>, AmountOverflow> {
+        let payable = self.payable();
+        let payable = match deed {
+            Deed::Accrues { interest: None, .. } => {
+                let brought = effect.movement.interest.plus(effect.memo.interest)?;
+                Balances { interest: payable.interest.min(brought), ..Balances::default() }
+            }
+            Deed::Accrues { interest: Some(_), .. }
+            | Deed::Moves(_)
+            | Deed::Pays(_)
+            | Deed::Applies(_)
+            | Deed::ChargesOff { .. }
+            | Deed::ChargesBack { .. } => payable,
+        };
+        Ok(Some(self.applied(None, &payable, waterfall)?).filter(|effect| !effect.is_nothing()))
     }
 
     /// The position after an effect.
@@ -171,10 +191,15 @@ impl Position {
         self.divided(split, split.suspense)
     }
 
-    fn applied(&self, asked: Option<Minor>, waterfall: Waterfall) -> Result<Effect, AmountOverflow> {
+    fn applied(
+        &self,
+        asked: Option<Minor>,
+        payable: &Balances,
+        waterfall: Waterfall,
+    ) -> Result<Effect, AmountOverflow> {
         let there = self.balances.suspense.max(Minor::ZERO);
         let amount = asked.map_or(there, |asked| asked.min(there));
-        let split = allocate(amount, &self.payable(), waterfall)?;
+        let split = allocate(amount, payable, waterfall)?;
         let split = Allocation { suspense: Minor::ZERO, ..split };
         self.divided(split, split.total()?.mirrored()?)
     }

@@ -43,7 +43,9 @@ pub(super) fn lived(facts: &[Fact], terms: ReplayTerms) -> BTreeMap<Place, Did> 
         let is_move = matches!(fact.deed, Deed::Moves(_) | Deed::Accrues { .. });
         let raised = did.moved.iter().any(|part| *part > 0) || (is_move && did.memo.iter().any(|part| *part > 0));
         if terms.suspense_release == SuspenseRelease::Automatic && fact.releases_suspense && raised {
-            (did.released, did.released_memo) = loan.applies(loan.suspense, order);
+            let is_computed = matches!(fact.deed, Deed::Accrues { interest: None, .. });
+            let brought = is_computed.then_some(did.moved[1] + did.memo[1]);
+            (did.released, did.released_memo) = loan.releases(brought, order);
         }
         let moved = i64::try_from(did.moved[2] + did.released[2]).unwrap();
         loan.principal.push((fact.place.date, Minor::new(moved)));
@@ -142,6 +144,16 @@ impl Lived {
         } else {
             ([fees, interest, principal, rest - most], [0; 4])
         }
+    }
+
+    /// What suspense pays behind a fact: all that is owed, or of interest that was computed just so much.
+    fn releases(&mut self, interest: Option<i128>, order: [usize; 3]) -> (Wide, Wide) {
+        let Some(brought) = interest else { return self.applies(self.suspense, order) };
+        let owed = self.memo.as_mut().unwrap_or(&mut self.owed);
+        let paid = self.suspense.min(brought).min(owed[1]);
+        owed[1] -= paid;
+        self.suspense -= paid;
+        if self.memo.is_some() { ([0, 0, 0, -paid], [0, -paid, 0, 0]) } else { ([0, -paid, 0, -paid], [0; 4]) }
     }
 
     fn charges_back(&mut self, of: Place, amount: i128, order: [usize; 3]) {
