@@ -274,13 +274,16 @@ pub(crate) async fn nothing_accrues_while_a_charge_off_stands(fixture: &impl Fix
     let act = ServicingAct::Chargeoff { collectibility: Collectibility::Collectible, loss: LossAccount::Expense };
     let charged_off = books.book(vec![books.servicing(1, act, None, day(2, 10))]).await;
     let refused = Err(Outcome::Rejected(RejectionCode::LoanClosed));
-    assert_eq!(accrue(&books, day(2, 9), (1, 1_000_000)).await.1, refused);
+    assert_eq!(accrue(&books, day(2, 10), (1, 0)).await.1, refused);
     assert_eq!(accrue(&books, day(2, 28), (1, 0)).await.1, refused);
+    assert_eq!(accrue(&books, day(2, 9), (1, 1_000_000)).await.1, Ok(1_800), "of a day before it");
+    let charged_off_interest = books.loan(1).await.unwrap().state.charged_off.unwrap().memo.interest;
+    assert_eq!((charged_off_interest.units(), interest(&books, 1).await), (8_000, 0));
 
     let back = books.reversal_of(1, &charged_off[0], day(2, 20)).await;
     books.book(vec![back]).await;
 
-    assert_eq!(accrue(&books, day(2, 28), (1, 1_000_000)).await.1, Ok(5_600), "all of February");
+    assert_eq!(accrue(&books, day(2, 28), (1, 1_000_000)).await.1, Ok(3_800), "the rest of February");
     prove(&books.store).await;
 }
 

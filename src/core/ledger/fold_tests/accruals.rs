@@ -7,7 +7,9 @@ use crate::core::event::{
     ReversalReason, ReversedEntry, ServicingAct,
 };
 use crate::core::ids::ProgramId;
-use crate::core::ledger::{Calendar, ClosedPeriodRule, GroupInput, LegWork, LoanWork, Period, post_group};
+use crate::core::ledger::{
+    Calendar, ClosedPeriodRule, GroupInput, LegWork, LoanWork, Period, RejectionCode, post_group,
+};
 use crate::core::loan::{AccrualBook, InterestRule, InterestTerms, LossAccount, SuspenseRelease};
 
 /// The program of the loan.
@@ -304,6 +306,51 @@ fn nothing_accrues_behind_a_late_charge_off() {
     assert_eq!([3, 4].map(|seq| books.interest_of(seq)), [2_000, 2_000]);
     assert_eq!(books.balances(), [0, 6_000, 1_000_000, 0]);
     assert_eq!(books.accrues(date(2, 9)), 2_000);
+}
+
+/// An accrual of a day in front of a charge-off that comes behind it: in either order of arrival the same is charged off.
+/// From the day of the charge-off on there is nothing to accrue.
+#[test]
+fn a_late_accrual_in_front_of_a_charge_off_is_charged_off_with_the_rest() {
+    let off = || {
+        let off = ServicingAct::Chargeoff { collectibility: Collectibility::Uncollectible, loss: LossAccount::Expense };
+        act(off, None, date(1, 25))
+    };
+    let memo = |books: &Books| books.state.unwrap().charged_off.unwrap().memo.interest.units();
+    let mut in_order = books();
+    assert_eq!([10, 20].map(|day| in_order.accrues(date(1, day))), [2_000; 2]);
+    in_order.posts(off());
+    let mut late = books();
+    assert_eq!(late.accrues(date(1, 10)), 2_000);
+    late.posts(off());
+    assert_eq!(late.accrues(date(1, 20)), 2_000);
+    let restated = lines(&[("1200", -2_000), ("4190", 2_000), ("9100", 2_000), ("9900", -2_000)]);
+    assert_eq!(late.consequences(), [("payment_allocated", Some(3), restated)]);
+    assert_eq!((memo(&late), late.balances()), (memo(&in_order), in_order.balances()));
+    let given = late.accrue_at(date(1, 24), Some(30));
+    assert_eq!((late.interest_of(given), memo(&late)), (30, 4_030));
+    for (day, interest) in [(25, None), (25, Some(1)), (30, None)] {
+        late.accrue_at(date(1, day), interest);
+        assert_eq!(late.last().outcome, Outcome::Rejected(RejectionCode::LoanClosed));
+    }
+}
+
+/// Suspense pays what is computed of later days: that is no debt which a late charge-off would not find.
+#[test]
+fn a_release_behind_computed_interest_does_not_keep_a_charge_off_out() {
+    let mut books = Books::bearing(rule(), SuspenseRelease::Automatic);
+    books.posts(payment(100_000, date(1, 2)));
+    books.posts(disbursement(1_000_000, date(1, 3)));
+    let released = books.posted.last().unwrap().event.seq.0;
+    let undo = reversal(&books, released, date(1, 3));
+    books.posts(undo);
+    assert_eq!([12, 22].map(|day| books.accrues(date(1, day))), [2_000; 2]);
+    let off = ServicingAct::Chargeoff { collectibility: Collectibility::Collectible, loss: LossAccount::Expense };
+    books.posts_late(act(off, None, date(1, 15)));
+    let memo = books.state.unwrap().charged_off.unwrap().memo;
+    // Two days of 2.00 are left of the second accrual, and suspense pays them on the memo accounts.
+    assert_eq!([memo.fees, memo.interest, memo.principal].map(Minor::units), [0, 0, 1_000_000]);
+    assert_eq!(books.balances(), [0, 0, 0, 100_000 - 2_000 - 400]);
 }
 
 /// A loan can be charged off on a day that is accrued already: that day bears nothing.

@@ -98,8 +98,9 @@ impl Settling {
         state: &LoanState,
         date: NaiveDate,
     ) -> Result<LoanState, AmountOverflow> {
-        let Position { balances, charged_off, .. } = self.looked.book.life.position_before(self.place_of_fee(date))?;
-        Ok(LoanState { balances, charged_off, greatest_effective_date: date, ..*state })
+        let Position { balances, charged_off, status, .. } =
+            self.looked.book.life.position_before(self.place_of_fee(date))?;
+        Ok(LoanState { balances, charged_off, status, greatest_effective_date: date, ..*state })
     }
 
     /// The same with a fee that was judged: the event and its fee come to one life, so each event behind them is stated
