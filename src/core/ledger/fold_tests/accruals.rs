@@ -28,7 +28,7 @@ fn of_program(principal: i64, suspense_release: SuspenseRelease) -> Command {
 }
 
 /// Its books, with 10,000.00 lent.
-fn books() -> Books {
+pub(super) fn books() -> Books {
     Books::of([of_program(1_000_000, SuspenseRelease::Manual)])
 }
 

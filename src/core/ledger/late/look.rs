@@ -215,6 +215,7 @@ fn charge_back(book: &Book, returned: &PaymentReturn, place: Place) -> Result<Op
             Deed::Pays(_)
             | Deed::ChargesBack { .. }
             | Deed::Moves(_)
+            | Deed::Adjusts { .. }
             | Deed::Accrues { .. }
             | Deed::Applies(_)
             | Deed::ChargesOff { .. } => left,

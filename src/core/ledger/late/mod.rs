@@ -29,6 +29,7 @@
 //! What is taken of a loan on its borrower's or the lender's word (a refund, a waiver, an adjustment, a charge-off) is
 //! not taken where the loan on some later day did not have it: that is refused, as if in order it would have been later.
 
+mod adjustment;
 mod book;
 mod difference;
 mod history;

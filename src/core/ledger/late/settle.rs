@@ -8,8 +8,9 @@ use crate::core::event::{AcceptedEvent, Command, EarlierEvent, EventKind, NewEve
 use crate::core::ids::EventId;
 use crate::core::ledger::entry::{JournalEntry, Layer, Line};
 use crate::core::ledger::fold::{Booking, RELEASE_SORT, book};
+use crate::core::ledger::late::adjustment::lines_by_hand;
 use crate::core::ledger::late::book::{Standing, deed_of, placed, releases_suspense};
-use crate::core::ledger::late::difference::{charge_back_difference, difference};
+use crate::core::ledger::late::difference::{adjustment_difference, charge_back_difference, difference};
 use crate::core::ledger::late::look::{Looked, Target, bearer};
 use crate::core::ledger::late::sum::Sum;
 use crate::core::ledger::past::Past;
@@ -246,6 +247,9 @@ impl Settlement {
         match life.deed(place) {
             Some(Deed::ChargesBack { of, amount, .. }) => {
                 charge_back_difference(&standing.lines, effects, *amount, bearer(life, *of, loss))
+            }
+            Some(deed @ Deed::Adjusts { asked, .. }) => {
+                adjustment_difference((deed, asked), lines_by_hand(&standing.event), effects, loss)
             }
             Some(deed) => difference(deed, effects, loss),
             None => Ok(Vec::new()),

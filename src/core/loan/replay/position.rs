@@ -50,6 +50,7 @@ impl Position {
         let waterfall = terms.waterfall;
         match fact.deed {
             Deed::Moves(asked) => self.moved(&asked),
+            Deed::Adjusts { asked, borne } => self.moved(&self.adjusted(&asked, borne)?),
             Deed::Accrues { interest, until } => {
                 let interest = interest.map_or_else(|| self.interest(terms.interest.as_ref(), until), Ok)?;
                 self.moved(&Balances { interest, ..Balances::default() })
@@ -86,6 +87,7 @@ impl Position {
             }
             Deed::Accrues { interest: Some(_), .. }
             | Deed::Moves(_)
+            | Deed::Adjusts { .. }
             | Deed::Pays(_)
             | Deed::Applies(_)
             | Deed::ChargesOff { .. }
@@ -135,6 +137,7 @@ impl Position {
             match fact.deed {
                 Deed::Accrues { until, .. } => accruing.covered(rule, until),
                 Deed::Moves(_)
+                | Deed::Adjusts { .. }
                 | Deed::Pays(_)
                 | Deed::Applies(_)
                 | Deed::ChargesOff { .. }
@@ -161,6 +164,27 @@ impl Position {
     /// What can be paid: on a loan that is charged off, what stands on the memo accounts.
     fn payable(&self) -> Balances {
         self.charged_off.map_or(self.balances, |off| off.memo.payable())
+    }
+
+    /// What an adjustment asks for, with no more interest taken than there is: so much less is borne outside the loan, and
+    /// then less given within it.
+    fn adjusted(&self, asked: &Balances, borne: Minor) -> Result<Balances, AmountOverflow> {
+        let short = short_of(self.payable().interest, asked.interest)?;
+        let mut rest = short.minus(short.min(borne))?;
+        let mut less = |given: Minor| -> Result<Minor, AmountOverflow> {
+            let part = rest.min(given.max(Minor::ZERO));
+            rest = rest.minus(part)?;
+            Ok(part)
+        };
+        let of_suspense = less(asked.suspense.mirrored()?)?;
+        let to_principal = less(asked.principal)?;
+        let to_fees = less(asked.fees)?;
+        Ok(Balances {
+            fees: asked.fees.minus(to_fees)?,
+            interest: asked.interest.plus(short)?,
+            principal: asked.principal.minus(to_principal)?,
+            suspense: asked.suspense.plus(of_suspense)?,
+        })
     }
 
     /// The effect of a movement: on a loan that is charged off no debt comes back to the balance sheet, it is owed on the
