@@ -1,5 +1,6 @@
 //! Owns the tests of interest that is computed where items come late: one loan's accruals, posted as a lane posts them.
 
+use super::charge_backs::charge_back;
 use super::servicing::{act, fee, lines, reversal};
 use super::*;
 use crate::core::event::{
@@ -208,6 +209,54 @@ fn to_backdate_twice_states_each_accrual_twice_and_no_more() {
     books.posts_late(fee("late", 500, date(1, 25)));
     assert_eq!([2, 3, 4].map(|seq| books.restatements(seq)), [0, 1, 2]);
     assert_eq!(books.posted.len(), count + 1);
+}
+
+/// Several late items of one loan in one batch do what they do one by one, whether suspense is released on the way or not.
+#[test]
+fn late_items_of_one_batch_mend_interest_as_one_by_one() {
+    for release in SuspenseRelease::ALL {
+        let lived = || {
+            let mut books = Books::of([of_program(1_000_000, release)]);
+            books.posts(fee("late", 300, date(1, 5)));
+            assert_eq!([10, 20, 30].map(|day| books.accrues(date(1, day))), [2_000; 3]);
+            books.posts_late(payment(1_010_000, date(1, 31)));
+            books
+        };
+        let (mut together, mut apart) = (lived(), lived());
+        let back = returning(together.event(6), date(2, 2), 0);
+        let late = [payment(501_000, date(1, 16)), disbursement(200_000, date(1, 12)), back, payment(100, date(1, 30))];
+        let late: Vec<AcceptedEvent> = (100..).zip(late).map(|(seq, command)| accepted(seq, command)).collect();
+        together.post(&late, at(99));
+        for event in &late {
+            apart.post(std::slice::from_ref(event), at(99));
+        }
+        assert!(together.posted.iter().all(|it| it.posting.outcome == Outcome::Posted));
+        let postings = |books: &Books| books.posted.iter().map(|it| it.posting.clone()).collect::<Vec<_>>();
+        assert_eq!(postings(&together), postings(&apart));
+        assert_eq!(together.state, apart.state);
+    }
+}
+
+/// A payment goes back across the marks that accruals have left, as if it had never come or on a day of its own. 10,000.00
+/// bear 2.00 a day, and 5,000.00 bear 1.00.
+#[test]
+fn a_return_reaches_across_marks() {
+    let paid = || {
+        let mut books = books();
+        books.posts(payment(500_000, date(1, 5)));
+        assert_eq!([10, 20].map(|day| books.accrues(date(1, day))), [1_400, 1_000]);
+        books
+    };
+    let mut void = paid();
+    let back = returning(void.event(2), date(1, 25), 0);
+    void.posts_late(back);
+    assert_eq!([3, 4].map(|seq| void.interest_of(seq)), [2_000; 2]);
+    assert_eq!(void.accrues(date(1, 30)), 2_000);
+    let mut charged_back = paid();
+    let back = charge_back(charged_back.event(2), 500_000, date(1, 15), Some(0));
+    charged_back.posts_late(back);
+    assert_eq!([3, 4].map(|seq| charged_back.interest_of(seq)), [1_400, 1_600], "from 15 January on");
+    assert_eq!(charged_back.accrues(date(1, 30)), 2_000);
 }
 
 /// A replay that changes nothing writes nothing, whatever fractions it carries.
