@@ -68,8 +68,9 @@ pub(in crate::core::ledger) struct Looked {
     pub(super) target: Option<Target>,
 }
 
-/// The event that one takes back.
-fn taken_back(command: &Command) -> Option<Seq> {
+/// The event that one takes out of the loan's life, as if it had never been. Money of a payment that goes back on a day of
+/// its own takes none out.
+fn undone_by(command: &Command) -> Option<Seq> {
     match command {
         Command::PaymentReturn(returned) => returned.undoes().map(|payment| payment.seq),
         Command::Servicing(servicing) => match &servicing.act {
@@ -118,7 +119,7 @@ pub(in crate::core::ledger) fn look(
     let book = Book::new(state, history)?;
     let date = event.command.days().0;
     let place = placed_of(&event.command, date, state.version.saturating_add(1));
-    let target = taken_back(&event.command).map(|seq| find(&book, seq));
+    let target = undone_by(&event.command).map(|seq| find(&book, seq));
     // What takes an entry back has no place of its own, and is judged by the loan as it stands.
     let mut then = LoanState { greatest_effective_date: date, ..*state };
     if target.is_none() {
