@@ -12,6 +12,9 @@ use crate::core::money::{Currency, Minor, Money};
 /// What each loan owes at first: enough for hundreds of millions of payments on one loan, and so little that the
 /// accounts of ten million loans stay within 64 bits.
 pub(super) const PRINCIPAL_MINOR: i64 = 100_000_000_000;
+/// The fee each loan owes at first, in cents. Payments pay fees first, so one that comes late in front of others takes the
+/// fee over from one of them, which is restated.
+const FEE_MINOR: i64 = 100;
 /// The dearest payment.
 const AMOUNT_MAX: u64 = 500;
 
@@ -87,7 +90,7 @@ impl Loans {
             Sort::Numbered => format!(r#""loan_number":"{}","#, self.number(index)),
         };
         let body = format!(
-            r#"{{{number}"loan_id":"{loan_id}","borrower_id":"{borrower_id}","currency":"USD","opened_on":"{date}","opening_balances":{{"principal_minor":"{PRINCIPAL_MINOR}","interest_minor":"0","fees_minor":"0"}}}}"#
+            r#"{{{number}"loan_id":"{loan_id}","borrower_id":"{borrower_id}","currency":"USD","opened_on":"{date}","opening_balances":{{"principal_minor":"{PRINCIPAL_MINOR}","interest_minor":"0","fees_minor":"{FEE_MINOR}"}}}}"#
         );
         Some(Bytes::from(body))
     }
@@ -120,7 +123,11 @@ impl Loans {
     /// The command that registers a loan, where no request is made of it.
     pub(super) fn opening_command(&self, index: u64) -> Option<Command> {
         let Loan { loan_id, borrower_id } = self.get(index)?;
-        let owed = OpeningBalances { principal: Minor::new(PRINCIPAL_MINOR), ..OpeningBalances::default() };
+        let owed = OpeningBalances {
+            fees: Minor::new(FEE_MINOR),
+            principal: Minor::new(PRINCIPAL_MINOR),
+            ..OpeningBalances::default()
+        };
         Some(Command::LoanOpening(LoanOpening {
             loan_id: LoanId(loan_id),
             borrower_id: BorrowerId(borrower_id),
