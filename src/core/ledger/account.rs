@@ -88,6 +88,21 @@ impl AccountCode {
             .contains(&self)
     }
 
+    /// Whether what stands on it is money, or is owed to somebody outside: what it says has happened, and does not become
+    /// less because a debt does.
+    #[must_use]
+    pub fn holds_money(self) -> bool {
+        [
+            Self::CASH,
+            Self::PAYMENT_CLEARING,
+            Self::DISBURSEMENT_CLEARING,
+            Self::LOAN_TRANSFER_CLEARING,
+            Self::UNIDENTIFIED_RECEIPTS,
+            Self::REFUNDS_PAYABLE,
+        ]
+        .contains(&self)
+    }
+
     /// Wraps a stored number.
     #[must_use]
     pub fn from_number(number: i16) -> Option<Self> {

@@ -114,8 +114,7 @@ impl FeeBook {
                 }
                 ServicingAct::Chargeoff { .. } => self.charged_off = self.charged_off.saturating_sub(moved),
                 ServicingAct::Reversal(reversed) => self.take_back(reversed.event.id, reversed.kind, (moved, entry)),
-                // What it moves is paid, waived or charged off in another place than before: no fee is charged by it.
-                ServicingAct::Restated { kind, .. } => self.restate(moved, borne_of(*kind, entry)),
+                ServicingAct::Restated { event, kind, .. } => self.charge_anew(event.id, moved, borne_of(*kind, entry)),
                 ServicingAct::DisbursementSettled { .. }
                 | ServicingAct::SuspenseApplied { .. }
                 | ServicingAct::SuspenseRefunded
@@ -183,6 +182,19 @@ impl FeeBook {
     fn forgive(&mut self, fee: EventId, amount: Minor) {
         if let Some(charged) = self.charged.iter_mut().find(|charged| charged.event_id == fee) {
             charged.waived = charged.waived.plus(amount).unwrap_or(charged.waived);
+        }
+    }
+
+    /// An event is stated anew. One that charged a fee charges so much more or less; what any other moves is paid, waived or
+    /// charged off in another place than before.
+    fn charge_anew(&mut self, event: EventId, moved: i128, borne: i128) {
+        match self.charged.iter_mut().find(|charged| charged.event_id == event) {
+            Some(charged) => {
+                let more = narrow(moved.saturating_add(borne));
+                charged.assessed = charged.assessed.plus(more).unwrap_or(charged.assessed);
+                self.charged_off = self.charged_off.saturating_add(borne);
+            }
+            None => self.restate(moved, borne),
         }
     }
 

@@ -4,6 +4,7 @@
 mod late_fees;
 mod loan;
 mod peers;
+mod rearranged;
 mod returns;
 
 use futures::StreamExt;
@@ -26,7 +27,7 @@ struct Case {
 }
 
 /// Every case.
-const CASES: [&[Case]; 3] = [late_fees::CASES, returns::CASES, peers::CASES];
+const CASES: [&[Case]; 4] = [late_fees::CASES, returns::CASES, peers::CASES, rearranged::CASES];
 
 /// Runs every case; answers what fails.
 async fn run(client: Client) -> Vec<String> {

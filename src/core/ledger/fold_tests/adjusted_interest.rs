@@ -83,7 +83,40 @@ fn what_was_given_within_the_loan_is_smaller() {
     let mut books = adjusted(&[("1200", -3_500), ("1300", 3_500)]);
     paid_late(&mut books);
     assert_eq!(books.balances(), [1_501, 0, 501_000, 0]);
-    assert_eq!(books.fees().items()[0].outstanding().unwrap().units(), 1_501);
+    let item = books.fees().items().remove(0);
+    assert_eq!([item.outstanding().unwrap(), item.paid].map(Minor::units), [1_501, 0], "nobody paid it");
+}
+
+/// A fee that was made of interest becomes smaller: no other fee is paid by that, nor when it is taken back.
+#[test]
+fn a_smaller_fee_pays_no_other() {
+    let mut books = books();
+    books.posts(fee("late", 2_500, date(1, 2)));
+    assert_eq!([10, 20].map(|day| books.accrues(date(1, day))), [2_000; 2]);
+    let by_hand = adjustment(&[("1200", -3_500), ("1300", 3_500)], date(1, 25));
+    books.posts(by_hand);
+    books.posts_late(payment(503_500, date(1, 16)));
+    let told = |books: &Books| -> Vec<[i64; 2]> {
+        let items = books.fees().items();
+        items.iter().map(|item| [item.assessed, item.paid].map(Minor::units)).collect()
+    };
+    assert_eq!(told(&books), [[2_500, 2_500], [1_501, 0]]);
+    let undo = reversal(&books, 5, date(2, 1));
+    books.posts_late(undo);
+    assert_eq!(told(&books), [[2_500, 2_500]]);
+    assert_eq!(books.balances(), [0, 1_501, 501_000, 0]);
+}
+
+/// 30.00 came in and were booked by hand on the interest: where only 15.01 of it are left, the rest is the borrower's.
+#[test]
+fn money_that_was_booked_by_hand_stays_money() {
+    for (account, bears) in [("1010", false), ("1000", false), ("2300", false), ("3000", true), ("4100", true)] {
+        let mut books = adjusted(&[("1200", -3_000), (account, 3_000)]);
+        paid_late(&mut books);
+        let (other, waits) = if bears { (account, 0) } else { ("2100", 1_499) };
+        assert_eq!(restated(&books, 4), [lines(&[("1200", 1_499), (other, -1_499)])], "{account}");
+        assert_eq!(books.balances(), [0, 0, 501_000, waits], "{account}");
+    }
 }
 
 /// An adjustment that takes no interest is what it was.

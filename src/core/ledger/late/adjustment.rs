@@ -4,7 +4,8 @@
 //! the adjustment took, nobody has paid the rest, so it is nobody's: the adjustment takes what is there, and what stood
 //! against the rest is not borne. In time it could not have taken more. Of the accounts outside the loan that bear an
 //! adjustment the last of its lines is spared first, and only when none of them bears anything any more, what it gave
-//! within the loan. It never takes more than was asked.
+//! within the loan. Money bears nothing: where an adjustment booked money that came in, the rest of it is the borrower's,
+//! in suspense. It never takes more than was asked.
 
 use crate::core::event::{AdjustmentLine, Command, NewEvent, ServicingAct};
 use crate::core::ledger::account::AccountCode;
@@ -72,10 +73,12 @@ pub(super) fn spared(lines: &[AdjustmentLine], asked: &Balances, effect: &Effect
     Ok(spared)
 }
 
-/// The accounts outside the loan to which an adjustment debits more than it credits, in the order of its lines.
+/// The accounts outside the loan, but for those of money, to which an adjustment debits more than it credits, in the order
+/// of its lines.
 fn bearers(lines: &[AdjustmentLine]) -> Vec<(AccountCode, i128)> {
     let mut sums: Vec<(AccountCode, i128)> = Vec::new();
-    for line in lines.iter().filter(|line| !OF_BALANCES.contains(&line.account_code)) {
+    let bears = |line: &&AdjustmentLine| !OF_BALANCES.contains(&line.account_code) && !line.account_code.holds_money();
+    for line in lines.iter().filter(bears) {
         let units = i128::from(line.signed_minor.units());
         match sums.iter_mut().find(|(account, _)| *account == line.account_code) {
             Some((_, sum)) => *sum = sum.saturating_add(units),
@@ -84,6 +87,11 @@ fn bearers(lines: &[AdjustmentLine]) -> Vec<(AccountCode, i128)> {
     }
     sums.retain(|(_, sum)| *sum > 0);
     sums
+}
+
+/// Whether a movement leaves its loan as a whole as it was.
+pub(super) fn is_within(moved: &Balances) -> bool {
+    net(moved) == 0
 }
 
 /// What a movement comes to on the debit side. Four parts of 64 bits cannot leave 128 bits.

@@ -8,7 +8,7 @@ use crate::core::event::{Collectibility, Command, EventKind, LegTerms, NewEvent,
 use crate::core::ids::{EventId, Seq};
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
-use crate::core::ledger::late::adjustment::{deed_of_adjustment, lines_by_hand, spared};
+use crate::core::ledger::late::adjustment::{deed_of_adjustment, is_within, lines_by_hand, spared};
 use crate::core::ledger::late::history::{History, Row};
 use crate::core::ledger::late::sum::Sum;
 use crate::core::ledger::past::computes_interest;
@@ -136,6 +136,8 @@ pub(super) fn deed_of(command: &Command, moved: Balances, place_of: impl Fn(Seq)
             LegTerms::Accrual { interest, .. } => {
                 Deed::Accrues { interest: *interest, until: effective_date.succ_opt().unwrap_or(effective_date) }
             }
+            // From one bucket of the loan to another: interest that is not there becomes nothing else.
+            LegTerms::MovedOut { .. } if is_within(&moved) => Deed::Adjusts { asked: moved, borne: Minor::ZERO },
             LegTerms::SuspenseOut { .. }
             | LegTerms::SuspenseIn
             | LegTerms::ReceiptOut { .. }

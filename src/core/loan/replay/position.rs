@@ -179,6 +179,8 @@ impl Position {
         let of_suspense = less(asked.suspense.mirrored()?)?;
         let to_principal = less(asked.principal)?;
         let to_fees = less(asked.fees)?;
+        // What is left was money: as with other debts it is the borrower's, in suspense.
+        let short = short.minus(rest)?;
         Ok(Balances {
             fees: asked.fees.minus(to_fees)?,
             interest: asked.interest.plus(short)?,
