@@ -10,12 +10,12 @@ use crate::api::error::ApiError;
 use crate::api::json::Fields;
 use crate::api::openapi::{AcceptedView, FeeAnswer, FeeWaiverAnswer, ProblemDocument};
 use crate::api::state::ApiState;
-use crate::api::write::accept::accept_and_answer;
+use crate::api::write::accept::{accept_and_answer, replay_or_refuse};
 use crate::api::write::programs::late_fee_policy;
 use crate::api::write::request::{AcceptanceRules, WriteRequest};
 use crate::api::write::servicing::{Asked, Shared, accept, party};
 use crate::core::event::{Command, Fee, FeeCode, LateFor, Metadata, ServicingAct};
-use crate::core::ids::{LoanId, LoanKey, TenantId};
+use crate::core::ids::{LoanId, TenantId};
 use crate::core::loan::{GRACE_DAYS_MAX, LateFeePolicy};
 use crate::core::money::{Minor, Money};
 use crate::core::time::parse_date;
@@ -102,8 +102,11 @@ pub struct FeeWaiverRequest {
 pub(crate) async fn post_fee(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::AdjustmentsWrite]).await?;
     let asked = request.parsed(|fields| parse_fee(fields, &request.rules))?;
-    let fee = asked.command(&state, request.caller.tenant).await?;
-    accept_and_answer(&state, request, fee).await
+    match asked.judged(&state, request.caller.tenant).await? {
+        (fee, Ok(())) => accept_and_answer(&state, request, fee).await,
+        // Under another program, or under none, it may have been accepted.
+        (fee, Err(refusal)) => replay_or_refuse(&state, &request, fee, refusal).await,
+    }
 }
 
 /// Forgives fees of a sort.
@@ -143,10 +146,17 @@ impl AskedFee {
     /// # Errors
     /// The loan's program asks for more, the day is not late, or the store is away.
     pub(crate) async fn command(self, state: &ApiState, tenant: TenantId) -> Result<Command, ApiError> {
+        let (command, judged) = self.judged(state, tenant).await?;
+        judged.map(|()| command)
+    }
+
+    /// The command, and whether it can be accepted by what the loan's program says now.
+    async fn judged(self, state: &ApiState, tenant: TenantId) -> Result<(Command, Result<(), ApiError>), ApiError> {
         let party = party(state, tenant, self.loan_id).await?;
-        let policy = late_fee_policy(state, tenant, LoanKey::of_loan(tenant, self.loan_id)).await?;
-        let late_for = self.late_for(&policy)?;
-        Ok(Command::Fee(Fee {
+        let policy = late_fee_policy(state, tenant, party.program_id).await?;
+        let grace_of_program = |said: LateFor| said.grace_days.map_or(policy.grace_days, |_| None);
+        let late_for = self.late_for.map(|said| LateFor { program_grace_days: grace_of_program(said), ..said });
+        let fee = Fee {
             loan_id: self.loan_id,
             borrower_id: party.borrower_id,
             amount: Money::new(self.amount, party.currency),
@@ -156,25 +166,25 @@ impl AskedFee {
             charged_for: None,
             late_for,
             metadata: self.metadata,
-        }))
-    }
-
-    /// The payment that was late, as the loan's program has it.
-    fn late_for(&self, policy: &LateFeePolicy) -> Result<Option<LateFor>, ApiError> {
-        let Some(said) = self.late_for else {
-            let message = "is required: the loan's program says that fees of this code are for late payments";
-            let is_free = !policy.is_late_fee(self.fee_code.as_str());
-            return if is_free { Ok(None) } else { Err(ApiError::field("late_for", "required", message)) };
         };
-        let program_grace_days = said.grace_days.map_or(policy.grace_days, |_| None);
-        let late_for = LateFor { program_grace_days, ..said };
-        let last = late_for.on_time_until();
-        if self.effective_date > last {
-            return Ok(Some(late_for));
-        }
-        let message = format!("must be after {last}, the last day on which the payment is on time");
-        Err(ApiError::field("effective_at", "not_late", message))
+        let judged = check_late(&fee, &policy);
+        Ok((Command::Fee(fee), judged))
     }
+}
+
+/// Whether a fee says what was late where its program asks for it, and is of a day on which that was late.
+fn check_late(fee: &Fee, policy: &LateFeePolicy) -> Result<(), ApiError> {
+    let Some(late_for) = &fee.late_for else {
+        let message = "is required: the loan's program says that fees of this code are for late payments";
+        let is_free = !policy.is_late_fee(fee.fee_code.as_str());
+        return if is_free { Ok(()) } else { Err(ApiError::field("late_for", "required", message)) };
+    };
+    let last = late_for.on_time_until();
+    if fee.effective_date > last {
+        return Ok(());
+    }
+    let message = format!("must be after {last}, the last day on which the payment is on time");
+    Err(ApiError::field("effective_at", "not_late", message))
 }
 
 fn parse_late_for(fields: &mut Fields<'_>) -> Option<LateFor> {

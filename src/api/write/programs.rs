@@ -236,17 +236,16 @@ pub(crate) async fn described(state: &ApiState, tenant: TenantId, id: ProgramId)
     program.transpose()
 }
 
-/// What the program of a loan says of late fees; a loan that is not posted yet has none.
+/// What a loan's program says of late fees: nothing, where the loan has none.
 ///
 /// # Errors
 /// The store is away, or its row is unreadable.
 pub(crate) async fn late_fee_policy(
     state: &ApiState,
     tenant: TenantId,
-    loan: LoanKey,
+    program: Option<ProgramId>,
 ) -> Result<LateFeePolicy, ApiError> {
-    let parties = state.store().loan_parties(tenant, vec![loan]).await?;
-    let Some(id) = parties.get(&loan).and_then(|party| party.program_id) else { return Ok(LateFeePolicy::default()) };
+    let Some(id) = program else { return Ok(LateFeePolicy::default()) };
     Ok(described(state, tenant, id).await?.map(|program| program.late_fees).unwrap_or_default())
 }
 
