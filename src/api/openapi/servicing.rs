@@ -2,7 +2,7 @@
 
 use utoipa::ToSchema;
 
-use crate::api::openapi::{AllocationSchema, RestatedSchema};
+use crate::api::openapi::{AllocationSchema, FeeToReviewSchema, RestatedSchema};
 
 /// A charged fee.
 #[derive(Debug, ToSchema)]
@@ -126,6 +126,8 @@ pub struct ReversalAnswer {
     pub reverses_entry_id: uuid::Uuid,
     /// The later events that do something else now.
     pub restated: Option<Vec<RestatedSchema>>,
+    /// The late fees that it has put up for review, since their payments were on time.
+    pub fees_to_review: Option<Vec<FeeToReviewSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
     /// The first event of the chain: as a rule that of the entry.
@@ -143,6 +145,10 @@ pub struct SuspenseTransferAnswer {
     pub journal_entry_id: uuid::Uuid,
     /// How much was moved.
     pub amount_minor: String,
+    /// The later events that do something else now; only where it came late.
+    pub restated: Option<Vec<RestatedSchema>>,
+    /// The late fees that it has shown to be for payments on time; only where it came late.
+    pub fees_to_review: Option<Vec<FeeToReviewSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }
@@ -159,6 +165,10 @@ pub struct ReceiptAssignmentAnswer {
     pub journal_entry_id: uuid::Uuid,
     /// What was paid with it.
     pub allocation: AllocationSchema,
+    /// The later events that do something else now; only where it came late.
+    pub restated: Option<Vec<RestatedSchema>>,
+    /// The late fees that it has shown to be for payments on time; only where it came late.
+    pub fees_to_review: Option<Vec<FeeToReviewSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }

@@ -15,15 +15,12 @@ use crate::api::read::status::EventView;
 use crate::api::state::ApiState;
 use crate::core::event::{Command, EventKind, PaymentReturn, Stage};
 use crate::core::ids::{EventId, TenantId};
-use crate::core::ledger::{Followed, Outcome, RestatedView};
+use crate::core::ledger::{Followed, Outcome};
 use crate::core::money::Minor;
 use crate::store::{EntriesPage, EventRecord, Progress, Undoing, paid_on_time, what_followed};
 
 /// So many returns of a loan are read at once.
 const RETURNS_PAGE: i64 = 200;
-
-/// A group of more loans does not list what its legs have restated: that is read by leg.
-const LEGS_TOLD_MAX: u32 = 16;
 
 /// Whoever may write an event that can answer 202 may also follow it.
 const SCOPES: &[Scope] = &[
@@ -96,9 +93,6 @@ pub(crate) async fn view(state: &ApiState, tenant: TenantId, record: &EventRecor
     let (mut then, mut refused) = (Followed::default(), None);
     if let Some(posting) = &record.posting {
         then = what_followed(state.store(), &record.event.event, posting).await?;
-        if posting.outcome == Outcome::Done {
-            then.restated = restated_by_legs(state, tenant, record).await?;
-        }
         refused = paid_on_time(state.store(), &record.event.event, posting).await?;
     }
     if let Some(undoing) = undone_group(state, tenant, record).await? {
@@ -139,30 +133,6 @@ async fn charged_back(state: &ApiState, tenant: TenantId, record: &EventRecord) 
         let Some(version) = last.and_then(|row| row.posting.as_ref()?.loan_version) else { return Ok(sum) };
         after_version = version;
     }
-}
-
-/// What a posted event has restated, read from its consequences, which never change.
-///
-/// # Errors
-/// The store is away.
-async fn restated_by(state: &ApiState, tenant: TenantId, id: EventId) -> Result<Vec<RestatedView>, ApiError> {
-    let consequences = state.store().consequences(tenant, id).await?;
-    Ok(consequences.iter().filter_map(|it| RestatedView::of(&it.event.event, it.posting.as_ref()?)).collect())
-}
-
-/// What the legs of a small group have restated; nothing of any other event that has no lines of its own.
-async fn restated_by_legs(
-    state: &ApiState,
-    tenant: TenantId,
-    record: &EventRecord,
-) -> Result<Vec<RestatedView>, ApiError> {
-    let Command::Group(group) = &record.event.event.command else { return Ok(Vec::new()) };
-    let mut restated = Vec::new();
-    for number in (1..=group.legs).take_while(|_| group.legs <= LEGS_TOLD_MAX) {
-        let number = i32::try_from(number).map_err(|_| ApiError::Broken("a leg has no number"))?;
-        restated.extend(restated_by(state, tenant, record.event.event.id.leg(number)).await?);
-    }
-    Ok(restated)
 }
 
 /// What undid a group: all its legs are undone together, so the first says it for all.

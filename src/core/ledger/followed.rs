@@ -55,6 +55,14 @@ impl Followed {
         }
         followed
     }
+
+    /// Takes in what followed on another loan of the same event.
+    pub fn extend(&mut self, other: Self) {
+        let Self { restated, fees_to_review, fee, fee_refused } = other;
+        self.restated.extend(restated);
+        self.fees_to_review.extend(fees_to_review);
+        (self.fee, self.fee_refused) = (self.fee.or(fee), self.fee_refused.or(fee_refused));
+    }
 }
 
 impl Answer {

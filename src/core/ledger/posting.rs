@@ -5,7 +5,7 @@ use std::str::FromStr;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use crate::core::event::{Command, EventKind, NewEvent};
+use crate::core::event::{Command, EventKind, Group, NewEvent};
 use crate::core::ids::{EntryId, EventId, LoanId, LoanKey, Seq};
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::JournalEntry;
@@ -232,7 +232,7 @@ impl Finished {
             correlation_id: None,
             loan_count: group.map(|group| group.legs),
             refused_loans: posting.refused_loans.clone(),
-            may_restate: posting.outcome == Outcome::Posted,
+            may_restate: posting.outcome == Outcome::Posted || group.is_some_and(Group::brings_money),
             posted_at: posting.posted_at,
         };
         match posting.outcome {

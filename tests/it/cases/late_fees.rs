@@ -14,6 +14,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case { name: "grace ends with its last day", run: |books| Box::pin(grace_ends_with_its_last_day(books)) },
     Case { name: "money that went back does not count", run: |books| Box::pin(money_that_went_back(books)) },
+    Case { name: "money that goes back is told alike", run: |books| Box::pin(money_that_goes_back_is_told(books)) },
     Case { name: "a program asks what a late fee is for", run: |books| Box::pin(a_program_asks(books)) },
     Case { name: "a payment found late shows a fee to be wrong", run: |books| Box::pin(a_payment_found_late(books)) },
     Case { name: "all that is due counts together", run: |books| Box::pin(all_that_is_due(books)) },
@@ -128,6 +129,34 @@ async fn money_that_went_back(books: &Books) -> Told {
     // The money comes again after all: the fee of 21 March was for 500.00 of 500.00.
     let again = loan.reverses(&back, "2026-03-25").await?;
     same("fees to review", &again["fees_to_review"][0]["late_for"]["received_minor"], &json!("50000"))
+}
+
+/// A waiver gave back what a payment had paid; then the payment goes back, and the fee is owed again, though the
+/// installment was on time.
+async fn money_that_goes_back_is_told(books: &Books) -> Told {
+    let program = books.program(&json!({"returns": "chargeback"})).await?;
+    let loan = books.open([0, 0, 1_000_000], Some(program)).await?;
+    let fee = loan.act("/v1/fees", "2026-03-17", &late_fee(MARCH, 50_000)).await?;
+    // 25.00 of it pay the fee, and the waiver puts them into suspense.
+    let paid = loan.pays(10_000, "2026-03-20").await?;
+    loan.act("/v1/fees/waivers", "2026-03-21", &json!({"amount_minor": "2500", "fee_code": "late"})).await?;
+    // 500.00 of 1 March are found: the fee was wrong, and is waived.
+    let found = loan.pays(50_000, "2026-03-01").await?;
+    same("fees to review", &found.get("fees_to_review"), &None)?;
+    // 100.00 go back: 25.00 out of suspense, 25.00 and 50.00 are owed again as fee and principal.
+    let (path, key) = (format!("/v1/payments/{}/return", text(&paid, "payment_event_id")), key());
+    let body = json!({"return_code": "R01", "effective_at": "2026-03-25"});
+    let foreseen = books.foresee(&path, &body).await?;
+    let named = &foreseen["fees_to_review"][0];
+    same("the fee", &text(named, "fee_event_id"), &text(&fee, "fee_event_id"))?;
+    let (_, back) = books.send(&path, &key, &body).await;
+    same("the answer", &back["fees_to_review"], &foreseen["fees_to_review"])?;
+    let status = books.get(&format!("/v1/events/{}", text(&back, "payment_returned_event_id"))).await?;
+    same("the status", &status["fees_to_review"], &foreseen["fees_to_review"])?;
+    same("the list", &listed(&loan).await?.len(), &1)?;
+    let (_, again) = books.send(&path, &key, &body).await;
+    same("the answer again", &again, &back)?;
+    same("the balances", &loan.balances().await?, &[2_500, 0, 947_500, 0])
 }
 
 async fn a_program_asks(books: &Books) -> Told {
