@@ -20,12 +20,15 @@ pub struct FeeAnswer {
 /// A forgiven fee.
 #[derive(Debug, ToSchema)]
 #[schema(example = json!({"fee_waived_event_id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa",
-    "journal_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb", "posted_at": "2026-05-20T12:00:00Z"}))]
+    "journal_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb",
+    "fee_event_id": "eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee", "posted_at": "2026-05-20T12:00:00Z"}))]
 pub struct FeeWaiverAnswer {
     /// The waiver.
     pub fee_waived_event_id: uuid::Uuid,
     /// Its journal entry.
     pub journal_entry_id: uuid::Uuid,
+    /// The fee that it names, where it names one.
+    pub fee_event_id: Option<uuid::Uuid>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }

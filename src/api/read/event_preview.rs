@@ -13,13 +13,12 @@ use crate::api::problem::{FieldError, first_of_each_field};
 use crate::api::read::preview::{PreviewAnswer, PreviewCall, foreseen, within_limit};
 use crate::api::state::ApiState;
 use crate::api::write::disbursements::parse_disbursement;
-use crate::api::write::fees::{AskedFee, parse_fee, parse_waiver};
+use crate::api::write::fees::{AskedFee, AskedWaiver, parse_fee, parse_waiver};
 use crate::api::write::payments::parse_payment;
 use crate::api::write::programs::return_policy;
 use crate::api::write::request::AcceptanceRules;
 use crate::api::write::returns::{parse_return, returned_payment};
 use crate::api::write::reversals::{AskedReversal, parse_reversal};
-use crate::api::write::servicing::Asked;
 use crate::core::event::Command;
 use crate::core::ids::{EventId, TenantId};
 
@@ -83,7 +82,7 @@ enum Read {
     Whole(Command),
     Payment(Command),
     Fee(AskedFee),
-    Servicing(Asked),
+    Waiver(AskedWaiver),
     Reversal(AskedReversal),
 }
 
@@ -93,7 +92,7 @@ impl Read {
             Self::Whole(command) => Ok(command),
             Self::Payment(command) => within_limit(command, rules),
             Self::Fee(asked) => asked.command(state, tenant).await.map_err(inside_body),
-            Self::Servicing(asked) => asked.command(state, tenant).await,
+            Self::Waiver(asked) => asked.command(state, tenant).await.map_err(inside_body),
             Self::Reversal(asked) => asked.command(state, tenant).await,
         }
     }
@@ -110,7 +109,7 @@ impl Read {
     responses((status = 200, description = "What it would do", body = PreviewAnswer),
         (status = 400, description = "Not JSON", body = ProblemDocument),
         (status = 403, description = "The token lacks the operation's scope", body = ProblemDocument),
-        (status = 404, description = "No such payment or entry", body = ProblemDocument),
+        (status = 404, description = "No such payment, entry or fee", body = ProblemDocument),
         (status = 422, description = "It would not be accepted", body = ProblemDocument),
         (status = 503, description = "More than 1,000 events wait for the loan", body = ProblemDocument)))]
 pub(crate) async fn preview_event(
@@ -172,7 +171,7 @@ async fn asked(
         }
         Operation::Disbursement => parse_disbursement(fields, rules).map(Read::Whole),
         Operation::Fee => parse_fee(fields, rules).map(Read::Fee),
-        Operation::Waiver => parse_waiver(fields, rules).map(Read::Servicing),
+        Operation::Waiver => parse_waiver(fields, rules).map(Read::Waiver),
         Operation::Reversal => parse_reversal(fields, rules).map(Read::Reversal),
     });
     let errors = fields.finish();

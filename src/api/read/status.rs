@@ -24,7 +24,7 @@ pub struct EventView {
     #[serde(flatten)]
     #[schema(value_type = crate::api::openapi::EventIds)]
     id: NamedId,
-    /// The fee that it brought with it, if it is a return.
+    /// The fee that it brought with it, if it is a return; the fee that it names, if it is a waiver.
     #[serde(skip_serializing_if = "Option::is_none")]
     fee_event_id: Option<String>,
     /// Why a fee that the loan's program asks for was not charged with it; only in the status of a single event.
@@ -239,7 +239,7 @@ impl EventView {
         let (incoming_ref, outgoing_ref) = if is_outgoing { (None, reference) } else { (reference, None) };
         Self {
             id: NamedId { kind: event.kind, id: event.id },
-            fee_event_id: None,
+            fee_event_id: act.and_then(ServicingAct::waived_fee).map(|fee| fee.to_string()),
             fee_refused: None,
             status: "accepted",
             event_type: event.kind.event_type(),

@@ -181,7 +181,7 @@ pub struct Finished {
     pub has_entry: bool,
     /// How the payment was divided.
     pub allocation: Option<Allocation>,
-    /// The fee that a return brought with it. A reply of a worker from before there were returns has none.
+    /// The fee that a return brought with it, or that a waiver names. A reply of a worker from before there were returns has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fee_event_id: Option<EventId>,
     /// The entry that a reversal takes back.
@@ -245,6 +245,7 @@ impl Finished {
                 let reversed = servicing.act.takes_back();
                 finished.reverses_entry_id = reversed.map(|reversed| reversed.id.entry_id());
                 finished.correlation_id = reversed.and(servicing.act.first_of_chain());
+                finished.fee_event_id = servicing.act.waived_fee();
             }
             Command::Group(group) => {
                 let reversed = group.operation.takes_back();

@@ -18,7 +18,7 @@ fn chargeoff() -> ServicingAct {
 }
 
 fn waived(code: &str) -> ServicingAct {
-    ServicingAct::FeeWaived { fee_code: FeeCode::parse(code).unwrap() }
+    ServicingAct::FeeWaived { fee_code: FeeCode::parse(code).unwrap(), fee: None }
 }
 
 fn settled(disbursement: &Wanted) -> ServicingAct {
