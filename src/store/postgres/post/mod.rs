@@ -22,7 +22,7 @@ use sqlx::PgConnection;
 use super::connect::{HotPath, PostgresStore, begin, finish};
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::Seq;
-use crate::core::ledger::{FoldInput, FoldOutput, LoanWork, replays_long};
+use crate::core::ledger::{FoldInput, FoldOutput, LoanWork, reads_long};
 use crate::runtime::clock::Stopwatch;
 use crate::store::calendars::CalendarCache;
 use crate::store::{Fold, PostWork, PostedBatch, StoreError, Wanted};
@@ -99,12 +99,12 @@ async fn fill(
     Ok(())
 }
 
-/// Takes loans that need a long replay out of a batch that holds others as well.
+/// Takes loans of which much is read out of a batch that holds others as well.
 fn apart(loans: &mut Vec<LoanWork>) -> Vec<Vec<Wanted>> {
     if loans.len() < 2 {
         return Vec::new();
     }
-    let is_long = |loan: &LoanWork| replays_long(loan.state.as_ref(), &loan.events);
+    let is_long = |loan: &LoanWork| reads_long(loan.state.as_ref(), &loan.events);
     let (long, short): (Vec<LoanWork>, Vec<LoanWork>) = std::mem::take(loans).into_iter().partition(is_long);
     *loans = short;
     long.iter().map(|loan| loan.events.iter().map(Wanted::of).collect()).collect()

@@ -30,7 +30,7 @@ use sqlx::SqliteConnection;
 
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{EventId, LoanKey, Seq};
-use crate::core::ledger::{FoldInput, FoldOutput, Posting, replays_long};
+use crate::core::ledger::{FoldInput, FoldOutput, Posting, reads_long};
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Stopwatch;
 use crate::store::calendars::CalendarCache;
@@ -125,13 +125,13 @@ async fn find(
     Ok(Found { sorted, loans, events })
 }
 
-/// Takes loans that need a long replay out of a batch that holds others as well.
+/// Takes loans of which much is read out of a batch that holds others as well.
 fn apart(batch: &mut BatchEvents, loans: &BTreeMap<LoanKey, LockedLoan>) -> Vec<Vec<Wanted>> {
     if batch.events.len() < 2 {
         return Vec::new();
     }
     let state = |key: &LoanKey| loans.get(key).and_then(|loan| loan.state.as_ref());
-    let long = batch.events.extract_if(.., |key, events| replays_long(state(key), events));
+    let long = batch.events.extract_if(.., |key, events| reads_long(state(key), events));
     long.map(|(_, events)| events.iter().map(Wanted::of).collect()).collect()
 }
 
