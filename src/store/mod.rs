@@ -22,6 +22,7 @@ mod intake;
 mod loan_check;
 mod loan_reads;
 mod operations;
+mod past;
 mod poller_reads;
 mod post;
 mod read;

@@ -27,11 +27,11 @@ use crate::runtime::clock::Stopwatch;
 use crate::store::calendars::CalendarCache;
 use crate::store::{Fold, PostWork, PostedBatch, StoreError, Wanted};
 
-pub(super) use accruals::{STATEMENTS as ACCRUAL_STATEMENTS, add_accruals, write_marks};
+pub(super) use accruals::{STATEMENTS as ACCRUAL_STATEMENTS, write_marks};
 pub(super) use ahead::STATEMENTS as AHEAD_STATEMENTS;
 pub(super) use earlier::{READ_EARLIER, read as read_earlier};
 pub(super) use fees::{READ_FEE_POSTINGS, read_fees};
-pub(super) use history::{READ_HISTORY, add_histories};
+pub(super) use history::{READ_HISTORY, add_accruals, add_histories};
 pub(super) use late_fees::{STATEMENTS as LATE_FEE_STATEMENTS, late_fee, loans_with_late_fees, read_late_fees};
 pub(super) use lock::{Locked, STATEMENTS as LOCK_STATEMENTS, forget_unopened, lock};
 pub use prepared::PreparedBatch;
@@ -84,7 +84,7 @@ async fn fill(
     batch.apart = apart(&mut chosen.loans);
     add_histories(connection, &mut chosen.loans).await?;
     fees::add_fees(connection, &mut chosen.loans).await?;
-    late_fees::add_receipts(connection, &mut chosen.loans).await?;
+    history::add_receipts(connection, &mut chosen.loans).await?;
     batch.times.read = watch.lap();
     let events = by_seq(&chosen.loans);
     let output = match chosen.now {
