@@ -27,7 +27,8 @@ pub struct EventView {
     /// The fee that it brought with it, if it is a return; the fee that it names, if it is a waiver.
     #[serde(skip_serializing_if = "Option::is_none")]
     fee_event_id: Option<String>,
-    /// Why a fee that the loan's program asks for was not charged with it; only in the status of a single event.
+    /// Why a fee that the loan's program asks for was not charged with it; in the status of a single event, and in the results
+    /// of a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<RefusedFeeSchema>)]
     fee_refused: Option<RefusedFee>,
