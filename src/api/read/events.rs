@@ -13,9 +13,9 @@ use crate::api::openapi::ProblemDocument;
 use crate::api::read::page_token::cut;
 use crate::api::read::status::EventView;
 use crate::api::state::ApiState;
-use crate::core::event::{Command, EventKind, PaymentReturn, Stage};
+use crate::core::event::{Command, EventKind, Leg, LegTerms, PaymentReturn, Stage};
 use crate::core::ids::{EventId, TenantId};
-use crate::core::ledger::{Followed, Outcome};
+use crate::core::ledger::{AllocationView, Followed, Outcome, RestatedView};
 use crate::core::money::Minor;
 use crate::store::{EntriesPage, EventRecord, Progress, Undoing, paid_on_time, what_followed};
 
@@ -100,7 +100,8 @@ pub(crate) async fn view(state: &ApiState, tenant: TenantId, record: &EventRecor
         return Ok(EventView::new(&EventRecord { progress, ..record.clone() }, position).followed_by(then));
     }
     let charged_back = charged_back(state, tenant, record).await?;
-    let view = EventView::new(record, position).followed_by(then).with_charged_back(charged_back);
+    let accrued = accrued_now(state, tenant, record).await?;
+    let view = EventView::new(record, position).followed_by(then).with_charged_back(charged_back).with_accrued(accrued);
     Ok(refused.iter().fold(view, EventView::with_late_for))
 }
 
@@ -133,6 +134,21 @@ async fn charged_back(state: &ApiState, tenant: TenantId, record: &EventRecord) 
         let Some(version) = last.and_then(|row| row.posting.as_ref()?.loan_version) else { return Ok(sum) };
         after_version = version;
     }
+}
+
+/// The interest of an accrual's days as it is now: what the last event says that has restated it; `None` where none has.
+/// The parent of a group has no interest of its own.
+async fn accrued_now(
+    state: &ApiState,
+    tenant: TenantId,
+    record: &EventRecord,
+) -> Result<Option<AllocationView>, ApiError> {
+    let Command::Leg(Leg { terms: LegTerms::Accrual { .. }, .. }) = &record.event.event.command else {
+        return Ok(None);
+    };
+    let restated = state.store().restatements(tenant, record.event.seq).await?;
+    let last = restated.last().and_then(|last| RestatedView::of(&last.event.event, last.posting.as_ref()?));
+    Ok(last.and_then(|last| last.allocation))
 }
 
 /// What undid a group: all its legs are undone together, so the first says it for all.

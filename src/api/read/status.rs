@@ -198,6 +198,11 @@ impl EventView {
         Self { charged_back_minor: (amount > Minor::ZERO).then(|| amount.to_string()), ..self }
     }
 
+    /// The view of an accrual with the interest of its days as it is now, where that was restated.
+    pub(crate) fn with_accrued(self, accrued: Option<AllocationView>) -> Self {
+        Self { current_allocation: self.current_allocation.or(accrued), ..self }
+    }
+
     /// The cells of a row of an upload's results, under `result_row::CSV_HEADER`.
     pub(super) fn to_csv(&self, row: i64) -> Vec<String> {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
