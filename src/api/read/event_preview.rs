@@ -117,9 +117,15 @@ pub(crate) async fn preview_event(
     request: Request,
 ) -> Result<Json<PreviewAnswer>, ApiError> {
     let PreviewCall { caller, tenant, rules, body } = PreviewCall::read(&state, request, SCOPES).await?;
-    let operation = operation(&body)?;
+    let mut fields = Fields::of_body(read(&body)?);
+    let Some(operation) = fields.required("path", Operation::parse) else {
+        let mut errors = fields.finish();
+        // The rest is judged when it is known what it is for.
+        errors.retain(|error| error.field.is_empty() || error.field == "path");
+        return Err(ApiError::Validation(first_of_each_field(errors)));
+    };
     caller.require(operation.scopes())?;
-    let asked = asked(&state, caller.tenant, (&body, operation), &rules).await?;
+    let asked = asked(&state, caller.tenant, (fields, operation), &rules).await?;
     let command = asked.command(&state, caller.tenant, &rules).await?;
     foreseen(&state, &caller, command, &tenant.chart).await.map(Json)
 }
@@ -134,20 +140,11 @@ fn inside_body(error: ApiError) -> ApiError {
     }
 }
 
-/// The operation that a body names.
-fn operation(body: &[u8]) -> Result<Operation, ApiError> {
-    let mut fields = Fields::of_body(read(body)?);
-    let operation = fields.required("path", Operation::parse);
-    let mut errors = fields.finish();
-    // The rest is judged when it is known what it is for.
-    errors.retain(|error| error.field.is_empty() || error.field == "path");
-    operation.ok_or_else(|| ApiError::Validation(first_of_each_field(errors)))
-}
-
+/// What an operation is asked for, of a body whose path is taken.
 async fn asked(
     state: &ApiState,
     tenant: TenantId,
-    (body, operation): (&[u8], Operation),
+    (mut fields, operation): (Fields<'_>, Operation),
     rules: &AcceptanceRules,
 ) -> Result<Read, ApiError> {
     let returned = match operation {
@@ -158,8 +155,6 @@ async fn asked(
         }
         Operation::Payment | Operation::Disbursement | Operation::Fee | Operation::Waiver | Operation::Reversal => None,
     };
-    let mut fields = Fields::of_body(read(body)?);
-    fields.required("path", Operation::parse);
     if !fields.has("body") {
         fields.fail("body", "required", "is required");
     }
