@@ -24,6 +24,17 @@ struct Charged {
     due_on: Option<NaiveDate>,
     assessed: Minor,
     waived: Minor,
+    /// What of the waived part a payment had paid: the waiver gave it back.
+    given_back: Minor,
+}
+
+/// What a waiver forgave of a fee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Forgiven {
+    fee: EventId,
+    amount: Minor,
+    /// Whether a payment had paid it.
+    was_paid: bool,
 }
 
 /// What sort of fee it is.
@@ -113,7 +124,7 @@ impl Meant<'_> {
 pub struct FeeBook {
     charged: Vec<Charged>,
     /// What each waiver forgave, by the fee.
-    waivers: BTreeMap<EventId, Vec<(EventId, Minor)>>,
+    waivers: BTreeMap<EventId, Vec<Forgiven>>,
     /// Net of everything that paid fees. Wide: a sum over all postings.
     paid: i128,
     charged_off: i128,
@@ -174,34 +185,37 @@ impl FeeBook {
     fn charge(&mut self, event: &NewEvent, sort: FeeSort, due_on: Option<NaiveDate>, posting: &Posting, moved: i128) {
         let assessed_on = posting.effective_date;
         let place = self.charged.partition_point(|charged| charged.assessed_on <= assessed_on);
-        let (assessed, waived) = (narrow(moved), Minor::ZERO);
-        self.charged.insert(place, Charged { event_id: event.id, sort, assessed_on, due_on, assessed, waived });
+        let (assessed, waived, given_back) = (narrow(moved), Minor::ZERO, Minor::ZERO);
+        let charged = Charged { event_id: event.id, sort, assessed_on, due_on, assessed, waived, given_back };
+        self.charged.insert(place, charged);
     }
 
     /// Forgives the unpaid parts oldest first, then the paid ones.
     fn waive(&mut self, waiver: EventId, meant: Meant<'_>, (unpaid, paid): (i128, i128)) {
-        let parts: [(i128, PartOf); 2] = [(unpaid, unpaid_of), (paid, |item| item.paid)];
+        let parts: [(i128, PartOf, bool); 2] = [(unpaid, unpaid_of, false), (paid, |item| item.paid, true)];
         let mut forgiven = Vec::new();
-        for (total, part_of) in parts {
+        for (total, part_of, was_paid) in parts {
             let mut rest = narrow(total);
             for item in self.items().iter().filter(|item| meant.has(item)) {
                 let taken = rest.min(part_of(item));
                 if !taken.is_zero() {
                     rest = rest.minus(taken).unwrap_or_default();
-                    forgiven.push((item.event_id, taken));
+                    forgiven.push(Forgiven { fee: item.event_id, amount: taken, was_paid });
                 }
             }
         }
         self.paid = self.paid.saturating_sub(paid);
-        for (fee, amount) in &forgiven {
-            self.forgive(*fee, *amount);
+        for part in &forgiven {
+            self.forgive(*part);
         }
         self.waivers.insert(waiver, forgiven);
     }
 
-    fn forgive(&mut self, fee: EventId, amount: Minor) {
-        if let Some(charged) = self.charged.iter_mut().find(|charged| charged.event_id == fee) {
-            charged.waived = charged.waived.plus(amount).unwrap_or(charged.waived);
+    fn forgive(&mut self, Forgiven { fee, amount, was_paid }: Forgiven) {
+        let Some(charged) = self.charged.iter_mut().find(|charged| charged.event_id == fee) else { return };
+        charged.waived = charged.waived.plus(amount).unwrap_or(charged.waived);
+        if was_paid {
+            charged.given_back = charged.given_back.plus(amount).unwrap_or(charged.given_back);
         }
     }
 
@@ -231,11 +245,11 @@ impl FeeBook {
             self.charged.remove(place);
             self.charged_off = self.charged_off.saturating_add(borne);
         } else if let Some(forgiven) = self.waivers.remove(&undone) {
-            let total = forgiven.iter().fold(0_i128, |sum, (_, amount)| sum.saturating_add(i128::from(amount.units())));
+            let total = forgiven.iter().fold(0_i128, |sum, part| sum.saturating_add(i128::from(part.amount.units())));
             // What the waiver did not take from the bucket it had moved to suspense: that is paid again.
             self.restate(moved.saturating_sub(total), borne);
-            for (fee, amount) in forgiven {
-                self.forgive(fee, amount.mirrored().unwrap_or_default());
+            for part in forgiven {
+                self.forgive(Forgiven { amount: part.amount.mirrored().unwrap_or_default(), ..part });
             }
         } else {
             self.restate(moved, borne);
@@ -277,13 +291,17 @@ impl FeeBook {
     }
 
     /// What is forgiven of each fee. A waiver that gave back what a payment had paid does not hold for money that went
-    /// back later: the payment's fees are owed again, so they are not waived.
+    /// back later: the payment's fees are owed again, so they are not waived. Those that a waiver gave back come first.
     fn waived(&self) -> Vec<Minor> {
         let mut bounced = self.paid.saturating_neg().max(0);
         let mut waived: Vec<i128> = self.charged.iter().map(|charged| i128::from(charged.waived.units())).collect();
         for (waived, charged) in waived.iter_mut().zip(&self.charged) {
             let beyond = waived.saturating_sub(i128::from(charged.assessed.units())).clamp(0, bounced);
             (*waived, bounced) = (waived.saturating_sub(beyond), bounced.saturating_sub(beyond));
+        }
+        for (waived, charged) in waived.iter_mut().zip(&self.charged).rev() {
+            let taken = i128::from(charged.given_back.units()).min(*waived).clamp(0, bounced);
+            (*waived, bounced) = (waived.saturating_sub(taken), bounced.saturating_sub(taken));
         }
         for waived in waived.iter_mut().rev() {
             let taken = (*waived).clamp(0, bounced);

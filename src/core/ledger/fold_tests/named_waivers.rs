@@ -45,6 +45,23 @@ fn what_was_paid_of_the_named_fee_is_the_borrowers() {
     assert_eq!((books.balances(), items(&books)), ([0, 0, 1000, 45], vec![[0, 40, 0], [5, 55, 0]]));
 }
 
+/// The older fee was paid, and its waiver gave the money back. The payment goes back: so that fee is owed, and the younger
+/// one, which nobody had paid, stays waived.
+#[test]
+fn money_that_goes_back_is_owed_where_its_waiver_gave_it_back() {
+    let mut books = charged();
+    books.posts(payment(40, date(1, 25)));
+    for (fee, amount) in [(3, 60), (2, 40)] {
+        let named = waiver_of(&books, fee, amount, date(2, 1));
+        books.posts(named);
+    }
+    assert_eq!((books.balances(), items(&books)), ([0, 0, 1000, 40], vec![[0, 40, 0], [0, 60, 0]]));
+    let back = returning(books.event(4), date(2, 5), 0);
+    books.posts_late(back);
+    assert_eq!(items(&books), [[0, 0, 40], [0, 60, 0]]);
+    assert_eq!(books.balances(), [40, 0, 1000, 40], "what the waiver gave stays given");
+}
+
 /// A payment that comes late in front of the waiver: the fee that is waived is the named one still.
 #[test]
 fn a_late_payment_leaves_the_named_fee_waived() {
