@@ -381,8 +381,8 @@ async fn under_an_adjustment(books: &Books) -> Told {
 
 /// The lines that have restated an adjustment.
 async fn of_adjustments(books: &Books, answer: &Value) -> Result<Vec<(String, i64)>, String> {
-    let restated = answer["restated"].as_array().ok_or("nothing is restated")?.iter();
-    let of_one = restated.filter(|it| it["event_type"] == "manual_adjustment").next_back();
+    let mut restated = answer["restated"].as_array().ok_or("nothing is restated")?.iter();
+    let of_one = restated.find(|it| it["event_type"] == "manual_adjustment");
     books.lines(&of_one.ok_or("no adjustment is restated")?["journal_entry_id"]).await
 }
 
