@@ -3,6 +3,7 @@
 
 use chrono::NaiveDate;
 
+use crate::core::event::AcceptedEvent;
 use crate::core::ids::{BorrowerId, LoanId, PaymentBatchId, TenantId};
 use crate::core::money::{Currency, Minor};
 use crate::core::time::Timestamp;
@@ -96,6 +97,17 @@ pub struct MarkedRow {
     pub individual_id: String,
     /// The day the sender asked for.
     pub effective_entry_date: Option<NaiveDate>,
+}
+
+/// A payment of a file that has what a return names.
+#[derive(Clone, Debug)]
+pub struct MarkedPayment {
+    /// The payment, or the receipt that it became.
+    pub event: AcceptedEvent,
+    /// The day that its sender asked for, where it is known.
+    pub effective_entry_date: Option<NaiveDate>,
+    /// Whether money of it can go back: nothing has undone it, and its charge-backs do not come to all of it.
+    pub stands: bool,
 }
 
 /// A payment of a file that another file had before.

@@ -42,13 +42,15 @@ use async_trait::async_trait;
 use chrono::NaiveDate;
 use tokio::sync::oneshot;
 
-use crate::core::event::{AcceptedEvent, NewEvent, NewGroup, Party};
+use crate::core::event::{NewEvent, NewGroup, Party};
 use crate::core::ids::{EventId, LoanKey, PaymentBatchId, ProgramId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::FeeItem;
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 
-pub use ach::{EntryMark, FeedRecord, FileKept, FileRecord, FileRow, MarkedRow, NewFile, NumberedLoan, SeenRow};
+pub use ach::{
+    EntryMark, FeedRecord, FileKept, FileRecord, FileRow, MarkedPayment, MarkedRow, NewFile, NumberedLoan, SeenRow,
+};
 pub use admin::{
     ClientRecord, ProgramRecord, SchemaState, SigningKeyRecord, TenantRecord, VerifyProblem, VerifyReport,
 };
@@ -227,12 +229,13 @@ pub trait Store:
     /// gets the answer it got.
     async fn mark_entries(&self, upload: UploadRef, entries: Vec<MarkedRow>) -> Result<Vec<SeenRow>, StoreError>;
 
-    /// The payments that returns name and that nothing has undone, newest first, for each mark in the order given.
+    /// The payments that have what returns name, those that stand and those that do not, newest first, for each mark in
+    /// the order given.
     async fn match_entries(
         &self,
         tenant: TenantId,
         marks: Vec<EntryMark>,
-    ) -> Result<Vec<Vec<AcceptedEvent>>, StoreError>;
+    ) -> Result<Vec<Vec<MarkedPayment>>, StoreError>;
 
     // --- posting ---
 

@@ -135,6 +135,16 @@ pub trait Reviews {
     /// The open exceptions of a tenant: by reason, oldest file first, in row order.
     async fn exceptions(&self, tenant: TenantId, filter: ExceptionsFilter) -> Result<Vec<FileException>, StoreError>;
 
+    /// The open exceptions of a tenant for one reason, the newest file first and its last row first: at most `limit`, in
+    /// front of a row.
+    async fn newest_exceptions(
+        &self,
+        tenant: TenantId,
+        code: &str,
+        before: Option<FileRow>,
+        limit: i64,
+    ) -> Result<Vec<FileException>, StoreError>;
+
     /// Ends an exception, in one short transaction that holds its row: of several who decide at once the first does.
     /// What it posts is accepted as a row of the file, numbered like any other event.
     async fn review(&self, review: NewReview) -> Result<ReviewDone, StoreError>;

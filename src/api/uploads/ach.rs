@@ -8,6 +8,7 @@
 //! | a payment of no known loan | an unidentified receipt, assigned later |
 //! | a return that names one payment not yet undone | its return, with the feed's fee where the code has one |
 //! | a return that names none, or several | exception `return_unmatched`, `return_ambiguous` |
+//! | a return that names one that was taken back before | exception `return_already_undone` |
 //! | a notification of change | exception `notification_of_change`, with the corrected data |
 //! | anything else | an exception with the reason |
 //!
@@ -24,6 +25,7 @@ use chrono::NaiveDate;
 use crate::api::error::ApiError;
 use crate::api::problem::FieldError;
 use crate::api::state::ApiState;
+use crate::api::uploads::named_payment::{Named, ReturnDays};
 use crate::api::uploads::rows::{Row, RowFault};
 use crate::api::write::programs::return_policies;
 use crate::core::ach::{
@@ -36,7 +38,7 @@ use crate::core::event::{
 use crate::core::ids::{LoanKey, TenantId};
 use crate::core::loan::ReturnPolicy;
 use crate::core::money::Money;
-use crate::store::{EntryMark, FileRow, MarkedRow, NumberedLoan, SeenRow};
+use crate::store::{EntryMark, FileRow, MarkedPayment, MarkedRow, NumberedLoan, SeenRow};
 
 /// The exception of a payment that another file had already.
 pub(crate) const SOFT_DUPLICATE: &str = "soft_duplicate";
@@ -44,12 +46,16 @@ pub(crate) const SOFT_DUPLICATE: &str = "soft_duplicate";
 pub(crate) const RETURN_UNMATCHED: &str = "return_unmatched";
 /// The exception of a return that names several payments.
 pub(crate) const RETURN_AMBIGUOUS: &str = "return_ambiguous";
+/// The exception of a return whose payment was taken back before: the bank sent it twice, or a person was faster.
+pub(crate) const RETURN_ALREADY_UNDONE: &str = "return_already_undone";
 /// The exception of a return that would count from a day before its payment.
 pub(crate) const RETURN_BEFORE_PAYMENT: &str = "return_before_payment";
 
 /// Whether a person may have the entry of an exception with this code posted. What comes of it is judged again.
 pub(crate) fn may_be_posted(code: &str) -> bool {
-    [SOFT_DUPLICATE, RETURN_UNMATCHED, RETURN_AMBIGUOUS, RETURN_BEFORE_PAYMENT].contains(&code)
+    let reasons =
+        [SOFT_DUPLICATE, RETURN_UNMATCHED, RETURN_AMBIGUOUS, RETURN_ALREADY_UNDONE, RETURN_BEFORE_PAYMENT];
+    reasons.contains(&code)
         || ExceptionReason::parse(code).is_some_and(ExceptionReason::may_be_overruled)
 }
 
@@ -61,6 +67,10 @@ pub(crate) struct FileRows<'f> {
     pub(crate) hash: FileHash,
     /// For returns whose file does not say when they settled.
     pub(crate) business_date: NaiveDate,
+    /// The day the file came, for those that do not say when they were made.
+    pub(crate) came_on: NaiveDate,
+    /// Whether a person wants the rows posted.
+    pub(crate) is_reviewed: bool,
 }
 
 /// An entry on its way to a row.
@@ -156,7 +166,7 @@ impl FileRows<'_> {
             })
             .collect();
         let found = state.store().match_entries(self.tenant, marks).await?;
-        let loans: BTreeSet<LoanKey> = found.iter().flatten().map(|payment| payment.event.loan_key).collect();
+        let loans: BTreeSet<LoanKey> = found.iter().flatten().map(|payment| payment.event.event.loan_key).collect();
         let policies = return_policies(state, self.tenant, loans.into_iter().collect()).await?;
         let mut rows = Vec::with_capacity(entries.len());
         for (entry, found) in entries.into_iter().zip(found) {
@@ -228,19 +238,16 @@ impl FileRows<'_> {
         &self,
         entry: EntryRow,
         returned: &ReturnEntry,
-        (found, policies): (&[AcceptedEvent], &HashMap<LoanKey, ReturnPolicy>),
+        (found, policies): (&[MarkedPayment], &HashMap<LoanKey, ReturnPolicy>),
     ) -> Result<Row, ApiError> {
-        let payment = match found {
-            [payment] => payment,
-            [] => {
-                let message = format!("{} of trace {} names no payment", returned.code, returned.original_trace);
-                return Ok(entry.exception(RETURN_UNMATCHED, message));
-            }
-            several => {
-                let message =
-                    format!("{} of trace {} names {} payments", returned.code, returned.original_trace, several.len());
-                return Ok(entry.exception(RETURN_AMBIGUOUS, message));
-            }
+        let days = ReturnDays {
+            effective_entry_date: returned.effective_entry_date,
+            made_on: returned.made_on.unwrap_or(self.came_on),
+            is_reviewed: self.is_reviewed,
+        };
+        let payment = match found_or_why_not(returned, days.named(found)) {
+            Ok(payment) => payment,
+            Err((code, message)) => return Ok(entry.exception(code, message)),
         };
         let code = ReturnCode::parse(&returned.code.to_string()).map_err(|_| ApiError::Broken("a return code"))?;
         let effective_date = returned.booked_on.unwrap_or(self.business_date);
@@ -259,6 +266,29 @@ impl FileRows<'_> {
             }
         })
     }
+}
+
+/// The payment that a return names, or the exception that it is.
+fn found_or_why_not<'p>(
+    returned: &ReturnEntry,
+    named: Named<'p>,
+) -> Result<&'p AcceptedEvent, (&'static str, String)> {
+    let said = format!("{} of trace {} names", returned.code, returned.original_trace);
+    Err(match named {
+        Named::One(payment) => return Ok(&payment.event),
+        Named::Undone(payment) => {
+            let id = payment.event.event.id;
+            (RETURN_ALREADY_UNDONE, format!("{said} payment {id}, which was taken back before"))
+        }
+        Named::Several(number) => (RETURN_AMBIGUOUS, format!("{said} {number} payments")),
+        Named::OfOtherDay(payment) => {
+            let day = returned.effective_entry_date.map(|day| format!(" of {day}")).unwrap_or_default();
+            let other = payment.effective_entry_date.map(|day| format!(" of {day}")).unwrap_or_default();
+            let id = payment.event.event.id;
+            (RETURN_UNMATCHED, format!("{said} no payment{day}; payment {id}{other} is alike but for the day"))
+        }
+        Named::Nothing => (RETURN_UNMATCHED, format!("{said} no payment")),
+    })
 }
 
 /// What a payment says that another file had already.

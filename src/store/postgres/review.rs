@@ -58,6 +58,12 @@ const OPEN_EXCEPTIONS_OF_CODE: &str = file_exceptions!(
      ($3, $4, $5) ORDER BY x.batch_id, x.row_no LIMIT $6"
 );
 
+/// The same stretch, from its end.
+const NEWEST_EXCEPTIONS: &str = file_exceptions!(
+    "x.open_for = $1 AND x.code = $2 AND (x.batch_id, x.row_no) < ($3, $4) \
+     ORDER BY x.batch_id DESC, x.row_no DESC LIMIT $5"
+);
+
 /// A file's rows that made no event, however many: read once by whoever asks for the file.
 const COUNT_EXCEPTIONS: &str = "SELECT x.code, x.resolution, count(*), coalesce(sum(x.amount), 0)::text \
      FROM batch_exceptions x WHERE x.batch_id = $1 AND x.resolution IS DISTINCT FROM 'posted' \
@@ -83,10 +89,11 @@ const COUNT_REVIEWED: &str = "UPDATE batch_accepted SET reviewed = reviewed + 1,
 const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 8] = [
+pub(super) const STATEMENTS: [(&str, &str); 9] = [
     ("read_exception", READ_EXCEPTION),
     ("open_exceptions", OPEN_EXCEPTIONS),
     ("open_exceptions_of_code", OPEN_EXCEPTIONS_OF_CODE),
+    ("newest_exceptions", NEWEST_EXCEPTIONS),
     ("count_exceptions", COUNT_EXCEPTIONS),
     ("read_bytes", READ_BYTES),
     ("lock_exception", LOCK_EXCEPTION),
@@ -143,6 +150,23 @@ impl Reviews for PostgresStore {
             let query = if filter.code.is_some() { query.bind(filter.code) } else { query };
             let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
             rows.iter().map(file_exception).collect()
+        })
+        .await
+    }
+
+    async fn newest_exceptions(
+        &self,
+        tenant: TenantId,
+        code: &str,
+        before: Option<FileRow>,
+        limit: i64,
+    ) -> Result<Vec<FileException>, StoreError> {
+        let code = code.to_owned();
+        self.owned(move |store| async move {
+            let mut connection = store.connection().await?;
+            let (batch, row_no) = before.map_or((Uuid::max(), i64::MAX), |before| (before.batch.0, before.row_no));
+            let query = sqlx::query(NEWEST_EXCEPTIONS).bind(tenant.0).bind(code).bind(batch).bind(row_no).bind(limit);
+            query.fetch_all(&mut *connection).await.map_err(classify)?.iter().map(file_exception).collect()
         })
         .await
     }

@@ -8,15 +8,14 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use crate::core::event::AcceptedEvent;
 use crate::core::ids::{BorrowerId, LoanId, PaymentBatchId, TenantId};
 use crate::core::time::Timestamp;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::json;
 use crate::store::sqlite::rows::{broken, bytes, decode_event, event_columns, get, id, instant, optional_bytes, word};
 use crate::store::{
-    EntryMark, FeedRecord, FileKept, FileRecord, FileRow, MarkedRow, NewFile, NumberedLoan, SeenRow, StoreError,
-    UploadRef, UploadedFile,
+    EntryMark, FeedRecord, FileKept, FileRecord, FileRow, MarkedPayment, MarkedRow, NewFile, NumberedLoan, SeenRow,
+    StoreError, UploadRef, UploadedFile,
 };
 
 pub(super) const INSERT_FEED: &str =
@@ -38,7 +37,7 @@ pub(super) const KEEP_FILE: &str = "
     ON CONFLICT (tenant, sha256) DO UPDATE SET feed = excluded.feed, identity = excluded.identity";
 
 pub(super) const LINK_FILE: &str = "
-    UPDATE ach_files SET batch_id = ?3, summary = ?4
+    UPDATE ach_files SET batch_id = ?3, summary = ?4, feed = ?5
     WHERE tenant = ?1 AND sha256 = ?2 AND (batch_id IS NULL OR batch_id = ?3)
     AND NOT EXISTS (SELECT 1 FROM ach_files AS o WHERE o.batch_id = ?3 AND o.sha256 <> ?2)";
 
@@ -72,21 +71,22 @@ pub(super) const FILE_UPLOAD: &str =
 
 pub(super) const DESCRIBE_FILE: &str = "UPDATE ach_files SET summary = ?3 WHERE tenant = ?1 AND batch_id = ?2";
 
-/// Payments that a return names, newest first, without those that something has undone and those whose charge-backs, as
-/// far as they stand, come to all of their money.
+/// Payments that have what a return names, newest first, and whether they stand: nothing has undone them, and their
+/// charge-backs, as far as those stand, do not come to all of their money.
 pub(super) const MATCH_ENTRIES: &str = concat!(
     "SELECT n.key AS place, ",
     event_columns!(),
-    " FROM jsonb_each(?2) AS n
-    JOIN ach_entries AS a ON a.tenant = ?1 AND a.trace = n.value ->> 'trace' AND a.amount = n.value ->> 'amount'
-        AND a.account = n.value ->> 'account' AND a.company_id = n.value ->> 'company_id'
-    JOIN events AS e INDEXED BY events_batch_row ON e.batch_id = a.batch_id AND e.row_no = a.row_no AND e.tenant = ?1
-    WHERE NOT EXISTS (SELECT 1 FROM postings AS u WHERE u.undoes_seq = e.seq)
+    ", a.effective_entry_date,
+        NOT EXISTS (SELECT 1 FROM postings AS u WHERE u.undoes_seq = e.seq)
         AND e.amount > (SELECT coalesce(sum(c.amount), 0) FROM events AS c INDEXED BY events_loan_seq
             JOIN postings AS p ON p.event_seq = c.seq AND p.outcome = 'posted'
             WHERE c.loan_key = e.loan_key AND c.seq > e.seq AND c.kind = 'payment_returned'
                 AND c.details ->> 'payment_seq' = e.seq
-                AND NOT EXISTS (SELECT 1 FROM postings AS r WHERE r.undoes_seq = c.seq))
+                AND NOT EXISTS (SELECT 1 FROM postings AS r WHERE r.undoes_seq = c.seq)) AS stands
+    FROM jsonb_each(?2) AS n
+    JOIN ach_entries AS a ON a.tenant = ?1 AND a.trace = n.value ->> 'trace' AND a.amount = n.value ->> 'amount'
+        AND a.account = n.value ->> 'account' AND a.company_id = n.value ->> 'company_id'
+    JOIN events AS e INDEXED BY events_batch_row ON e.batch_id = a.batch_id AND e.row_no = a.row_no AND e.tenant = ?1
     ORDER BY n.key, e.seq DESC"
 );
 
@@ -171,7 +171,7 @@ pub(super) async fn link_file(
     file: UploadedFile,
 ) -> Result<(), StoreError> {
     let query = sqlx::query(LINK_FILE).bind(upload.tenant.0).bind(file.sha256.to_vec()).bind(upload.id.0);
-    let linked = query.bind(file.summary).execute(db).await.map_err(store_error)?.rows_affected();
+    let linked = query.bind(file.summary).bind(file.feed).execute(db).await.map_err(store_error)?.rows_affected();
     if linked == 1 { Ok(()) } else { Err(broken("a file was linked between two looks of the one writer")) }
 }
 
@@ -249,12 +249,16 @@ pub(super) async fn match_entries(
     db: &mut SqliteConnection,
     tenant: TenantId,
     marks: Vec<EntryMark>,
-) -> Result<Vec<Vec<AcceptedEvent>>, StoreError> {
+) -> Result<Vec<Vec<MarkedPayment>>, StoreError> {
     let rows: Vec<MarkRow<'_>> = marks.iter().map(MarkRow::from).collect();
     let query = sqlx::query(MATCH_ENTRIES).bind(tenant.0).bind(json(&rows)?);
-    let mut found: HashMap<i64, Vec<AcceptedEvent>> = HashMap::new();
+    let mut found: HashMap<i64, Vec<MarkedPayment>> = HashMap::new();
     for row in query.fetch_all(db).await.map_err(store_error)? {
-        found.entry(get(&row, "place")?).or_default().push(decode_event(&row)?);
+        found.entry(get(&row, "place")?).or_default().push(MarkedPayment {
+            event: decode_event(&row)?,
+            effective_entry_date: get(&row, "effective_entry_date")?,
+            stands: get(&row, "stands")?,
+        });
     }
     Ok((0_i64..).zip(&marks).map(|(place, _)| found.remove(&place).unwrap_or_default()).collect())
 }

@@ -62,7 +62,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-use crate::core::event::{AcceptedEvent, NewEvent, NewGroup, Party};
+use crate::core::event::{NewEvent, NewGroup, Party};
 use crate::core::ids::{EventId, LoanKey, PaymentBatchId, ProgramId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, FeeItem, Layer};
 use crate::core::money::Currency;
@@ -74,7 +74,7 @@ use crate::store::turns::Turns;
 use crate::store::{
     Acceptance, AccountTotals, Attempts, BalanceTime, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord,
     FeedRecord, FileKept, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, LoanBalances,
-    LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter, PaymentsPage,
+    LoanParty, LoanRecord, MarkedPayment, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter, PaymentsPage,
     PostWork, PostedBatch, ProgramRecord, PublisherBeat, RowsAfter, SchemaState, SeenRow, SigningKeyRecord, Store,
     StoreError, SweepPlan, SweepRound, TenantRecord, Turn, UploadBegun, UploadEnd, UploadException, UploadHold,
     UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat, WorkerView,
@@ -264,7 +264,7 @@ impl Store for SqliteStore {
         &self,
         tenant: TenantId,
         marks: Vec<EntryMark>,
-    ) -> Result<Vec<Vec<AcceptedEvent>>, StoreError> {
+    ) -> Result<Vec<Vec<MarkedPayment>>, StoreError> {
         self.read(move |db| Box::pin(ach::match_entries(db, tenant, marks))).await
     }
 

@@ -63,6 +63,13 @@ pub(super) const OPEN_EXCEPTIONS_OF_CODE: &str = file_exceptions!(
     AND (x.code, x.batch_id, x.row_no) > (?3, ?4, ?5) ORDER BY x.batch_id, x.row_no LIMIT ?6"
 );
 
+/// The same stretch, from its end.
+pub(super) const NEWEST_EXCEPTIONS: &str = file_exceptions!(
+    "batch_exceptions AS x INDEXED BY batch_exceptions_open",
+    "x.open_for = ?1 AND x.code = ?2 AND (x.batch_id, x.row_no) < (?3, ?4)
+    ORDER BY x.batch_id DESC, x.row_no DESC LIMIT ?5"
+);
+
 /// A file's rows that made no event; their cents are added up in Rust, because SQLite's sum has 64 bits.
 pub(super) const AMOUNTS_OF_EXCEPTIONS: &str = "
     SELECT x.code, x.resolution, coalesce(x.amount, 0) AS amount, count(*) AS count FROM batch_exceptions AS x
@@ -103,6 +110,17 @@ impl Reviews for SqliteStore {
 
     async fn exceptions(&self, tenant: TenantId, filter: ExceptionsFilter) -> Result<Vec<FileException>, StoreError> {
         self.read(move |db| Box::pin(open_exceptions(db, tenant, filter))).await
+    }
+
+    async fn newest_exceptions(
+        &self,
+        tenant: TenantId,
+        code: &str,
+        before: Option<FileRow>,
+        limit: i64,
+    ) -> Result<Vec<FileException>, StoreError> {
+        let code = code.to_owned();
+        self.read(move |db| Box::pin(newest_exceptions(db, (tenant, code), before, limit))).await
     }
 
     async fn review(&self, review: NewReview) -> Result<ReviewDone, StoreError> {
@@ -161,6 +179,17 @@ async fn open_exceptions(
     let query = sqlx::query(text).bind(tenant.0).bind(filter.feed).bind(code).bind(batch).bind(row_no);
     let query = query.bind(filter.limit.saturating_add(1));
     let query = if filter.code.is_some() { query.bind(filter.code) } else { query };
+    query.fetch_all(db).await.map_err(store_error)?.iter().map(file_exception).collect()
+}
+
+async fn newest_exceptions(
+    db: &mut SqliteConnection,
+    (tenant, code): (TenantId, String),
+    before: Option<FileRow>,
+    limit: i64,
+) -> Result<Vec<FileException>, StoreError> {
+    let (batch, row_no) = before.map_or((Uuid::max(), i64::MAX), |before| (before.batch.0, before.row_no));
+    let query = sqlx::query(NEWEST_EXCEPTIONS).bind(tenant.0).bind(code).bind(batch).bind(row_no).bind(limit);
     query.fetch_all(db).await.map_err(store_error)?.iter().map(file_exception).collect()
 }
 

@@ -7,8 +7,8 @@ use hpts::core::ids::{EventId, TenantId};
 use hpts::core::ledger::{AccountCode, Layer, Outcome};
 use hpts::core::money::{Currency, Minor};
 use hpts::store::{
-    EntryMark, FeedRecord, FileKept, FileRow, MarkedRow, NewFile, NewUpload, SeenRow, UploadBegun, UploadHold,
-    UploadRef, UploadedFile,
+    EntryMark, FeedRecord, FileKept, FileRow, MarkedPayment, MarkedRow, NewFile, NewUpload, SeenRow, UploadBegun,
+    UploadHold, UploadRef, UploadedFile,
 };
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ fn upload(books: &Books, key: &str, print: Option<u8>) -> NewUpload {
     let upload = Upload { operation, currency: Currency::USD, received_on: day(5, 1) };
     let (id, key) = (next_id(), IdempotencyKey::parse(key).unwrap());
     let event = NewEvent::of_upload(id, books.tenant, key, upload, books.publisher, "test".to_owned());
-    let file = print.map(|print| UploadedFile { sha256: [print; 32], summary: "begun".to_owned() });
+    let file = print.map(|print| UploadedFile { sha256: [print; 32], feed: "collections".to_owned(), summary: "begun".to_owned() });
     NewUpload { event, holder: Uuid::new_v4(), lease: Duration::from_mins(1), file }
 }
 
@@ -115,6 +115,13 @@ pub(crate) async fn a_file_is_kept_once_and_its_identity_is_its_own(fixture: &im
     assert!(matches!(resumed, UploadBegun::Resumed(ref record) if record.id == hold.id), "{resumed:?}");
     assert_eq!(store.file(first).await.unwrap(), Some(kept));
     assert_eq!(fixture.count("ach_files").await, 4);
+
+    let mut other = upload(&books, "file:0004", Some(4));
+    other.file.as_mut().unwrap().feed = "lockbox".to_owned();
+    let begun = store.begin_upload(other).await.unwrap();
+    let UploadBegun::New(record) = begun else { panic!("{begun:?}") };
+    let kept = store.file(UploadRef { tenant: books.tenant, id: record.id }).await.unwrap().unwrap();
+    assert_eq!(kept.feed, "lockbox", "it is the feed's through which it came in the end");
 }
 
 pub(crate) async fn a_refused_file_gives_way_but_not_past_another(fixture: &impl Fixture) {
@@ -205,7 +212,10 @@ pub(crate) async fn returns_find_the_newest_payment_that_stands(fixture: &impl F
 
     let matched = async |tenant, marks: Vec<EntryMark>| -> Vec<Vec<EventId>> {
         let found = store.match_entries(tenant, marks).await.unwrap();
-        found.into_iter().map(|events| events.into_iter().map(|event| event.event.id).collect()).collect()
+        let standing = |events: Vec<MarkedPayment>| -> Vec<EventId> {
+            events.into_iter().filter(|found| found.stands).map(|found| found.event.event.id).collect()
+        };
+        found.into_iter().map(standing).collect()
     };
     let id = |wanted: &hpts::store::Wanted| wanted.id;
     let odd = |change: fn(&mut EntryMark)| {
@@ -231,9 +241,14 @@ pub(crate) async fn returns_find_the_newest_payment_that_stands(fixture: &impl F
     let undo = books.return_of(&newer[0], day(5, 4), 0).await;
     books.book(vec![undo]).await;
     let left = vec![id(&older[2]), id(&older[0])];
-    assert_eq!(matched(books.tenant, vec![mark(1, 500)]).await, [left], "what is undone is not found again");
+    assert_eq!(matched(books.tenant, vec![mark(1, 500)]).await, [left], "what is undone stands no more");
+    let all = store.match_entries(books.tenant, vec![mark(1, 500)]).await.unwrap().remove(0);
+    let told = |found: &MarkedPayment| (found.event.event.id, found.stands, found.effective_entry_date);
+    let day = Some(day(5, 1));
+    let expected = [(id(&newer[0]), false, day), (id(&older[2]), true, day), (id(&older[0]), true, day)];
+    assert_eq!(all.iter().map(told).collect::<Vec<_>>(), expected, "it is told all the same");
     let found = store.match_entries(books.tenant, vec![mark(2, 700)]).await.unwrap();
-    let payment = &found[0][0].event;
+    let payment = &found[0][0].event.event;
     assert_eq!((payment.kind, payment.command.amount()), (EventKind::PaymentReceived, Some(Minor::new(700))));
     prove(store).await;
 }
@@ -247,7 +262,7 @@ pub(crate) async fn returns_find_no_payment_that_is_charged_back_in_full(fixture
     let [first, second] = [paid[0].id, paid[1].id];
     let matched = async || -> Vec<EventId> {
         let found = store.match_entries(books.tenant, vec![mark(1, 500)]).await.unwrap();
-        found.into_iter().flatten().map(|event| event.event.id).collect()
+        found.into_iter().flatten().filter(|found| found.stands).map(|found| found.event.event.id).collect()
     };
     let part = books.charge_back_of(&paid[0], 200, day(5, 4)).await;
     books.book(vec![part]).await;
