@@ -20,7 +20,7 @@ use crate::api::openapi::ProblemDocument;
 use crate::api::problem::FieldError;
 use crate::api::state::ApiState;
 use crate::api::uploads::CHUNK_ROWS_MAX;
-use crate::api::uploads::ach::{EntryRow, FileRows};
+use crate::api::uploads::ach::{EntryRow, FileRows, calendar};
 use crate::api::uploads::answer::{UploadAnswer, accepted, busy, replayed};
 use crate::api::uploads::receiver::{Beginning, Receiver, UploadRequest};
 use crate::api::uploads::room::{FILE_BYTES_MAX, announced};
@@ -87,14 +87,13 @@ pub(crate) async fn post_file(State(state): State<ApiState>, request: Request) -
     let identity = file.contents().identity().map(|identity| identity.to_string());
     match keep(&state, &request, &feed, hash, identity, &bytes).await? {
         FileKept::New | FileKept::Same(None) => {}
-        FileKept::Same(Some(id)) => {
-            match first_result(&state, &request, id).await? {
-                FirstResult::Answer(answer) => return Ok(answer),
-                FirstResult::GoesOn(key) => request.key = key,
-            }
-        }
+        FileKept::Same(Some(id)) => match first_result(&state, &request, id).await? {
+            FirstResult::Answer(answer) => return Ok(answer),
+            FirstResult::GoesOn(key) => request.key = key,
+        },
         FileKept::Conflict(batch) => return Err(ApiError::DuplicateFile { batch }),
     }
+    let calendar = calendar(&state, request.tenant).await?;
     let rows = FileRows {
         feed: &feed,
         tenant: request.tenant,
@@ -102,6 +101,7 @@ pub(crate) async fn post_file(State(state): State<ApiState>, request: Request) -
         business_date,
         came_on: business_date,
         is_reviewed: false,
+        calendar: &calendar,
     };
     let name = feed.name().as_str().to_owned();
     let found = summary(&file, &Tally::default())?;
@@ -162,11 +162,7 @@ enum FirstResult {
     GoesOn(IdempotencyKey),
 }
 
-async fn first_result(
-    state: &ApiState,
-    request: &UploadRequest,
-    id: PaymentBatchId,
-) -> Result<FirstResult, ApiError> {
+async fn first_result(state: &ApiState, request: &UploadRequest, id: PaymentBatchId) -> Result<FirstResult, ApiError> {
     let progress = state.store().upload_progress(UploadRef { tenant: request.tenant, id }).await?;
     let record = progress.ok_or(ApiError::Broken("a file names an upload that is not there"))?.record;
     if record.completed_at.is_some() {

@@ -19,6 +19,7 @@ use crate::api::write::ach_reviews::body;
 use crate::core::ach::{Feed, FileHash};
 use crate::core::event::{IdempotencyKey, NewEvent, Resolution, Review, Upload, UploadOperation};
 use crate::core::ids::{PaymentBatchId, TenantId, first_id_at};
+use crate::core::ledger::Calendar;
 use crate::core::money::Currency;
 use crate::core::time::Timestamp;
 use crate::runtime::telemetry::chain;
@@ -110,10 +111,12 @@ async fn of_file(
     // What its file does not say of its own day counts as on the day the file came.
     let came_on = exceptions.first().map(|exception| tenant.business_date(exception.received_at));
     let came_on = came_on.unwrap_or_else(|| tenant.business_date(now));
-    let again = Again { tenant: arrival.tenant, hash: FileHash::from_bytes(sha256), came_on };
+    let again =
+        Again { tenant: arrival.tenant, hash: FileHash::from_bytes(sha256), came_on, calendar: Calendar::default() };
     let latest = tenant.latest_effective(now);
     let wanted: Vec<i64> = exceptions.iter().map(|exception| exception.row.row_no).collect();
-    let reading = tokio::task::spawn_blocking(move || again.entries(feed, &bytes, latest, &wanted));
+    let reader = again.clone();
+    let reading = tokio::task::spawn_blocking(move || reader.entries(feed, &bytes, latest, &wanted));
     let (entries, feed) = reading.await.map_err(|_| ApiError::Broken("a file could not be read again"))??;
     let rows = again.rows(&feed).returns(state, entries).await?;
     for (exception, row) in exceptions.iter().zip(rows) {
@@ -128,22 +131,24 @@ async fn of_file(
 }
 
 /// With what a file is read again.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Again {
     tenant: TenantId,
     hash: FileHash,
     came_on: NaiveDate,
+    /// Returns go by none.
+    calendar: Calendar,
 }
 
 impl Again {
-    const fn rows<'f>(&self, feed: &'f Feed) -> FileRows<'f> {
-        let Self { tenant, hash, came_on } = *self;
-        FileRows { feed, tenant, hash, business_date: came_on, came_on, is_reviewed: false }
+    const fn rows<'f>(&'f self, feed: &'f Feed) -> FileRows<'f> {
+        let Self { tenant, hash, came_on, ref calendar } = *self;
+        FileRows { feed, tenant, hash, business_date: came_on, came_on, is_reviewed: false, calendar }
     }
 
     /// The returns at these rows, which are in order. The whole file is walked.
     fn entries(
-        self,
+        &self,
         feed: Feed,
         bytes: &[u8],
         latest: NaiveDate,

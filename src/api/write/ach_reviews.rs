@@ -20,7 +20,7 @@ use crate::api::openapi::ProblemDocument;
 use crate::api::problem::FieldError;
 use crate::api::read::ach_exceptions::{file_row, read_exception};
 use crate::api::state::ApiState;
-use crate::api::uploads::ach::{EntryRow, FileRows};
+use crate::api::uploads::ach::{EntryRow, FileRows, calendar};
 use crate::api::uploads::answer::{busy, first_answer, replayed, taken};
 use crate::api::uploads::receiver::UploadRequest;
 use crate::api::uploads::rows::{Row, RowFault};
@@ -29,6 +29,7 @@ use crate::api::write::request::WriteRequest;
 use crate::core::ach::{Feed, FileHash};
 use crate::core::event::{Command, IdempotencyKey, NewEvent, Resolution, Review, Upload, UploadOperation};
 use crate::core::ids::TenantId;
+use crate::core::ledger::Calendar;
 use crate::store::{FileException, FileRow, NewReview, ReviewDone, UploadBegun, UploadRef};
 
 /// Why an exception ends.
@@ -210,8 +211,9 @@ async fn posted(
         latest,
         business_date: asked.upload.received_on,
         came_on: tenant.business_date(exception.received_at),
+        calendar: calendar(state, asked.tenant).await?,
     };
-    let (entry, feed) = again.entry(feed, bytes).await?;
+    let (entry, feed) = again.clone().entry(feed, bytes).await?;
     let rows = again.rows(&feed);
     let row = if entry.is_return() {
         rows.returns(state, vec![entry]).await?.pop()
@@ -228,7 +230,7 @@ async fn posted(
 }
 
 /// The reading of one entry again.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Again {
     tenant: TenantId,
     hash: FileHash,
@@ -237,10 +239,11 @@ struct Again {
     latest: NaiveDate,
     business_date: NaiveDate,
     came_on: NaiveDate,
+    calendar: Calendar,
 }
 
 impl Again {
-    const fn rows<'f>(&self, feed: &'f Feed) -> FileRows<'f> {
+    const fn rows<'f>(&'f self, feed: &'f Feed) -> FileRows<'f> {
         FileRows {
             feed,
             tenant: self.tenant,
@@ -248,6 +251,7 @@ impl Again {
             business_date: self.business_date,
             came_on: self.came_on,
             is_reviewed: true,
+            calendar: &self.calendar,
         }
     }
 

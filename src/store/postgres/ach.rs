@@ -46,9 +46,11 @@ const DESCRIBE_FILE: &str = "UPDATE ach_files SET summary = $3 WHERE tenant = $1
 pub(super) const READ_FILE: &str =
     "SELECT sha256, feed, identity, received_at, summary FROM ach_files WHERE tenant = $1 AND batch_id = $2";
 
-const READ_NUMBERED: &str = "SELECT l.loan_number_comparable, l.loan_id, l.borrower_id, l.currency \
+const READ_NUMBERED: &str = "SELECT l.loan_number_comparable, l.loan_id, l.borrower_id, l.currency, l.status, \
+     l.opened_on, l.on_hold AND EXISTS (SELECT FROM refusing_holds r WHERE r.loan_key = l.loan_key) \
+     AND NOT EXISTS (SELECT FROM holds h WHERE h.loan_key = l.loan_key) \
      FROM unnest($2::text[]) AS n (number) CROSS JOIN LATERAL (SELECT l.loan_number_comparable, l.loan_id, \
-     l.borrower_id, l.currency FROM loans l WHERE l.tenant = $1 AND l.loan_number_comparable = n.number OFFSET 0) AS l";
+     l.borrower_id, l.currency, l.status, l.opened_on, l.on_hold, l.loan_key FROM loans l WHERE l.tenant = $1 AND l.loan_number_comparable = n.number OFFSET 0) AS l";
 
 /// One file of a tenant is marked at a time, for a millisecond: a statement does not see what another one has written and
 /// not committed. The pair of numbers is a key space of its own.
@@ -83,7 +85,9 @@ const MATCH_ENTRIES: &str = concat!(
      JOIN postings p ON p.event_seq = c.seq AND p.outcome = 'posted' \
      WHERE c.loan_key = e.loan_key AND c.seq > e.seq AND c.kind = 'payment_returned' \
      AND (c.details::json ->> 'payment_seq')::bigint = e.seq \
-     AND NOT EXISTS (SELECT FROM postings r WHERE r.undoes_seq = c.seq)) \
+     AND NOT EXISTS (SELECT FROM postings r WHERE r.undoes_seq = c.seq)), \
+     e.kind = 'unidentified_receipt' AND coalesce((SELECT s.alloc_principal IS NOT NULL FROM postings s \
+     WHERE s.restates_seq = e.seq ORDER BY s.posted_at DESC, s.loan_version DESC LIMIT 1), false) \
      FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[]) \
      WITH ORDINALITY AS n (trace, amount, account, company_id, place) \
      JOIN ach_entries a ON a.tenant = $1 AND a.trace = n.trace AND a.amount = n.amount \
@@ -179,6 +183,9 @@ impl PostgresStore {
                 loan_id: LoanId(columns.take()?),
                 borrower_id: BorrowerId(columns.take()?),
                 currency: columns.word("currency")?,
+                status: columns.word("status")?,
+                opened_on: columns.take()?,
+                refuses: columns.take()?,
             })
         };
         rows.iter().map(loan).collect()
@@ -219,6 +226,7 @@ impl PostgresStore {
                 event: rows::event(&mut columns)?,
                 effective_entry_date: columns.take()?,
                 stands: columns.take()?,
+                is_assigned: columns.take()?,
             });
         }
         Ok((1_i64..).zip(&marks).map(|(place, _)| found.remove(&place).unwrap_or_default()).collect())

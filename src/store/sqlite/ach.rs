@@ -12,7 +12,9 @@ use crate::core::ids::{BorrowerId, LoanId, PaymentBatchId, TenantId};
 use crate::core::time::Timestamp;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::json;
-use crate::store::sqlite::rows::{broken, bytes, decode_event, event_columns, get, id, instant, optional_bytes, word};
+use crate::store::sqlite::rows::{
+    broken, bytes, date, decode_event, event_columns, get, id, instant, optional_bytes, word,
+};
 use crate::store::{
     EntryMark, FeedRecord, FileKept, FileRecord, FileRow, MarkedPayment, MarkedRow, NewFile, NumberedLoan, SeenRow,
     StoreError, UploadRef, UploadedFile,
@@ -45,7 +47,9 @@ pub(super) const FILE: &str =
     "SELECT sha256, feed, identity, received_at, summary FROM ach_files WHERE tenant = ?1 AND batch_id = ?2";
 
 pub(super) const NUMBERED: &str = "
-    SELECT l.loan_number_comparable, l.loan_id, l.borrower_id, l.currency
+    SELECT l.loan_number_comparable, l.loan_id, l.borrower_id, l.currency, l.status, l.opened_on,
+        EXISTS (SELECT 1 FROM refusing_holds AS r WHERE r.loan_key = l.loan_key)
+        AND NOT EXISTS (SELECT 1 FROM holds AS h WHERE h.loan_key = l.loan_key) AS refuses
     FROM jsonb_each(?2) AS n JOIN loans AS l ON l.tenant = ?1 AND l.loan_number_comparable = n.value";
 
 /// Marks entries, and finds the same ones of other files. There is one writer, so exactly one of two files is the first.
@@ -82,7 +86,9 @@ pub(super) const MATCH_ENTRIES: &str = concat!(
             JOIN postings AS p ON p.event_seq = c.seq AND p.outcome = 'posted'
             WHERE c.loan_key = e.loan_key AND c.seq > e.seq AND c.kind = 'payment_returned'
                 AND c.details ->> 'payment_seq' = e.seq
-                AND NOT EXISTS (SELECT 1 FROM postings AS r WHERE r.undoes_seq = c.seq)) AS stands
+                AND NOT EXISTS (SELECT 1 FROM postings AS r WHERE r.undoes_seq = c.seq)) AS stands,
+        e.kind = 'unidentified_receipt' AND coalesce((SELECT s.alloc_principal IS NOT NULL FROM postings AS s
+            WHERE s.restates_seq = e.seq ORDER BY s.posted_at DESC, s.loan_version DESC LIMIT 1), 0) AS is_assigned
     FROM jsonb_each(?2) AS n
     JOIN ach_entries AS a ON a.tenant = ?1 AND a.trace = n.value ->> 'trace' AND a.amount = n.value ->> 'amount'
         AND a.account = n.value ->> 'account' AND a.company_id = n.value ->> 'company_id'
@@ -222,6 +228,9 @@ pub(super) async fn numbered(
             loan_id: LoanId(id(row, "loan_id")?),
             borrower_id: BorrowerId(id(row, "borrower_id")?),
             currency: word(row, "currency")?,
+            status: word(row, "status")?,
+            opened_on: date(row, "opened_on")?,
+            refuses: get(row, "refuses")?,
         })
     };
     rows.iter().map(loan).collect()
@@ -258,6 +267,7 @@ pub(super) async fn match_entries(
             event: decode_event(&row)?,
             effective_entry_date: get(&row, "effective_entry_date")?,
             stands: get(&row, "stands")?,
+            is_assigned: get(&row, "is_assigned")?,
         });
     }
     Ok((0_i64..).zip(&marks).map(|(place, _)| found.remove(&place).unwrap_or_default()).collect())

@@ -8,16 +8,17 @@ use uuid::Uuid;
 use super::SqliteStore;
 use crate::core::event::Resolution;
 use crate::core::ids::{EventId, PaymentBatchId, TenantId};
-use crate::core::money::Minor;
+use crate::core::money::{Minor, Money};
 use crate::core::time::Timestamp;
+use crate::store::review::{REJECTED_MAX, has_rejected};
 use crate::store::sqlite::accept::{accept, known_events};
 use crate::store::sqlite::ach::file;
 use crate::store::sqlite::error::store_error;
-use crate::store::sqlite::rows::{broken, bytes, get, id, instant, optional_bytes, sum};
+use crate::store::sqlite::rows::{broken, bytes, get, id, instant, optional_bytes, sum, word};
 use crate::store::sqlite::uploads::{begin, finish, progress};
 use crate::store::{
-    Acceptance, ExceptionTally, ExceptionsFilter, FileException, FileRow, FileTotals, NewReview, Resolved, ReviewDone,
-    Reviews, RowCounts, StoreError, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadRef,
+    Acceptance, ExceptionTally, ExceptionsFilter, FileException, FileRow, FileTotals, NewReview, RejectedRow, Resolved,
+    ReviewDone, Reviews, RowCounts, StoreError, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadRef,
 };
 
 /// The columns that [`exception`] reads, of `batch_exceptions AS x`. The row that has a key may stand at another number
@@ -75,6 +76,13 @@ pub(super) const AMOUNTS_OF_EXCEPTIONS: &str = "
     SELECT x.code, x.resolution, coalesce(x.amount, 0) AS amount, count(*) AS count FROM batch_exceptions AS x
     WHERE x.batch_id = ?1 AND x.resolution IS NOT 'posted'
     GROUP BY x.code, x.resolution, coalesce(x.amount, 0) ORDER BY x.code, x.resolution";
+
+/// Read where counters say that there are some.
+pub(super) const REJECTED_ROWS: &str = "
+    SELECT e.row_no, e.id, p.rejection_code, e.currency, e.amount
+    FROM events AS e INDEXED BY events_batch_row
+    JOIN postings AS p ON p.event_seq = e.seq AND p.outcome = 'rejected'
+    WHERE e.tenant = ?1 AND e.batch_id = ?2 ORDER BY e.row_no, e.seq LIMIT ?3";
 
 pub(super) const FILE_BYTES: &str = "SELECT sha256, bytes FROM ach_files WHERE tenant = ?1 AND batch_id = ?2";
 
@@ -136,6 +144,7 @@ async fn file_totals(
 ) -> Result<Option<FileTotals>, StoreError> {
     let Some(file) = file(db, upload).await? else { return Ok(None) };
     let progress = progress(db, upload, now).await?.ok_or_else(|| broken("the upload of a file"))?;
+    let rejected = if has_rejected(&progress) { rejected_rows(db, upload).await? } else { Vec::new() };
     let rows = sqlx::query(AMOUNTS_OF_EXCEPTIONS).bind(upload.id.0).fetch_all(db).await.map_err(store_error)?;
     let mut exceptions: Vec<ExceptionTally> = Vec::new();
     for row in &rows {
@@ -148,7 +157,21 @@ async fn file_totals(
             Some(_) | None => exceptions.push(ExceptionTally { code, resolution, tally }),
         }
     }
-    Ok(Some(FileTotals { file, progress, exceptions }))
+    Ok(Some(FileTotals { file, progress, exceptions, rejected }))
+}
+
+async fn rejected_rows(db: &mut SqliteConnection, upload: UploadRef) -> Result<Vec<RejectedRow>, StoreError> {
+    let query = sqlx::query(REJECTED_ROWS).bind(upload.tenant.0).bind(upload.id.0).bind(REJECTED_MAX);
+    let row = |row: &SqliteRow| {
+        let currency = word(row, "currency")?;
+        Ok(RejectedRow {
+            row_no: get(row, "row_no")?,
+            event_id: EventId(id(row, "id")?),
+            code: word(row, "rejection_code")?,
+            money: get::<Option<i64>>(row, "amount")?.map(|units| Money::new(Minor::new(units), currency)),
+        })
+    };
+    query.fetch_all(db).await.map_err(store_error)?.iter().map(row).collect()
 }
 
 async fn file_bytes(db: &mut SqliteConnection, upload: UploadRef) -> Result<Option<([u8; 32], Vec<u8>)>, StoreError> {

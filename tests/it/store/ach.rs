@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
-use hpts::core::event::{Command, EventKind, IdempotencyKey, NewEvent, Receipt, SourceMethod, Upload, UploadOperation};
+use hpts::core::event::{
+    Command, EventKind, HoldMode, IdempotencyKey, NewEvent, Receipt, SourceMethod, Upload, UploadOperation,
+};
 use hpts::core::ids::{EventId, TenantId};
-use hpts::core::ledger::{AccountCode, Layer, Outcome};
+use hpts::core::ledger::{AccountCode, Layer, Outcome, RejectionCode};
+use hpts::core::loan::LoanStatus;
 use hpts::core::money::{Currency, Minor};
 use hpts::store::{
-    EntryMark, FeedRecord, FileKept, FileRow, MarkedPayment, MarkedRow, NewFile, NewUpload, SeenRow, UploadBegun,
-    UploadHold, UploadRef, UploadedFile,
+    EntryMark, FeedRecord, FileKept, FileRow, MarkedPayment, MarkedRow, NewFile, NewUpload, NumberedLoan, SeenRow,
+    UploadBegun, UploadHold, UploadRef, UploadedFile,
 };
 use uuid::Uuid;
 
 use super::{Fixture, prove};
 use crate::support::books::{Books, borrower, day, loan_id, next_id, usd};
+use crate::support::holds::{change, hold, put, release};
 
 fn feed(tenant: TenantId, name: &str, settings: &str) -> FeedRecord {
     FeedRecord { tenant, name: name.to_owned(), settings: settings.to_owned() }
@@ -30,7 +34,11 @@ fn upload(books: &Books, key: &str, print: Option<u8>) -> NewUpload {
     let upload = Upload { operation, currency: Currency::USD, received_on: day(5, 1) };
     let (id, key) = (next_id(), IdempotencyKey::parse(key).unwrap());
     let event = NewEvent::of_upload(id, books.tenant, key, upload, books.publisher, "test".to_owned());
-    let file = print.map(|print| UploadedFile { sha256: [print; 32], feed: "collections".to_owned(), summary: "begun".to_owned() });
+    let file = print.map(|print| UploadedFile {
+        sha256: [print; 32],
+        feed: "collections".to_owned(),
+        summary: "begun".to_owned(),
+    });
     NewUpload { event, holder: Uuid::new_v4(), lease: Duration::from_mins(1), file }
 }
 
@@ -155,6 +163,29 @@ pub(crate) async fn loans_are_found_by_number_without_leading_zeros(fixture: &im
     assert_eq!(found(&books, &["420", "421", "422", "423"]).await, [loan("420", 1), loan("421", 2)]);
     assert_eq!(found(&other, &["420", "422"]).await, [loan("420", 4), loan("422", 3)]);
     assert_eq!(found(&books, &[]).await, []);
+}
+
+pub(crate) async fn a_loan_of_a_number_says_what_it_takes(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![books.opening_numbered(1, "420")]).await;
+    let loan = async || -> NumberedLoan {
+        let mut found = books.store.loans_of_numbers(books.tenant, vec!["420".to_owned()]).await.unwrap();
+        assert_eq!(found.len(), 1);
+        found.remove(0)
+    };
+    let open = loan().await;
+    assert_eq!((open.status, open.refuses), (LoanStatus::Open, false));
+    assert_eq!(open.refusal(open.opened_on), None);
+    let before = open.opened_on.pred_opt().unwrap();
+    assert_eq!(open.refusal(before), Some(RejectionCode::EffectiveBeforeOpening));
+    hold(&books.store, books.tenant, books.key(1)).await;
+    assert!(!loan().await.refuses, "what waits is posted in the end");
+    put(&books.store, change(books.tenant, books.key(1), Some(HoldMode::Refuse), "fraud")).await;
+    assert_eq!(loan().await.refusal(open.opened_on), Some(RejectionCode::LoanOnHold));
+    release(&books.store, books.tenant, books.key(1)).await;
+    assert_eq!(loan().await, open);
+    let closed = NumberedLoan { status: LoanStatus::WrittenOff, ..open.clone() };
+    assert_eq!(closed.refusal(open.opened_on), Some(RejectionCode::LoanClosed));
 }
 
 pub(crate) async fn receipts_without_a_loan_are_booked(fixture: &impl Fixture) {
