@@ -43,7 +43,7 @@ use chrono::NaiveDate;
 use tokio::sync::oneshot;
 
 use crate::core::event::{NewEvent, NewGroup, Party};
-use crate::core::ids::{EventId, LoanKey, PaymentBatchId, ProgramId, PublisherId, Seq, TenantId, WorkerId};
+use crate::core::ids::{EventId, LoanKey, ProgramId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::FeeItem;
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
@@ -189,8 +189,9 @@ pub trait Store:
     /// is lost, or the upload ended before: nothing was written.
     async fn finish_upload(&self, hold: UploadHold, end: UploadEnd) -> Result<bool, StoreError>;
 
-    /// Keeps rows that made no event.
-    async fn add_exceptions(&self, batch: PaymentBatchId, rows: Vec<UploadException>) -> Result<(), StoreError>;
+    /// Keeps rows that made no event. False when the lease is lost: nothing was written, for whoever has it now says what
+    /// is true of these rows.
+    async fn add_exceptions(&self, hold: UploadHold, rows: Vec<UploadException>) -> Result<bool, StoreError>;
 
     /// Begins an upload, accepts all its rows and ends it, in one transaction, or writes nothing.
     async fn accept_whole(&self, whole: WholeUpload) -> Result<WholeAccepted, StoreError>;

@@ -168,6 +168,7 @@ fn broken(error: InterestError) -> ApiError {
     match error {
         InterestError::OutOfRange => ApiError::Broken("interest leaves 64 bits"),
         InterestError::NegativePrincipal => ApiError::Broken("principal is below zero"),
+        InterestError::BelowBooked => ApiError::Broken("interest comes to less than is booked"),
         InterestError::Disorder => ApiError::Broken("days of a loan are not in order"),
     }
 }

@@ -24,7 +24,7 @@ use crate::api::uploads::answer::{UploadAnswer, busy, taken};
 use crate::api::uploads::rows::Row;
 use crate::api::uploads::seq_set::SeqSet;
 use crate::api::uploads::verdict::{Asked, Holder, Met, Taken, count, of_fault};
-use crate::core::event::{Command, IdempotencyKey, NewEvent, Upload, UploadOperation};
+use crate::core::event::{Command, EventKind, IdempotencyKey, NewEvent, Upload, UploadOperation};
 use crate::core::ids::{EventId, KeyHash, PaymentBatchId, Seq, TenantId};
 use crate::runtime::telemetry::chain;
 use crate::store::{
@@ -166,19 +166,24 @@ impl Receiver {
             exceptions.push(self.asked(repeat).repeats(holder));
         }
         count(&mut self.counts, &exceptions);
-        self.state.store().add_exceptions(self.hold.id, exceptions).await?;
-        Ok(())
+        if exceptions.is_empty() || self.state.store().add_exceptions(self.hold, exceptions).await? {
+            return Ok(());
+        }
+        Err(self.lost())
     }
 
     /// Ends the upload; the answer for its caller.
     ///
     /// # Errors
-    /// The store is away, or the lease is lost.
+    /// The store is away, the lease is lost, or a sending before a cut had rows that this one has not.
     pub(crate) async fn finish(mut self) -> Result<Bytes, ApiError> {
         let upload = UploadRef { tenant: self.request.tenant, id: self.hold.id };
         let progress = self.state.store().upload_progress(upload).await?;
         let progress = progress.ok_or(ApiError::Broken("an upload that is being received has no row"))?;
         let accepted = progress.totals.values().fold(Tally::default(), |all, totals| all.plus(totals.accepted));
+        if self.leaves_out(accepted.count) {
+            return Err(self.other_rows().await?);
+        }
         let counts = self.counts;
         let answer = UploadAnswer::new(self.hold.id, counts, accepted.count);
         let bytes = answer.to_bytes()?;
@@ -230,11 +235,28 @@ impl Receiver {
             return Ok(());
         }
         self.renewed = Instant::now();
-        if self.state.store().keep_upload(self.hold, LEASE).await? {
-            return Ok(());
-        }
+        if self.state.store().keep_upload(self.hold, LEASE).await? { Ok(()) } else { Err(self.lost()) }
+    }
+
+    /// What a caller learns whose lease another request has.
+    fn lost(&mut self) -> ApiError {
         self.is_over = true;
-        Err(busy(&self.state, self.hold.id))
+        busy(&self.state, self.hold.id)
+    }
+
+    /// Whether rows were accepted before a cut that this sending does not have. A file is sent with the same bytes.
+    fn leaves_out(&self, accepted: i64) -> bool {
+        self.request.file.is_none() && self.met.as_ref().is_some_and(|met| met.count() < accepted)
+    }
+
+    /// What the caller of such a sending learns. The upload stays open for the rows that it had at first: ended like this,
+    /// payments would count that no row of the sending stands for.
+    async fn other_rows(&mut self) -> Result<ApiError, ApiError> {
+        if !self.state.store().keep_upload(self.hold, LEASE).await? {
+            return Ok(self.lost());
+        }
+        let id = EventId(self.hold.id.0);
+        Ok(ApiError::Mismatch { fields: vec!["rows"], kind: EventKind::Upload, id })
     }
 
     /// Notes that a row of this sending asks for an event of this upload.

@@ -27,6 +27,12 @@ impl SeqSet {
         *word |= bit;
         is_new
     }
+
+    /// How many places there are.
+    pub(super) fn count(&self) -> i64 {
+        let words = self.0.values().flatten();
+        words.fold(0, |sum, word| sum.saturating_add(i64::from(word.count_ones())))
+    }
 }
 
 #[cfg(test)]
@@ -44,6 +50,7 @@ mod tests {
             assert!(!set.insert(Seq(place)), "{place}");
         }
         assert!(set.insert(Seq(2)) && set.insert(Seq(4_098)));
+        assert_eq!(set.count(), 11);
         assert_eq!(set.0.len(), 4, "neighbours share a page");
     }
 }

@@ -28,7 +28,7 @@ pub(crate) async fn accept_all(state: &ApiState, request: UploadRequest, rows: V
     let counts = RowCounts { received, ..RowCounts::default() };
     let body = UploadAnswer::new(id, counts, received).to_bytes()?;
     let events = events(state, &request, id, rows)?;
-    let places = places(&events)?;
+    let places = places(&asked, &events)?;
     let end = UploadEnd { rows: counts, fingerprint: print, answer: body.clone() };
     let whole = WholeUpload { upload: begin, publisher: state.publisher(), rows: events, end };
     match state.intake().accept_whole(whole).await? {
@@ -71,13 +71,15 @@ fn events(
 
 type Places = HashMap<KeyHash, (i64, Fingerprint)>;
 
-/// Which row has which key; no two may share one.
-fn places(events: &[NewEvent]) -> Result<Places, ApiError> {
+/// Which row has which key; no two may share one, nor have that of the upload.
+fn places(upload: &NewEvent, events: &[NewEvent]) -> Result<Places, ApiError> {
     let mut places = Places::with_capacity(events.len());
     let mut errors = Vec::new();
     for event in events {
         let row_no = event.origin.batch.map_or(0, |(_, row_no)| row_no);
-        if let Some((first, fingerprint)) = places.get(&event.key_hash) {
+        if event.key_hash == upload.key_hash {
+            errors.push(key_error(row_no, false, "is the key of the upload itself".to_owned()));
+        } else if let Some((first, fingerprint)) = places.get(&event.key_hash) {
             let same = *fingerprint == event.fingerprint;
             errors.push(key_error(row_no, same, format!("is the key of row {first}")));
         } else {

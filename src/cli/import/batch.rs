@@ -150,9 +150,9 @@ impl Batch {
         found
     }
 
-    /// What was not posted, in words; `None` where all was. A duplicate is posted: its first row, or its first upload,
-    /// brought the same payment.
-    pub(super) fn not_posted(&self) -> Option<String> {
+    /// What was not posted, in words; `None` where all was. A duplicate is as good as the payment that it repeats: so many
+    /// repeat one that is not posted.
+    pub(super) fn not_posted(&self, repeats: i64) -> Option<String> {
         let (mismatched, invalid) = self.refused();
         let parts = [
             (self.counts.rejected, "rejected"),
@@ -161,6 +161,7 @@ impl Batch {
             (self.counts.parked, "parked"),
             (self.counts.held, "held"),
             (self.counts.in_flight, "in flight"),
+            (repeats, "repeating an unposted payment"),
         ];
         let all = parts.iter().fold(0_i64, |sum, (count, _)| sum.saturating_add(*count));
         let named =
@@ -194,7 +195,9 @@ pub(super) mod tests {
 
     #[test]
     fn a_duplicate_is_posted_and_anything_else_is_not() {
-        assert_eq!(batch(&[]).not_posted(), None);
+        assert_eq!(batch(&[]).not_posted(0), None);
+        let repeat = batch(&[]).not_posted(1);
+        assert_eq!(repeat.as_deref(), Some("1 of 1,000 rows were not posted: 1 repeating an unposted payment"));
         let cases = [
             ("/counts/rejected", "2 of 1,000 rows were not posted: 2 rejected"),
             ("/counts/parked", "2 of 1,000 rows were not posted: 2 parked"),
@@ -204,10 +207,10 @@ pub(super) mod tests {
             ("/invalid", "2 of 1,000 rows were not posted: 2 invalid"),
         ];
         for (path, told) in cases {
-            assert_eq!(batch(&[(path, json!(2))]).not_posted().as_deref(), Some(told));
+            assert_eq!(batch(&[(path, json!(2))]).not_posted(0).as_deref(), Some(told));
         }
         let both = batch(&[("/invalid", json!(1)), ("/counts/rejected", json!(2))]);
-        assert_eq!(both.not_posted().as_deref(), Some("3 of 1,000 rows were not posted: 2 rejected, 1 invalid"));
+        assert_eq!(both.not_posted(0).as_deref(), Some("3 of 1,000 rows were not posted: 2 rejected, 1 invalid"));
     }
 
     #[test]

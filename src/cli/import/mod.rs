@@ -9,14 +9,15 @@
 //!
 //! | exit code | when |
 //! | --- | --- |
-//! | 0 | every row is posted; a row that repeats a payment under the payment's key is posted already |
-//! | 3 | the totals add up, and some rows are not posted: rejected, mismatched, invalid, parked or held |
+//! | 0 | every row is posted, or repeats under its key a payment that is |
+//! | 3 | the totals add up, and some rows are not posted: rejected, mismatched, invalid, parked, held, or a repeat of one that is not |
 //! | 1 | no end: the API refused the file or stayed away, or the totals do not add up |
 //! | 2 | the command is not understood |
 
 mod batch;
 mod columns;
 mod course;
+mod duplicates;
 mod feed;
 mod file;
 mod format;
@@ -211,6 +212,10 @@ async fn run(
     let (batch, answered) = upload.run().await?;
     let posted = begun.elapsed();
     upload.results(&results, batch.batch_id, arguments.results_format).await?;
+    let repeats_not_posted = match batch.duplicates {
+        None | Some(0) => 0,
+        Some(_) => upload.repeats_not_posted(&results, arguments.results_format).await?,
+    };
     Ok(Report {
         file: file.name(),
         format: file.format,
@@ -221,6 +226,7 @@ async fn run(
         elapsed: begun.elapsed(),
         contradictions: batch.contradictions(),
         batch,
+        repeats_not_posted,
         results: results.keep().await?,
     })
 }
@@ -258,7 +264,7 @@ fn judged(report: Report) -> Result<(), ImportError> {
     if !report.contradictions.is_empty() {
         return Err(ImportError::Contradiction(report.batch.batch_id));
     }
-    match report.batch.not_posted() {
+    match report.batch.not_posted(report.repeats_not_posted) {
         None => Ok(()),
         Some(told) => Err(ImportError::NotPosted { told, results: report.results }),
     }

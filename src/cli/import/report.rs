@@ -29,6 +29,8 @@ pub(super) struct Report {
     pub(super) elapsed: Duration,
     #[serde(flatten)]
     pub(super) batch: Batch,
+    /// Rows whose payment came before, and is not posted.
+    pub(super) repeats_not_posted: i64,
     /// What does not add up.
     pub(super) contradictions: Vec<String>,
     pub(super) results: PathBuf,
@@ -140,6 +142,7 @@ mod tests {
             posted: Duration::from_millis(2_345),
             elapsed: Duration::from_millis(65_432),
             contradictions: batch.contradictions(),
+            repeats_not_posted: 0,
             batch,
             results: PathBuf::from("payments.ndjson.results.ndjson"),
         }

@@ -2,6 +2,7 @@
 //!
 //! It is written beside its place and moved there when it is whole, so that a file of that name is never half a result.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use crate::cli::api_client::ApiClient;
 use crate::cli::import::ImportError;
 use crate::cli::import::course::{Course, Stage};
+use crate::cli::import::duplicates;
 
 /// How long the API may fall silent between two pieces.
 const SILENT_MAX: Duration = Duration::from_mins(1);
@@ -112,6 +114,16 @@ impl ResultFile {
         }
         file.flush().await.map_err(|source| self.fault(source))?;
         file.sync_all().await.map_err(|source| self.fault(source))
+    }
+
+    /// The payments that its rows repeat, with how many rows repeat each.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) async fn repeated(&self, format: ResultsFormat) -> Result<HashMap<Uuid, i64>, ImportError> {
+        let part = self.part.clone();
+        let found = tokio::task::spawn_blocking(move || duplicates::repeated(&part, format)).await?;
+        found.map_err(|source| ImportError::Io { what: format!("cannot read {}", self.part.display()), source })
     }
 
     /// Puts the whole file in its place.

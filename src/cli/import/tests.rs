@@ -16,6 +16,7 @@ fn code(changes: &[(&str, serde_json::Value)]) -> u8 {
         posted: Duration::ZERO,
         elapsed: Duration::ZERO,
         contradictions: batch.contradictions(),
+        repeats_not_posted: 0,
         batch,
         results: PathBuf::from("a.results"),
     };

@@ -17,6 +17,7 @@ use crate::cli::api_client::{ApiClient, ClientError};
 use crate::cli::import::ImportError;
 use crate::cli::import::batch::Batch;
 use crate::cli::import::course::{Course, Stage};
+use crate::cli::import::duplicates;
 use crate::cli::import::feed::{self, FeedFault};
 use crate::cli::import::file::ImportFile;
 use crate::cli::import::format::{Format, Packing};
@@ -100,6 +101,19 @@ impl Upload<'_> {
         format: ResultsFormat,
     ) -> Result<(), ImportError> {
         self.retried(|| file.fetch(self.client, batch_id, format, self.course)).await
+    }
+
+    /// How many rows repeat a payment that is not posted, of the results in `file`.
+    ///
+    /// # Errors
+    /// The API does not say, or the results cannot be read.
+    pub(super) async fn repeats_not_posted(
+        &self,
+        file: &ResultFile,
+        format: ResultsFormat,
+    ) -> Result<i64, ImportError> {
+        let repeated = file.repeated(format).await?;
+        self.retried(|| duplicates::not_posted(self.client, repeated.clone())).await
     }
 
     /// Does it again while what fails may pass.

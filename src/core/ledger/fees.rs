@@ -115,7 +115,7 @@ impl FeeBook {
                 ServicingAct::Chargeoff { .. } => self.charged_off = self.charged_off.saturating_sub(moved),
                 ServicingAct::Reversal(reversed) => self.take_back(reversed.event.id, reversed.kind, (moved, entry)),
                 // What it moves is paid, waived or charged off in another place than before: no fee is charged by it.
-                ServicingAct::Restated { .. } => self.restate(moved, sum_on(entry, AccountCode::FEES_REVERSED)),
+                ServicingAct::Restated { kind, .. } => self.restate(moved, borne_of(*kind, entry)),
                 ServicingAct::DisbursementSettled { .. }
                 | ServicingAct::SuspenseApplied { .. }
                 | ServicingAct::SuspenseRefunded
@@ -194,9 +194,7 @@ impl FeeBook {
 
     /// A fee that is taken back was never charged, a waiver never made; anything else moves back what it moved.
     fn take_back(&mut self, undone: EventId, kind: EventKind, (moved, entry): (i128, &JournalEntry)) {
-        // By hand lines are written on this account as well, which charge nothing off.
-        let is_by_hand = kind == EventKind::ManualAdjustment && !entry.has_line_on(AccountCode::CHARGED_OFF_MEMO);
-        let borne = if is_by_hand { 0 } else { sum_on(entry, AccountCode::FEES_REVERSED) };
+        let borne = borne_of(kind, entry);
         if let Some(place) = self.charged.iter().position(|charged| charged.event_id == undone) {
             self.charged.remove(place);
             self.charged_off = self.charged_off.saturating_add(borne);
@@ -280,6 +278,13 @@ fn is_of(item: &FeeItem, code: &FeeCode, date: NaiveDate) -> bool {
 
 fn unpaid_of(item: &FeeItem) -> Minor {
     item.outstanding().unwrap_or_default()
+}
+
+/// What is borne as a loss where an event of a kind is taken back or restated. By hand lines are written on this account
+/// as well, which charge nothing off.
+fn borne_of(kind: EventKind, entry: &JournalEntry) -> i128 {
+    let is_by_hand = kind == EventKind::ManualAdjustment && !entry.has_line_on(AccountCode::CHARGED_OFF_MEMO);
+    if is_by_hand { 0 } else { sum_on(entry, AccountCode::FEES_REVERSED) }
 }
 
 fn sum_on(entry: &JournalEntry, account: AccountCode) -> i128 {

@@ -10,10 +10,10 @@ use crate::core::ids::{LoanKey, Seq};
 use crate::core::ledger::chain::chain_hash;
 use crate::core::ledger::entry::JournalEntry;
 use crate::core::ledger::late::{History, Looked, Own, Settlement, Settling, is_late_on, look, reached_by};
-use crate::core::ledger::past::Past;
+use crate::core::ledger::past::{Past, computes_interest};
 use crate::core::ledger::posting::{Outcome, PostedEvent, Posting, RejectionCode, SystemPosting};
 use crate::core::ledger::rules::{Refusal, Verdict, judge, movement_of};
-use crate::core::loan::{LoanState, SuspenseRelease};
+use crate::core::loan::{Balances, LoanState, SuspenseRelease};
 use crate::core::money::{AmountOverflow, Minor};
 use crate::core::time::Timestamp;
 
@@ -311,12 +311,27 @@ fn release_suspense(
         metadata: None,
         act: ServicingAct::SuspenseApplied { raised_by: Some(cause.event.id) },
     };
-    let Ok(verdict) = ruled(judge(state, &Command::Servicing(release.clone()), past))? else { return Ok(None) };
+    let seen = seen_by_release(state, &cause.event.command, posting).map_err(|overflow| overflow.to_string())?;
+    let Ok(verdict) = ruled(judge(&seen, &Command::Servicing(release.clone()), past))? else { return Ok(None) };
     let applied = verdict.movement.suspense.mirrored().map_err(|overflow| overflow.to_string())?;
     release.amount = Some(applied);
     let event = NewEvent::of_consequence(cause, cause.event.id, RELEASE_SORT, Command::Servicing(release));
     let posting = book(state, past, Booking { seq: None, event: &event, verdict: Ok(verdict) }, now)?;
     Ok(Some(SystemPosting { event, posting }))
+}
+
+/// The loan as a release behind an event sees it. Behind interest that is computed it sees that interest and no other
+/// debt: were principal paid there, the day would have borne interest on it all the same.
+fn seen_by_release(state: &LoanState, cause: &Command, posting: &Posting) -> Result<LoanState, AmountOverflow> {
+    if !computes_interest(cause) {
+        return Ok(*state);
+    }
+    let lines = posting.entry.as_ref().map(JournalEntry::lines).unwrap_or_default();
+    let interest = movement_of(lines)?.interest.min(state.balances.interest);
+    Ok(LoanState {
+        balances: Balances { interest, suspense: state.balances.suspense, ..Balances::default() },
+        ..*state
+    })
 }
 
 /// Whether there is debt, or suspense to pay it with, that was not there before. Money that comes in is divided as it

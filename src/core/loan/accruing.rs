@@ -110,6 +110,9 @@ impl Accruing {
 
     /// The interest of the days before one that no accrual covers.
     ///
+    /// It is never below nothing: more days are never worth less than fewer, days that are covered already are counted
+    /// as covered, and what a caller gave counts by its days, not by its amount.
+    ///
     /// # Errors
     /// See [`InterestError`].
     pub fn interest(&self, rule: &InterestRule, until: NaiveDate) -> Result<Minor, InterestError> {
@@ -117,7 +120,8 @@ impl Accruing {
             Booked::Total(total) => total,
             Booked::Until(covered) => self.total(rule, covered.min(until))?,
         };
-        Ok(self.total(rule, until)?.minus(booked)?.max(Minor::ZERO))
+        let interest = self.total(rule, until)?.minus(booked)?;
+        if interest.is_negative() { Err(InterestError::BelowBooked) } else { Ok(interest) }
     }
 
     /// The mark of a loan that is accrued up to a day, on which nothing has moved yet.

@@ -26,6 +26,9 @@ pub enum InterestError {
     /// A principal below zero: the balances are not believed.
     #[error("principal is below zero")]
     NegativePrincipal,
+    /// The days up to one come to less than those of them that are booked: our own mistake.
+    #[error("interest comes to less than what of it is booked")]
+    BelowBooked,
     /// Segments overlap or are not in order: the caller's mistake.
     #[error("segments of principal are not in order of their days")]
     Disorder,

@@ -5,7 +5,7 @@
 //! none: where a key is taken, the careful statement follows. After that the careful one goes first for a while, so
 //! that a caller who sends everything twice costs little.
 //!
-//! A few events go in with one statement of arrays, many by COPY in a transaction of five round trips. Rows go in
+//! A few events go in with one statement of arrays, many by COPY in a transaction of six round trips. Rows go in
 //! sorted by key hash, so that two intakes bringing the same keys wait for each other in one order instead of
 //! deadlocking; their numbers were drawn in the order of arrival before.
 
@@ -27,8 +27,9 @@ use crate::core::money::Currency;
 use crate::core::time::Timestamp;
 use crate::store::{Acceptance, StoreError};
 
-/// The constraint that says a key is taken.
-const KEY_TAKEN: &str = "events_key_hash";
+/// The constraints that say a key is taken, or that these very events are there: a commit whose outcome nobody heard is
+/// tried again with the same ids, and which of its indexes PostgreSQL asks first changes when one is built anew.
+const TAKEN: [&str; 2] = ["events_key_hash", "events_id"];
 
 /// For how many statements keys are expected to be taken after one was.
 const CAREFUL_FOR: u32 = 32;
@@ -44,7 +45,8 @@ macro_rules! drawn {
     };
 }
 
-/// Raises the totals of publisher $2 and of uploads by sums that come ready ($3 to $10).
+/// Raises the totals of publisher $2 and of uploads by sums that come ready ($3 to $10). Behind the keys, as everywhere: a
+/// total is one row for all that a process accepts, and whoever holds it holds up the others.
 macro_rules! raised {
     () => {
         "raised AS (INSERT INTO publisher_totals (publisher, tenant, is_bulk, accepted, amount) \
@@ -77,8 +79,11 @@ pub(super) const ACCEPT_FRESH: &str = concat!(
     " SELECT seqs, accepted_at, (SELECT count(*) FROM accepted) FROM drawn"
 );
 
-/// Draws numbers for many events and raises the totals; [`COPY_EVENTS`] follows in the same transaction.
-pub(super) const DRAW_NUMBERS: &str = concat!(drawn!(), ", ", raised!(), " SELECT seqs, accepted_at, $1 FROM drawn");
+/// Draws numbers for many events; [`COPY_EVENTS`] and [`RAISE_TOTALS`] follow in the same transaction.
+pub(super) const DRAW_NUMBERS: &str = concat!(drawn!(), " SELECT seqs, accepted_at, $1 FROM drawn");
+
+/// Raises the totals by the $1 events that were copied.
+pub(super) const RAISE_TOTALS: &str = concat!("WITH ", raised!(), " SELECT $1::bigint");
 
 /// Writes many events.
 const COPY_EVENTS: &str =
@@ -122,7 +127,7 @@ pub(super) async fn accept(
         Ok(Drawn { seqs, accepted_at }) => {
             Ok(Some(seqs.into_iter().map(|seq| Acceptance::New { seq: Seq(seq), accepted_at }).collect()))
         }
-        Err(StoreError::Data { constraint, .. }) if constraint == KEY_TAKEN => {
+        Err(StoreError::Data { constraint, .. }) if TAKEN.contains(&constraint.as_str()) => {
             forecast.was_wrong();
             Ok(None)
         }
@@ -172,7 +177,7 @@ async fn insert(
 }
 
 async fn copy(connection: &mut PgConnection, publisher: PublisherId, events: &[NewEvent]) -> Result<Drawn, StoreError> {
-    let query = Raised::of(events).bind(sqlx::query(DRAW_NUMBERS), publisher, events);
+    let query = sqlx::query(DRAW_NUMBERS).bind(i64::try_from(events.len()).unwrap_or(i64::MAX));
     let drawn = Drawn::of(&query.fetch_one(&mut *connection).await.map_err(classify)?, events)?;
     // Number, instant and publisher stand in front.
     let mut rows =
@@ -180,7 +185,9 @@ async fn copy(connection: &mut PgConnection, publisher: PublisherId, events: &[N
     for (seq, event) in sorted(drawn.seqs.iter().copied(), events) {
         copy_event(rows.row().bigint(seq).instant(drawn.accepted_at).uuid(publisher.0), event);
     }
-    rows.send(connection, COPY_EVENTS).await?;
+    rows.send(&mut *connection, COPY_EVENTS).await?;
+    let query = Raised::of(events).bind(sqlx::query(RAISE_TOTALS), publisher, events);
+    query.execute(connection).await.map_err(classify)?;
     Ok(drawn)
 }
 

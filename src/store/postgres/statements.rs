@@ -12,6 +12,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
     let single = [
         ("accept_fresh", fresh::ACCEPT_FRESH),
         ("draw_numbers", fresh::DRAW_NUMBERS),
+        ("raise_totals", fresh::RAISE_TOTALS),
         ("accept_events", accept::ACCEPT_EVENTS),
         ("accept_rows", accept::ACCEPT_ROWS),
         ("read_known", accept::READ_KNOWN),

@@ -8,7 +8,7 @@ use chrono::NaiveDate;
 
 use super::connect::PostgresStore;
 use crate::core::event::{NewEvent, NewGroup, Party};
-use crate::core::ids::{EventId, LoanKey, PaymentBatchId, ProgramId, PublisherId, Seq, TenantId, WorkerId};
+use crate::core::ids::{EventId, LoanKey, ProgramId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, FeeItem, Layer};
 use crate::core::money::Currency;
 use crate::core::slot::PartitionMap;
@@ -57,8 +57,8 @@ impl Store for PostgresStore {
         self.owned(move |store| async move { store.end_upload(hold, end).await }).await
     }
 
-    async fn add_exceptions(&self, batch: PaymentBatchId, rows: Vec<UploadException>) -> Result<(), StoreError> {
-        self.owned(move |store| async move { store.insert_exceptions(batch, rows).await }).await
+    async fn add_exceptions(&self, hold: UploadHold, rows: Vec<UploadException>) -> Result<bool, StoreError> {
+        self.owned(move |store| async move { store.insert_exceptions(hold, rows).await }).await
     }
 
     async fn accept_whole(&self, whole: WholeUpload) -> Result<WholeAccepted, StoreError> {

@@ -72,14 +72,16 @@ const FINISH_UPLOAD: &str = "WITH ended AS (UPDATE payment_batches SET completed
      posted_at, answer) SELECT e.seq, e.loan_key, 'done', '{}', '{}', 'SETTLED', e.effective_date, e.effective_date, \
      ended.completed_at, $8 FROM ended JOIN events e ON e.seq = ended.event_seq";
 
-/// A row that comes again after a takeover says what is true of it now. Rows of files wait for a person.
-const ADD_EXCEPTIONS: &str = "INSERT INTO batch_exceptions (batch_id, row_no, code, idempotency_key, event_id, \
+/// A row that comes again after a takeover says what is true of it now, and only from whoever took over: the upload's row
+/// is held, so that the lease cannot change hands meanwhile. Rows of files wait for a person.
+const ADD_EXCEPTIONS: &str = "WITH held AS MATERIALIZED (SELECT FROM payment_batches WHERE id = $1 AND holder = $11 \
+     AND completed_at IS NULL FOR SHARE) INSERT INTO batch_exceptions (batch_id, row_no, code, idempotency_key, event_id, \
      first_row_no, first_batch_id, amount, currency, errors, open_for) \
      SELECT $1, row_no, code, idempotency_key, event_id, first_row_no, first_batch_id, amount, currency, errors, \
      (SELECT f.tenant FROM ach_files f WHERE f.batch_id = $1) \
      FROM unnest($2::bigint[], $3::text[], $4::text[], $5::uuid[], $6::bigint[], $7::uuid[], $8::bigint[], $9::text[], \
      $10::text[]) AS n (row_no, code, idempotency_key, event_id, first_row_no, first_batch_id, amount, currency, errors) \
-     ORDER BY row_no ON CONFLICT (batch_id, row_no) DO UPDATE SET code = excluded.code, \
+     WHERE EXISTS (SELECT FROM held) ORDER BY row_no ON CONFLICT (batch_id, row_no) DO UPDATE SET code = excluded.code, \
      idempotency_key = excluded.idempotency_key, event_id = excluded.event_id, first_row_no = excluded.first_row_no, \
      first_batch_id = excluded.first_batch_id, amount = excluded.amount, currency = excluded.currency, \
      errors = excluded.errors";
@@ -171,15 +173,12 @@ impl PostgresStore {
 
     pub(super) async fn insert_exceptions(
         &self,
-        batch: PaymentBatchId,
+        hold: UploadHold,
         rows: Vec<UploadException>,
-    ) -> Result<(), StoreError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
+    ) -> Result<bool, StoreError> {
         let mut connection = self.connection().await?;
         let query = sqlx::query(ADD_EXCEPTIONS)
-            .bind(batch.0)
+            .bind(hold.id.0)
             .bind(rows.iter().map(|row| row.row_no).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.code.as_str()).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.idempotency_key.as_deref()).collect::<Vec<_>>())
@@ -188,8 +187,10 @@ impl PostgresStore {
             .bind(rows.iter().map(|row| row.first_batch_id.map(|id| id.0)).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.amount.map(Minor::units)).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.currency.as_deref()).collect::<Vec<_>>())
-            .bind(rows.iter().map(|row| row.errors.as_deref()).collect::<Vec<_>>());
-        query.execute(&mut *connection).await.map_err(classify).map(drop)
+            .bind(rows.iter().map(|row| row.errors.as_deref()).collect::<Vec<_>>())
+            .bind(hold.holder);
+        let written = query.execute(&mut *connection).await.map_err(classify)?.rows_affected();
+        Ok(usize::try_from(written) == Ok(rows.len()))
     }
 
     pub(super) async fn take_whole(&self, whole: WholeUpload) -> Result<WholeAccepted, StoreError> {

@@ -63,7 +63,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use crate::core::event::{NewEvent, NewGroup, Party};
-use crate::core::ids::{EventId, LoanKey, PaymentBatchId, ProgramId, PublisherId, Seq, TenantId, WorkerId};
+use crate::core::ids::{EventId, LoanKey, ProgramId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, FeeItem, Layer};
 use crate::core::money::Currency;
 use crate::core::slot::PartitionMap;
@@ -203,11 +203,8 @@ impl Store for SqliteStore {
         self.writer.run("finish_upload", move |db| Box::pin(uploads::finish(db, hold, end, clock.now()))).await
     }
 
-    async fn add_exceptions(&self, batch: PaymentBatchId, rows: Vec<UploadException>) -> Result<(), StoreError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        self.writer.run("add_exceptions", move |db| Box::pin(uploads::add_exceptions(db, batch, rows))).await
+    async fn add_exceptions(&self, hold: UploadHold, rows: Vec<UploadException>) -> Result<bool, StoreError> {
+        self.writer.run("add_exceptions", move |db| Box::pin(uploads::add_exceptions(db, hold, rows))).await
     }
 
     async fn accept_whole(&self, whole: WholeUpload) -> Result<WholeAccepted, StoreError> {

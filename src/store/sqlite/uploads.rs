@@ -62,14 +62,16 @@ pub(super) const POST_UPLOAD: &str = "
     SELECT e.seq, e.loan_key, 'done', '[]', '[]', 'SETTLED', e.effective_date, e.effective_date, ?2, ?3
     FROM payment_batches AS b JOIN events AS e ON e.seq = b.event_seq WHERE b.id = ?1";
 
-/// A row that comes again after a takeover says what is true of it now. Rows of files wait for a person.
+/// A row that comes again after a takeover says what is true of it now, and only from whoever took over. Rows of files wait
+/// for a person.
 pub(super) const ADD_EXCEPTIONS: &str = "
     INSERT INTO batch_exceptions (batch_id, row_no, code, idempotency_key, event_id, first_row_no, first_batch_id, amount,
         currency, errors, open_for)
     SELECT ?1, value ->> 'row_no', value ->> 'code', value ->> 'idempotency_key', unhex(value ->> 'event_id'),
         value ->> 'first_row_no', unhex(value ->> 'first_batch_id'), value ->> 'amount', value ->> 'currency',
         value ->> 'errors', (SELECT f.tenant FROM ach_files AS f WHERE f.batch_id = ?1)
-    FROM jsonb_each(?2) WHERE true
+    FROM jsonb_each(?2)
+    WHERE EXISTS (SELECT 1 FROM payment_batches WHERE id = ?1 AND holder = ?3 AND completed_at IS NULL)
     ON CONFLICT (batch_id, row_no) DO UPDATE SET code = excluded.code, idempotency_key = excluded.idempotency_key,
         event_id = excluded.event_id, first_row_no = excluded.first_row_no, first_batch_id = excluded.first_batch_id,
         amount = excluded.amount, currency = excluded.currency, errors = excluded.errors";
@@ -250,15 +252,16 @@ pub(super) async fn finish(
     Ok(true)
 }
 
-/// Keeps rows that made no event.
+/// Keeps rows that made no event; false when the lease is lost.
 pub(super) async fn add_exceptions(
     db: &mut SqliteConnection,
-    batch: PaymentBatchId,
+    hold: UploadHold,
     rows: Vec<UploadException>,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let rows: Vec<ExceptionRow<'_>> = rows.iter().map(ExceptionRow::from).collect();
-    let query = sqlx::query(ADD_EXCEPTIONS).bind(batch.0).bind(json(&rows)?);
-    query.execute(db).await.map_err(store_error).map(drop)
+    let query = sqlx::query(ADD_EXCEPTIONS).bind(hold.id.0).bind(json(&rows)?).bind(hold.holder);
+    let written = query.execute(db).await.map_err(store_error)?.rows_affected();
+    Ok(usize::try_from(written) == Ok(rows.len()))
 }
 
 /// Accepts all rows of an upload or none. The one writer looks before it writes, so nothing has to be taken back.

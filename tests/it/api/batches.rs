@@ -179,6 +179,10 @@ async fn all_or_nothing_names_every_fault_and_takes_nothing() {
         None
     );
 
+    let own = [row("payment:1", LOAN, "1"), row("upload:whole", LOAN, "1")];
+    let refused = world.call(whole("upload:whole", &own)).await;
+    assert_eq!(named(&refused), ["rows.2.idempotency_key mismatched"]);
+
     let good = [row("payment:1", LOAN, "1"), row("payment:2", LOAN, "2")];
     let answer = world.call(whole("upload:whole", &good)).await;
     assert_eq!((answer.status, &answer.json()["accepted"]), (202, &json!(2)), "{answer:?}");
@@ -281,6 +285,33 @@ async fn resume(world: &World, token: &str, case: u32, amounts: &[u16], cut_at: 
 fn row_told(row: &Value) -> (i64, &str, &str) {
     let text = |name: &str| row[name].as_str().unwrap_or_default();
     (row["row"].as_i64().unwrap(), text("status"), text("idempotency_key"))
+}
+
+/// Rows that came before a cut, and do not come again, are payments: the upload does not end without them.
+#[tokio::test]
+async fn an_upload_does_not_end_with_other_rows_than_it_began_with() {
+    let (world, token) = opened().await;
+    let rows: Vec<Value> = (1..=1_500).map(|n| row(&format!("payment:{n:04}"), LOAN, &n.to_string())).collect();
+    let broken = world.call(upload(&token, "upload:other", "application/x-ndjson", cut(lines(&rows[..1_200])))).await;
+    assert_eq!(broken.problem().0, 400, "{broken:?}");
+    let again = async |rows: &[Value]| loop {
+        let answer = send(&world, &token, "upload:other", rows).await;
+        if answer.status != 409 {
+            break answer;
+        }
+    };
+    let mut corrected = rows.clone();
+    corrected[56] = row("payment:0057", LOAN, "9999");
+    for other in [&corrected[..], &rows[1..]] {
+        let refused = again(other).await;
+        assert_eq!(refused.problem(), (422, "idempotency_mismatch".to_owned()));
+        assert_eq!(refused.json()["errors"][0]["field"], "rows");
+    }
+    let answer = again(&rows).await;
+    let told = answer.json();
+    let counts = ["received", "accepted", "duplicates", "mismatched", "invalid"].map(|name| told[name].as_i64());
+    assert_eq!((answer.status, counts), (202, [1_500, 1_500, 0, 0, 0].map(Some)), "{told}");
+    assert_eq!(finished(&world, &token, &answer).await["counts"]["posted"], 1_500);
 }
 
 /// Sent again in another order, with a row twice: the first of the two is the payment, the second names it.

@@ -146,6 +146,24 @@ async fn duplicates_alone_are_no_failure() {
     assert_eq!(world.system.verified().await["posted"], 1 + 3);
 }
 
+/// The file is corrected and sent again: what was rejected the first time is not posted the second time either.
+#[tokio::test]
+async fn a_repeat_of_what_is_not_posted_is_not_posted() {
+    let world = World::new().await;
+    let mut nobody = row("payment:0002", 7);
+    nobody["loan_id"] = json!("99999999-9999-4999-8999-999999999999");
+    let rows = [row("payment:0001", 100), nobody];
+    let file = world.write("first.ndjson", lines(&rows));
+    assert_eq!(world.import(&file, &[]).await.code, Some(3));
+    let more = world.write("second.ndjson", lines(&[&rows[..], &[row("payment:0003", 1)]].concat()));
+    for format in ["ndjson", "csv"] {
+        let said = world.import(&more, &["--results-format", format]).await;
+        assert_eq!((said.code, &said.report["repeats_not_posted"]), (Some(3), &json!(1)), "{said:?}");
+        let told = "hpts: 1 of 3 rows were not posted: 1 repeating an unposted payment; see ";
+        assert!(said.errors.starts_with(told), "{said:?}");
+    }
+}
+
 #[tokio::test]
 async fn csv_is_imported_by_its_header_and_never_twice() {
     let world = World::new().await;

@@ -151,6 +151,38 @@ pub(crate) async fn a_late_payment_mends_the_interest_behind_it(fixture: &impl F
     prove(&books.store).await;
 }
 
+/// A payment goes back across accruals that have left their marks, as if it had never come or on a day of its own; and two
+/// late items of one loan come in one batch. 10,000.00 bear 2.00 a day, 5,000.00 bear 1.00.
+pub(crate) async fn a_return_reaches_across_marks(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let mut paid = Vec::new();
+    for loan in 1..=3 {
+        books.book(vec![of_program(&books, loan, 1_000_000, PROGRAM)]).await;
+        paid.extend(books.book(vec![books.payment_on(loan, 500_000, day(1, 5))]).await);
+        assert_eq!(accrue(&books, day(1, 10), (loan, 500_000)).await.1, Ok(1_400), "4 days of 2.00 and 6 of 1.00");
+        assert_eq!(accrue(&books, day(1, 20), (loan, 500_000)).await.1, Ok(1_000));
+    }
+
+    books.book(vec![books.return_of(&paid[0], day(1, 25), 0).await]).await;
+    books.book(vec![books.charge_back_of(&paid[1], 500_000, day(1, 15)).await]).await;
+    // In one batch: 4,000.00 of 3 January, so that 6,000.00 bear 1.20, and the payment goes back.
+    let both = vec![books.payment_on(3, 400_000, day(1, 3)), books.return_of(&paid[2], day(1, 25), 0).await];
+    books.book(both).await;
+
+    assert_eq!(books.balances_on(1, day(1, 20)).await, [0, 4_000, 1_000_000, 0]);
+    assert_eq!(books.balances_on(2, day(1, 14)).await, [0, 1_400, 500_000, 0]);
+    assert_eq!(
+        books.balances_on(2, day(1, 20)).await,
+        [0, 1_400 + 1_600, 1_000_000, 0],
+        "4 days of 1.00 and 6 of 2.00"
+    );
+    assert_eq!(books.balances_on(3, day(1, 20)).await, [0, 2 * 200 + 18 * 120, 600_000, 0]);
+    for (loan, principal, interest) in [(1, 1_000_000, 2_000), (2, 1_000_000, 2_000), (3, 600_000, 1_200)] {
+        assert_eq!(accrue(&books, day(1, 30), (loan, principal)).await.1, Ok(interest));
+    }
+    prove(&books.store).await;
+}
+
 /// What counts from a day, in some order of arrival.
 #[derive(Clone, Copy)]
 enum Item {
@@ -274,13 +306,16 @@ pub(crate) async fn nothing_accrues_while_a_charge_off_stands(fixture: &impl Fix
     let act = ServicingAct::Chargeoff { collectibility: Collectibility::Collectible, loss: LossAccount::Expense };
     let charged_off = books.book(vec![books.servicing(1, act, None, day(2, 10))]).await;
     let refused = Err(Outcome::Rejected(RejectionCode::LoanClosed));
-    assert_eq!(accrue(&books, day(2, 9), (1, 1_000_000)).await.1, refused);
+    assert_eq!(accrue(&books, day(2, 10), (1, 0)).await.1, refused);
     assert_eq!(accrue(&books, day(2, 28), (1, 0)).await.1, refused);
+    assert_eq!(accrue(&books, day(2, 9), (1, 1_000_000)).await.1, Ok(1_800), "of a day before it");
+    let charged_off_interest = books.loan(1).await.unwrap().state.charged_off.unwrap().memo.interest;
+    assert_eq!((charged_off_interest.units(), interest(&books, 1).await), (8_000, 0));
 
     let back = books.reversal_of(1, &charged_off[0], day(2, 20)).await;
     books.book(vec![back]).await;
 
-    assert_eq!(accrue(&books, day(2, 28), (1, 1_000_000)).await.1, Ok(5_600), "all of February");
+    assert_eq!(accrue(&books, day(2, 28), (1, 1_000_000)).await.1, Ok(3_800), "the rest of February");
     prove(&books.store).await;
 }
 

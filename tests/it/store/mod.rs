@@ -155,6 +155,7 @@ macro_rules! conformance {
                     a_mark_is_left_where_something_came_late,
                     days_of_an_accrual_taken_back_are_caught_up_with,
                     a_late_payment_mends_the_interest_behind_it,
+                    a_return_reaches_across_marks,
                     a_late_item_that_moves_no_principal_mends_nothing,
                     any_order_of_arrival_ends_with_the_same_interest,
                     a_long_life_is_mended_in_one_pass,

@@ -57,7 +57,7 @@ async fn received(books: &Books, number: u8, feed: &str) -> UploadRef {
     };
     let exceptions =
         vec![twin, exception(3, "prenote", 30), exception(4, "prenote", 30), exception(5, "reason_missing", 0)];
-    store.add_exceptions(record.id, exceptions).await.unwrap();
+    assert!(store.add_exceptions(hold, exceptions).await.unwrap());
     let rows = RowCounts { received: 5, invalid: 4, ..RowCounts::default() };
     let end = UploadEnd { rows, fingerprint: [7; 32], answer: b"{}".to_vec() };
     assert!(store.finish_upload(hold, end).await.unwrap());
@@ -246,15 +246,16 @@ pub(crate) async fn open_exceptions_are_listed_over_all_files(fixture: &impl Fix
     store.review(review(&books, "review:1", expected[0].1, None)).await.unwrap();
     assert_eq!(listed(all(50)).await, expected[1..], "what is decided is open no more");
     let batch = begun_batch(&books).await;
-    store.add_exceptions(batch, vec![exception(1, "validation_failed", 1)]).await.unwrap();
+    assert!(store.add_exceptions(batch, vec![exception(1, "validation_failed", 1)]).await.unwrap());
     assert_eq!(listed(all(50)).await, expected[1..], "rows of other uploads wait for nobody");
 }
 
 /// An upload that is no file.
-async fn begun_batch(books: &Books) -> hpts::core::ids::PaymentBatchId {
+async fn begun_batch(books: &Books) -> UploadHold {
     let mode = hpts::core::event::UploadMode::BestEffort;
     let upload = operation(books, "upload:0001", UploadOperation::PaymentBatch { mode });
+    let holder = upload.holder;
     let begun = books.store.begin_upload(upload).await.unwrap();
     let UploadBegun::New(record) = begun else { panic!("{begun:?}") };
-    record.id
+    UploadHold { id: record.id, holder }
 }

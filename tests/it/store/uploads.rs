@@ -61,13 +61,15 @@ pub(crate) async fn an_upload_is_received_once(fixture: &impl Fixture) {
 
     let busy = store.begin_upload(upload(&books, "upload:1", 2)).await.unwrap();
     assert!(matches!(busy, UploadBegun::Busy(_)), "{busy:?}");
-    store.add_exceptions(hold.id, vec![exception(3, "validation_failed")]).await.unwrap();
+    assert!(store.add_exceptions(hold, vec![exception(3, "validation_failed")]).await.unwrap());
     store.release_upload(hold).await.unwrap();
     let resumed = store.begin_upload(upload(&books, "upload:1", 3)).await.unwrap();
     let UploadBegun::Resumed(record) = resumed else { panic!("{resumed:?}") };
     assert_eq!(record.id, hold.id, "it goes on under its id");
     assert!(!store.keep_upload(hold, LEASE).await.unwrap(), "the first holder has lost it");
     assert!(!store.finish_upload(hold, end(0)).await.unwrap());
+    let late = vec![exception(4, "validation_failed")];
+    assert!(!store.add_exceptions(hold, late.clone()).await.unwrap(), "what it had on its way says nothing any more");
     let hold = UploadHold { id: hold.id, holder: Uuid::from_u128(3) };
     let whole = UploadRef { tenant: books.tenant, id: hold.id };
     let rows = store.upload_rows(whole, RowsAfter::default(), 10).await.unwrap();
@@ -75,6 +77,7 @@ pub(crate) async fn an_upload_is_received_once(fixture: &impl Fixture) {
     assert!(store.keep_upload(hold, LEASE).await.unwrap());
     assert!(store.finish_upload(hold, end(5)).await.unwrap());
     assert!(!store.finish_upload(hold, end(6)).await.unwrap(), "it ends once");
+    assert!(!store.add_exceptions(hold, late).await.unwrap(), "and takes no rows then");
     let complete = store.begin_upload(upload(&books, "upload:1", 4)).await.unwrap();
     let UploadBegun::Complete(record) = complete else { panic!("{complete:?}") };
     assert_eq!((record.answer, record.rows.received), (Some(b"{}".to_vec()), 5));
@@ -167,7 +170,7 @@ pub(crate) async fn rows_are_read_in_order_and_by_their_tenant(fixture: &impl Fi
     let rows = [4, 1, 3].map(|row| books.payment(1, row).in_batch(hold.id, row));
     books.accept(rows.to_vec()).await;
     let exceptions = vec![exception(2, "duplicate"), exception(5, "mismatched")];
-    books.store.add_exceptions(hold.id, exceptions.clone()).await.unwrap();
+    assert!(books.store.add_exceptions(hold, exceptions.clone()).await.unwrap());
     let (mine, stolen) = (UploadRef { tenant: books.tenant, id: hold.id }, UploadRef { tenant: thief, id: hold.id });
 
     let first = books.store.upload_rows(mine, RowsAfter::default(), 2).await.unwrap();

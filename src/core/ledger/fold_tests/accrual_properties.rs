@@ -1,13 +1,16 @@
 //! Owns the property tests of interest that is computed: random lives of a loan in random orders of arrival, held against the
 //! same life in order, and against the policy's total.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use proptest::sample::Index;
 
-use super::servicing::{fee, reversal};
+use super::charge_backs::charge_back;
+use super::servicing::{act, adjustment, fee, refund, reversal, waiver};
 use super::*;
-use crate::core::loan::{DayCount, DaySpan, InterestTerms, SuspenseRelease, segments};
+use crate::core::event::{Collectibility, ServicingAct};
+use crate::core::loan::{DayCount, DaySpan, InterestTerms, LossAccount, SuspenseRelease, segments};
 
 /// What counts from a day of a random life.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,24 +20,68 @@ enum Wish {
     Fee(i64),
     Given(i64),
     Accrue,
+    /// By hand, so much more or less of the account, against an expense.
+    Adjust(&'static str, i64),
+    /// By hand, interest becomes principal.
+    Capitalise(i64),
+    Refund(i64),
+    Waive(i64),
+    ChargeOff,
+    /// So much of the payment of a day goes back.
+    ChargeBack(u8, i64),
+}
+
+impl Wish {
+    fn is_accrual(self) -> bool {
+        matches!(self, Self::Given(_) | Self::Accrue)
+    }
 }
 
 /// A fact: its day, what it is, and whether it is taken back in the end.
 type Fact = (u8, Wish, bool);
 
-/// The events of a life, at most one a day, and accruals, at most one a day.
+/// Which fact of a life: its day, and whether it is an accrual that is computed.
+type Which = (u8, bool);
+
+const fn which((day, wish, _): &Fact) -> Which {
+    (*day, matches!(wish, Wish::Accrue))
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    let units = || 1..4_000_i64;
+    prop_oneof![
+        10 => units().prop_map(Wish::Pay),
+        6 => units().prop_map(Wish::Lend),
+        2 => (1..300_i64).prop_map(Wish::Fee),
+        2 => (0..90_i64).prop_map(Wish::Given),
+        3 => (prop::sample::select(vec!["1100", "1200", "1300", "2100"]), -90..90_i64)
+            .prop_filter_map("lines of nothing", |(account, units)| (units != 0).then_some(Wish::Adjust(account, units))),
+        1 => (1..90_i64).prop_map(Wish::Capitalise),
+        2 => (1..300_i64).prop_map(Wish::Refund),
+        1 => Just(Wish::ChargeOff),
+        2 => units().prop_map(|units| Wish::ChargeBack(0, units)),
+    ]
+}
+
+/// The events of a life, at most one a day, and accruals, at most one a day. A charge-back is of an earlier payment; where
+/// there is none, it is a payment.
 fn facts() -> impl Strategy<Value = Vec<Fact>> {
-    let wish = prop_oneof![
-        5 => (1..4_000_i64).prop_map(Wish::Pay),
-        3 => (1..4_000_i64).prop_map(Wish::Lend),
-        1 => (1..300_i64).prop_map(Wish::Fee),
-        1 => (0..90_i64).prop_map(Wish::Given),
-    ];
-    let events = prop::collection::btree_map(1..60_u8, (wish, prop::bool::weighted(0.2)), 1..10);
+    let events = prop::collection::btree_map(1..60_u8, (wish(), prop::bool::weighted(0.2), any::<Index>()), 1..10);
     let accruals = prop::collection::btree_map(1..60_u8, prop::bool::weighted(0.2), 1..10);
     (events, accruals).prop_map(|(events, accruals)| {
-        let events = events.into_iter().map(|(day, (wish, gone))| (day, wish, gone));
-        events.chain(accruals.into_iter().map(|(day, gone)| (day, Wish::Accrue, gone))).collect()
+        let mut facts: Vec<Fact> = Vec::new();
+        for (day, (wish, gone, of)) in events {
+            let paid: Vec<u8> =
+                facts.iter().filter(|(_, wish, _)| matches!(wish, Wish::Pay(_))).map(|it| it.0).collect();
+            let wish = if let Wish::ChargeBack(_, units) = wish {
+                if paid.is_empty() { Wish::Pay(units) } else { Wish::ChargeBack(*of.get(&paid), units) }
+            } else {
+                wish
+            };
+            facts.push((day, wish, gone));
+        }
+        facts.extend(accruals.into_iter().map(|(day, gone)| (day, Wish::Accrue, gone)));
+        facts
     })
 }
 
@@ -48,34 +95,110 @@ fn any_rule() -> impl Strategy<Value = InterestRule> {
     )
 }
 
-/// Posts facts in this order, and then takes back what is to go; answers the number of each.
-fn live(books: &mut Books, facts: &[Fact]) -> BTreeMap<(u8, bool), i64> {
-    let mut numbers = BTreeMap::new();
-    for (day, wish, _) in facts {
-        let on = nth_day(*day);
+/// What became of facts.
+#[derive(Clone, Debug, Default)]
+struct Lived {
+    /// The number of each that was posted.
+    numbers: BTreeMap<Which, i64>,
+    /// Those that a rule refused.
+    refused: BTreeSet<Which>,
+    /// Those that were to be taken back, and could not.
+    kept: BTreeSet<Which>,
+}
+
+/// Posts facts in this order, and then takes back what is to go.
+fn live(books: &mut Books, facts: &[Fact]) -> Lived {
+    let mut lived = Lived::default();
+    for fact in facts {
         let number = i64::try_from(books.posted.len()).unwrap() + 1;
-        match wish {
-            Wish::Pay(units) => books.posts_late(payment(*units, on)),
-            Wish::Lend(units) => books.posts_late(disbursement(*units, on)),
-            Wish::Fee(units) => books.posts_late(fee("late", *units, on)),
-            Wish::Given(units) => assert_eq!(books.accrue_at(on, Some(*units)), number),
-            Wish::Accrue => assert_eq!(books.accrue_at(on, None), number),
-        }
-        numbers.insert((*day, *wish == Wish::Accrue), number);
-    }
-    for (day, wish, is_gone) in facts {
-        let number = numbers[&(*day, *wish == Wish::Accrue)];
-        if *is_gone {
-            match wish {
-                Wish::Given(_) | Wish::Accrue => books.unaccrue(number),
-                Wish::Pay(_) | Wish::Lend(_) | Wish::Fee(_) => {
-                    let undo = reversal(books, number, nth_day(90));
-                    books.posts_late(undo);
-                }
-            }
+        if posts(books, fact, &lived) {
+            lived.numbers.insert(which(fact), number);
+        } else {
+            lived.refused.insert(which(fact));
         }
     }
-    numbers
+    for fact @ (day, wish, _) in facts.iter().filter(|(.., gone)| *gone) {
+        let Some(number) = lived.numbers.get(&which(fact)) else { continue };
+        let is_gone = if wish.is_accrual() {
+            books.unaccrue(*number);
+            true
+        } else {
+            let undo = reversal(books, *number, nth_day(90.max(*day)));
+            tries(books, undo)
+        };
+        if !is_gone {
+            lived.kept.insert(which(fact));
+        }
+    }
+    lived
+}
+
+/// Posts a fact, unless a rule refuses it.
+fn posts(books: &mut Books, (day, wish, _): &Fact, lived: &Lived) -> bool {
+    let on = nth_day(*day);
+    let command = match wish {
+        Wish::Pay(units) => payment(*units, on),
+        Wish::Lend(units) => disbursement(*units, on),
+        Wish::Fee(units) => fee("late", *units, on),
+        Wish::Adjust(account, units) => adjustment(&[("5200", -units), (account, *units)], on),
+        Wish::Capitalise(units) => adjustment(&[("1200", -units), ("1100", *units)], on),
+        Wish::Refund(units) => refund(Some(*units), on),
+        Wish::Waive(units) => waiver("late", *units, on),
+        Wish::ChargeOff => {
+            let off =
+                ServicingAct::Chargeoff { collectibility: Collectibility::Collectible, loss: LossAccount::Expense };
+            act(off, None, on)
+        }
+        Wish::ChargeBack(of, units) => {
+            let Some(paid) = lived.numbers.get(&(*of, false)) else { return false };
+            let paid = books.event(*paid).clone();
+            charge_back(&paid, (*units).min(paid.event.command.amount().unwrap().units()), on, Some(0))
+        }
+        Wish::Given(_) | Wish::Accrue => {
+            let given = if let Wish::Given(units) = wish { Some(*units) } else { None };
+            let number = books.accrue_at(on, given);
+            let posted = books.posted.iter().find(|it| it.event.seq == Seq(number)).unwrap();
+            return posted.posting.outcome == Outcome::Posted;
+        }
+    };
+    tries(books, command)
+}
+
+/// Posts the next command, unless a rule refuses it.
+fn tries(books: &mut Books, command: Command) -> bool {
+    let seq = i64::try_from(books.posted.len()).unwrap() + 1;
+    books.post(&[accepted(seq, command)], at(seq));
+    books.last_sent().outcome == Outcome::Posted
+}
+
+/// In the order in which they count.
+fn in_order(facts: &[Fact]) -> Vec<Fact> {
+    let mut sorted = facts.to_vec();
+    sorted.sort_by_key(which);
+    sorted
+}
+
+/// Leaves out what a rule refuses in one order or the other, and leaves standing what cannot be taken back in one of
+/// them; answers the books of both orders, as facts come and in order.
+fn settled(facts: &mut Vec<Fact>, make: impl Fn() -> Books) -> [(Books, Lived); 2] {
+    loop {
+        let [arrived, ordered] = [facts.clone(), in_order(facts)].map(|facts| {
+            let mut books = make();
+            let lived = live(&mut books, &facts);
+            (books, lived)
+        });
+        let either = |of: fn(&Lived) -> &BTreeSet<Which>, it: &Which| {
+            [&arrived, &ordered].iter().any(|(_, lived)| of(lived).contains(it))
+        };
+        let count = (facts.len(), facts.iter().filter(|(.., gone)| *gone).count());
+        facts.retain(|fact| !either(|lived| &lived.refused, &which(fact)));
+        for fact in facts.iter_mut() {
+            fact.2 &= !either(|lived| &lived.kept, &which(fact));
+        }
+        if count == (facts.len(), facts.iter().filter(|(.., gone)| *gone).count()) {
+            return [arrived, ordered];
+        }
+    }
 }
 
 fn by_account(books: &Books) -> BTreeMap<String, i128> {
@@ -87,46 +210,63 @@ fn by_account(books: &Books) -> BTreeMap<String, i128> {
     sums
 }
 
+/// Every balance of every day, every account, every split, and the interest of every accrual.
+fn same_books(
+    facts: &[Fact],
+    (found, arrived): (&Books, &Lived),
+    (expected, ordered): (&Books, &Lived),
+) -> Result<(), TestCaseError> {
+    for day in 0..61 {
+        let (found, expected) = (found.balances_on(nth_day(day)), expected.balances_on(nth_day(day)));
+        prop_assert_eq!(found, expected, "day {}", day);
+        prop_assert!(found.iter().all(|part| *part >= 0), "{:?} on day {}", found, day);
+    }
+    prop_assert_eq!(by_account(found), by_account(expected));
+    let memo = |books: &Books| books.state.unwrap().charged_off.map(|off| off.memo);
+    prop_assert_eq!(memo(found), memo(expected));
+    for fact in facts.iter().filter(|(.., gone)| !gone) {
+        let [one, other] = [arrived, ordered].map(|lived| lived.numbers[&which(fact)]);
+        match fact.1 {
+            Wish::Pay(_) | Wish::ChargeBack(..) => prop_assert_eq!(found.split(one), expected.split(other)),
+            Wish::Given(_) | Wish::Accrue => prop_assert_eq!(found.interest_of(one), expected.interest_of(other)),
+            Wish::Lend(_)
+            | Wish::Fee(_)
+            | Wish::Adjust(..)
+            | Wish::Capitalise(_)
+            | Wish::Refund(_)
+            | Wish::Waive(_)
+            | Wish::ChargeOff => {}
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Facts that come in any order, some of them to be taken back, leave the books as those that stand do when they come
-    /// in order: every balance of every day, every account, every split, and the interest of every accrual.
+    /// Facts that come in any order, some of them to be taken back, leave the books as they do when they come in order,
+    /// and as those that stand do alone.
     #[test]
     fn any_order_of_arrival_ends_in_the_same_books(
-        facts in facts().prop_shuffle(),
+        mut facts in facts().prop_shuffle(),
         rule in any_rule(),
         release in prop::sample::select(SuspenseRelease::ALL.to_vec()),
     ) {
-        let mut found = Books::bearing(rule, release);
-        let numbers = live(&mut found, &facts);
+        let [(mut found, arrived), (expected, ordered)] = settled(&mut facts, || Books::bearing(rule, release));
+        same_books(&facts, (&found, &arrived), (&expected, &ordered))?;
         let mut standing: Vec<Fact> = facts.iter().filter(|(.., gone)| !gone).copied().collect();
-        standing.sort_by_key(|(day, wish, _)| (*day, *wish == Wish::Accrue));
-        let mut expected = Books::bearing(rule, release);
-        let in_order = live(&mut expected, &standing);
-
-        let is_restated = expected.posted.iter().any(|it| it.posting.restates_seq.is_some());
-        prop_assert!(!is_restated, "in order nothing is restated");
-        for day in 0..61 {
-            let (found, expected) = (found.balances_on(nth_day(day)), expected.balances_on(nth_day(day)));
-            prop_assert_eq!(found, expected, "day {}", day);
-            prop_assert!(found.iter().all(|part| *part >= 0), "{:?} on day {}", found, day);
-        }
-        prop_assert_eq!(by_account(&found), by_account(&expected));
-        for (day, wish, _) in &standing {
-            let key = (*day, *wish == Wish::Accrue);
-            match wish {
-                Wish::Pay(_) => prop_assert_eq!(found.split(numbers[&key]), expected.split(in_order[&key])),
-                Wish::Given(_) | Wish::Accrue => {
-                    prop_assert_eq!(found.interest_of(numbers[&key]), expected.interest_of(in_order[&key]));
-                }
-                Wish::Lend(_) | Wish::Fee(_) => {}
-            }
+        let mut alone = Books::bearing(rule, release);
+        let lived = live(&mut alone, &in_order(&standing));
+        if lived.refused.is_empty() {
+            let is_restated = alone.posted.iter().any(|it| it.posting.restates_seq.is_some());
+            prop_assert!(!is_restated, "in order nothing is restated");
+            same_books(&standing, (&found, &arrived), (&alone, &lived))?;
         }
         // One more accrual: all of them together are the policy's total, by the principal as it is known now.
         let until = nth_day(61);
         found.accrue_at(nth_day(60), None);
-        if standing.iter().all(|(_, wish, _)| !matches!(wish, Wish::Given(_))) {
+        standing.retain(|(_, wish, _)| matches!(wish, Wish::Given(_) | Wish::ChargeOff));
+        if standing.is_empty() {
             let stretches = segments(found.principal(), rule.rate, until).unwrap();
             let days = stretches.first().map(|first| DaySpan::new(first.days.from(), until).unwrap());
             let total = days.map_or(0, |days| rule.terms.accrued(&stretches, days).unwrap().units());
@@ -136,18 +276,38 @@ proptest! {
 
     /// What is posted and taken back again leaves no account as it was not before.
     #[test]
-    fn void_and_post_again_leaves_the_ledger_as_before(facts in facts(), units in 1..4_000_i64, day in 1..60_u8, rule in any_rule()) {
+    fn void_and_post_again_leaves_the_ledger_as_before(
+        facts in facts().prop_shuffle(),
+        waived in prop::option::of((1..60_u8, 1..300_i64)),
+        (wish, day) in (wish(), 1..60_u8),
+        rule in any_rule(),
+        release in prop::sample::select(SuspenseRelease::ALL.to_vec()),
+    ) {
         let standing: Vec<Fact> = facts.into_iter().map(|(day, wish, _)| (day, wish, false)).collect();
-        let mut books = Books::bearing(rule, SuspenseRelease::Manual);
-        live(&mut books, &standing);
-        let before = (by_account(&books), books.balances());
+        let mut books = Books::bearing(rule, release);
+        let mut lived = live(&mut books, &standing);
+        if let Some((day, units)) = waived {
+            posts(&mut books, &(day, Wish::Waive(units), false), &lived);
+        }
+        let told = |books: &Books| (by_account(books), books.balances(), (0..61).map(|day| books.balances_on(nth_day(day))).collect::<Vec<_>>());
+        let before = told(&books);
         let number = i64::try_from(books.posted.len()).unwrap() + 1;
-        books.posts_late(payment(units, nth_day(day)));
-        let after = (by_account(&books), books.balances());
-        let undo = reversal(&books, number, nth_day(90));
-        books.posts_late(undo);
-        prop_assert_eq!((by_account(&books), books.balances()), before);
-        books.posts_late(payment(units, nth_day(day)));
-        prop_assert_eq!((by_account(&books), books.balances()), after);
+        let late = (day, wish, false);
+        if !posts(&mut books, &late, &lived) {
+            return Ok(());
+        }
+        let after = told(&books);
+        lived.numbers.insert(which(&late), number);
+        if wish.is_accrual() {
+            books.unaccrue(number);
+        } else {
+            let undo = reversal(&books, number, nth_day(90));
+            if !tries(&mut books, undo) {
+                return Ok(());
+            }
+        }
+        prop_assert_eq!(told(&books), before);
+        prop_assert!(posts(&mut books, &late, &lived));
+        prop_assert_eq!(told(&books), after);
     }
 }

@@ -1,5 +1,6 @@
 //! Owns the tests of interest that is computed where items come late: one loan's accruals, posted as a lane posts them.
 
+use super::charge_backs::charge_back;
 use super::servicing::{act, fee, lines, reversal};
 use super::*;
 use crate::core::event::{
@@ -7,7 +8,9 @@ use crate::core::event::{
     ReversalReason, ReversedEntry, ServicingAct,
 };
 use crate::core::ids::ProgramId;
-use crate::core::ledger::{Calendar, ClosedPeriodRule, GroupInput, LegWork, LoanWork, Period, post_group};
+use crate::core::ledger::{
+    Calendar, ClosedPeriodRule, GroupInput, LegWork, LoanWork, Period, RejectionCode, post_group,
+};
 use crate::core::loan::{AccrualBook, InterestRule, InterestTerms, LossAccount, SuspenseRelease};
 
 /// The program of the loan.
@@ -26,7 +29,7 @@ fn of_program(principal: i64, suspense_release: SuspenseRelease) -> Command {
 }
 
 /// Its books, with 10,000.00 lent.
-fn books() -> Books {
+pub(super) fn books() -> Books {
     Books::of([of_program(1_000_000, SuspenseRelease::Manual)])
 }
 
@@ -208,6 +211,54 @@ fn to_backdate_twice_states_each_accrual_twice_and_no_more() {
     assert_eq!(books.posted.len(), count + 1);
 }
 
+/// Several late items of one loan in one batch do what they do one by one, whether suspense is released on the way or not.
+#[test]
+fn late_items_of_one_batch_mend_interest_as_one_by_one() {
+    for release in SuspenseRelease::ALL {
+        let lived = || {
+            let mut books = Books::of([of_program(1_000_000, release)]);
+            books.posts(fee("late", 300, date(1, 5)));
+            assert_eq!([10, 20, 30].map(|day| books.accrues(date(1, day))), [2_000; 3]);
+            books.posts_late(payment(1_010_000, date(1, 31)));
+            books
+        };
+        let (mut together, mut apart) = (lived(), lived());
+        let back = returning(together.event(6), date(2, 2), 0);
+        let late = [payment(501_000, date(1, 16)), disbursement(200_000, date(1, 12)), back, payment(100, date(1, 30))];
+        let late: Vec<AcceptedEvent> = (100..).zip(late).map(|(seq, command)| accepted(seq, command)).collect();
+        together.post(&late, at(99));
+        for event in &late {
+            apart.post(std::slice::from_ref(event), at(99));
+        }
+        assert!(together.posted.iter().all(|it| it.posting.outcome == Outcome::Posted));
+        let postings = |books: &Books| books.posted.iter().map(|it| it.posting.clone()).collect::<Vec<_>>();
+        assert_eq!(postings(&together), postings(&apart));
+        assert_eq!(together.state, apart.state);
+    }
+}
+
+/// A payment goes back across the marks that accruals have left, as if it had never come or on a day of its own. 10,000.00
+/// bear 2.00 a day, and 5,000.00 bear 1.00.
+#[test]
+fn a_return_reaches_across_marks() {
+    let paid = || {
+        let mut books = books();
+        books.posts(payment(500_000, date(1, 5)));
+        assert_eq!([10, 20].map(|day| books.accrues(date(1, day))), [1_400, 1_000]);
+        books
+    };
+    let mut void = paid();
+    let back = returning(void.event(2), date(1, 25), 0);
+    void.posts_late(back);
+    assert_eq!([3, 4].map(|seq| void.interest_of(seq)), [2_000; 2]);
+    assert_eq!(void.accrues(date(1, 30)), 2_000);
+    let mut charged_back = paid();
+    let back = charge_back(charged_back.event(2), 500_000, date(1, 15), Some(0));
+    charged_back.posts_late(back);
+    assert_eq!([3, 4].map(|seq| charged_back.interest_of(seq)), [1_400, 1_600], "from 15 January on");
+    assert_eq!(charged_back.accrues(date(1, 30)), 2_000);
+}
+
 /// A replay that changes nothing writes nothing, whatever fractions it carries.
 #[test]
 fn a_late_item_that_moves_no_principal_leaves_interest_alone() {
@@ -306,6 +357,51 @@ fn nothing_accrues_behind_a_late_charge_off() {
     assert_eq!(books.accrues(date(2, 9)), 2_000);
 }
 
+/// An accrual of a day in front of a charge-off that comes behind it: in either order of arrival the same is charged off.
+/// From the day of the charge-off on there is nothing to accrue.
+#[test]
+fn a_late_accrual_in_front_of_a_charge_off_is_charged_off_with_the_rest() {
+    let off = || {
+        let off = ServicingAct::Chargeoff { collectibility: Collectibility::Uncollectible, loss: LossAccount::Expense };
+        act(off, None, date(1, 25))
+    };
+    let memo = |books: &Books| books.state.unwrap().charged_off.unwrap().memo.interest.units();
+    let mut in_order = books();
+    assert_eq!([10, 20].map(|day| in_order.accrues(date(1, day))), [2_000; 2]);
+    in_order.posts(off());
+    let mut late = books();
+    assert_eq!(late.accrues(date(1, 10)), 2_000);
+    late.posts(off());
+    assert_eq!(late.accrues(date(1, 20)), 2_000);
+    let restated = lines(&[("1200", -2_000), ("4190", 2_000), ("9100", 2_000), ("9900", -2_000)]);
+    assert_eq!(late.consequences(), [("payment_allocated", Some(3), restated)]);
+    assert_eq!((memo(&late), late.balances()), (memo(&in_order), in_order.balances()));
+    let given = late.accrue_at(date(1, 24), Some(30));
+    assert_eq!((late.interest_of(given), memo(&late)), (30, 4_030));
+    for (day, interest) in [(25, None), (25, Some(1)), (30, None)] {
+        late.accrue_at(date(1, day), interest);
+        assert_eq!(late.last().outcome, Outcome::Rejected(RejectionCode::LoanClosed));
+    }
+}
+
+/// Suspense pays what is computed of later days: that is no debt which a late charge-off would not find.
+#[test]
+fn a_release_behind_computed_interest_does_not_keep_a_charge_off_out() {
+    let mut books = Books::bearing(rule(), SuspenseRelease::Automatic);
+    books.posts(payment(100_000, date(1, 2)));
+    books.posts(disbursement(1_000_000, date(1, 3)));
+    let released = books.posted.last().unwrap().event.seq.0;
+    let undo = reversal(&books, released, date(1, 3));
+    books.posts(undo);
+    assert_eq!([12, 22].map(|day| books.accrues(date(1, day))), [2_000; 2]);
+    let off = ServicingAct::Chargeoff { collectibility: Collectibility::Collectible, loss: LossAccount::Expense };
+    books.posts_late(act(off, None, date(1, 15)));
+    let memo = books.state.unwrap().charged_off.unwrap().memo;
+    // Two days of 2.00 are left of the second accrual, and suspense pays them on the memo accounts.
+    assert_eq!([memo.fees, memo.interest, memo.principal].map(Minor::units), [0, 0, 1_000_000]);
+    assert_eq!(books.balances(), [0, 0, 0, 100_000 - 2_000 - 400]);
+}
+
 /// A loan can be charged off on a day that is accrued already: that day bears nothing.
 #[test]
 fn a_day_that_is_accrued_can_be_the_day_of_a_charge_off() {
@@ -316,6 +412,33 @@ fn a_day_that_is_accrued_can_be_the_day_of_a_charge_off() {
     assert_eq!(books.consequences(), [("payment_allocated", Some(3), lines(&[("1200", -200), ("4100", 200)]))]);
     assert_eq!((books.balances(), books.interest_of(3)), ([0; 4], 0));
     assert_eq!(books.state.unwrap().charged_off.unwrap().memo.interest.units(), 6_000);
+}
+
+/// 1,000.00 wait while 10,000.00 are owed, because somebody took a release back. Behind interest of a day suspense pays
+/// that interest only: were it to pay principal too, the day would have borne interest on it all the same. What is left
+/// waits for the next debt.
+#[test]
+fn behind_computed_interest_suspense_pays_that_interest_only() {
+    let mut books = Books::bearing(rule(), SuspenseRelease::Automatic);
+    books.posts(payment(100_000, date(1, 2)));
+    books.posts(disbursement(1_000_000, date(1, 3)));
+    let released = books.posted.last().unwrap().event.seq.0;
+    let undo = reversal(&books, released, date(1, 3));
+    books.posts(undo);
+    assert_eq!(books.balances(), [0, 0, 1_000_000, 100_000]);
+    assert_eq!(books.accrues(date(1, 12)), 2_000);
+    assert_eq!(
+        (books.last_lines(), books.last_split()),
+        (lines(&[("2100", 2_000), ("1200", -2_000)]), [0, 2_000, 0, 0])
+    );
+    assert_eq!(books.accrues(date(1, 22)), 2_000);
+    assert_eq!(books.balances(), [0, 0, 1_000_000, 96_000]);
+    // 500.00 of 8 January: five of the ten days to the 12th bear 1.90, and all days to the 22nd.
+    books.posts_late(payment(50_000, date(1, 8)));
+    assert_eq!([6, 8].map(|seq| books.interest_of(seq)), [1_950, 1_900]);
+    assert_eq!(books.balances(), [0, 0, 950_000, 96_150]);
+    books.posts(fee("late", 150, date(1, 23)));
+    assert_eq!(books.balances(), [0, 0, 854_000, 0], "the next debt finds all of it, and all that is owed");
 }
 
 /// January is closed: what is mended in it stays on its days, and is booked on 1 February.

@@ -168,6 +168,37 @@ fn money_of_a_day_before_it_pays_what_was_owed_then() {
     assert_eq!(books.fees().items().iter().map(|item| item.charged_off.units()).collect::<Vec<_>>(), [0, 0]);
 }
 
+/// What counts from a day before the charge-off finds the loan open, written off or not: it is posted, and the charge-off
+/// takes what is owed then. What takes debt must find it on every later day, and a loan is charged off once.
+#[test]
+fn what_comes_late_finds_the_loan_as_it_stood_on_its_day() {
+    for collectibility in [Collectibility::Collectible, Collectibility::Uncollectible] {
+        let mut books = charged_off(collectibility);
+        books.posts_late(payment(30, date(5, 1)));
+        assert_eq!((books.split(5), memo(&books)), ([7, 0, 23, 0], ([0, 0, 72], 72)));
+        books.posts_late(fee("late", 4, date(5, 2)));
+        books.posts_late(disbursement(6, date(5, 3)));
+        books.posts_late(adjustment(&[("1100", 2), ("5200", -2)], date(5, 4)));
+        assert_eq!((books.balances(), memo(&books)), ([0; 4], ([4, 0, 80], 84)));
+        books.posts_late(adjustment(&[("1010", 9), ("2100", -9)], date(5, 5)));
+        books.posts_late(refund(Some(3), date(5, 6)));
+        books.posts_late(apply(Some(2), date(5, 7)));
+        books.posts_late(waiver("late", 7, date(5, 8)));
+        assert_eq!((books.balances(), memo(&books)), ([0, 0, 0, 11], ([2, 0, 80], 82)), "7 were paid");
+        let taken = [waiver("late", 12, date(5, 8)), adjustment(&[("1100", -1), ("5200", 1)], date(5, 9))];
+        for command in taken.into_iter().chain([recovery(1, date(5, 9))]) {
+            books.refuses(command, RejectionCode::InsufficientBalance);
+        }
+        for command in [chargeoff(collectibility, date(5, 9)), fee("late", 1, date(6, 1)), fee("late", 1, date(7, 1))] {
+            books.refuses(command, RejectionCode::LoanClosed);
+        }
+        // A return, of a day before the charge-off as well, and its fee.
+        let back = returning(books.event(2), date(5, 10), 25);
+        books.posts_late(back);
+        assert_eq!((books.balances(), memo(&books)), ([0, 0, 0, 11], ([27, 0, 100], 127)));
+    }
+}
+
 /// A lender with an allowance charges off against it and recovers into it (domain 5.2).
 #[test]
 fn an_allowance_bears_the_loss_and_gets_the_recoveries() {

@@ -9,6 +9,7 @@
 
 mod accrual_properties;
 mod accruals;
+mod adjusted_interest;
 mod answers;
 mod bank;
 mod chain;

@@ -8,6 +8,7 @@ use crate::core::event::{Collectibility, Command, EventKind, LegTerms, NewEvent,
 use crate::core::ids::{EventId, Seq};
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
+use crate::core::ledger::late::adjustment::{deed_of_adjustment, lines_by_hand, spared};
 use crate::core::ledger::late::history::{History, Row};
 use crate::core::ledger::late::sum::Sum;
 use crate::core::ledger::past::computes_interest;
@@ -123,10 +124,10 @@ pub(super) fn deed_of(command: &Command, moved: Balances, place_of: impl Fn(Seq)
                 };
                 Deed::ChargesOff { loss: *loss, status }
             }
+            ServicingAct::ManualAdjustment { lines, .. } => deed_of_adjustment(lines, moved),
             ServicingAct::DisbursementSettled { .. }
             | ServicingAct::FeeWaived { .. }
             | ServicingAct::SuspenseRefunded
-            | ServicingAct::ManualAdjustment { .. }
             | ServicingAct::Reversal(_)
             | ServicingAct::Restated { .. } => Deed::Moves(moved),
         },
@@ -156,7 +157,11 @@ pub(super) fn deed_of(command: &Command, moved: Balances, place_of: impl Fn(Seq)
 /// on somebody's word is what it pays.
 pub(super) const fn releases_suspense(deed: &Deed) -> bool {
     match deed {
-        Deed::Moves(_) | Deed::Accrues { .. } | Deed::ChargesOff { .. } | Deed::ChargesBack { .. } => true,
+        Deed::Moves(_)
+        | Deed::Adjusts { .. }
+        | Deed::Accrues { .. }
+        | Deed::ChargesOff { .. }
+        | Deed::ChargesBack { .. } => true,
         Deed::Pays(_) | Deed::Applies(_) => false,
     }
 }
@@ -357,6 +362,21 @@ fn memo_of(lines: &[Line]) -> Result<Balances, AmountOverflow> {
     })
 }
 
+/// The same of an adjustment, whose restatements write on the accounts that bear it as well: these may be the accounts
+/// that bear a charge-off. How much came to the memo accounts in all tells what they write there.
+fn adjusted_memo(standing: &Standing, asked: &Balances, movement: &Balances) -> Result<Balances, AmountOverflow> {
+    let on_memo = standing.restating.iter().filter(|line| line.account == AccountCode::CHARGED_OFF_MEMO);
+    let total = Minor::sum(on_memo.map(|line| line.signed))?;
+    // In which bucket it is does not matter for what is spared.
+    let memo = Balances { principal: total, ..Balances::default() };
+    let effect = Effect { movement: *movement, memo, ..Effect::default() };
+    let mut restating = standing.restating.clone();
+    let spared = spared(lines_by_hand(&standing.event), asked, &effect)?;
+    let taken_out = spared.iter().map(|line| Line::credit(line.account, line.signed));
+    add_lines(&mut restating, &taken_out.collect::<Result<Vec<_>, _>>()?)?;
+    memo_of(&restating)
+}
+
 impl Standing {
     /// The lines that take it back: of money what it goes back to first, of anything else as they were.
     pub(super) fn mirrored(&self) -> Result<Vec<Line>, AmountOverflow> {
@@ -386,6 +406,7 @@ fn effect_of(standing: &Standing, deed: &Deed, place: Place) -> Result<Effect, A
             Effect { memo: nothing.minus(&debts)?, charges_off: Some(made), ..effect }
         }
         Deed::Moves(_) | Deed::Accrues { .. } => Effect { memo: memo_of(&standing.restating)?, ..effect },
+        Deed::Adjusts { asked, .. } => Effect { memo: adjusted_memo(standing, asked, &movement)?, ..effect },
         Deed::ChargesBack { .. } => {
             let split = standing.split.unwrap_or_default();
             let Allocation { fees, interest, principal, .. } = split;

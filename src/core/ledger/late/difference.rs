@@ -1,15 +1,18 @@
 //! Owns the lines between what an event did and what it does now.
 
+use crate::core::event::AdjustmentLine;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::Line;
+use crate::core::ledger::late::adjustment::{OF_BALANCES, spared};
 use crate::core::ledger::rules::{principal_loss, recoveries};
 use crate::core::loan::{Balances, Deed, Effect, LossAccount};
 use crate::core::money::{AmountOverflow, Minor};
 
 /// The lines that lead from one effect of a deed to another; none where there is no difference.
 ///
-/// What comes from outside a loan does not change, but for interest that is computed: a difference moves between its
-/// buckets, and between them and the accounts that bear a charge-off.
+/// What comes from outside a loan does not change, but for interest that is computed and for adjustments of interest (see
+/// [`adjustment_difference`]): a difference moves between its buckets, and between them and the accounts that bear a
+/// charge-off.
 pub(super) fn difference(
     deed: &Deed,
     (before, after): (&Effect, &Effect),
@@ -26,7 +29,9 @@ pub(super) fn difference(
     let total = Minor::sum([memo.fees, memo.interest, memo.principal])?;
     match deed {
         Deed::Pays(_) | Deed::Applies(_) => lines.push(Line::debit(recoveries(loss), total)),
-        Deed::Moves(_) | Deed::ChargesOff { .. } | Deed::ChargesBack { .. } => lines.extend(borne(&memo, loss)),
+        Deed::Moves(_) | Deed::Adjusts { .. } | Deed::ChargesOff { .. } | Deed::ChargesBack { .. } => {
+            lines.extend(borne(&memo, loss));
+        }
         Deed::Accrues { .. } => {
             lines.extend(borne(&memo, loss));
             lines.push(Line::credit(AccountCode::INTEREST_INCOME, moved.interest.plus(memo.interest)?)?);
@@ -36,6 +41,34 @@ pub(super) fn difference(
     lines.push(Line::credit(AccountCode::MEMO_CONTRA, total)?);
     lines.retain(|line| !line.signed.is_zero());
     Ok(said(lines, &memo))
+}
+
+/// The same of an adjustment, with what the accounts outside the loan bear less or more of it.
+pub(super) fn adjustment_difference(
+    (deed, asked): (&Deed, &Balances),
+    by_hand: &[AdjustmentLine],
+    (before, after): (&Effect, &Effect),
+    loss: LossAccount,
+) -> Result<Vec<Line>, AmountOverflow> {
+    let mut lines = spared(by_hand, asked, after)?;
+    for line in spared(by_hand, asked, before)? {
+        add(&mut lines, Line { signed: line.signed.mirrored()?, ..line })?;
+    }
+    for line in difference(deed, (before, after), loss)? {
+        add(&mut lines, line)?;
+    }
+    lines.retain(|line| !line.signed.is_zero());
+    // What moves in the loan is told first, as it is in all entries.
+    lines.sort_by_key(|line| !OF_BALANCES.contains(&line.account));
+    Ok(lines)
+}
+
+fn add(lines: &mut Vec<Line>, line: Line) -> Result<(), AmountOverflow> {
+    match lines.iter_mut().find(|sum| sum.account == line.account) {
+        Some(sum) => sum.signed = sum.signed.plus(line.signed)?,
+        None => lines.push(line),
+    }
+    Ok(())
 }
 
 /// From one bucket to another on the memo accounts, which are one account: the lines say so all the same.
@@ -95,11 +128,7 @@ pub(super) fn charge_back_difference(
 ) -> Result<Vec<Line>, AmountOverflow> {
     let mut lines = charge_back_lines(after, amount, bearer)?;
     for line in standing {
-        let signed = line.signed.mirrored()?;
-        match lines.iter_mut().find(|sum| sum.account == line.account) {
-            Some(sum) => sum.signed = sum.signed.plus(signed)?,
-            None => lines.push(Line { signed, ..*line }),
-        }
+        add(&mut lines, Line { signed: line.signed.mirrored()?, ..*line })?;
     }
     lines.retain(|line| !line.signed.is_zero());
     Ok(said(lines, &after.memo.minus(&before.memo)?))

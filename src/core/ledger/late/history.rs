@@ -29,6 +29,8 @@ pub struct History {
     pub(super) accruals: Option<(InterestRule, AccrualBook)>,
     /// How often this batch has replayed it.
     replays: usize,
+    /// Whether a late fee stands in the rows that says what it is for.
+    has_late_fees: bool,
 }
 
 impl History {
@@ -37,7 +39,9 @@ impl History {
     pub fn new(rows: impl IntoIterator<Item = (AcceptedEvent, Posting)>) -> Self {
         let row =
             |(event, posting): (AcceptedEvent, Posting)| Row { seq: Some(event.seq), event: event.event, posting };
-        Self { rows: rows.into_iter().map(row).collect(), accruals: None, replays: 0 }
+        let rows: Vec<Row> = rows.into_iter().map(row).collect();
+        let has_late_fees = rows.iter().any(|row| late_for_of(&row.event.command).is_some());
+        Self { rows, has_late_fees, ..Self::default() }
     }
 
     /// The same with what its interest is computed from: what counts from before the first day of the postings.
@@ -48,6 +52,7 @@ impl History {
 
     /// Takes in what the fold has posted.
     pub(in crate::core::ledger) fn note(&mut self, seq: Option<Seq>, event: &NewEvent, posting: &Posting) {
+        self.has_late_fees |= late_for_of(&event.command).is_some();
         self.rows.push(Row { seq, event: event.clone(), posting: posting.clone() });
     }
 
@@ -71,8 +76,8 @@ impl History {
 
     /// Whether a late fee stands in it that says what it is for: a late payment may show that it was on time.
     #[must_use]
-    pub fn has_late_fees(&self) -> bool {
-        self.rows.iter().any(|row| late_for_of(&row.event.command).is_some())
+    pub const fn has_late_fees(&self) -> bool {
+        self.has_late_fees
     }
 
     /// Whether it holds releases of suspense that are not numbered yet: another late event cannot restate them, and waits
@@ -86,7 +91,7 @@ impl History {
 /// were accepted at once either order is right, and it is that of their postings. What takes an entry back always does,
 /// and what gives money of a payment back must know what the payment paid.
 fn is_late(command: &Command, reached: NaiveDate) -> bool {
-    command.days().0 < reached || goes_back(command)
+    command.days().0 < reached || undoes_or_returns(command)
 }
 
 /// The first day from which on an event is not late behind this one: its own, or behind interest that was computed for a
@@ -111,8 +116,9 @@ pub fn reaches_back_to(rows: &[(AcceptedEvent, Posting)], since: NaiveDate) -> O
     charged_back.min().filter(|date| *date < since)
 }
 
-/// Whether an event goes back to an earlier one.
-fn goes_back(command: &Command) -> bool {
+/// Whether an event takes an entry back, or gives money of a payment back: what it does depends on what stands of that
+/// event today, whatever day it counts from.
+fn undoes_or_returns(command: &Command) -> bool {
     match command {
         Command::PaymentReturn(_) => true,
         Command::Servicing(servicing) => matches!(servicing.act, ServicingAct::Reversal(_)),

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use crate::core::event::{Command, LegTerms, NewEvent, PaymentReturn, ServicingAct};
+use crate::core::event::{Command, LegTerms, NewEvent, PaymentReturn, Servicing, ServicingAct};
 use crate::core::ids::Seq;
 use crate::core::ledger::entry::Line;
 use crate::core::ledger::late::book::{Book, Standing, deed_of, placed_of};
@@ -11,7 +11,8 @@ use crate::core::ledger::late::history::{History, is_late_on};
 use crate::core::ledger::past::{Past, computes_interest};
 use crate::core::ledger::rules::{Refusal, movement_of};
 use crate::core::loan::{
-    Allocation, Balances, DayMovement, Deed, Fact, Life, LoanState, LossAccount, Place, ReturnManner, Timeline,
+    Allocation, Balances, DayMovement, Deed, Fact, Life, LoanState, LoanStatus, LossAccount, Place, ReturnManner,
+    Timeline,
 };
 use crate::core::money::{AmountOverflow, Minor};
 
@@ -67,8 +68,9 @@ pub(in crate::core::ledger) struct Looked {
     pub(super) target: Option<Target>,
 }
 
-/// The event that one takes back.
-fn taken_back(command: &Command) -> Option<Seq> {
+/// The event that one takes out of the loan's life, as if it had never been. Money of a payment that goes back on a day of
+/// its own takes none out.
+fn undone_by(command: &Command) -> Option<Seq> {
     match command {
         Command::PaymentReturn(returned) => returned.undoes().map(|payment| payment.seq),
         Command::Servicing(servicing) => match &servicing.act {
@@ -117,12 +119,13 @@ pub(in crate::core::ledger) fn look(
     let book = Book::new(state, history)?;
     let date = event.command.days().0;
     let place = placed_of(&event.command, date, state.version.saturating_add(1));
-    let target = taken_back(&event.command).map(|seq| find(&book, seq));
+    let target = undone_by(&event.command).map(|seq| find(&book, seq));
     // What takes an entry back has no place of its own, and is judged by the loan as it stands.
     let mut then = LoanState { greatest_effective_date: date, ..*state };
     if target.is_none() {
         let position = book.life.position_before(place)?;
         (then.balances, then.charged_off) = (position.balances, position.charged_off);
+        then.status = status_for(&event.command, state.status, position.status);
     }
     let taken_back = target.map(|target| match target {
         Target::Fact(place) => book.facts.get(&place),
@@ -164,13 +167,34 @@ impl Looked {
     }
 }
 
-/// Balances without the interest that was computed behind a place.
+/// Where a loan stands for a late event: where it stood on the event's day. A payment, a fee, interest or a transfer of a
+/// day before a charge-off finds a loan that nobody had charged off, even one that is written off today, and the
+/// charge-off is computed anew. But a loan is charged off once, whatever day the second charge-off is for (domain rule 63).
+fn status_for(command: &Command, today: LoanStatus, then: LoanStatus) -> LoanStatus {
+    let charges_off = |servicing: &Servicing| matches!(servicing.act, ServicingAct::Chargeoff { .. });
+    match command {
+        Command::Servicing(servicing) if charges_off(servicing) => today,
+        Command::Servicing(_)
+        | Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::BankSettlement(_)
+        | Command::Upload(_)
+        | Command::Group(_)
+        | Command::Leg(_) => then,
+    }
+}
+
+/// Balances without the interest that was computed behind a place, and without what suspense paid of it.
 fn without_computed(balances: Balances, life: &Life, place: Place) -> Result<Balances, AmountOverflow> {
     let behind = life.facts().filter(|(fact, ..)| fact.place > place);
     let computed = behind.filter(|(fact, ..)| matches!(fact.deed, Deed::Accrues { interest: None, .. }));
-    computed.map(|(_, effect, _)| effect.movement.interest).try_fold(balances, |balances, accrued| {
-        Ok(Balances { interest: balances.interest.minus(accrued)?, ..balances })
-    })
+    computed
+        .flat_map(|(_, effect, release)| std::iter::once(effect).chain(release))
+        .try_fold(balances, |balances, effect| balances.minus(&effect.movement))
 }
 
 /// What a return does where its payment's money goes back on a day of its own; `None` where the payment does not stand.
@@ -192,6 +216,7 @@ fn charge_back(book: &Book, returned: &PaymentReturn, place: Place) -> Result<Op
             Deed::Pays(_)
             | Deed::ChargesBack { .. }
             | Deed::Moves(_)
+            | Deed::Adjusts { .. }
             | Deed::Accrues { .. }
             | Deed::Applies(_)
             | Deed::ChargesOff { .. } => left,

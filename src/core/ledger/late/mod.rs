@@ -23,9 +23,13 @@
 //!
 //! Interest that is computed for a day is that of the day's end, so from then on an event of that very day is late.
 //!
+//! An event without a target is judged by the loan as it stood on its day, open or charged off; a second charge-off alone
+//! is refused whatever its day.
+//!
 //! What is taken of a loan on its borrower's or the lender's word (a refund, a waiver, an adjustment, a charge-off) is
 //! not taken where the loan on some later day did not have it: that is refused, as if in order it would have been later.
 
+mod adjustment;
 mod book;
 mod difference;
 mod history;

@@ -8,8 +8,9 @@ use crate::core::event::{AcceptedEvent, Command, EarlierEvent, EventKind, NewEve
 use crate::core::ids::EventId;
 use crate::core::ledger::entry::{JournalEntry, Layer, Line};
 use crate::core::ledger::fold::{Booking, RELEASE_SORT, book};
+use crate::core::ledger::late::adjustment::lines_by_hand;
 use crate::core::ledger::late::book::{Standing, deed_of, placed, releases_suspense};
-use crate::core::ledger::late::difference::{charge_back_difference, difference};
+use crate::core::ledger::late::difference::{adjustment_difference, charge_back_difference, difference};
 use crate::core::ledger::late::look::{Looked, Target, bearer};
 use crate::core::ledger::late::sum::Sum;
 use crate::core::ledger::past::Past;
@@ -98,8 +99,9 @@ impl Settling {
         state: &LoanState,
         date: NaiveDate,
     ) -> Result<LoanState, AmountOverflow> {
-        let Position { balances, charged_off, .. } = self.looked.book.life.position_before(self.place_of_fee(date))?;
-        Ok(LoanState { balances, charged_off, greatest_effective_date: date, ..*state })
+        let Position { balances, charged_off, status, .. } =
+            self.looked.book.life.position_before(self.place_of_fee(date))?;
+        Ok(LoanState { balances, charged_off, status, greatest_effective_date: date, ..*state })
     }
 
     /// The same with a fee that was judged: the event and its fee come to one life, so each event behind them is stated
@@ -245,6 +247,9 @@ impl Settlement {
         match life.deed(place) {
             Some(Deed::ChargesBack { of, amount, .. }) => {
                 charge_back_difference(&standing.lines, effects, *amount, bearer(life, *of, loss))
+            }
+            Some(deed @ Deed::Adjusts { asked, .. }) => {
+                adjustment_difference((deed, asked), lines_by_hand(&standing.event), effects, loss)
             }
             Some(deed) => difference(deed, effects, loss),
             None => Ok(Vec::new()),

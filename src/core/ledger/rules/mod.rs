@@ -68,7 +68,9 @@ impl From<InterestError> for Refusal {
     fn from(error: InterestError) -> Self {
         match error {
             InterestError::OutOfRange => Self::Rule(RejectionCode::AmountOverflow),
-            InterestError::NegativePrincipal | InterestError::Disorder => Self::Interest(error),
+            InterestError::NegativePrincipal | InterestError::BelowBooked | InterestError::Disorder => {
+                Self::Interest(error)
+            }
         }
     }
 }

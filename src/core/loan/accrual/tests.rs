@@ -142,6 +142,27 @@ fn roundings() -> impl Strategy<Value = Rounding> {
 }
 
 proptest! {
+    /// More days are never worth less than fewer, by no convention and no rounding: interest that is booked is never above
+    /// what its days come to with those behind them.
+    #[test]
+    fn more_days_are_never_worth_less(
+        rounding in roundings(),
+        day_count in prop::sample::select(DayCount::ALL.to_vec()),
+        rate in 0..40_000_000_i64,
+        lent in 1..50_000_000_i64,
+        since in 0..400_u16,
+        (moved, by) in (0..800_u16, -50_000_000..50_000_000_i64),
+        days in 0..400_u16,
+    ) {
+        let terms = InterestTerms { day_count, rounding };
+        let rule = InterestRule { rate: AnnualRate::from_parts(rate).unwrap(), terms };
+        let principal = [(nth(since), lent), (nth(since.saturating_add(moved)), by.max(-lent))];
+        let book = book(&principal, &[]);
+        let totals = (days..days + 90).map(|days| book.open_interest(&rule, nth(since + days)).unwrap());
+        let totals: Vec<Minor> = totals.collect();
+        prop_assert!(totals.is_sorted(), "{:?}", totals);
+    }
+
     /// However the days are cut, each accrual has what the policy says of the days behind the one before it; and what is
     /// taken back is caught up with.
     #[test]

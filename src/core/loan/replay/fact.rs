@@ -42,6 +42,13 @@ pub enum Deed {
     /// The balances move by so much: money lent, a fee, interest, suspense refunded, a fee waived. Where a bucket holds
     /// less than is taken from it, and where the loan is charged off, see the module.
     Moves(Balances),
+    /// The balances move by so much on somebody's word, and what is taken of interest is at most what is there.
+    Adjusts {
+        /// How they are to move.
+        asked: Balances,
+        /// What accounts outside the loan bear of it: it is lowered first where there is less interest.
+        borne: Minor,
+    },
     /// Interest of all days before one that no earlier accrual covers.
     Accrues {
         /// How much, where somebody said so; else what the days come to by the principal of each.

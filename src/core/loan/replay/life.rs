@@ -230,14 +230,17 @@ impl Life {
         let ReplayTerms { waterfall, suspense_release, .. } = self.terms;
         let left = match fact.deed {
             Deed::ChargesBack { of, .. } => self.left_of(plan, of, fact.place)?,
-            Deed::Moves(_) | Deed::Accrues { .. } | Deed::Pays(_) | Deed::Applies(_) | Deed::ChargesOff { .. } => {
-                Allocation::default()
-            }
+            Deed::Moves(_)
+            | Deed::Adjusts { .. }
+            | Deed::Accrues { .. }
+            | Deed::Pays(_)
+            | Deed::Applies(_)
+            | Deed::ChargesOff { .. } => Allocation::default(),
         };
         let effect = position.effect(&fact, &self.terms, &left)?;
         let release = match suspense_release {
             SuspenseRelease::Automatic if fact.releases_suspense && raises(&fact, &effect) => {
-                position.after(&effect)?.release(waterfall)?
+                position.after(&effect)?.release(&fact.deed, &effect, waterfall)?
             }
             SuspenseRelease::Automatic | SuspenseRelease::Manual => None,
         };
@@ -289,7 +292,12 @@ fn is_due(passed: usize) -> bool {
 fn charged_back(fact: &Fact) -> Option<Place> {
     match fact.deed {
         Deed::ChargesBack { of, .. } => Some(of),
-        Deed::Moves(_) | Deed::Accrues { .. } | Deed::Pays(_) | Deed::Applies(_) | Deed::ChargesOff { .. } => None,
+        Deed::Moves(_)
+        | Deed::Adjusts { .. }
+        | Deed::Accrues { .. }
+        | Deed::Pays(_)
+        | Deed::Applies(_)
+        | Deed::ChargesOff { .. } => None,
     }
 }
 
@@ -299,6 +307,6 @@ fn raises(fact: &Fact, effect: &Effect) -> bool {
     let rises = |moved: &Balances| {
         [moved.fees, moved.interest, moved.principal, moved.suspense].into_iter().any(|part| part > Minor::ZERO)
     };
-    let brings_debt = matches!(fact.deed, Deed::Moves(_) | Deed::Accrues { .. });
+    let brings_debt = matches!(fact.deed, Deed::Moves(_) | Deed::Adjusts { .. } | Deed::Accrues { .. });
     rises(&effect.movement) || (brings_debt && rises(&effect.memo))
 }

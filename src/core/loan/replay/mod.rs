@@ -16,7 +16,9 @@
 //! What was once right may find less in a replay: a refund finds less suspense, because the payment it came from has
 //! gone back; a waiver finds less of the fee, because an earlier payment now pays it. The fact stands all the same,
 //! money that left has left. So what it cannot take from suspense is owed as principal (rule 24), and what it cannot
-//! take from a debt is the borrower's, in suspense. No bucket is negative after any fact, hence on no date.
+//! take from a debt is the borrower's, in suspense. Interest alone may be gone without anybody having paid it, because it
+//! was corrected: an adjustment takes of it what is there, and asks for the rest of nobody. No bucket is negative after any
+//! fact, hence on no date.
 //!
 //! From a charge-off on a loan has no debt on the balance sheet: whatever is owed after it is owed on the memo accounts.
 //!

@@ -34,8 +34,10 @@ impl Default for Position {
     }
 }
 
-/// No principal is below nothing and days go forward, so all that can be wrong with interest is that it has no room.
-const fn without_room(_: InterestError) -> AmountOverflow {
+/// No principal is below nothing, days go forward and are never worth less than fewer of them, so all that can be wrong
+/// with interest is that it has no room. Anything else is our own mistake, and the event is not judged.
+fn without_room(error: InterestError) -> AmountOverflow {
+    assert!(error == InterestError::OutOfRange, "interest of a life cannot be told: {error}");
     AmountOverflow
 }
 
@@ -48,12 +50,13 @@ impl Position {
         let waterfall = terms.waterfall;
         match fact.deed {
             Deed::Moves(asked) => self.moved(&asked),
+            Deed::Adjusts { asked, borne } => self.moved(&self.adjusted(&asked, borne)?),
             Deed::Accrues { interest, until } => {
                 let interest = interest.map_or_else(|| self.interest(terms.interest.as_ref(), until), Ok)?;
                 self.moved(&Balances { interest, ..Balances::default() })
             }
             Deed::Pays(amount) => self.paid(amount, waterfall),
-            Deed::Applies(asked) => self.applied(asked, waterfall),
+            Deed::Applies(asked) => self.applied(asked, &self.payable(), waterfall),
             Deed::ChargesOff { loss, status } => {
                 let Balances { fees, interest, principal, .. } = self.balances;
                 let memo = Balances { fees, interest, principal, suspense: Minor::ZERO };
@@ -64,12 +67,33 @@ impl Position {
         }
     }
 
-    /// What suspense pays of what is owed here; `None` where that is nothing.
+    /// What suspense pays behind a fact that brought debt; `None` where that is nothing. `effect` is what the fact did.
+    ///
+    /// Behind interest that is computed it is that interest and no more: principal of the day has borne it already.
     ///
     /// # Errors
     /// [`AmountOverflow`] when a movement leaves 64 bits.
-    pub(super) fn release(&self, waterfall: Waterfall) -> Result<Option<Effect>, AmountOverflow> {
-        Ok(Some(self.applied(None, waterfall)?).filter(|effect| !effect.is_nothing()))
+    pub(super) fn release(
+        &self,
+        deed: &Deed,
+        effect: &Effect,
+        waterfall: Waterfall,
+    ) -> Result<Option<Effect>, AmountOverflow> {
+        let payable = self.payable();
+        let payable = match deed {
+            Deed::Accrues { interest: None, .. } => {
+                let brought = effect.movement.interest.plus(effect.memo.interest)?;
+                Balances { interest: payable.interest.min(brought), ..Balances::default() }
+            }
+            Deed::Accrues { interest: Some(_), .. }
+            | Deed::Moves(_)
+            | Deed::Adjusts { .. }
+            | Deed::Pays(_)
+            | Deed::Applies(_)
+            | Deed::ChargesOff { .. }
+            | Deed::ChargesBack { .. } => payable,
+        };
+        Ok(Some(self.applied(None, &payable, waterfall)?).filter(|effect| !effect.is_nothing()))
     }
 
     /// The position after an effect.
@@ -113,6 +137,7 @@ impl Position {
             match fact.deed {
                 Deed::Accrues { until, .. } => accruing.covered(rule, until),
                 Deed::Moves(_)
+                | Deed::Adjusts { .. }
                 | Deed::Pays(_)
                 | Deed::Applies(_)
                 | Deed::ChargesOff { .. }
@@ -139,6 +164,27 @@ impl Position {
     /// What can be paid: on a loan that is charged off, what stands on the memo accounts.
     fn payable(&self) -> Balances {
         self.charged_off.map_or(self.balances, |off| off.memo.payable())
+    }
+
+    /// What an adjustment asks for, with no more interest taken than there is: so much less is borne outside the loan, and
+    /// then less given within it.
+    fn adjusted(&self, asked: &Balances, borne: Minor) -> Result<Balances, AmountOverflow> {
+        let short = short_of(self.payable().interest, asked.interest)?;
+        let mut rest = short.minus(short.min(borne))?;
+        let mut less = |given: Minor| -> Result<Minor, AmountOverflow> {
+            let part = rest.min(given.max(Minor::ZERO));
+            rest = rest.minus(part)?;
+            Ok(part)
+        };
+        let of_suspense = less(asked.suspense.mirrored()?)?;
+        let to_principal = less(asked.principal)?;
+        let to_fees = less(asked.fees)?;
+        Ok(Balances {
+            fees: asked.fees.minus(to_fees)?,
+            interest: asked.interest.plus(short)?,
+            principal: asked.principal.minus(to_principal)?,
+            suspense: asked.suspense.plus(of_suspense)?,
+        })
     }
 
     /// The effect of a movement: on a loan that is charged off no debt comes back to the balance sheet, it is owed on the
@@ -169,10 +215,15 @@ impl Position {
         self.divided(split, split.suspense)
     }
 
-    fn applied(&self, asked: Option<Minor>, waterfall: Waterfall) -> Result<Effect, AmountOverflow> {
+    fn applied(
+        &self,
+        asked: Option<Minor>,
+        payable: &Balances,
+        waterfall: Waterfall,
+    ) -> Result<Effect, AmountOverflow> {
         let there = self.balances.suspense.max(Minor::ZERO);
         let amount = asked.map_or(there, |asked| asked.min(there));
-        let split = allocate(amount, &self.payable(), waterfall)?;
+        let split = allocate(amount, payable, waterfall)?;
         let split = Allocation { suspense: Minor::ZERO, ..split };
         self.divided(split, split.total()?.mirrored()?)
     }

@@ -106,7 +106,7 @@ async fn a_return_waits_for_the_payment_of_its_day_and_for_no_other() {
     assert_eq!(told[..2], ["invalid", "return_unmatched"]);
     let (later, told) = sent(&world, &token, "file:may", &collection('C', day(5, 1))).await;
     assert_eq!(told[0], "posted");
-    // The matching behind this file is over when that behind the next one is.
+    // Of the two that wait the one without a day is looked at first: its file is the newer one.
     let (own, told) = sent(&world, &token, "file:april", &collection('D', day(4, 1))).await;
     assert!(["posted", "returned"].contains(&told[0].as_str()), "{told:?}");
     let event = posted_by_itself(&world, &token, &early, 1).await;

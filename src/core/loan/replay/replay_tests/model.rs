@@ -40,10 +40,12 @@ pub(super) fn lived(facts: &[Fact], terms: ReplayTerms) -> BTreeMap<Place, Did> 
     let mut all = BTreeMap::new();
     for fact in sorted {
         let mut did = loan.does(&fact, (order, terms.interest.as_ref()));
-        let is_move = matches!(fact.deed, Deed::Moves(_) | Deed::Accrues { .. });
+        let is_move = matches!(fact.deed, Deed::Moves(_) | Deed::Adjusts { .. } | Deed::Accrues { .. });
         let raised = did.moved.iter().any(|part| *part > 0) || (is_move && did.memo.iter().any(|part| *part > 0));
         if terms.suspense_release == SuspenseRelease::Automatic && fact.releases_suspense && raised {
-            (did.released, did.released_memo) = loan.applies(loan.suspense, order);
+            let is_computed = matches!(fact.deed, Deed::Accrues { interest: None, .. });
+            let brought = is_computed.then_some(did.moved[1] + did.memo[1]);
+            (did.released, did.released_memo) = loan.releases(brought, order);
         }
         let moved = i64::try_from(did.moved[2] + did.released[2]).unwrap();
         loan.principal.push((fact.place.date, Minor::new(moved)));
@@ -69,6 +71,9 @@ impl Lived {
         let before = (self.owed, self.suspense, self.memo.unwrap_or_default());
         match fact.deed {
             Deed::Moves(asked) => self.moves([asked.fees, asked.interest, asked.principal, asked.suspense].map(units)),
+            Deed::Adjusts { asked, borne } => {
+                self.adjusts([asked.fees, asked.interest, asked.principal, asked.suspense].map(units), units(borne));
+            }
             Deed::Accrues { interest, until } => {
                 let interest = interest.map_or_else(|| self.interest(rule.unwrap(), until), units);
                 self.accrued_until = self.accrued_until.max(Some(until));
@@ -102,6 +107,21 @@ impl Lived {
         let Some(first) = stretches.first() else { return 0 };
         let from = self.accrued_until.unwrap_or(first.days.from()).max(first.days.from()).min(until);
         units(rule.terms.accrued(&stretches, DaySpan::new(from, until).unwrap()).unwrap())
+    }
+
+    /// Cent by cent: for each of interest that is not there, one less is given elsewhere.
+    fn adjusts(&mut self, mut asked: Wide, mut borne: i128) {
+        let there = self.memo.unwrap_or(self.owed)[1];
+        while asked[1] < 0 && there + asked[1] < 0 {
+            asked[1] += 1;
+            match (borne > 0, asked[3] < 0, asked[2] > 0) {
+                (true, ..) => borne -= 1,
+                (false, true, _) => asked[3] += 1,
+                (false, false, true) => asked[2] -= 1,
+                (false, false, false) => asked[0] -= 1,
+            }
+        }
+        self.moves(asked);
     }
 
     /// Cent by cent would be as good: a debt never pays more than it has, suspense neither.
@@ -142,6 +162,16 @@ impl Lived {
         } else {
             ([fees, interest, principal, rest - most], [0; 4])
         }
+    }
+
+    /// What suspense pays behind a fact: all that is owed, or of interest that was computed just so much.
+    fn releases(&mut self, interest: Option<i128>, order: [usize; 3]) -> (Wide, Wide) {
+        let Some(brought) = interest else { return self.applies(self.suspense, order) };
+        let owed = self.memo.as_mut().unwrap_or(&mut self.owed);
+        let paid = self.suspense.min(brought).min(owed[1]);
+        owed[1] -= paid;
+        self.suspense -= paid;
+        if self.memo.is_some() { ([0, 0, 0, -paid], [0, -paid, 0, 0]) } else { ([0, -paid, 0, -paid], [0; 4]) }
     }
 
     fn charges_back(&mut self, of: Place, amount: i128, order: [usize; 3]) {

@@ -161,7 +161,7 @@ fn is_of(fact: &Fact, row: &Value) -> bool {
         Deed::Pays(paid) => text(row, "type") == "Repayment" && paid.units() == amount,
         Deed::ChargesBack { amount: back, .. } => text(row, "type") == "Chargeback" && back.units() == amount,
         Deed::ChargesOff { .. } => text(row, "type") == "Charge-off",
-        Deed::Moves(_) | Deed::Accrues { .. } | Deed::Applies(_) => false,
+        Deed::Moves(_) | Deed::Adjusts { .. } | Deed::Accrues { .. } | Deed::Applies(_) => false,
     };
     is_kind && fact.place.date == date(row, "effective_on")
 }

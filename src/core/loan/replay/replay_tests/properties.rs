@@ -22,10 +22,17 @@ fn wish() -> impl Strategy<Value = Wish> {
         5 => (0..3_usize, units.clone()).prop_map(|(bucket, units)| Wish::Deed(raise(bucket, units))),
         2 => (0..4_usize, units.clone()).prop_map(|(bucket, units)| Wish::Deed(raise(bucket, -units))),
         1 => prop::array::uniform4(-60..60_i64).prop_map(|moved| Wish::Deed(Deed::Moves(balances(moved)))),
+        3 => (prop::array::uniform4(-60..60_i64), 0..40_i64).prop_map(|(asked, more)| Wish::Deed(adjust(asked, more))),
         1 => prop::option::of(units.clone()).prop_map(|units| Wish::Deed(Deed::Applies(units.map(Minor::new)))),
         1 => (any::<Index>(), units, Just([0, 1, 2]).prop_shuffle())
             .prop_map(|(of, units, order)| Wish::ChargeBack(of, units, order)),
     ]
+}
+
+/// By hand, lines that balance: outside the loan so much more is debited than has to be, and as much credited.
+fn adjust(asked: [i64; 4], more: i64) -> Deed {
+    let net = asked[0] + asked[1] + asked[2] - asked[3];
+    Deed::Adjusts { asked: balances(asked), borne: Minor::new(more + (-net).max(0)) }
 }
 
 /// Facts with their days; at most one of them is a charge-off.

@@ -1,0 +1,95 @@
+//! Owns what becomes of a manual adjustment that finds less interest than it took.
+//!
+//! Interest of a day is what is known of it today. Where a correction leaves less of it in front of an adjustment than
+//! the adjustment took, nobody has paid the rest, so it is nobody's: the adjustment takes what is there, and what stood
+//! against the rest is not borne. In time it could not have taken more. Of the accounts outside the loan that bear an
+//! adjustment the last of its lines is spared first, and only when none of them bears anything any more, what it gave
+//! within the loan. It never takes more than was asked.
+
+use crate::core::event::{AdjustmentLine, Command, NewEvent, ServicingAct};
+use crate::core::ledger::account::AccountCode;
+use crate::core::ledger::entry::Line;
+use crate::core::loan::{Balances, Deed, Effect};
+use crate::core::money::{AmountOverflow, Minor};
+
+/// The accounts that hold a loan's balances.
+pub(super) const OF_BALANCES: [AccountCode; 4] = [
+    AccountCode::FEES_RECEIVABLE,
+    AccountCode::INTEREST_RECEIVABLE,
+    AccountCode::PRINCIPAL_RECEIVABLE,
+    AccountCode::BORROWER_SUSPENSE,
+];
+
+/// The lines of an adjustment; none of any other event.
+pub(super) fn lines_by_hand(event: &NewEvent) -> &[AdjustmentLine] {
+    match &event.command {
+        Command::Servicing(servicing) => match &servicing.act {
+            ServicingAct::ManualAdjustment { lines, .. } => lines,
+            ServicingAct::DisbursementSettled { .. }
+            | ServicingAct::FeeWaived { .. }
+            | ServicingAct::SuspenseApplied { .. }
+            | ServicingAct::SuspenseRefunded
+            | ServicingAct::Reversal(_)
+            | ServicingAct::Chargeoff { .. }
+            | ServicingAct::Recovery
+            | ServicingAct::Restated { .. } => &[],
+        },
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::BankSettlement(_)
+        | Command::Upload(_)
+        | Command::Group(_)
+        | Command::Leg(_) => &[],
+    }
+}
+
+/// What an adjustment asks of its loan, which it moves by so much.
+pub(super) fn deed_of_adjustment(lines: &[AdjustmentLine], asked: Balances) -> Deed {
+    let total = bearers(lines).into_iter().fold(0_i128, |sum, (_, borne)| sum.saturating_add(borne));
+    // What leaves 64 bits is more than any interest.
+    let borne = Minor::new(i64::try_from(total).unwrap_or(i64::MAX));
+    Deed::Adjusts { asked, borne }
+}
+
+/// The lines on accounts outside the loan between an adjustment as it was asked for and what it does. `asked` is what it
+/// was to move in the loan, `effect` what it moves.
+pub(super) fn spared(lines: &[AdjustmentLine], asked: &Balances, effect: &Effect) -> Result<Vec<Line>, AmountOverflow> {
+    let moved = net(&effect.movement).saturating_add(net(&effect.memo));
+    let mut rest = moved.saturating_sub(net(asked)).max(0);
+    let mut spared = Vec::new();
+    for (account, borne) in bearers(lines).into_iter().rev() {
+        let part = rest.min(borne);
+        rest = rest.saturating_sub(part);
+        if part > 0 {
+            let part = i64::try_from(part).map_err(|_| AmountOverflow)?;
+            spared.push(Line::credit(account, Minor::new(part))?);
+        }
+    }
+    Ok(spared)
+}
+
+/// The accounts outside the loan to which an adjustment debits more than it credits, in the order of its lines.
+fn bearers(lines: &[AdjustmentLine]) -> Vec<(AccountCode, i128)> {
+    let mut sums: Vec<(AccountCode, i128)> = Vec::new();
+    for line in lines.iter().filter(|line| !OF_BALANCES.contains(&line.account_code)) {
+        let units = i128::from(line.signed_minor.units());
+        match sums.iter_mut().find(|(account, _)| *account == line.account_code) {
+            Some((_, sum)) => *sum = sum.saturating_add(units),
+            None => sums.push((line.account_code, units)),
+        }
+    }
+    sums.retain(|(_, sum)| *sum > 0);
+    sums
+}
+
+/// What a movement comes to on the debit side. Four parts of 64 bits cannot leave 128 bits.
+fn net(moved: &Balances) -> i128 {
+    let Balances { fees, interest, principal, suspense } = moved;
+    let debts = [fees, interest, principal].into_iter();
+    let debts = debts.fold(0_i128, |sum, part| sum.saturating_add(i128::from(part.units())));
+    debts.saturating_sub(i128::from(suspense.units()))
+}
