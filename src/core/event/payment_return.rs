@@ -231,20 +231,20 @@ struct Received {
 
 /// The money that an event brought.
 fn received(event: &AcceptedEvent) -> Option<Received> {
-    match &event.event.command {
-        Command::Receipt(receipt) => Some(Received {
+    if let Command::Receipt(receipt) = &event.event.command {
+        return Some(Received {
             loan_id: receipt.loan_id,
             borrower_id: NO_BORROWER,
             amount: receipt.amount,
             effective_date: receipt.effective_date,
-        }),
-        _ => paid(event).map(|payment| Received {
-            loan_id: payment.loan_id,
-            borrower_id: payment.borrower_id,
-            amount: payment.amount,
-            effective_date: payment.effective_date,
-        }),
+        });
     }
+    paid(event).map(|payment| Received {
+        loan_id: payment.loan_id,
+        borrower_id: payment.borrower_id,
+        amount: payment.amount,
+        effective_date: payment.effective_date,
+    })
 }
 
 /// The payment that an event is. A consequence that divides a payment anew is none.
