@@ -222,7 +222,7 @@ pub trait LoanReads: Send + Sync {
     async fn loans_with_late_fees(&self, tenant: TenantId, page: LateFeesPage) -> Result<Vec<LoanKey>, StoreError>;
 
     /// Of these events those of which more may be told than their own postings say: they have brought events of ours about,
-    /// or stand in front of a late fee that says what it is for. A few index steps an event; in no order.
+    /// or stand in front of a late fee that says what it is for and was posted before them; what goes back, behind any. A few index steps an event; in no order.
     async fn with_more_to_tell(&self, tenant: TenantId, events: Vec<EventId>) -> Result<Vec<EventId>, StoreError>;
 
     /// The event at a place; none of another tenant.

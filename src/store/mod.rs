@@ -22,6 +22,7 @@ mod intake;
 mod loan_check;
 mod loan_reads;
 mod operations;
+mod past;
 mod poller_reads;
 mod post;
 mod read;
@@ -42,7 +43,7 @@ use async_trait::async_trait;
 use chrono::NaiveDate;
 use tokio::sync::oneshot;
 
-use crate::core::event::{NewEvent, NewGroup, Party};
+use crate::core::event::{NewEvent, NewGroup};
 use crate::core::ids::{EventId, LoanKey, ProgramId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::FeeItem;
 use crate::core::slot::PartitionMap;
@@ -279,8 +280,8 @@ pub trait Store:
         loans: Vec<LoanKey>,
     ) -> Result<HashMap<LoanKey, LoanParty>, StoreError>;
 
-    /// Who owes a loan, also one whose opening is accepted and not posted.
-    async fn party(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<Party>, StoreError>;
+    /// Who owes a loan, and by which program; also of one whose opening is accepted and not posted.
+    async fn party(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<LoanParty>, StoreError>;
 
     /// A loan's fees, oldest first; `None` where the tenant has no such loan. Walks the loan's postings.
     async fn loan_fees(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<Vec<FeeItem>>, StoreError>;

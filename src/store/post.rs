@@ -9,8 +9,9 @@
 //!    in step 1 has the terms of its first opening event, so the batch takes nothing of it from a second one on: if the
 //!    first is refused, the next batch makes the row anew from the second.
 //!    Where an event is late (dated before its loan's greatest effective date, or taking an entry back), the loan's
-//!    postings from its day on are read as well. The fold judges no late event without them. A loan that has many
-//!    postings leaves the batch to others and is told in [`PostedBatch::apart`].
+//!    postings from its day on are read as well. The fold judges no late event without them. For a late
+//!    fee that says what was late, they are read from the first day on that counts for it. A loan that has many postings,
+//!    and of which they would be read, leaves the batch to others and is told in [`PostedBatch::apart`].
 //!    Where an event takes a payment back, what became of that payment is read as well, its current split included:
 //!    one statement for all of them, none where there is no such event. A payment that has no posting yet, though it was
 //!    numbered first, was committed late: it joins the batch in front of what takes it back. A return counts from its
@@ -124,7 +125,7 @@ pub struct PostedBatch {
     pub groups: BTreeSet<Seq>,
     /// Of the events posted, those of which more is to be told than their own posting says: see [`restating`].
     pub restating: BTreeSet<Seq>,
-    /// Events of loans that need a long replay, loan by loan: taken out of this batch, to be posted each in one of its
+    /// Events of loans of which much is read, for a replay or a late fee, loan by loan: taken out of this batch, to be posted each in one of its
     /// own.
     pub apart: Vec<Vec<Wanted>>,
     /// Events the fold could not judge; their loans stopped before them.

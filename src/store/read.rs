@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use crate::core::event::{AcceptedEvent, EventKind, Stage};
+use crate::core::event::{AcceptedEvent, EventKind, Party, Stage};
 use crate::core::ids::{BorrowerId, EventId, LoanKey, PaymentBatchId, ProgramId, Seq};
 use crate::core::ledger::Posting;
 use crate::core::loan::{Allocation, Balances, LoanState};
@@ -99,6 +99,14 @@ pub struct LoanParty {
     pub currency: crate::core::money::Currency,
     /// Its program, where it has one.
     pub program_id: Option<ProgramId>,
+}
+
+impl LoanParty {
+    /// The same without its program, as events have it.
+    #[must_use]
+    pub const fn party(&self) -> Party {
+        Party { borrower_id: self.borrower_id, currency: self.currency }
+    }
 }
 
 /// A loan's balances on a date.

@@ -69,9 +69,10 @@ fn fold_loan(loan: LoanWork, now: Timestamp, seen: &Seen, judge: &Judge, output:
         match step.unwrap_or_else(|panic| Err(panic_text(panic.as_ref()))) {
             Ok(step) => {
                 state = step.state;
-                // What a reversal gives back, a waiver say, may put a fee of any day up for review.
-                let is_reversal = event.event.kind == EventKind::Reversal;
-                if is_reversal || past.history.as_ref().is_some_and(History::has_late_fees) {
+                // What a reversal gives back, a waiver say, may put a fee of any day up for review, and so may money that
+                // goes back and had paid what a waiver gave back.
+                let goes_back = matches!(event.event.kind, EventKind::Reversal | EventKind::PaymentReturned);
+                if goes_back || past.history.as_ref().is_some_and(History::has_late_fees) {
                     output.reviewing.insert(event.seq);
                 }
                 output.postings.push(step.posting);

@@ -83,6 +83,9 @@ pub struct ReturnAnswer {
     pub fee_refused: Option<RefusedFeeSchema>,
     /// The later events that do something else now.
     pub restated: Option<Vec<RestatedSchema>>,
+    /// The late fees that are owed again, though their payments were on time: what went back had paid what a waiver gave
+    /// back.
+    pub fees_to_review: Option<Vec<FeeToReviewSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }

@@ -2,7 +2,7 @@
 
 use utoipa::ToSchema;
 
-use crate::api::openapi::{AllocationSchema, RestatedSchema};
+use crate::api::openapi::{AllocationSchema, FeeToReviewSchema, RestatedSchema};
 
 /// A charged fee.
 #[derive(Debug, ToSchema)]
@@ -20,12 +20,15 @@ pub struct FeeAnswer {
 /// A forgiven fee.
 #[derive(Debug, ToSchema)]
 #[schema(example = json!({"fee_waived_event_id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa",
-    "journal_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb", "posted_at": "2026-05-20T12:00:00Z"}))]
+    "journal_entry_id": "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb",
+    "fee_event_id": "eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee", "posted_at": "2026-05-20T12:00:00Z"}))]
 pub struct FeeWaiverAnswer {
     /// The waiver.
     pub fee_waived_event_id: uuid::Uuid,
     /// Its journal entry.
     pub journal_entry_id: uuid::Uuid,
+    /// The fee that it names, where it names one.
+    pub fee_event_id: Option<uuid::Uuid>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }
@@ -126,6 +129,8 @@ pub struct ReversalAnswer {
     pub reverses_entry_id: uuid::Uuid,
     /// The later events that do something else now.
     pub restated: Option<Vec<RestatedSchema>>,
+    /// The late fees that it has put up for review, since their payments were on time.
+    pub fees_to_review: Option<Vec<FeeToReviewSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
     /// The first event of the chain: as a rule that of the entry.
@@ -143,6 +148,10 @@ pub struct SuspenseTransferAnswer {
     pub journal_entry_id: uuid::Uuid,
     /// How much was moved.
     pub amount_minor: String,
+    /// The later events that do something else now; only where it came late.
+    pub restated: Option<Vec<RestatedSchema>>,
+    /// The late fees that it has shown to be for payments on time; only where it came late.
+    pub fees_to_review: Option<Vec<FeeToReviewSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }
@@ -159,6 +168,10 @@ pub struct ReceiptAssignmentAnswer {
     pub journal_entry_id: uuid::Uuid,
     /// What was paid with it.
     pub allocation: AllocationSchema,
+    /// The later events that do something else now; only where it came late.
+    pub restated: Option<Vec<RestatedSchema>>,
+    /// The late fees that it has shown to be for payments on time; only where it came late.
+    pub fees_to_review: Option<Vec<FeeToReviewSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }

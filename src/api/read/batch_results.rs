@@ -24,6 +24,7 @@ use crate::api::read::rows_form::RowsForm;
 use crate::api::state::ApiState;
 use crate::api::uploads::verdict::MOVED;
 use crate::core::ids::{EventId, Seq};
+use crate::core::ledger::RefusedFee;
 use crate::store::{EventRecord, RowsAfter, UploadException, UploadRef, UploadRows};
 
 /// Rows of a page: about a megabyte.
@@ -77,8 +78,8 @@ impl Pages {
         }
         let Some(after) = self.after else { return Ok(None) };
         let page = self.state.store().upload_rows(self.upload, after, PAGE_ROWS).await?;
-        let moved = self.moved(&page).await?;
-        let (rows, next) = merged(&page, &moved, after)?;
+        let told = ToldOfRows { moved: self.moved(&page).await?, refused: self.refused_fees(&page).await? };
+        let (rows, next) = merged(&page, &told, after)?;
         self.after = next;
         if rows.is_empty() {
             return Ok(None);
@@ -96,12 +97,48 @@ impl Pages {
         let found = self.state.store().payments_of_ids(self.upload.tenant, ids).await?;
         Ok(found.into_iter().map(|record| (record.event.event.id, record)).collect())
     }
+
+    /// The fees of the page's returns that a rule has refused. One statement where the page has returns whose loans'
+    /// programs ask for fees, and none else.
+    async fn refused_fees(&self, page: &UploadRows) -> Result<HashMap<EventId, RefusedFee>, ApiError> {
+        let of_return = |record: &EventRecord| fee_of_program(record).map(|fee| (fee, record.event.event.id));
+        let returns: HashMap<EventId, EventId> = page.events.iter().filter_map(of_return).collect();
+        if returns.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let fees = self.state.store().finished(returns.keys().copied().collect()).await?;
+        let refused = fees.iter().filter_map(|fee| {
+            let (fee_event_id, code) = (fee.event.event.id, fee.posting.as_ref()?.outcome.rejection()?);
+            Some((*returns.get(&fee_event_id)?, RefusedFee { fee_event_id, code: code.as_str() }))
+        });
+        Ok(refused.collect())
+    }
 }
 
 type Moved = HashMap<EventId, EventRecord>;
 
+/// What is told of a page's rows besides themselves.
+#[derive(Default)]
+struct ToldOfRows {
+    /// The payments of rows that came before a cut as other rows.
+    moved: Moved,
+    /// The fees that returns were not charged with, by the return.
+    refused: HashMap<EventId, RefusedFee>,
+}
+
+/// The fee of a return that a rule may have refused alone: one that only the loan's program asks for.
+fn fee_of_program(record: &EventRecord) -> Option<EventId> {
+    let event = &record.event.event;
+    let returned = event.command.payment_return().filter(|returned| returned.fee.is_none())?;
+    returned.fee_event_id(event.id)
+}
+
 /// The rows of a page as far as both lists are known, and after what the next page begins.
-fn merged(page: &UploadRows, moved: &Moved, after: RowsAfter) -> Result<(Vec<ResultRow>, Option<RowsAfter>), ApiError> {
+fn merged(
+    page: &UploadRows,
+    told: &ToldOfRows,
+    after: RowsAfter,
+) -> Result<(Vec<ResultRow>, Option<RowsAfter>), ApiError> {
     let is_full = |length: usize| i64::try_from(length).is_ok_and(|length| length >= PAGE_ROWS);
     let last_event = page.events.last().and_then(row_and_place).filter(|_| is_full(page.events.len()));
     let last_exception = page.exceptions.last().filter(|_| is_full(page.exceptions.len())).map(|row| row.row_no);
@@ -112,14 +149,14 @@ fn merged(page: &UploadRows, moved: &Moved, after: RowsAfter) -> Result<(Vec<Res
     for record in &page.events {
         let Some(place) = row_and_place(record).filter(|(row, _)| *row <= until) else { continue };
         next.event = place;
-        rows.push(ResultRow::of_event(place.0, record));
+        rows.push(ResultRow::of_event(place.0, record).without_fee(told.refused.get(&record.event.event.id)));
     }
     for exception in page.exceptions.iter().filter(|exception| exception.row_no <= until) {
         next.exception = exception.row_no;
         rows.push(match moved_id(exception) {
             None => ResultRow::of_exception(exception),
             Some(id) => {
-                let record = moved.get(&id).ok_or(ApiError::Broken("a moved row has no payment"))?;
+                let record = told.moved.get(&id).ok_or(ApiError::Broken("a moved row has no payment"))?;
                 ResultRow::of_event(exception.row_no, record)
             }
         });

@@ -13,13 +13,12 @@ use crate::api::problem::{FieldError, first_of_each_field};
 use crate::api::read::preview::{PreviewAnswer, PreviewCall, foreseen, within_limit};
 use crate::api::state::ApiState;
 use crate::api::write::disbursements::parse_disbursement;
-use crate::api::write::fees::{AskedFee, parse_fee, parse_waiver};
+use crate::api::write::fees::{AskedFee, AskedWaiver, parse_fee, parse_waiver};
 use crate::api::write::payments::parse_payment;
 use crate::api::write::programs::return_policy;
 use crate::api::write::request::AcceptanceRules;
 use crate::api::write::returns::{parse_return, returned_payment};
 use crate::api::write::reversals::{AskedReversal, parse_reversal};
-use crate::api::write::servicing::Asked;
 use crate::core::event::Command;
 use crate::core::ids::{EventId, TenantId};
 
@@ -83,7 +82,7 @@ enum Read {
     Whole(Command),
     Payment(Command),
     Fee(AskedFee),
-    Servicing(Asked),
+    Waiver(AskedWaiver),
     Reversal(AskedReversal),
 }
 
@@ -93,7 +92,7 @@ impl Read {
             Self::Whole(command) => Ok(command),
             Self::Payment(command) => within_limit(command, rules),
             Self::Fee(asked) => asked.command(state, tenant).await.map_err(inside_body),
-            Self::Servicing(asked) => asked.command(state, tenant).await,
+            Self::Waiver(asked) => asked.command(state, tenant).await.map_err(inside_body),
             Self::Reversal(asked) => asked.command(state, tenant).await,
         }
     }
@@ -110,7 +109,7 @@ impl Read {
     responses((status = 200, description = "What it would do", body = PreviewAnswer),
         (status = 400, description = "Not JSON", body = ProblemDocument),
         (status = 403, description = "The token lacks the operation's scope", body = ProblemDocument),
-        (status = 404, description = "No such payment or entry", body = ProblemDocument),
+        (status = 404, description = "No such payment, entry or fee", body = ProblemDocument),
         (status = 422, description = "It would not be accepted", body = ProblemDocument),
         (status = 503, description = "More than 1,000 events wait for the loan", body = ProblemDocument)))]
 pub(crate) async fn preview_event(
@@ -118,9 +117,15 @@ pub(crate) async fn preview_event(
     request: Request,
 ) -> Result<Json<PreviewAnswer>, ApiError> {
     let PreviewCall { caller, tenant, rules, body } = PreviewCall::read(&state, request, SCOPES).await?;
-    let operation = operation(&body)?;
+    let mut fields = Fields::of_body(read(&body)?);
+    let Some(operation) = fields.required("path", Operation::parse) else {
+        let mut errors = fields.finish();
+        // The rest is judged when it is known what it is for.
+        errors.retain(|error| error.field.is_empty() || error.field == "path");
+        return Err(ApiError::Validation(first_of_each_field(errors)));
+    };
     caller.require(operation.scopes())?;
-    let asked = asked(&state, caller.tenant, (&body, operation), &rules).await?;
+    let asked = asked(&state, caller.tenant, (fields, operation), &rules).await?;
     let command = asked.command(&state, caller.tenant, &rules).await?;
     foreseen(&state, &caller, command, &tenant.chart).await.map(Json)
 }
@@ -135,20 +140,11 @@ fn inside_body(error: ApiError) -> ApiError {
     }
 }
 
-/// The operation that a body names.
-fn operation(body: &[u8]) -> Result<Operation, ApiError> {
-    let mut fields = Fields::of_body(read(body)?);
-    let operation = fields.required("path", Operation::parse);
-    let mut errors = fields.finish();
-    // The rest is judged when it is known what it is for.
-    errors.retain(|error| error.field.is_empty() || error.field == "path");
-    operation.ok_or_else(|| ApiError::Validation(first_of_each_field(errors)))
-}
-
+/// What an operation is asked for, of a body whose path is taken.
 async fn asked(
     state: &ApiState,
     tenant: TenantId,
-    (body, operation): (&[u8], Operation),
+    (mut fields, operation): (Fields<'_>, Operation),
     rules: &AcceptanceRules,
 ) -> Result<Read, ApiError> {
     let returned = match operation {
@@ -159,8 +155,6 @@ async fn asked(
         }
         Operation::Payment | Operation::Disbursement | Operation::Fee | Operation::Waiver | Operation::Reversal => None,
     };
-    let mut fields = Fields::of_body(read(body)?);
-    fields.required("path", Operation::parse);
     if !fields.has("body") {
         fields.fail("body", "required", "is required");
     }
@@ -172,7 +166,7 @@ async fn asked(
         }
         Operation::Disbursement => parse_disbursement(fields, rules).map(Read::Whole),
         Operation::Fee => parse_fee(fields, rules).map(Read::Fee),
-        Operation::Waiver => parse_waiver(fields, rules).map(Read::Servicing),
+        Operation::Waiver => parse_waiver(fields, rules).map(Read::Waiver),
         Operation::Reversal => parse_reversal(fields, rules).map(Read::Reversal),
     });
     let errors = fields.finish();

@@ -13,17 +13,14 @@ use crate::api::openapi::ProblemDocument;
 use crate::api::read::page_token::cut;
 use crate::api::read::status::EventView;
 use crate::api::state::ApiState;
-use crate::core::event::{Command, EventKind, PaymentReturn, Stage};
+use crate::core::event::{Command, EventKind, Leg, LegTerms, PaymentReturn, Stage};
 use crate::core::ids::{EventId, TenantId};
-use crate::core::ledger::{Followed, Outcome, RestatedView};
+use crate::core::ledger::{AllocationView, Followed, Outcome, RestatedView};
 use crate::core::money::Minor;
 use crate::store::{EntriesPage, EventRecord, Progress, Undoing, paid_on_time, what_followed};
 
 /// So many returns of a loan are read at once.
 const RETURNS_PAGE: i64 = 200;
-
-/// A group of more loans does not list what its legs have restated: that is read by leg.
-const LEGS_TOLD_MAX: u32 = 16;
 
 /// Whoever may write an event that can answer 202 may also follow it.
 const SCOPES: &[Scope] = &[
@@ -96,9 +93,6 @@ pub(crate) async fn view(state: &ApiState, tenant: TenantId, record: &EventRecor
     let (mut then, mut refused) = (Followed::default(), None);
     if let Some(posting) = &record.posting {
         then = what_followed(state.store(), &record.event.event, posting).await?;
-        if posting.outcome == Outcome::Done {
-            then.restated = restated_by_legs(state, tenant, record).await?;
-        }
         refused = paid_on_time(state.store(), &record.event.event, posting).await?;
     }
     if let Some(undoing) = undone_group(state, tenant, record).await? {
@@ -106,7 +100,8 @@ pub(crate) async fn view(state: &ApiState, tenant: TenantId, record: &EventRecor
         return Ok(EventView::new(&EventRecord { progress, ..record.clone() }, position).followed_by(then));
     }
     let charged_back = charged_back(state, tenant, record).await?;
-    let view = EventView::new(record, position).followed_by(then).with_charged_back(charged_back);
+    let accrued = accrued_now(state, tenant, record).await?;
+    let view = EventView::new(record, position).followed_by(then).with_charged_back(charged_back).with_accrued(accrued);
     Ok(refused.iter().fold(view, EventView::with_late_for))
 }
 
@@ -141,28 +136,19 @@ async fn charged_back(state: &ApiState, tenant: TenantId, record: &EventRecord) 
     }
 }
 
-/// What a posted event has restated, read from its consequences, which never change.
-///
-/// # Errors
-/// The store is away.
-async fn restated_by(state: &ApiState, tenant: TenantId, id: EventId) -> Result<Vec<RestatedView>, ApiError> {
-    let consequences = state.store().consequences(tenant, id).await?;
-    Ok(consequences.iter().filter_map(|it| RestatedView::of(&it.event.event, it.posting.as_ref()?)).collect())
-}
-
-/// What the legs of a small group have restated; nothing of any other event that has no lines of its own.
-async fn restated_by_legs(
+/// The interest of an accrual's days as it is now: what the last event says that has restated it; `None` where none has.
+/// The parent of a group has no interest of its own.
+async fn accrued_now(
     state: &ApiState,
     tenant: TenantId,
     record: &EventRecord,
-) -> Result<Vec<RestatedView>, ApiError> {
-    let Command::Group(group) = &record.event.event.command else { return Ok(Vec::new()) };
-    let mut restated = Vec::new();
-    for number in (1..=group.legs).take_while(|_| group.legs <= LEGS_TOLD_MAX) {
-        let number = i32::try_from(number).map_err(|_| ApiError::Broken("a leg has no number"))?;
-        restated.extend(restated_by(state, tenant, record.event.event.id.leg(number)).await?);
-    }
-    Ok(restated)
+) -> Result<Option<AllocationView>, ApiError> {
+    let Command::Leg(Leg { terms: LegTerms::Accrual { .. }, .. }) = &record.event.event.command else {
+        return Ok(None);
+    };
+    let restated = state.store().restatements(tenant, record.event.seq).await?;
+    let last = restated.last().and_then(|last| RestatedView::of(&last.event.event, last.posting.as_ref()?));
+    Ok(last.and_then(|last| last.allocation))
 }
 
 /// What undid a group: all its legs are undone together, so the first says it for all.

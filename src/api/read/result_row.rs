@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::api::read::rows_form::{Tabular, guarded};
 use crate::api::read::status::EventView;
+use crate::core::ledger::{Followed, RefusedFee};
 use crate::store::{EventRecord, Resolved, UploadException};
 
 /// The first line of the CSV form, for [`ResultRow::to_csv`].
@@ -116,6 +117,18 @@ impl From<&UploadException> for ExceptionRow {
 impl ResultRow {
     pub(crate) fn of_event(row: i64, record: &EventRecord) -> Self {
         Self::Event(Box::new(EventRow { row, view: EventView::new(record, None) }))
+    }
+
+    /// The row of a return that was not charged with the fee that its loan's program asks for.
+    pub(crate) fn without_fee(self, refused: Option<&RefusedFee>) -> Self {
+        match (self, refused) {
+            (Self::Event(event), Some(refused)) => {
+                let EventRow { row, view } = *event;
+                let followed = Followed { fee_refused: Some(*refused), ..Followed::default() };
+                Self::Event(Box::new(EventRow { row, view: view.followed_by(followed) }))
+            }
+            (row, _) => row,
+        }
     }
 
     pub(crate) fn of_exception(exception: &UploadException) -> Self {

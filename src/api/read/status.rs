@@ -24,10 +24,11 @@ pub struct EventView {
     #[serde(flatten)]
     #[schema(value_type = crate::api::openapi::EventIds)]
     id: NamedId,
-    /// The fee that it brought with it, if it is a return.
+    /// The fee that it brought with it, if it is a return; the fee that it names, if it is a waiver.
     #[serde(skip_serializing_if = "Option::is_none")]
     fee_event_id: Option<String>,
-    /// Why a fee that the loan's program asks for was not charged with it; only in the status of a single event.
+    /// Why a fee that the loan's program asks for was not charged with it; in the status of a single event, and in the results
+    /// of a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<RefusedFeeSchema>)]
     fee_refused: Option<RefusedFee>,
@@ -197,6 +198,11 @@ impl EventView {
         Self { charged_back_minor: (amount > Minor::ZERO).then(|| amount.to_string()), ..self }
     }
 
+    /// The view of an accrual with the interest of its days as it is now, where that was restated.
+    pub(crate) fn with_accrued(self, accrued: Option<AllocationView>) -> Self {
+        Self { current_allocation: self.current_allocation.or(accrued), ..self }
+    }
+
     /// The cells of a row of an upload's results, under `result_row::CSV_HEADER`.
     pub(super) fn to_csv(&self, row: i64) -> Vec<String> {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
@@ -239,7 +245,7 @@ impl EventView {
         let (incoming_ref, outgoing_ref) = if is_outgoing { (None, reference) } else { (reference, None) };
         Self {
             id: NamedId { kind: event.kind, id: event.id },
-            fee_event_id: None,
+            fee_event_id: act.and_then(ServicingAct::waived_fee).map(|fee| fee.to_string()),
             fee_refused: None,
             status: "accepted",
             event_type: event.kind.event_type(),

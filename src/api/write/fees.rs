@@ -10,12 +10,12 @@ use crate::api::error::ApiError;
 use crate::api::json::Fields;
 use crate::api::openapi::{AcceptedView, FeeAnswer, FeeWaiverAnswer, ProblemDocument};
 use crate::api::state::ApiState;
-use crate::api::write::accept::accept_and_answer;
+use crate::api::write::accept::{accept_and_answer, replay_or_refuse};
 use crate::api::write::programs::late_fee_policy;
 use crate::api::write::request::{AcceptanceRules, WriteRequest};
-use crate::api::write::servicing::{Asked, Shared, accept, party};
-use crate::core::event::{Command, Fee, FeeCode, LateFor, Metadata, ServicingAct};
-use crate::core::ids::{LoanId, LoanKey, TenantId};
+use crate::api::write::servicing::{Asked, Shared, party};
+use crate::core::event::{Command, Fee, FeeCode, LateFor, Metadata, ServicingAct, WaivedFee};
+use crate::core::ids::{EventId, LoanId, TenantId};
 use crate::core::loan::{GRACE_DAYS_MAX, LateFeePolicy};
 use crate::core::money::{Minor, Money};
 use crate::core::time::parse_date;
@@ -66,16 +66,18 @@ pub struct LateForRequest {
 /// A fee to forgive.
 #[derive(Debug, ToSchema)]
 #[schema(example = json!({"loan_id": "11111111-1111-1111-1111-111111111111", "amount_minor": "2500",
-    "fee_code": "late", "effective_at": "2026-05-20"}))]
+    "fee_code": "late", "fee_event_id": "eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee", "effective_at": "2026-05-20"}))]
 pub struct FeeWaiverRequest {
     /// The loan.
     pub loan_id: uuid::Uuid,
-    /// How much of the fees of this sort, more than 0.
+    /// How much of the fees of this sort, or of the one that is named; more than 0.
     #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
     pub amount_minor: String,
     /// What sort of fee.
     #[schema(pattern = "^[a-z0-9_]{1,64}$")]
     pub fee_code: String,
+    /// This fee of the loan and no other; its code is `fee_code`. Where it is absent, fees of the sort, oldest first.
+    pub fee_event_id: Option<uuid::Uuid>,
     /// The day it counts from; fees of later days are not forgiven.
     pub effective_at: NaiveDate,
     /// Free data, up to 4 KiB and 50 keys.
@@ -102,14 +104,17 @@ pub struct FeeWaiverRequest {
 pub(crate) async fn post_fee(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::AdjustmentsWrite]).await?;
     let asked = request.parsed(|fields| parse_fee(fields, &request.rules))?;
-    let fee = asked.command(&state, request.caller.tenant).await?;
-    accept_and_answer(&state, request, fee).await
+    match asked.judged(&state, request.caller.tenant).await? {
+        (fee, Ok(())) => accept_and_answer(&state, request, fee).await,
+        // Under another program, or under none, it may have been accepted.
+        (fee, Err(refusal)) => replay_or_refuse(&state, &request, fee, refusal).await,
+    }
 }
 
-/// Forgives fees of a sort.
+/// Forgives fees of a sort, or one of them.
 ///
 /// What is unpaid of them is owed no more, oldest first; then what was paid of them goes to suspense. Refused with
-/// `insufficient_balance` where the loan has no such fees left to that amount.
+/// `insufficient_balance` where the loan has no such fees left to that amount, or the fee that is named is not left to it.
 #[utoipa::path(post, path = "/v1/fees/waivers", tag = "fees", security(("oauth2" = ["hpts:adjustments:write"])),
     params(("Idempotency-Key" = String, Header, description = "One key per intended waiver, kept over retries"),
         ("Prefer" = Option<String>, Header, description = "`respond-async`, `wait=N`")),
@@ -118,12 +123,14 @@ pub(crate) async fn post_fee(State(state): State<ApiState>, request: Request) ->
         (status = 200, description = "The first answer to this key again", body = FeeWaiverAnswer),
         (status = 202, description = "Accepted, not finished in time", body = AcceptedView),
         (status = 400, description = "No or a bad key, not JSON", body = ProblemDocument),
+        (status = 404, description = "No event of the id that `fee_event_id` says", body = ProblemDocument),
         (status = 409, description = "The first request with this key is unfinished", body = ProblemDocument),
         (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument)))]
 pub(crate) async fn post_waiver(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::AdjustmentsWrite]).await?;
     let asked = request.parsed(|fields| parse_waiver(fields, &request.rules))?;
-    accept(&state, request, asked).await
+    let waiver = asked.command(&state, request.caller.tenant).await?;
+    accept_and_answer(&state, request, waiver).await
 }
 
 /// A fee that a body asks for.
@@ -143,10 +150,17 @@ impl AskedFee {
     /// # Errors
     /// The loan's program asks for more, the day is not late, or the store is away.
     pub(crate) async fn command(self, state: &ApiState, tenant: TenantId) -> Result<Command, ApiError> {
+        let (command, judged) = self.judged(state, tenant).await?;
+        judged.map(|()| command)
+    }
+
+    /// The command, and whether it can be accepted by what the loan's program says now.
+    async fn judged(self, state: &ApiState, tenant: TenantId) -> Result<(Command, Result<(), ApiError>), ApiError> {
         let party = party(state, tenant, self.loan_id).await?;
-        let policy = late_fee_policy(state, tenant, LoanKey::of_loan(tenant, self.loan_id)).await?;
-        let late_for = self.late_for(&policy)?;
-        Ok(Command::Fee(Fee {
+        let policy = late_fee_policy(state, tenant, party.program_id).await?;
+        let grace_of_program = |said: LateFor| said.grace_days.map_or(policy.grace_days, |_| None);
+        let late_for = self.late_for.map(|said| LateFor { program_grace_days: grace_of_program(said), ..said });
+        let fee = Fee {
             loan_id: self.loan_id,
             borrower_id: party.borrower_id,
             amount: Money::new(self.amount, party.currency),
@@ -156,25 +170,25 @@ impl AskedFee {
             charged_for: None,
             late_for,
             metadata: self.metadata,
-        }))
-    }
-
-    /// The payment that was late, as the loan's program has it.
-    fn late_for(&self, policy: &LateFeePolicy) -> Result<Option<LateFor>, ApiError> {
-        let Some(said) = self.late_for else {
-            let message = "is required: the loan's program says that fees of this code are for late payments";
-            let is_free = !policy.is_late_fee(self.fee_code.as_str());
-            return if is_free { Ok(None) } else { Err(ApiError::field("late_for", "required", message)) };
         };
-        let program_grace_days = said.grace_days.map_or(policy.grace_days, |_| None);
-        let late_for = LateFor { program_grace_days, ..said };
-        let last = late_for.on_time_until();
-        if self.effective_date > last {
-            return Ok(Some(late_for));
-        }
-        let message = format!("must be after {last}, the last day on which the payment is on time");
-        Err(ApiError::field("effective_at", "not_late", message))
+        let judged = check_late(&fee, &policy);
+        Ok((Command::Fee(fee), judged))
     }
+}
+
+/// Whether a fee says what was late where its program asks for it, and is of a day on which that was late.
+fn check_late(fee: &Fee, policy: &LateFeePolicy) -> Result<(), ApiError> {
+    let Some(late_for) = &fee.late_for else {
+        let message = "is required: the loan's program says that fees of this code are for late payments";
+        let is_free = !policy.is_late_fee(fee.fee_code.as_str());
+        return if is_free { Ok(()) } else { Err(ApiError::field("late_for", "required", message)) };
+    };
+    let last = late_for.on_time_until();
+    if fee.effective_date > last {
+        return Ok(());
+    }
+    let message = format!("must be after {last}, the last day on which the payment is on time");
+    Err(ApiError::field("effective_at", "not_late", message))
 }
 
 fn parse_late_for(fields: &mut Fields<'_>) -> Option<LateFor> {
@@ -214,11 +228,63 @@ pub(crate) fn parse_fee(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Opt
     })
 }
 
-pub(crate) fn parse_waiver(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Asked> {
+/// A waiver that a body asks for.
+pub(crate) struct AskedWaiver {
+    /// All but the fee that it names.
+    asked: Asked,
+    fee_code: FeeCode,
+    fee: Option<EventId>,
+}
+
+impl AskedWaiver {
+    /// The command, with what no caller says.
+    ///
+    /// # Errors
+    /// The event that it names is not there, or is no such fee of the loan; or the store is away.
+    pub(crate) async fn command(self, state: &ApiState, tenant: TenantId) -> Result<Command, ApiError> {
+        let Self { asked, fee_code, fee } = self;
+        let fee = match fee {
+            Some(id) => Some(waived_fee(state, (tenant, id), (asked.loan_id, &fee_code)).await?),
+            None => None,
+        };
+        Asked { act: ServicingAct::FeeWaived { fee_code, fee }, ..asked }.command(state, tenant).await
+    }
+}
+
+/// The fee of a loan that a waiver names. What came of it is judged when the waiver's turn comes.
+async fn waived_fee(
+    state: &ApiState,
+    (tenant, id): (TenantId, EventId),
+    (loan, code): (LoanId, &FeeCode),
+) -> Result<WaivedFee, ApiError> {
+    let event = state.store().event(tenant, id).await?.ok_or(ApiError::NotFound)?.event.event;
+    let wrong = |code, message| Err(ApiError::field("fee_event_id", code, message));
+    match &event.command {
+        Command::Fee(fee) if fee.loan_id != loan => wrong("other_loan", "must be a fee of the loan".to_owned()),
+        Command::Fee(fee) if fee.fee_code != *code => {
+            wrong("other_code", format!("must be a fee of the code {code}; its code is {}", fee.fee_code))
+        }
+        Command::Fee(_) => Ok(WaivedFee { id, correlation_id: event.first_of_chain().unwrap_or(id) }),
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::PaymentReturn(_)
+        | Command::Servicing(_)
+        | Command::Receipt(_)
+        | Command::BankSettlement(_)
+        | Command::Upload(_)
+        | Command::Group(_)
+        | Command::Leg(_) => wrong("not_a_fee", "must be a fee".to_owned()),
+    }
+}
+
+pub(crate) fn parse_waiver(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<AskedWaiver> {
     let amount = fields.posted_amount("amount_minor");
     let fee_code = fields.required("fee_code", FeeCode::parse);
-    let shared = Shared::take(fields, rules);
-    shared.asked(Some(amount?), ServicingAct::FeeWaived { fee_code: fee_code? })
+    let fee = fields.optional("fee_event_id", EventId::parse);
+    let (shared, fee_code) = (Shared::take(fields, rules), fee_code?);
+    let asked = shared.asked(Some(amount?), ServicingAct::FeeWaived { fee_code: fee_code.clone(), fee: None })?;
+    Some(AskedWaiver { asked, fee_code, fee })
 }
 
 #[cfg(test)]

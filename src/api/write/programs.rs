@@ -20,7 +20,7 @@ use crate::api::uploads::answer::replayed;
 use crate::api::uploads::receiver::{Beginning, Receiver, UploadRequest};
 use crate::api::write::operation::first_time;
 use crate::api::write::request::WriteRequest;
-use crate::core::event::{AcceptedEvent, Upload, UploadOperation};
+use crate::core::event::{AcceptedEvent, FeeCode, Upload, UploadOperation};
 use crate::core::ids::{LoanKey, ProgramId, TenantId};
 use crate::core::loan::{
     GRACE_DAYS_MAX, LateFeePolicy, LateFeeSetting, Program, ProgramSettings, ReturnFeeSetting, ReturnPolicy,
@@ -196,7 +196,11 @@ fn parse(fields: &mut Fields<'_>) -> Option<Program> {
     let late_fees = fields.object("late_fees", |late| {
         let fee_codes = late.required_texts("fee_codes");
         let grace_days = late.whole_number("grace_days", GRACE_DAYS_MAX);
-        let fee_codes = fee_codes?.into_iter().map(std::borrow::Cow::into_owned).collect();
+        let fee_codes: Vec<String> = fee_codes?.into_iter().map(std::borrow::Cow::into_owned).collect();
+        if fee_codes.iter().any(|code| *code == FeeCode::returned_payment().as_str()) {
+            let message = "must not name returned_payment: fees of that code are for payments that went back";
+            late.fail("fee_codes", "reserved", message);
+        }
         Some(LateFeeSetting { fee_codes, grace_days })
     });
     let settings = ProgramSettings {
@@ -236,17 +240,16 @@ pub(crate) async fn described(state: &ApiState, tenant: TenantId, id: ProgramId)
     program.transpose()
 }
 
-/// What the program of a loan says of late fees; a loan that is not posted yet has none.
+/// What a loan's program says of late fees: nothing, where the loan has none.
 ///
 /// # Errors
 /// The store is away, or its row is unreadable.
 pub(crate) async fn late_fee_policy(
     state: &ApiState,
     tenant: TenantId,
-    loan: LoanKey,
+    program: Option<ProgramId>,
 ) -> Result<LateFeePolicy, ApiError> {
-    let parties = state.store().loan_parties(tenant, vec![loan]).await?;
-    let Some(id) = parties.get(&loan).and_then(|party| party.program_id) else { return Ok(LateFeePolicy::default()) };
+    let Some(id) = program else { return Ok(LateFeePolicy::default()) };
     Ok(described(state, tenant, id).await?.map(|program| program.late_fees).unwrap_or_default())
 }
 

@@ -115,7 +115,7 @@ async fn rearrange(state: &ApiState, request: Request, sort: Rearrangement) -> R
     let asked = request.parsed(|fields| parse(fields, &request.rules, sort))?;
     let party = party(state, request.caller.tenant, asked.from).await?;
     let asked = asked.with_program(state, request.caller.tenant, party.currency).await?;
-    accept_group_and_answer(state, request, asked.group(sort, party)).await
+    accept_group_and_answer(state, request, asked.group(sort, party.party())).await
 }
 
 struct Asked {

@@ -8,9 +8,10 @@ use crate::api::json::Fields;
 use crate::api::state::ApiState;
 use crate::api::write::accept::accept_and_answer;
 use crate::api::write::request::{AcceptanceRules, WriteRequest};
-use crate::core::event::{Command, Metadata, NO_BORROWER, Party, Servicing, ServicingAct};
+use crate::core::event::{Command, Metadata, NO_BORROWER, Servicing, ServicingAct};
 use crate::core::ids::{LoanId, LoanKey, TenantId};
 use crate::core::money::Minor;
+use crate::store::LoanParty;
 
 /// What a body asks for.
 pub(crate) struct Asked {
@@ -63,16 +64,16 @@ impl Asked {
     /// The store is away.
     pub(crate) async fn command(self, state: &ApiState, tenant: TenantId) -> Result<Command, ApiError> {
         let Self { loan_id, amount, effective_date, metadata, act } = self;
-        let party = party(state, tenant, loan_id).await?;
+        let party = party(state, tenant, loan_id).await?.party();
         Ok(Command::Servicing(Servicing { loan_id, party, amount, effective_date, metadata, act }))
     }
 }
 
-/// Who owes the loan. Where no loan is known the event is refused when its turn comes, in order.
-pub(super) async fn party(state: &ApiState, tenant: TenantId, loan: LoanId) -> Result<Party, ApiError> {
+/// Who owes the loan, and by which program. Where no loan is known the event is refused when its turn comes, in order.
+pub(super) async fn party(state: &ApiState, tenant: TenantId, loan: LoanId) -> Result<LoanParty, ApiError> {
     if let Some(party) = state.store().party(tenant, LoanKey::of_loan(tenant, loan)).await? {
         return Ok(party);
     }
     let settings = state.tenants().get(state.store(), tenant, state.now()).await?;
-    Ok(Party { borrower_id: NO_BORROWER, currency: settings.base_currency })
+    Ok(LoanParty { borrower_id: NO_BORROWER, currency: settings.base_currency, program_id: None })
 }

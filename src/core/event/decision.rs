@@ -94,7 +94,11 @@ fn differing_servicing(a: &Servicing, b: &Servicing) -> Vec<&'static str> {
         return vec!["operation"];
     }
     let mut fields = named([("loan_id", a.loan_id != b.loan_id)]);
-    fields.extend(a.asked().iter().zip(b.asked()).filter(|(a, b)| a.1 != b.1).map(|(a, _)| a.0));
+    // A field that one of them does not have is not said there.
+    let (a, b) = (a.asked(), b.asked());
+    let (more, less) = if a.len() < b.len() { (b, a) } else { (a, b) };
+    let text = |name: &str| less.iter().find(|(other, _)| *other == name).and_then(|(_, text)| text.as_ref());
+    fields.extend(more.iter().filter(|(name, said)| said.as_ref() != text(name)).map(|(name, _)| *name));
     fields
 }
 

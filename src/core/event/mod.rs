@@ -18,6 +18,7 @@ mod kind;
 mod metadata;
 mod payment_return;
 mod receipt;
+mod reversal;
 mod review;
 mod servicing;
 mod upload;
@@ -45,9 +46,8 @@ pub use payment_return::{
     PaymentReturn, PaymentReturnError, ReturnCode, ReturnCodeError, ReturnTerms, ReturnedPayment,
 };
 pub use receipt::Receipt;
+pub use reversal::{ReversalReason, ReversedEntry, UnknownReversalReason};
 pub use review::{Resolution, Review, UnknownResolution};
-pub use servicing::{
-    AdjustmentLine, Collectibility, EarlierEvent, Party, ReversalReason, ReversedEntry, Servicing, ServicingAct,
-};
+pub use servicing::{AdjustmentLine, Collectibility, EarlierEvent, Party, Servicing, ServicingAct, WaivedFee};
 pub use upload::{NO_BORROWER, Upload, UploadMode, UploadOperation};
 pub use wire::{ENVELOPE_BYTES_MAX, ENVELOPE_EVENTS_MAX, ENVELOPE_VERSION, Envelope, EventRef, WireError};

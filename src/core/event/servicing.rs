@@ -3,14 +3,13 @@
 //! An act owns all that only it has: its kind, its stored details, and what of it makes a request the same request.
 //! Borrower and currency are the loan's, filled at acceptance; no caller says them, so they are no part of the request.
 
-use std::str::FromStr;
-
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use crate::core::event::fee::FeeCode;
 use crate::core::event::kind::EventKind;
 use crate::core::event::metadata::Metadata;
+use crate::core::event::reversal::{ReversalReason, ReversedEntry};
 use crate::core::ids::{BorrowerId, EventId, LoanId, Seq};
 use crate::core::ledger::AccountCode;
 use crate::core::loan::{Allocation, LossAccount};
@@ -83,6 +82,16 @@ pub struct EarlierEvent {
     pub seq: Seq,
 }
 
+/// The fee that a waiver names, as it was read at acceptance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaivedFee {
+    /// The event that charged it.
+    #[serde(rename = "event_id")]
+    pub id: EventId,
+    /// The first event of the chain that the fee belongs to.
+    pub correlation_id: EventId,
+}
+
 /// A line of a manual adjustment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdjustmentLine {
@@ -117,75 +126,6 @@ impl Collectibility {
     }
 }
 
-/// Why an entry is taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReversalReason {
-    /// Somebody made a mistake.
-    ErrorCorrection,
-    /// It was entered twice.
-    Duplicate,
-    /// The borrower disputes it.
-    BorrowerDispute,
-    /// The money went back.
-    Returned,
-    /// Fraud.
-    Fraud,
-    /// Something else; the description says what.
-    Other,
-}
-
-impl ReversalReason {
-    /// Every reason, in the contract's order.
-    pub const ALL: [Self; 6] =
-        [Self::ErrorCorrection, Self::Duplicate, Self::BorrowerDispute, Self::Returned, Self::Fraud, Self::Other];
-
-    /// The contract's word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ErrorCorrection => "error_correction",
-            Self::Duplicate => "duplicate",
-            Self::BorrowerDispute => "borrower_dispute",
-            Self::Returned => "returned",
-            Self::Fraud => "fraud",
-            Self::Other => "other",
-        }
-    }
-}
-
-/// A text is not a reason for a reversal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be error_correction, duplicate, borrower_dispute, returned, fraud or other")]
-pub struct UnknownReversalReason;
-
-impl FromStr for ReversalReason {
-    type Err = UnknownReversalReason;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or(UnknownReversalReason)
-    }
-}
-
-/// The entry that a reversal takes back, as it was read at acceptance, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReversedEntry {
-    /// The entry's event.
-    #[serde(flatten)]
-    pub event: EarlierEvent,
-    /// What sort of event.
-    pub kind: EventKind,
-    /// The day the entry counts from, and with it the reversal.
-    pub effective_date: NaiveDate,
-    /// The first event of the chain that the entry belongs to.
-    pub correlation_id: EventId,
-    /// Why.
-    pub reason_code: ReversalReason,
-    /// Why, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason_description: Option<String>,
-}
-
 /// What is done to a loan. Stored in `events.details` as JSON, the act's name among its members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "act", rename_all = "snake_case")]
@@ -196,10 +136,13 @@ pub enum ServicingAct {
         #[serde(flatten)]
         disbursement: EarlierEvent,
     },
-    /// `POST /v1/fees/waivers`: fees of a sort are forgiven.
+    /// `POST /v1/fees/waivers`: fees of a sort are forgiven, or one of them.
     FeeWaived {
         /// What sort.
         fee_code: FeeCode,
+        /// Which one, where the caller says so. A waiver from before there was such a thing has none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fee: Option<WaivedFee>,
     },
     /// `POST /v1/suspense/applications`: suspense pays what is owed; all of it where no amount is given. Also a
     /// consequence of new debt.
@@ -293,7 +236,8 @@ impl ServicingAct {
             Self::DisbursementSettled { disbursement } => Some(disbursement.id),
             Self::Reversal(reversed) => Some(reversed.correlation_id),
             Self::Restated { event, .. } => Some(event.id),
-            Self::FeeWaived { .. }
+            Self::FeeWaived { fee: Some(fee), .. } => Some(fee.correlation_id),
+            Self::FeeWaived { fee: None, .. }
             | Self::SuspenseApplied { .. }
             | Self::SuspenseRefunded
             | Self::ManualAdjustment { .. }
@@ -317,7 +261,13 @@ impl ServicingAct {
     /// What sort of fee it waives.
     #[must_use]
     pub const fn fee_code(&self) -> Option<&FeeCode> {
-        if let Self::FeeWaived { fee_code } = self { Some(fee_code) } else { None }
+        if let Self::FeeWaived { fee_code, .. } = self { Some(fee_code) } else { None }
+    }
+
+    /// The fee that it waives, where it names one.
+    #[must_use]
+    pub fn waived_fee(&self) -> Option<EventId> {
+        if let Self::FeeWaived { fee, .. } = self { fee.map(|fee| fee.id) } else { None }
     }
 
     /// Why it takes an entry back.
@@ -354,7 +304,11 @@ impl ServicingAct {
             Self::DisbursementSettled { disbursement } => {
                 vec![("disbursement_event_id", Some(disbursement.id.to_string()))]
             }
-            Self::FeeWaived { fee_code } => vec![("fee_code", Some(fee_code.as_str().to_owned()))],
+            // Only where it is said, so that waivers from before there was such a thing keep their fingerprint.
+            Self::FeeWaived { fee_code, fee } => [("fee_code", Some(fee_code.as_str().to_owned()))]
+                .into_iter()
+                .chain(fee.map(|fee| ("fee_event_id", Some(fee.id.to_string()))))
+                .collect(),
             Self::SuspenseApplied { raised_by: Some(debt) } => vec![("raised_by", Some(debt.to_string()))],
             Self::SuspenseApplied { raised_by: None } | Self::SuspenseRefunded | Self::Recovery => Vec::new(),
             Self::Restated { event, .. } => vec![("event_id", Some(event.id.to_string()))],
@@ -404,6 +358,10 @@ mod tests {
         }
     }
 
+    fn waived_fee(number: u128) -> WaivedFee {
+        WaivedFee { id: EventId(Uuid::from_u128(number)), correlation_id: EventId(Uuid::from_u128(3)) }
+    }
+
     fn every_act() -> Vec<ServicingAct> {
         let line = |account: &str, units| AdjustmentLine {
             account_code: AccountCode::parse(account).unwrap(),
@@ -411,7 +369,8 @@ mod tests {
         };
         vec![
             ServicingAct::DisbursementSettled { disbursement: reversed().event },
-            ServicingAct::FeeWaived { fee_code: FeeCode::parse("late").unwrap() },
+            ServicingAct::FeeWaived { fee_code: FeeCode::parse("late").unwrap(), fee: None },
+            ServicingAct::FeeWaived { fee_code: FeeCode::parse("late").unwrap(), fee: Some(waived_fee(7)) },
             ServicingAct::SuspenseApplied { raised_by: None },
             ServicingAct::SuspenseApplied { raised_by: Some(EventId(Uuid::from_u128(6))) },
             ServicingAct::Restated {

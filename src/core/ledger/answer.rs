@@ -51,7 +51,7 @@ pub struct Answer {
     /// How money that came in, or suspense, was divided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allocation: Option<AllocationView>,
-    /// The fee that a return brought with it.
+    /// The fee that a return brought with it, or that a waiver names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fee_event_id: Option<EventId>,
     /// Why a fee that the loan's program asks for was not charged with it.

@@ -89,6 +89,25 @@ pub struct Waivable {
     pub paid: Minor,
 }
 
+/// Which fees a waiver means.
+#[derive(Clone, Copy, Debug)]
+pub struct Meant<'w> {
+    /// Those of this sort.
+    pub code: &'w FeeCode,
+    /// This one alone, where the waiver names one.
+    pub fee: Option<EventId>,
+    /// Those of this day and of earlier ones.
+    pub until: NaiveDate,
+}
+
+impl Meant<'_> {
+    /// Whether a fee is one of them.
+    fn has(&self, item: &FeeItem) -> bool {
+        let is_of_sort = matches!(&item.sort, FeeSort::Code(of) if of == self.code);
+        is_of_sort && item.assessed_on <= self.until && self.fee.is_none_or(|fee| fee == item.event_id)
+    }
+}
+
 /// The fees of a loan, posting by posting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeeBook {
@@ -108,9 +127,10 @@ impl FeeBook {
         match &event.command {
             Command::Fee(fee) => self.charge(event, FeeSort::Code(fee.fee_code.clone()), fee.due_on, posting, moved),
             Command::Servicing(servicing) => match &servicing.act {
-                ServicingAct::FeeWaived { fee_code } => {
+                ServicingAct::FeeWaived { fee_code, fee } => {
                     let refunded = sum_on(entry, AccountCode::BORROWER_SUSPENSE).saturating_neg();
-                    self.waive(event.id, fee_code, posting.effective_date, (moved.saturating_neg(), refunded));
+                    let meant = Meant { code: fee_code, fee: fee.map(|fee| fee.id), until: posting.effective_date };
+                    self.waive(event.id, meant, (moved.saturating_neg(), refunded));
                 }
                 ServicingAct::Chargeoff { .. } => self.charged_off = self.charged_off.saturating_sub(moved),
                 ServicingAct::Reversal(reversed) => self.take_back(reversed.event.id, reversed.kind, (moved, entry)),
@@ -160,12 +180,12 @@ impl FeeBook {
     }
 
     /// Forgives the unpaid parts oldest first, then the paid ones.
-    fn waive(&mut self, waiver: EventId, code: &FeeCode, date: NaiveDate, (unpaid, paid): (i128, i128)) {
+    fn waive(&mut self, waiver: EventId, meant: Meant<'_>, (unpaid, paid): (i128, i128)) {
         let parts: [(i128, PartOf); 2] = [(unpaid, unpaid_of), (paid, |item| item.paid)];
         let mut forgiven = Vec::new();
         for (total, part_of) in parts {
             let mut rest = narrow(total);
-            for item in self.items().iter().filter(|item| is_of(item, code, date)) {
+            for item in self.items().iter().filter(|item| meant.has(item)) {
                 let taken = rest.min(part_of(item));
                 if !taken.is_zero() {
                     rest = rest.minus(taken).unwrap_or_default();
@@ -260,20 +280,15 @@ impl FeeBook {
         waived.into_iter().map(narrow).collect()
     }
 
-    /// What a waiver of a day can forgive of a sort of fee.
+    /// What a waiver can forgive of the fees that it means.
     ///
     /// # Errors
-    /// [`AmountOverflow`] when the fees of the sort have no sum.
-    pub fn waivable(&self, code: &FeeCode, date: NaiveDate) -> Result<Waivable, AmountOverflow> {
-        self.items().iter().filter(|item| is_of(item, code, date)).try_fold(Waivable::default(), |sum, item| {
+    /// [`AmountOverflow`] when these fees have no sum.
+    pub fn waivable(&self, meant: Meant<'_>) -> Result<Waivable, AmountOverflow> {
+        self.items().iter().filter(|item| meant.has(item)).try_fold(Waivable::default(), |sum, item| {
             Ok(Waivable { unpaid: sum.unpaid.plus(item.outstanding()?)?, paid: sum.paid.plus(item.paid)? })
         })
     }
-}
-
-/// Whether a waiver of a day and a sort can forgive the fee.
-fn is_of(item: &FeeItem, code: &FeeCode, date: NaiveDate) -> bool {
-    item.assessed_on <= date && matches!(&item.sort, FeeSort::Code(of) if of == code)
 }
 
 fn unpaid_of(item: &FeeItem) -> Minor {

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::core::event::{Command, NewEvent};
+use crate::core::event::{Command, EventKind, NewEvent};
 use crate::core::ids::EventId;
 use crate::core::ledger::answer::Answer;
 use crate::core::ledger::late_fee_view::FeeToReviewView;
@@ -55,13 +55,23 @@ impl Followed {
         }
         followed
     }
+
+    /// Takes in what followed on another loan of the same event.
+    pub fn extend(&mut self, other: Self) {
+        let Self { restated, fees_to_review, fee, fee_refused } = other;
+        self.restated.extend(restated);
+        self.fees_to_review.extend(fees_to_review);
+        (self.fee, self.fee_refused) = (self.fee.or(fee), self.fee_refused.or(fee_refused));
+    }
 }
 
 impl Answer {
-    /// The answer with what followed from its event. A fee is named where it was charged.
+    /// The answer with what followed from its event. The fee of a return is named where it was charged.
     #[must_use]
     pub fn followed_by(self, followed: Followed) -> Self {
         let Followed { restated, fees_to_review, fee, fee_refused } = followed;
-        Self { fee_event_id: fee, fee_refused, restated, fees_to_review, ..self }
+        let is_return = self.event.is_some_and(|event| event.kind == EventKind::PaymentReturned);
+        let fee_event_id = if is_return { fee } else { self.fee_event_id };
+        Self { fee_event_id, fee_refused, restated, fees_to_review, ..self }
     }
 }

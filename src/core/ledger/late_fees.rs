@@ -187,15 +187,19 @@ impl LateFeeBook {
     }
 }
 
-/// The late fees that an event has shown to be for payments on time: those to review behind it that were not before it.
-/// `rows` are as for [`LateFeeBook::of`]; what was posted behind the event does not matter, so the answer never changes.
+/// The late fees that an event has shown to be for payments on time: those to review behind it, and behind all that it
+/// brought about, that were not before it. `rows` are as for [`LateFeeBook::of`]; what was posted later does not matter, so
+/// the answer never changes.
 #[must_use]
 pub fn shown_by(rows: &[(AcceptedEvent, Posting)], event: EventId) -> Vec<FeeToReview> {
     let Some(place) = rows.iter().position(|(row, _)| row.event.id == event) else { return Vec::new() };
     let (before, rest) = rows.split_at(place);
     let mut book = LateFeeBook::of(before);
     let known: BTreeSet<EventId> = book.to_review().into_iter().map(|fee| fee.item.event_id).collect();
-    if let Some((row, posting)) = rest.first() {
+    let own = |row: &AcceptedEvent| {
+        row.event.id == event || row.event.origin.cause_seq == rest.first().map(|(row, _)| row.seq)
+    };
+    for (row, posting) in rest.iter().take_while(|(row, _)| own(row)) {
         book.note(Some(row.seq), &row.event, posting);
     }
     without(book.to_review(), &known)

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use crate::core::event::{Command, EventKind, NewEvent};
+use crate::core::event::{Command, EventKind, Group, NewEvent};
 use crate::core::ids::{EntryId, EventId, LoanId, LoanKey, Seq};
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::JournalEntry;
@@ -181,7 +181,7 @@ pub struct Finished {
     pub has_entry: bool,
     /// How the payment was divided.
     pub allocation: Option<Allocation>,
-    /// The fee that a return brought with it. A reply of a worker from before there were returns has none.
+    /// The fee that a return brought with it, or that a waiver names. A reply of a worker from before there were returns has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fee_event_id: Option<EventId>,
     /// The entry that a reversal takes back.
@@ -232,7 +232,7 @@ impl Finished {
             correlation_id: None,
             loan_count: group.map(|group| group.legs),
             refused_loans: posting.refused_loans.clone(),
-            may_restate: posting.outcome == Outcome::Posted,
+            may_restate: posting.outcome == Outcome::Posted || group.is_some_and(Group::brings_money),
             posted_at: posting.posted_at,
         };
         match posting.outcome {
@@ -245,6 +245,7 @@ impl Finished {
                 let reversed = servicing.act.takes_back();
                 finished.reverses_entry_id = reversed.map(|reversed| reversed.id.entry_id());
                 finished.correlation_id = reversed.and(servicing.act.first_of_chain());
+                finished.fee_event_id = servicing.act.waived_fee();
             }
             Command::Group(group) => {
                 let reversed = group.operation.takes_back();

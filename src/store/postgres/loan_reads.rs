@@ -126,13 +126,16 @@ const READ_CONSEQUENCES: &str = concat!(
     " WHERE e.tenant = $1 ORDER BY e.seq"
 );
 
-/// The next version is that of the first event that was brought about, as in [`READ_CONSEQUENCES`].
+/// The next version is that of the first event that was brought about, as in [`READ_CONSEQUENCES`]. Money can show late fees
+/// to be wrong that were posted in front of it for a later day, and what goes back those of any day.
 const WITH_MORE_TO_TELL: &str = concat!(
     "SELECT c.id FROM unnest($2::uuid[]) AS asked (id) JOIN events c ON c.id = asked.id \
      JOIN postings o ON o.event_seq = c.seq WHERE c.tenant = $1 AND (EXISTS (SELECT FROM postings n \
      JOIN events b ON b.seq = n.event_seq WHERE n.loan_key = o.loan_key AND n.loan_version = o.loan_version + 1 \
-     AND n.loan_version > 0 AND b.cause_seq = c.seq OFFSET 0) OR EXISTS (SELECT FROM events f WHERE f.tenant = $1 \
-     AND f.loan_key = c.loan_key AND f.effective_date > o.effective_date AND ",
+     AND n.loan_version > 0 AND b.cause_seq = c.seq OFFSET 0) OR EXISTS (SELECT FROM events f \
+     JOIN postings charged ON charged.event_seq = f.seq WHERE f.tenant = $1 AND f.loan_key = c.loan_key \
+     AND (f.effective_date > o.effective_date OR c.kind IN ('payment_returned', 'reversal')) \
+     AND charged.loan_version < o.loan_version AND ",
     late_fee!(),
     " OFFSET 0))"
 );

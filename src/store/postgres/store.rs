@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::NaiveDate;
 
 use super::connect::PostgresStore;
-use crate::core::event::{NewEvent, NewGroup, Party};
+use crate::core::event::{NewEvent, NewGroup};
 use crate::core::ids::{EventId, LoanKey, ProgramId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, FeeItem, Layer};
 use crate::core::money::Currency;
@@ -159,7 +159,7 @@ impl Store for PostgresStore {
         self.owned(move |store| async move { store.read_parties(tenant, loans).await }).await
     }
 
-    async fn party(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<Party>, StoreError> {
+    async fn party(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<LoanParty>, StoreError> {
         self.owned(move |store| async move { store.read_party(tenant, loan).await }).await
     }
 

@@ -128,7 +128,9 @@ pub(super) const WITH_MORE_TO_TELL: &str = concat!(
             WHERE n.loan_key = o.loan_key AND n.loan_version = o.loan_version + 1 AND n.loan_version > 0
                 AND b.cause_seq = c.seq)
         OR EXISTS (SELECT 1 FROM events AS f INDEXED BY events_late_fees
-            WHERE f.tenant = ?1 AND f.loan_key = c.loan_key AND f.effective_date > o.effective_date AND ",
+            JOIN postings AS charged ON charged.event_seq = f.seq
+            WHERE f.tenant = ?1 AND f.loan_key = c.loan_key AND charged.loan_version < o.loan_version
+                AND (f.effective_date > o.effective_date OR c.kind IN ('payment_returned', 'reversal')) AND ",
     late_fee!(),
     "))"
 );

@@ -86,16 +86,17 @@ pub(super) async fn loan_parties(
 ) -> Result<HashMap<LoanKey, LoanParty>, StoreError> {
     let query = sqlx::query(LOAN_PARTIES).bind(tenant.0).bind(loan_keys(loans)?);
     let rows = query.fetch_all(db).await.map_err(store_error)?;
-    let party = |row| {
-        let program: Option<[u8; 16]> = optional_bytes(row, "program_id")?;
-        let party = LoanParty {
-            borrower_id: BorrowerId(id(row, "borrower_id")?),
-            currency: word(row, "currency")?,
-            program_id: program.map(|bytes| ProgramId(Uuid::from_bytes(bytes))),
-        };
-        Ok((LoanKey::from_bytes(bytes(row, "loan_key")?), party))
-    };
-    rows.iter().map(party).collect()
+    rows.iter().map(|row| Ok((LoanKey::from_bytes(bytes(row, "loan_key")?), loan_party(row)?))).collect()
+}
+
+/// Reads whom a loan belongs to.
+pub(super) fn loan_party(row: &SqliteRow) -> Result<LoanParty, StoreError> {
+    let program: Option<[u8; 16]> = optional_bytes(row, "program_id")?;
+    Ok(LoanParty {
+        borrower_id: BorrowerId(id(row, "borrower_id")?),
+        currency: word(row, "currency")?,
+        program_id: program.map(|bytes| ProgramId(Uuid::from_bytes(bytes))),
+    })
 }
 
 /// Reads a loan with its number and whether it is held.

@@ -62,7 +62,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-use crate::core::event::{NewEvent, NewGroup, Party};
+use crate::core::event::{NewEvent, NewGroup};
 use crate::core::ids::{EventId, LoanKey, ProgramId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, FeeItem, Layer};
 use crate::core::money::Currency;
@@ -329,7 +329,7 @@ impl Store for SqliteStore {
         self.read(move |db| Box::pin(loans::loan_parties(db, tenant, loans))).await
     }
 
-    async fn party(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<Party>, StoreError> {
+    async fn party(&self, tenant: TenantId, loan: LoanKey) -> Result<Option<LoanParty>, StoreError> {
         self.read(move |db| Box::pin(servicing::party(db, tenant, loan))).await
     }
 

@@ -2,22 +2,21 @@
 
 use sqlx::SqliteConnection;
 
-use crate::core::event::Party;
-use crate::core::ids::{BorrowerId, LoanKey, TenantId};
+use crate::core::ids::{LoanKey, TenantId};
 use crate::core::ledger::{FeeBook, FeeItem};
-use crate::store::StoreError;
 use crate::store::sqlite::error::store_error;
-use crate::store::sqlite::loans::loan;
+use crate::store::sqlite::loans::{loan, loan_party};
 use crate::store::sqlite::post::read_fees;
-use crate::store::sqlite::rows::{id, word};
+use crate::store::{LoanParty, StoreError};
 
 pub(super) const PARTY: &str =
-    "SELECT borrower_id, currency FROM loans WHERE tenant = ?1 AND loan_key = ?2 AND version > 0";
+    "SELECT borrower_id, currency, program_id FROM loans WHERE tenant = ?1 AND loan_key = ?2 AND version > 0";
 
 /// Of a loan that is about to open. Looks at its newest 10,000 events, as the worker does.
 pub(super) const OPENING_PARTY: &str = "
-    SELECT o.borrower_id, o.currency
-    FROM (SELECT e.seq, e.tenant, e.kind, e.slot, e.borrower_id, e.currency FROM events AS e
+    SELECT o.borrower_id, o.currency,
+        CASE o.kind WHEN 'loan_opened' THEN unhex(replace(o.details ->> '$.program_id', '-', '')) END AS program_id
+    FROM (SELECT e.seq, e.tenant, e.kind, e.slot, e.borrower_id, e.currency, e.details FROM events AS e
           WHERE e.loan_key = ?2 ORDER BY e.seq DESC LIMIT 10000) AS o
     WHERE o.tenant = ?1 AND o.kind IN ('disbursement', 'loan_opened') AND o.slot IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = o.seq)
@@ -28,12 +27,11 @@ pub(super) async fn party(
     db: &mut SqliteConnection,
     tenant: TenantId,
     loan: LoanKey,
-) -> Result<Option<Party>, StoreError> {
+) -> Result<Option<LoanParty>, StoreError> {
     for statement in [PARTY, OPENING_PARTY] {
         let query = sqlx::query(statement).bind(tenant.0).bind(loan.bytes().to_vec());
         if let Some(row) = query.fetch_optional(&mut *db).await.map_err(store_error)? {
-            let borrower_id = BorrowerId(id(&row, "borrower_id")?);
-            return Ok(Some(Party { borrower_id, currency: word(&row, "currency")? }));
+            return loan_party(&row).map(Some);
         }
     }
     Ok(None)

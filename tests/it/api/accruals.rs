@@ -281,6 +281,23 @@ async fn interest_that_is_left_out_is_computed_and_a_payoff_agrees() {
     assert!(nothing.json().get("journal_entry_id").is_none(), "nothing was booked: {nothing:?}");
 }
 
+/// 20.00 by 10 April; then 5,000.00 turn out to have come on 5 April: 4 days of 2.00 and 6 of 1.00 are 14.00.
+#[tokio::test]
+async fn an_accrual_of_a_loan_shows_its_interest_of_today() {
+    let world = World::new(Workers::Running).await;
+    let token = world.token("demo", ALL).await;
+    program_of_loan(&world, &token).await;
+    let accrued = world.post(PATH, &token, "accrual:computed:1", &computed(LOAN, "1000000", "2026-04-10")).await;
+    assert_eq!(accrued.status, 201, "{accrued:?}");
+    let paid = json!({"loan_id": LOAN, "borrower_id": BORROWER, "amount_minor": "500000", "currency": "USD",
+        "effective_at": "2026-04-05", "source_method": "ach"});
+    let late = world.post("/v1/payments", &token, "payment:late", &paid).await.json();
+    let restated = &late["restated"][0];
+    assert_eq!(restated["allocation"]["interest_minor"], "1400", "{late}");
+    let leg = world.get(&format!("/v1/events/{}", text(restated, "event_id")), &token).await.json();
+    assert_eq!(leg["current_allocation"], restated["allocation"], "{leg}");
+}
+
 #[tokio::test]
 async fn interest_can_be_left_out_where_the_loans_program_has_a_rate_only() {
     let world = World::new(Workers::Running).await;

@@ -7,6 +7,7 @@ mod bad_inputs;
 mod bank;
 mod batches;
 mod changes;
+mod fees;
 mod ledger;
 mod loan_reads;
 mod lookup;

@@ -1,4 +1,4 @@
-//! Owns the rows of late fees: what they are for, and the list of those to review.
+//! Owns the rows of late fees: what they are for, the list of those to review, and waivers that name theirs.
 
 use serde_json::{Value, json};
 
@@ -52,6 +52,33 @@ pub(super) fn rows(facts: &Facts) -> Vec<Row> {
         rows.push(of("40", format!("late_for {value}"), text.to_string()).invalid(&["late_for"]));
     }
     rows.extend(reviews(facts));
+    rows.extend(waivers(facts));
+    rows
+}
+
+/// Waivers that name a fee which is none.
+fn waivers(facts: &Facts) -> Vec<Row> {
+    let of = |number, name: &str, fee: Value| {
+        let body = json!({"loan_id": QUIET_LOAN, "amount_minor": "100", "fee_code": "late", "fee_event_id": fee,
+            "effective_at": "2026-05-04"});
+        let preview = json!({"path": "/v1/fees/waivers", "body": body}).to_string();
+        [
+            Row::post(number, format!("a waiver of {name}"), "/v1/fees/waivers", &facts.demo, body.to_string()),
+            Row::post(number, format!("a preview of it: {name}"), "/v1/events/preview", &facts.demo, preview)
+                .without("Idempotency-Key"),
+        ]
+    };
+    let mut rows = Vec::new();
+    for value in [json!(5), json!("fee"), json!("aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa"), json!([])] {
+        let [waiver, preview] = of("40", &value.to_string(), value);
+        rows.extend([waiver.invalid(&["fee_event_id"]), preview.invalid(&["body.fee_event_id"])]);
+    }
+    for (name, id) in [("nothing", "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"), ("another tenant's", &facts.paid_by_other)]
+    {
+        rows.extend(of("64", name, json!(id)).map(|row| row.refused(404, &["not_found"])));
+    }
+    let [waiver, preview] = of("40", "a payment", json!(facts.paid));
+    rows.extend([waiver.invalid(&["fee_event_id"]), preview.invalid(&["body.fee_event_id"])]);
     rows
 }
 

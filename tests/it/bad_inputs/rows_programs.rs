@@ -66,6 +66,7 @@ pub(super) fn rows(facts: &Facts) -> Vec<Row> {
         ("late_fees", json!({"fee_codes": []})),
         ("late_fees", json!({"fee_codes": ["late", "late"]})),
         ("late_fees.fee_codes", json!({"grace_days": 5})),
+        ("late_fees.fee_codes", json!({"fee_codes": ["late", "returned_payment"]})),
         ("late_fees.grace_days", json!({"fee_codes": ["late"], "grace_days": 366})),
         ("late_fees.grace_days", json!({"fee_codes": ["late"], "grace_days": "5"})),
         ("name", json!("gold")),

@@ -14,10 +14,12 @@ pub(super) const CASES: &[Case] = &[
     },
     Case { name: "grace ends with its last day", run: |books| Box::pin(grace_ends_with_its_last_day(books)) },
     Case { name: "money that went back does not count", run: |books| Box::pin(money_that_went_back(books)) },
+    Case { name: "money that goes back is told alike", run: |books| Box::pin(money_that_goes_back_is_told(books)) },
     Case { name: "a program asks what a late fee is for", run: |books| Box::pin(a_program_asks(books)) },
     Case { name: "a payment found late shows a fee to be wrong", run: |books| Box::pin(a_payment_found_late(books)) },
     Case { name: "all that is due counts together", run: |books| Box::pin(all_that_is_due(books)) },
     Case { name: "a waiver taken back is told alike", run: |books| Box::pin(a_waiver_taken_back(books)) },
+    Case { name: "a waiver names its fee", run: |books| Box::pin(a_waiver_names_its_fee(books)) },
     Case { name: "a fee to review leaves the list by itself", run: |books| Box::pin(a_fee_leaves_the_list(books)) },
 ];
 
@@ -130,6 +132,34 @@ async fn money_that_went_back(books: &Books) -> Told {
     same("fees to review", &again["fees_to_review"][0]["late_for"]["received_minor"], &json!("50000"))
 }
 
+/// A waiver gave back what a payment had paid; then the payment goes back, and the fee is owed again, though the
+/// installment was on time.
+async fn money_that_goes_back_is_told(books: &Books) -> Told {
+    let program = books.program(&json!({"returns": "chargeback"})).await?;
+    let loan = books.open([0, 0, 1_000_000], Some(program)).await?;
+    let fee = loan.act("/v1/fees", "2026-03-17", &late_fee(MARCH, 50_000)).await?;
+    // 25.00 of it pay the fee, and the waiver puts them into suspense.
+    let paid = loan.pays(10_000, "2026-03-20").await?;
+    loan.act("/v1/fees/waivers", "2026-03-21", &json!({"amount_minor": "2500", "fee_code": "late"})).await?;
+    // 500.00 of 1 March are found: the fee was wrong, and is waived.
+    let found = loan.pays(50_000, "2026-03-01").await?;
+    same("fees to review", &found.get("fees_to_review"), &None)?;
+    // 100.00 go back: 25.00 out of suspense, 25.00 and 50.00 are owed again as fee and principal.
+    let (path, key) = (format!("/v1/payments/{}/return", text(&paid, "payment_event_id")), key());
+    let body = json!({"return_code": "R01", "effective_at": "2026-03-25"});
+    let foreseen = books.foresee(&path, &body).await?;
+    let named = &foreseen["fees_to_review"][0];
+    same("the fee", &text(named, "fee_event_id"), &text(&fee, "fee_event_id"))?;
+    let (_, back) = books.send(&path, &key, &body).await;
+    same("the answer", &back["fees_to_review"], &foreseen["fees_to_review"])?;
+    let status = books.get(&format!("/v1/events/{}", text(&back, "payment_returned_event_id"))).await?;
+    same("the status", &status["fees_to_review"], &foreseen["fees_to_review"])?;
+    same("the list", &listed(&loan).await?.len(), &1)?;
+    let (_, again) = books.send(&path, &key, &body).await;
+    same("the answer again", &again, &back)?;
+    same("the balances", &loan.balances().await?, &[2_500, 0, 947_500, 0])
+}
+
 async fn a_program_asks(books: &Books) -> Told {
     let terms = json!({"late_fees": {"fee_codes": ["late"], "grace_days": 10}});
     let program = books.program(&terms).await?;
@@ -239,4 +269,54 @@ async fn a_fee_leaves_the_list(books: &Books) -> Told {
     same("the list with the payment", &listed(&loan).await?.len(), &1)?;
     loan.returns(&paid, None, "2026-03-20").await?;
     same("the list without it", &listed(&loan).await?.len(), &0)
+}
+
+/// Two late fees of one code, of which the younger was for a payment on time.
+async fn a_waiver_names_its_fee(books: &Books) -> Told {
+    let loan = books.open([0, 0, 1_000_000], None).await?;
+    let right = loan.act("/v1/fees", "2026-02-17", &late_fee(FEBRUARY, 50_000)).await?;
+    let wrong = loan.act("/v1/fees", "2026-03-17", &late_fee(MARCH, 50_000)).await?;
+    let waiver = |fee: &Value, code: &str, amount: i64| json!({"amount_minor": amount.to_string(), "fee_code": code, "fee_event_id": fee["fee_event_id"]});
+    // Not of this loan, not of this code, and more than the fee.
+    let other = books.open([0, 0, 1_000_000], None).await?.charges(2_500, "2026-03-17").await?;
+    for (asked, code) in
+        [(waiver(&other, "service", 2_500), "other_loan"), (waiver(&wrong, "nsf", 2_500), "other_code")]
+    {
+        let refused = loan.refused("/v1/fees/waivers", "2026-03-20", &asked, "validation_failed").await?;
+        let named = (&refused["errors"][0]["field"], &refused["errors"][0]["code"]);
+        same("the field", &named, &(&json!("fee_event_id"), &json!(code)))?;
+    }
+    let too_much = waiver(&wrong, "late", 2_501);
+    loan.refused("/v1/fees/waivers", "2026-03-20", &too_much, "insufficient_balance").await?;
+    // The younger fee is waived, the older one owed still.
+    let (body, key) = (loan.on("2026-03-20", &waiver(&wrong, "late", 2_500)), key());
+    same("the preview", &books.foresee("/v1/fees/waivers", &body).await?["outcome"], &json!("posted"))?;
+    let (status, done) = books.send("/v1/fees/waivers", &key, &body).await;
+    same("the waiver", &(status, &done["fee_event_id"]), &(201, &wrong["fee_event_id"]))?;
+    let event = books.get(&format!("/v1/events/{}", text(&done, "fee_waived_event_id"))).await?;
+    same("the status", &event["fee_event_id"], &wrong["fee_event_id"])?;
+    let entry = books.get(&format!("/v1/journal-entries/{}", text(&done, "journal_entry_id"))).await?;
+    same("the chain", &entry["correlation_id"], &wrong["fee_event_id"])?;
+    let fees = async || -> Result<Vec<[i64; 3]>, String> {
+        let fees = loan.read("/fees").await?;
+        let parts = |fee: &Value| ["paid_minor", "waived_minor", "outstanding_minor"].map(|name| minor(fee, name));
+        Ok(fees["items"].as_array().into_iter().flatten().map(parts).collect())
+    };
+    same("the fees", &fees().await?, &vec![[0, 0, 2_500], [0, 2_500, 0]])?;
+    // A payment of March is found. It pays the older fee, and shows nothing: the younger one is waived.
+    let found = loan.pays(50_000, "2026-03-01").await?;
+    same("the split", &parts(&found["allocation"]), &[2_500, 0, 47_500, 0])?;
+    same("fees to review", &found.get("fees_to_review"), &None)?;
+    same("the fees", &fees().await?, &vec![[2_500, 0, 0], [0, 2_500, 0]])?;
+    // The same request is answered again; one that names another fee, or none, is another request.
+    let (status, again) = books.send("/v1/fees/waivers", &key, &body).await;
+    same("the answer again", &(status, &again), &(200, &done))?;
+    let mut none = body.clone();
+    none.as_object_mut().map(|body| body.remove("fee_event_id"));
+    for asked in [loan.on("2026-03-20", &waiver(&right, "late", 2_500)), none] {
+        let (_, other) = books.send("/v1/fees/waivers", &key, &asked).await;
+        same("another request", &other["code"], &json!("idempotency_mismatch"))?;
+        same("its field", &other["errors"][0]["field"], &json!("fee_event_id"))?;
+    }
+    Ok(())
 }

@@ -1,8 +1,8 @@
 //! Laws of late items: the books end as if everything had come in time, and no row that was written changes.
 
-use hpts::core::event::{EventKind, NewEvent, ServicingAct};
+use hpts::core::event::{Command, EventKind, Fee, FeeCode, LateFor, NewEvent, ServicingAct};
 use hpts::core::ids::Seq;
-use hpts::core::ledger::{AccountCode, Layer, Outcome};
+use hpts::core::ledger::{AccountCode, Layer, Outcome, RejectionCode};
 use hpts::core::loan::Allocation;
 use hpts::core::money::{Currency, Minor};
 use hpts::store::{BalanceTime, PostWork, Wanted};
@@ -132,6 +132,33 @@ pub(crate) async fn a_long_replay_has_a_transaction_of_its_own(fixture: &impl Fi
     assert_eq!((apart.posted.len(), apart.apart.len()), (1, 0));
     assert_eq!(books.balances_on(1, day(12, 31)).await, [0, 0, 3600, 0]);
     assert_eq!(fixture.count("events WHERE kind = 'payment_allocated'").await, 150, "only those that paid the fee");
+    prove(&books.store).await;
+}
+
+/// Nor is what came in for a late fee whose period began with its loan, nor what its waiver is judged by.
+pub(crate) async fn a_late_fee_of_a_long_loan_has_a_transaction_of_its_own(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 5000]), books.opening(2, [0, 0, 500])]).await;
+    books.book((0..600).map(|_| books.payment_on(1, 2, day(5, 1))).collect()).await;
+    let late_for = |loan: u128, due: i64| {
+        let Command::Fee(fee) = books.fee_on(loan, "late", 25, day(5, 2)).command else { unreachable!() };
+        let (period_from, due_at) = (day(1, 1), day(5, 1));
+        let late_for =
+            LateFor { period_from, due_at, due: Minor::new(due), grace_days: None, program_grace_days: None };
+        books.event(Command::Fee(Fee { late_for: Some(late_for), ..fee }))
+    };
+    let act = ServicingAct::FeeWaived { fee_code: FeeCode::parse("late").unwrap(), fee: None };
+    let waiver = books.servicing(1, act, Some(25), day(5, 3));
+    let wanted = books.accept(vec![late_for(1, 1_201), late_for(1, 1_200), late_for(2, 1), waiver]).await;
+
+    let batch = books.post(&wanted).await;
+
+    assert_eq!(batch.posted.iter().map(|(event, _)| event.seq).collect::<Vec<_>>(), [wanted[2].seq]);
+    assert_eq!(batch.apart, [vec![wanted[0], wanted[1], wanted[3]]]);
+    let apart = books.post(&batch.apart[0]).await;
+    let refused = Outcome::Rejected(RejectionCode::PaidOnTime);
+    let outcomes: Vec<Outcome> = apart.posted.iter().map(|(_, posting)| posting.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Posted, refused, Outcome::Posted]);
     prove(&books.store).await;
 }
 

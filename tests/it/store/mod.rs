@@ -247,6 +247,7 @@ macro_rules! conformance {
                     any_order_of_arrival_ends_the_same,
                     a_refund_of_money_that_went_back_is_owed,
                     a_long_replay_has_a_transaction_of_its_own,
+                    a_late_fee_of_a_long_loan_has_a_transaction_of_its_own,
                     a_late_item_is_posted_once;
                 late_fees:
                     a_late_fee_is_judged_by_what_came_in,

@@ -6,7 +6,7 @@ use hpts::core::event::{EventKind, SourceMethod};
 use hpts::core::ids::{EventId, Seq};
 use hpts::core::ledger::RejectionCode;
 use hpts::store::postgres::statements;
-use hpts::store::{PostWork, Store, StoreError, Wanted};
+use hpts::store::{PostWork, SchemaState, Store, StoreError, Wanted};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, SqlSafeStr};
 
 use super::operations::sweep;
@@ -34,6 +34,50 @@ async fn every_migration_file_is_applied() {
     let mut connection = database.connection().await;
     let row = connection.fetch_one("SELECT count(*) FROM _sqlx_migrations WHERE success").await.unwrap();
     assert_eq!(usize::try_from(row.get::<i64, _>(0)).unwrap(), files);
+}
+
+/// The statements that docs/upgrading.md gives operators of large books do what the migration does, and nothing twice.
+#[tokio::test]
+async fn late_fees_can_be_migrated_while_servers_run() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/upgrading.md")).unwrap();
+    let block = page.split("```sql\n").nth(1).unwrap().split("```").next().unwrap();
+    let text: Vec<&str> = block.lines().filter(|line| !line.starts_with("--")).collect();
+    let text = text.join("\n");
+    let steps: Vec<&str> = text.split_inclusive(';').map(str::trim).filter(|step| !step.is_empty()).collect();
+    let database = PostgresDatabase::open().await;
+    let schema = async || {
+        let mut connection = database.connection().await;
+        let sql = "SELECT pg_get_constraintdef(c.oid), c.convalidated, pg_get_indexdef(i.indexrelid), i.indisvalid \
+            FROM pg_constraint c, pg_index i WHERE c.conname = 'postings_rejection_code_check' \
+            AND i.indexrelid = 'events_late_fees'::regclass";
+        let row = connection.fetch_one(sql).await.unwrap();
+        (row.get::<String, _>(0), row.get::<bool, _>(1), row.get::<String, _>(2), row.get::<bool, _>(3))
+    };
+    let migrated = schema().await;
+    // As it was; migrations behind it are out of sight.
+    let before = "DELETE FROM _sqlx_migrations WHERE version = 30; DROP INDEX events_late_fees; \
+        UPDATE _sqlx_migrations SET version = -version WHERE version > 30; \
+        ALTER TABLE postings DROP CONSTRAINT postings_rejection_code_check; \
+        ALTER TABLE postings ADD CONSTRAINT postings_rejection_code_check CHECK (rejection_code <> 'paid_on_time')";
+    database.execute(before).await.unwrap();
+    let books = Books::open(database.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 500]), books.payment(1, 1)]).await;
+    let mut connection = database.connection().await;
+    let done = async |connection: &mut PgConnection| {
+        let last = steps.last().copied().unwrap().to_owned();
+        connection.execute(AssertSqlSafe(last)).await.map(|done| done.rows_affected()).ok()
+    };
+    for step in steps.iter().take(steps.len() - 1) {
+        assert_ne!(done(&mut connection).await, Some(1), "not before {step}");
+        connection.execute(AssertSqlSafe((*step).to_owned())).await.unwrap();
+    }
+    assert_eq!((done(&mut connection).await, done(&mut connection).await), (Some(1), Some(0)));
+    assert_eq!(schema().await, migrated);
+    database.execute("UPDATE _sqlx_migrations SET version = -version WHERE version < 0").await.unwrap();
+    database.store().migrate(8).await.unwrap();
+    assert_eq!(database.store().schema_state().await.unwrap(), SchemaState::Current);
+    assert_eq!(schema().await, migrated);
+    prove(&books.store).await;
 }
 
 /// Which key of a row PostgreSQL asks first changes when an index is built anew.

@@ -1,10 +1,14 @@
 //! Laws of the operations on one loan: fees, suspense, settlements, adjustments, charge-offs and reversals.
 
-use hpts::core::event::{AdjustmentLine, Collectibility, EarlierEvent, FeeCode, NO_BORROWER, ServicingAct};
+use hpts::core::event::{
+    AdjustmentLine, Collectibility, Command, EarlierEvent, FeeCode, LoanOpening, NO_BORROWER, ServicingAct,
+};
+use hpts::core::ids::ProgramId;
 use hpts::core::ledger::{AccountCode, Outcome, RejectionCode};
 use hpts::core::loan::{LoanStatus, LossAccount};
 use hpts::core::money::Minor;
 use hpts::store::{EntriesPage, Wanted};
+use uuid::Uuid;
 
 use super::{Fixture, prove};
 use crate::support::books::{Books, borrower, day};
@@ -14,7 +18,7 @@ fn chargeoff() -> ServicingAct {
 }
 
 fn waived(code: &str) -> ServicingAct {
-    ServicingAct::FeeWaived { fee_code: FeeCode::parse(code).unwrap() }
+    ServicingAct::FeeWaived { fee_code: FeeCode::parse(code).unwrap(), fee: None }
 }
 
 fn settled(disbursement: &Wanted) -> ServicingAct {
@@ -199,6 +203,12 @@ pub(crate) async fn the_party_of_a_loan_is_known_before_it_opens(fixture: &impl 
     let wanted = books.accept(vec![books.payment(1, 5), books.opening(1, [0, 0, 500])]).await;
     assert_eq!(party(1).await.unwrap().borrower_id, borrower(1), "the opening is accepted");
     books.post(&wanted).await;
+    let Command::LoanOpening(opening) = books.opening(2, [0, 0, 500]).command else { unreachable!() };
+    let program_id = Some(ProgramId(Uuid::from_u128(7)));
+    let wanted = books.accept(vec![books.event(Command::LoanOpening(LoanOpening { program_id, ..opening }))]).await;
+    assert_eq!(party(2).await.unwrap().program_id, program_id, "the opening is accepted");
+    books.post(&wanted).await;
+    assert_eq!([party(1).await, party(2).await].map(|party| party.unwrap().program_id), [None, program_id]);
     let known = party(1).await.unwrap();
     assert_eq!((known.borrower_id, known.currency.code()), (borrower(1), "USD"));
     assert_ne!(known.borrower_id, NO_BORROWER);

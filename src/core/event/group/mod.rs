@@ -65,6 +65,19 @@ pub struct Leg {
     pub terms: LegTerms,
 }
 
+impl Group {
+    /// Whether it brings money to a loan, which may come late.
+    #[must_use]
+    pub const fn brings_money(&self) -> bool {
+        match &self.operation {
+            GroupOperation::SuspenseTransfer | GroupOperation::ReceiptAssignment { .. } => true,
+            GroupOperation::Accrual { .. } | GroupOperation::Rearrangement { .. } | GroupOperation::Reversal(_) => {
+                false
+            }
+        }
+    }
+}
+
 /// What is done to one loan of a group that is about to be accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LegRequest {

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::event::group::moves::{Move, NewLoanTerms, Rearrangement};
 use crate::core::event::kind::EventKind;
-use crate::core::event::servicing::{EarlierEvent, ReversedEntry};
+use crate::core::event::reversal::ReversedEntry;
+use crate::core::event::servicing::EarlierEvent;
 use crate::core::ids::{EventId, ProgramId, Seq};
 use crate::core::loan::InterestRule;
 use crate::core::money::Minor;

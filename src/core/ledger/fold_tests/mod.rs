@@ -18,6 +18,7 @@ mod charge_offs;
 mod late_fees;
 mod late_items;
 mod model;
+mod named_waivers;
 mod properties;
 mod refusals;
 mod releases;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::core::event::{
     AdjustmentLine, Collectibility, EarlierEvent, FeeCode, NO_BORROWER, ReversalReason, ReversedEntry, ServicingAct,
+    WaivedFee,
 };
 use crate::core::ledger::RejectionCode;
 use crate::core::loan::LossAccount;
@@ -35,7 +36,15 @@ pub(super) fn fee(code: &str, units: i64, effective_date: NaiveDate) -> Command 
 }
 
 pub(super) fn waiver(code: &str, units: i64, date: NaiveDate) -> Command {
-    act(ServicingAct::FeeWaived { fee_code: FeeCode::parse(code).unwrap() }, Some(units), date)
+    act(ServicingAct::FeeWaived { fee_code: FeeCode::parse(code).unwrap(), fee: None }, Some(units), date)
+}
+
+/// A waiver of the fee that was posted at a place.
+pub(super) fn waiver_of(books: &Books, seq: i64, units: i64, date: NaiveDate) -> Command {
+    let event = books.event(seq).event.clone();
+    let Command::Fee(fee) = event.command else { unreachable!() };
+    let named = WaivedFee { id: event.id, correlation_id: event.id };
+    act(ServicingAct::FeeWaived { fee_code: fee.fee_code, fee: Some(named) }, Some(units), date)
 }
 
 pub(super) fn apply(amount: Option<i64>, date: NaiveDate) -> Command {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::charge_backs::charge_back;
-use super::servicing::{act, adjustment, apply, fee, refund, reversal, waiver};
+use super::servicing::{act, adjustment, apply, fee, refund, reversal, waiver, waiver_of};
 use super::*;
 use crate::core::event::{Collectibility, ProgramDefaults, ServicingAct};
 use crate::core::loan::{LossAccount, SuspenseRelease};
@@ -19,6 +19,7 @@ enum Wish {
     Lend(i64),
     Fee(i64),
     Waive(i64),
+    WaiveOne(Index, i64),
     Apply(Option<i64>),
     Refund(Option<i64>),
     Adjust(&'static str, i64),
@@ -36,6 +37,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         3 => units.clone().prop_map(Wish::Lend),
         4 => units.clone().prop_map(Wish::Fee),
         2 => units.clone().prop_map(Wish::Waive),
+        2 => (any::<Index>(), units.clone()).prop_map(|(of, units)| Wish::WaiveOne(of, units)),
         2 => prop::option::of(units.clone()).prop_map(Wish::Apply),
         2 => prop::option::of(units.clone()).prop_map(Wish::Refund),
         2 => (prop::sample::select(vec!["1100", "1200", "1300", "2100"]), -90..90_i64)
@@ -58,6 +60,14 @@ fn command(books: &Books, wish: &Wish, day: NaiveDate) -> Option<Command> {
         Wish::Lend(units) => disbursement(*units, day),
         Wish::Fee(units) => fee(if units % 2 == 0 { "late" } else { "nsf" }, *units, day),
         Wish::Waive(units) => waiver(if units % 2 == 0 { "late" } else { "nsf" }, *units, day),
+        Wish::WaiveOne(index, units) => {
+            let fees = books.posted.iter().filter(|posted| matches!(posted.event.event.command, Command::Fee(_)));
+            let fees: Vec<i64> = fees.map(|posted| posted.event.seq.0).collect();
+            if fees.is_empty() {
+                return None;
+            }
+            waiver_of(books, *index.get(&fees), *units, day)
+        }
         Wish::Apply(units) => apply(*units, day),
         Wish::Refund(units) => refund(*units, day),
         Wish::Adjust(account, units) => adjustment(&[(account, *units), ("5200", -units)], day),

@@ -4,8 +4,8 @@ use chrono::NaiveDate;
 
 use crate::core::event::{AcceptedEvent, Command, EventKind, LegTerms, NO_BORROWER, NewEvent, ServicingAct};
 use crate::core::ids::Seq;
-use crate::core::ledger::late_fees::late_for_of;
-use crate::core::ledger::past::computes_interest;
+use crate::core::ledger::late_fees::{late_for_of, needs_receipts};
+use crate::core::ledger::past::{computes_interest, needs_fees};
 use crate::core::ledger::posting::Posting;
 use crate::core::loan::{AccrualBook, InterestRule, LoanState};
 
@@ -161,15 +161,19 @@ pub fn earliest_late(state: &LoanState, events: &[AcceptedEvent]) -> Option<Naiv
 /// A batch replays at most this many rows of a loan's past, give or take one event: a second or two.
 const ROWS_REPLAYED_MAX: usize = 1_000_000;
 
-/// A loan with more postings than this is replayed in a transaction of its own: reading them, and writing what a late item
-/// changes in them, takes as long as a whole batch of others.
+/// A loan with more postings than this gets a transaction of its own where its past is asked for: reading them, and writing
+/// what a late item changes in them, takes as long as a whole batch of others. So a batch of several loans reads at most
+/// this many postings of each.
 const LONG_HISTORY: i64 = 512;
 
-/// Whether a loan's events need a long replay: its batch then holds no other loan, so that nobody waits for it.
+/// Whether a loan's events ask for much of its past, to replay it, to count what came in for a late fee (whose period may
+/// begin with the loan), or to tell its fees apart. Its batch then holds no other loan, so that nobody waits for it.
 #[must_use]
-pub fn replays_long(state: Option<&LoanState>, events: &[AcceptedEvent]) -> bool {
-    let state = state.filter(|state| state.version > LONG_HISTORY);
-    state.is_some_and(|state| earliest_late(state, events).is_some())
+pub fn reads_long(state: Option<&LoanState>, events: &[AcceptedEvent]) -> bool {
+    let reads = |state: &LoanState| {
+        earliest_late(state, events).is_some() || needs_receipts(events).is_some() || needs_fees(events)
+    };
+    state.filter(|state| state.version > LONG_HISTORY).is_some_and(reads)
 }
 
 /// Whether an event of a loan is late.

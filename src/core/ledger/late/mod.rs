@@ -37,7 +37,7 @@ mod look;
 mod settle;
 mod sum;
 
-pub use history::{History, earliest_late, reaches_back_to, replays_long};
+pub use history::{History, earliest_late, reaches_back_to, reads_long};
 pub(in crate::core::ledger) use history::{is_late_on, reached_by};
 pub use look::{ChargeBack, View};
 pub(in crate::core::ledger) use look::{Looked, look};

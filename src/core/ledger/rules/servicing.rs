@@ -1,8 +1,9 @@
 //! Owns the rules of the operations on one loan besides payments, disbursements and fees.
 
-use crate::core::event::{AdjustmentLine, Command, FeeCode, NO_BORROWER, Servicing, ServicingAct};
+use crate::core::event::{AdjustmentLine, Command, NO_BORROWER, Servicing, ServicingAct};
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::Line;
+use crate::core::ledger::fees::Meant;
 use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::RejectionCode;
 use crate::core::ledger::rules::charge_off::{apply_to_memo, judge_chargeoff, judge_recovery};
@@ -28,7 +29,9 @@ pub(super) fn judge_servicing(
     check_day(day.state, command)?;
     match &servicing.act {
         ServicingAct::DisbursementSettled { disbursement } => settle(day, unsettled(past, disbursement.seq)?),
-        ServicingAct::FeeWaived { fee_code } => waive(day, fee_code, servicing.amount, past),
+        ServicingAct::FeeWaived { fee_code, fee } => {
+            waive(day, Meant { code: fee_code, fee: fee.map(|fee| fee.id), until: day.date }, servicing.amount, past)
+        }
         ServicingAct::SuspenseApplied { .. } => apply_suspense(day, servicing.amount),
         ServicingAct::SuspenseRefunded => refund(day, servicing.amount),
         ServicingAct::ManualAdjustment { lines, .. } => adjust(day, lines),
@@ -63,10 +66,10 @@ fn settle(day: &Day<'_>, amount: Minor) -> Result<Verdict, Refusal> {
     Ok(Verdict::new(lines, Balances::default(), day.date)?)
 }
 
-/// Forgives fees of a sort: what is unpaid is owed no more, what was paid is the borrower's again.
-fn waive(day: &Day<'_>, code: &FeeCode, amount: Option<Minor>, past: &Past) -> Result<Verdict, Refusal> {
+/// Forgives fees: what is unpaid is owed no more, what was paid is the borrower's again.
+fn waive(day: &Day<'_>, meant: Meant<'_>, amount: Option<Minor>, past: &Past) -> Result<Verdict, Refusal> {
     let amount = amount.ok_or(RejectionCode::InsufficientBalance)?;
-    let waivable = past.fees.as_ref().ok_or(Refusal::NoFees)?.waivable(code, day.date)?;
+    let waivable = past.fees.as_ref().ok_or(Refusal::NoFees)?.waivable(meant)?;
     let unpaid = amount.min(waivable.unpaid);
     let paid = amount.minus(unpaid)?;
     if paid > waivable.paid {

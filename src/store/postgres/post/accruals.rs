@@ -1,22 +1,19 @@
-//! Owns what interest is computed from: the principal of loans by day, and their accruals. A group that computes none, and
-//! a late event without computed interest behind it, cost no statement more.
-//!
-//! Of each loan a day is told: what counts from before it is read, for an accrual of the day before it, or for a replay
-//! from it on. Most loans have a mark in front of that day: of them only the postings since are read. The whole past is
-//! read of the others, and where the mark does not hold.
+//! Owns the statements of what interest is computed from: the principal of loans by day, and their accruals. Of which loans
+//! which of them is read is in [`past`](crate::store::past).
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::core::event::{AcceptedEvent, Command};
-use crate::core::ids::{LoanKey, Seq};
-use crate::core::ledger::{AccountCode, GroupOutput, Layer, LoanWork, Posting, computing_group};
-use crate::core::loan::{AccrualBook, AccrualMark, Carried, InterestRule};
+use crate::core::event::AcceptedEvent;
+use crate::core::ids::Seq;
+use crate::core::ledger::{AccountCode, GroupOutput, Layer};
+use crate::core::loan::{AccrualMark, Carried};
 use crate::core::money::Minor;
 use crate::store::StoreError;
+use crate::store::past::{Behind, Days, Marked, Moved};
 use crate::store::postgres::error::classify;
 use crate::store::postgres::rows::{self, Columns, event_columns, key_column};
 
@@ -69,77 +66,74 @@ pub(in crate::store::postgres) const STATEMENTS: [(&str, &str); 6] = [
     ("read_parents", READ_PARENTS),
 ];
 
-type Books = HashMap<LoanKey, AccrualBook>;
-
-/// For each loan the day before which counts what is read.
-type Asked = HashMap<LoanKey, NaiveDate>;
-
-/// What loans were posted, as histories have it.
-type Rows = HashMap<LoanKey, Vec<(AcceptedEvent, Posting)>>;
-
-/// Gives its principal by day and its accruals to each loan whose interest is computed by an event that is in order.
-pub(in crate::store::postgres) async fn add_accruals(
+/// The parents of groups.
+pub(super) async fn read_parents(
     connection: &mut PgConnection,
-    loans: &mut [LoanWork],
-) -> Result<(), StoreError> {
-    let until = |loan: &LoanWork| {
-        let is_asked = loan.past.history.is_none() && computing_group(&loan.events).is_some();
-        let date = loan.events.last().filter(|_| is_asked)?.event.command.effective_date();
-        Some((loan.key, date.succ_opt().unwrap_or(date)))
-    };
-    let asked: Asked = loans.iter().filter_map(until).collect();
-    let mut books = read_books(connection, &asked).await?;
-    for loan in loans.iter_mut() {
-        loan.past.accruals = books.remove(&loan.key);
-    }
-    Ok(())
+    groups: &BTreeSet<Seq>,
+) -> Result<Vec<AcceptedEvent>, StoreError> {
+    let groups: Vec<i64> = groups.iter().map(|group| group.0).collect();
+    let rows = sqlx::query(READ_PARENTS).bind(groups).fetch_all(connection).await.map_err(classify)?;
+    rows.iter().map(|row| rows::event(&mut Columns::of(row))).collect()
 }
 
-/// By what rule the interest of late loans is computed, and from what before the first day of their histories, where any
-/// of that is computed in these or by the late events.
-pub(super) async fn read_before(
-    connection: &mut PgConnection,
-    loans: &[LoanWork],
-    (since, rows): (&Asked, &Rows),
-) -> Result<HashMap<LoanKey, (InterestRule, AccrualBook)>, StoreError> {
-    let late = loans.iter().filter_map(|loan| Some((loan, since.get(&loan.key)?)));
-    let computing = late.filter_map(|(loan, since)| {
-        let posted = rows.get(&loan.key).into_iter().flatten().map(|(event, _)| event);
-        Some((loan.key, *since, computing_group(posted.chain(&loan.events))?))
+/// The last mark of each loan that reaches no further than its day.
+pub(super) async fn read_marks(connection: &mut PgConnection, until: &Days) -> Result<Vec<Marked>, StoreError> {
+    let (keys, days) = columns(until);
+    let rows = sqlx::query(READ_MARKS).bind(keys).bind(days).fetch_all(connection).await.map_err(classify)?;
+    let marked = rows.iter().map(|row| {
+        let mut columns = Columns::of(row);
+        let (loan, version) = (columns.loan_key()?, columns.take()?);
+        let (until, since, principal) = (columns.take()?, columns.take()?, Minor::new(columns.take()?));
+        let carried = Carried::from_parts(columns.take()?);
+        let carried = carried.ok_or_else(|| StoreError::Broken("a loan carries what it cannot".to_owned()))?;
+        Ok(Marked { loan, version, mark: AccrualMark { until, since, principal, carried } })
     });
-    let computing: Vec<(LoanKey, NaiveDate, Seq)> = computing.collect();
-    if computing.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let groups: Vec<i64> = computing.iter().map(|(.., group)| group.0).collect();
-    let parents = sqlx::query(READ_PARENTS).bind(groups).fetch_all(&mut *connection).await.map_err(classify)?;
-    let mut rules: HashMap<Seq, InterestRule> = HashMap::new();
-    for row in &parents {
-        let parent = rows::event(&mut Columns::of(row))?;
-        if let Command::Group(group) = &parent.event.command {
-            rules.extend(group.operation.interest_rule().map(|rule| (parent.seq, *rule)));
-        }
-    }
-    let asked: Asked = computing.iter().map(|(key, since, _)| (*key, *since)).collect();
-    let mut books = read_books(connection, &asked).await?;
-    let found = computing.iter().filter_map(|(key, _, group)| Some((*key, (*rules.get(group)?, books.remove(key)?))));
-    Ok(found.collect())
+    marked.collect()
 }
 
-async fn read_books(connection: &mut PgConnection, asked: &Asked) -> Result<Books, StoreError> {
-    if asked.is_empty() {
-        return Ok(Books::new());
+/// What came behind marks.
+pub(super) async fn read_behind(connection: &mut PgConnection, marks: &[Behind]) -> Result<Vec<Moved>, StoreError> {
+    let query = sqlx::query(READ_SINCE)
+        .bind(marks.iter().map(|mark| key_column(mark.loan)).collect::<Vec<_>>())
+        .bind(marks.iter().map(|mark| mark.version).collect::<Vec<_>>())
+        .bind(marks.iter().map(|mark| mark.until).collect::<Vec<_>>())
+        .bind(AccountCode::PRINCIPAL_RECEIVABLE.number())
+        .bind(AccountCode::INTEREST_INCOME.number())
+        .bind(Layer::Settled.as_str());
+    let rows = query.fetch_all(connection).await.map_err(classify)?;
+    let moved = rows.iter().map(|row| {
+        let mut columns = Columns::of(row);
+        let (loan, date, principal) = (columns.loan_key()?, columns.take()?, Minor::new(columns.take()?));
+        Ok(Moved { loan, date, principal, accrues: columns.take()? })
+    });
+    moved.collect()
+}
+
+/// What moved principal before a day, day by day, and the last accrual.
+pub(super) async fn read_before(connection: &mut PgConnection, until: &Days) -> Result<Vec<Moved>, StoreError> {
+    let (keys, days) = columns(until);
+    let query = sqlx::query(READ_PRINCIPAL)
+        .bind(&keys)
+        .bind(&days)
+        .bind(AccountCode::PRINCIPAL_RECEIVABLE.number())
+        .bind(Layer::Settled.as_str());
+    let mut moved = Vec::new();
+    for row in &query.fetch_all(&mut *connection).await.map_err(classify)? {
+        let mut columns = Columns::of(row);
+        let (loan, date, principal) = (columns.loan_key()?, columns.take()?, Minor::new(columns.take()?));
+        moved.push(Moved { loan, date, principal, accrues: false });
     }
-    let mut books = read_marked(connection, asked).await?;
-    books.retain(|_, book| book.holds());
-    let whole: Asked =
-        asked.iter().filter(|(key, _)| !books.contains_key(key)).map(|(key, day)| (*key, *day)).collect();
-    if !whole.is_empty() {
-        books.extend(whole.keys().map(|key| (*key, AccrualBook::default())));
-        read_principal(connection, &whole, &mut books).await?;
-        read_accruals(connection, &whole, &mut books).await?;
+    let query = sqlx::query(READ_LAST_ACCRUALS).bind(keys).bind(days).bind(AccountCode::INTEREST_INCOME.number());
+    for row in &query.fetch_all(connection).await.map_err(classify)? {
+        let mut columns = Columns::of(row);
+        let (loan, date) = (columns.loan_key()?, columns.take()?);
+        moved.push(Moved { loan, date, principal: Minor::ZERO, accrues: true });
     }
-    Ok(books)
+    Ok(moved)
+}
+
+fn columns(days: &Days) -> (Vec<Uuid>, Vec<NaiveDate>) {
+    days.iter().map(|(key, day)| (key_column(*key), *day)).unzip()
 }
 
 /// Writes how far loans are accrued.
@@ -159,72 +153,4 @@ pub(in crate::store::postgres) async fn write_marks(
         .bind(marks().map(|mark| mark.principal.units()).collect::<Vec<_>>())
         .bind(marks().map(|mark| mark.carried.parts()).collect::<Vec<_>>());
     query.execute(connection).await.map_err(classify).map(drop)
-}
-
-/// The books of the loans that have a mark, with what came since.
-async fn read_marked(connection: &mut PgConnection, asked: &Asked) -> Result<Books, StoreError> {
-    let (keys, days) = columns(asked);
-    let query = sqlx::query(READ_MARKS).bind(keys).bind(days);
-    let (mut books, mut marked, mut versions, mut days) = (Books::new(), Vec::new(), Vec::new(), Vec::new());
-    for row in &query.fetch_all(&mut *connection).await.map_err(classify)? {
-        let mut columns = Columns::of(row);
-        let key = columns.loan_key()?;
-        marked.push(key_column(key));
-        versions.push(columns.take::<i64>()?);
-        days.push(asked.get(&key).copied());
-        let (until, since, principal) = (columns.take()?, columns.take()?, Minor::new(columns.take()?));
-        let carried = Carried::from_parts(columns.take()?);
-        let carried = carried.ok_or_else(|| StoreError::Broken("a loan carries what it cannot".to_owned()))?;
-        books.insert(key, AccrualBook::since(AccrualMark { until, since, principal, carried }));
-    }
-    if marked.is_empty() {
-        return Ok(books);
-    }
-    let query = sqlx::query(READ_SINCE)
-        .bind(marked)
-        .bind(versions)
-        .bind(days)
-        .bind(AccountCode::PRINCIPAL_RECEIVABLE.number())
-        .bind(AccountCode::INTEREST_INCOME.number())
-        .bind(Layer::Settled.as_str());
-    for row in &query.fetch_all(connection).await.map_err(classify)? {
-        let mut columns = Columns::of(row);
-        let (key, date) = (columns.loan_key()?, columns.take()?);
-        let book = books.entry(key).or_default();
-        book.note_principal(date, Minor::new(columns.take()?));
-        if columns.take()? {
-            book.doubt();
-        }
-    }
-    Ok(books)
-}
-
-fn columns(asked: &Asked) -> (Vec<Uuid>, Vec<NaiveDate>) {
-    asked.iter().map(|(key, day)| (key_column(*key), *day)).unzip()
-}
-
-async fn read_principal(connection: &mut PgConnection, asked: &Asked, books: &mut Books) -> Result<(), StoreError> {
-    let (keys, days) = columns(asked);
-    let query = sqlx::query(READ_PRINCIPAL)
-        .bind(keys)
-        .bind(days)
-        .bind(AccountCode::PRINCIPAL_RECEIVABLE.number())
-        .bind(Layer::Settled.as_str());
-    for row in &query.fetch_all(connection).await.map_err(classify)? {
-        let mut columns = Columns::of(row);
-        let (key, date) = (columns.loan_key()?, columns.take()?);
-        books.entry(key).or_default().note_principal(date, Minor::new(columns.take()?));
-    }
-    Ok(())
-}
-
-async fn read_accruals(connection: &mut PgConnection, asked: &Asked, books: &mut Books) -> Result<(), StoreError> {
-    let (keys, days) = columns(asked);
-    let query = sqlx::query(READ_LAST_ACCRUALS).bind(keys).bind(days).bind(AccountCode::INTEREST_INCOME.number());
-    for row in &query.fetch_all(connection).await.map_err(classify)? {
-        let mut columns = Columns::of(row);
-        let key = columns.loan_key()?;
-        books.entry(key).or_default().note_accrual(columns.take()?);
-    }
-    Ok(())
 }

@@ -78,7 +78,7 @@ async fn look_ahead(connection: &mut PgConnection, event: NewEvent, limit: i64) 
     let mut loans = [LoanWork { key, state, number_taken, past, events }];
     history::add_histories(connection, &mut loans).await?;
     fees::add_fees(connection, &mut loans).await?;
-    late_fees::add_receipts(connection, &mut loans).await?;
+    history::add_receipts(connection, &mut loans).await?;
     let [mut work] = loans;
     late_fees::add_late_fees(connection, tenant, &mut work).await?;
     Ok(LoanAhead { now, work, on_hold: waits || refuses, is_cut })

@@ -1,17 +1,18 @@
-//! Owns the histories: what a loan was posted from the day of the earliest late event of the batch on. A batch without
-//! late events costs no statement more.
+//! Owns the past of loans as a batch asks for it ([`past`](crate::store::past)).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::NaiveDate;
+use async_trait::async_trait;
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use super::accruals;
 use crate::core::event::AcceptedEvent;
-use crate::core::ids::LoanKey;
-use crate::core::ledger::{History, LoanWork, Posting, earliest_late, reaches_back_to};
+use crate::core::ids::{LoanKey, Seq};
+use crate::core::ledger::{LoanWork, Past};
 use crate::store::StoreError;
+use crate::store::past::{
+    Asking, Behind, Days, Marked, Moved, PastReads, Rows, read_accruals, read_histories, read_receipts,
+};
 use crate::store::postgres::error::classify;
 use crate::store::postgres::rows::{self, Columns, event_columns, key_column, posting_columns};
 
@@ -27,58 +28,76 @@ pub(in crate::store::postgres) const READ_HISTORY: &str = concat!(
      JOIN events e ON e.seq = p.event_seq WHERE p.outcome = 'posted' ORDER BY p.loan_key, p.loan_version"
 );
 
+#[async_trait]
+impl PastReads for PgConnection {
+    async fn postings_since(&mut self, since: &Days) -> Result<Rows, StoreError> {
+        let query = sqlx::query(READ_HISTORY)
+            .bind(since.keys().copied().map(key_column).collect::<Vec<_>>())
+            .bind(since.values().copied().collect::<Vec<_>>());
+        let mut read = Rows::new();
+        for row in &query.fetch_all(self).await.map_err(classify)? {
+            let mut columns = Columns::of(row);
+            let event = rows::event(&mut columns)?;
+            if let Some(posting) = rows::posting(&mut columns, event.event.id)? {
+                read.entry(posting.loan_key).or_default().push((event, posting));
+            }
+        }
+        Ok(read)
+    }
+
+    async fn parents(&mut self, groups: &BTreeSet<Seq>) -> Result<Vec<AcceptedEvent>, StoreError> {
+        accruals::read_parents(self, groups).await
+    }
+
+    async fn marks(&mut self, until: &Days) -> Result<Vec<Marked>, StoreError> {
+        accruals::read_marks(self, until).await
+    }
+
+    async fn moved_behind(&mut self, marks: &[Behind]) -> Result<Vec<Moved>, StoreError> {
+        accruals::read_behind(self, marks).await
+    }
+
+    async fn moved_before(&mut self, until: &Days) -> Result<Vec<Moved>, StoreError> {
+        accruals::read_before(self, until).await
+    }
+}
+
 /// Gives its history to each loan that has a late event in the batch.
 pub(in crate::store::postgres) async fn add_histories(
     connection: &mut PgConnection,
     loans: &mut [LoanWork],
 ) -> Result<(), StoreError> {
-    let earliest = |loan: &LoanWork| earliest_late(loan.state.as_ref()?, &loan.events);
-    let mut since: HashMap<LoanKey, NaiveDate> =
-        loans.iter().filter_map(|loan| earliest(loan).map(|date| (loan.key, date))).collect();
-    if since.is_empty() {
-        return Ok(());
-    }
-    let mut rows = read_rows(connection, &since).await?;
-    // Of loans with payments that were charged back, the payments as well; each step reaches further back.
-    let mut further = further_back(&rows, &since);
-    while !further.is_empty() {
-        rows.extend(read_rows(connection, &further).await?);
-        since.extend(&further);
-        further = further_back(&rows, &further);
-    }
-    let mut before = accruals::read_before(connection, loans, (&since, &rows)).await?;
-    for loan in loans.iter_mut().filter(|loan| since.contains_key(&loan.key)) {
-        let history = History::new(rows.remove(&loan.key).unwrap_or_default());
-        loan.past.history = Some(match before.remove(&loan.key) {
-            Some((rule, before)) => history.with_accruals(rule, before),
-            None => history,
-        });
-    }
+    let mut histories = read_histories(connection, loans.iter().map(Asking::from)).await?;
+    give(&mut histories, loans, |past, history| past.history = Some(history));
     Ok(())
 }
 
-fn further_back(
-    rows: &HashMap<LoanKey, Vec<(AcceptedEvent, Posting)>>,
-    since: &HashMap<LoanKey, NaiveDate>,
-) -> HashMap<LoanKey, NaiveDate> {
-    let further = since.iter().filter_map(|(key, since)| Some((*key, reaches_back_to(rows.get(key)?, *since)?)));
-    further.collect()
+/// Gives its principal by day and its accruals to each loan whose interest is computed by an event that is in order.
+pub(in crate::store::postgres) async fn add_accruals(
+    connection: &mut PgConnection,
+    loans: &mut [LoanWork],
+) -> Result<(), StoreError> {
+    let in_order = loans.iter().filter(|loan| loan.past.history.is_none()).map(Asking::from);
+    let mut books = read_accruals(connection, in_order).await?;
+    give(&mut books, loans, |past, book| past.accruals = Some(book));
+    Ok(())
 }
 
-/// What stands in the books of loans, each from its day on.
-pub(super) async fn read_rows(
-    connection: &mut PgConnection,
-    since: &HashMap<LoanKey, NaiveDate>,
-) -> Result<HashMap<LoanKey, Vec<(AcceptedEvent, Posting)>>, StoreError> {
-    let (keys, dates): (Vec<Uuid>, Vec<NaiveDate>) = since.iter().map(|(key, date)| (key_column(*key), *date)).unzip();
-    let query = sqlx::query(READ_HISTORY).bind(keys).bind(dates);
-    let mut histories: HashMap<LoanKey, Vec<(AcceptedEvent, Posting)>> = HashMap::new();
-    for row in &query.fetch_all(connection).await.map_err(classify)? {
-        let mut columns = Columns::of(row);
-        let event = rows::event(&mut columns)?;
-        if let Some(posting) = rows::posting(&mut columns, event.event.id)? {
-            histories.entry(posting.loan_key).or_default().push((event, posting));
+/// Gives the money that came in to each loan that is charged a late fee which says what it is for.
+pub(super) async fn add_receipts(connection: &mut PgConnection, loans: &mut [LoanWork]) -> Result<(), StoreError> {
+    let mut receipts = read_receipts(connection, loans.iter().map(Asking::from)).await?;
+    give(&mut receipts, loans, |past, receipts| past.receipts = Some(receipts));
+    Ok(())
+}
+
+/// Hands to each loan what was read of it.
+fn give<T>(read: &mut BTreeMap<LoanKey, T>, loans: &mut [LoanWork], take: impl Fn(&mut Past, T)) {
+    if read.is_empty() {
+        return;
+    }
+    for loan in loans {
+        if let Some(found) = read.remove(&loan.key) {
+            take(&mut loan.past, found);
         }
     }
-    Ok(histories)
 }

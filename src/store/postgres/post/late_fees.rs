@@ -1,16 +1,12 @@
-//! Owns what late fees are judged and reviewed by: the money that came in for their loans. A batch without a late fee that
-//! says what it is for costs no statement more.
-
-use std::collections::HashMap;
+//! Owns what late fees are reviewed by: their own postings, and the money that came in for their loans.
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::history::read_rows;
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{LoanKey, TenantId};
-use crate::core::ledger::{AccountCode, LateFeeBook, LoanWork, Posting, Receipts, needs_receipts};
+use crate::core::ledger::{AccountCode, LateFeeBook, LoanWork, Posting};
 use crate::store::postgres::error::classify;
 use crate::store::postgres::rows::{self, Columns, event_columns, key_column, posting_columns};
 use crate::store::{LateFeesPage, StoreError};
@@ -51,24 +47,6 @@ const LOANS_WITH_LATE_FEES: &str = concat!(
 /// The statements of this module.
 pub(in crate::store::postgres) const STATEMENTS: [(&str, &str); 2] =
     [("read_late_fees", READ_LATE_FEES), ("loans_with_late_fees", LOANS_WITH_LATE_FEES)];
-
-/// Gives the money that came in to each loan that is charged a late fee which says what it is for.
-pub(super) async fn add_receipts(connection: &mut PgConnection, loans: &mut [LoanWork]) -> Result<(), StoreError> {
-    let since: HashMap<LoanKey, NaiveDate> =
-        loans.iter().filter_map(|loan| needs_receipts(&loan.events).map(|date| (loan.key, date))).collect();
-    if since.is_empty() {
-        return Ok(());
-    }
-    let mut rows = read_rows(connection, &since).await?;
-    for loan in loans.iter_mut().filter(|loan| since.contains_key(&loan.key)) {
-        let mut receipts = Receipts::default();
-        for (event, posting) in rows.remove(&loan.key).unwrap_or_default() {
-            receipts.note(event.seq, &event.event, &posting);
-        }
-        loan.past.receipts = Some(receipts);
-    }
-    Ok(())
-}
 
 /// Gives its late fees to a loan that an event is imagined for.
 pub(super) async fn add_late_fees(

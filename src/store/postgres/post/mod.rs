@@ -22,16 +22,16 @@ use sqlx::PgConnection;
 use super::connect::{HotPath, PostgresStore, begin, finish};
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::Seq;
-use crate::core::ledger::{FoldInput, FoldOutput, LoanWork, replays_long};
+use crate::core::ledger::{FoldInput, FoldOutput, LoanWork, reads_long};
 use crate::runtime::clock::Stopwatch;
 use crate::store::calendars::CalendarCache;
 use crate::store::{Fold, PostWork, PostedBatch, StoreError, Wanted};
 
-pub(super) use accruals::{STATEMENTS as ACCRUAL_STATEMENTS, add_accruals, write_marks};
+pub(super) use accruals::{STATEMENTS as ACCRUAL_STATEMENTS, write_marks};
 pub(super) use ahead::STATEMENTS as AHEAD_STATEMENTS;
 pub(super) use earlier::{READ_EARLIER, read as read_earlier};
 pub(super) use fees::{READ_FEE_POSTINGS, read_fees};
-pub(super) use history::{READ_HISTORY, add_histories};
+pub(super) use history::{READ_HISTORY, add_accruals, add_histories};
 pub(super) use late_fees::{STATEMENTS as LATE_FEE_STATEMENTS, late_fee, loans_with_late_fees, read_late_fees};
 pub(super) use lock::{Locked, STATEMENTS as LOCK_STATEMENTS, forget_unopened, lock};
 pub use prepared::PreparedBatch;
@@ -84,7 +84,7 @@ async fn fill(
     batch.apart = apart(&mut chosen.loans);
     add_histories(connection, &mut chosen.loans).await?;
     fees::add_fees(connection, &mut chosen.loans).await?;
-    late_fees::add_receipts(connection, &mut chosen.loans).await?;
+    history::add_receipts(connection, &mut chosen.loans).await?;
     batch.times.read = watch.lap();
     let events = by_seq(&chosen.loans);
     let output = match chosen.now {
@@ -99,12 +99,12 @@ async fn fill(
     Ok(())
 }
 
-/// Takes loans that need a long replay out of a batch that holds others as well.
+/// Takes loans of which much is read out of a batch that holds others as well.
 fn apart(loans: &mut Vec<LoanWork>) -> Vec<Vec<Wanted>> {
     if loans.len() < 2 {
         return Vec::new();
     }
-    let is_long = |loan: &LoanWork| replays_long(loan.state.as_ref(), &loan.events);
+    let is_long = |loan: &LoanWork| reads_long(loan.state.as_ref(), &loan.events);
     let (long, short): (Vec<LoanWork>, Vec<LoanWork>) = std::mem::take(loans).into_iter().partition(is_long);
     *loans = short;
     long.iter().map(|loan| loan.events.iter().map(Wanted::of).collect()).collect()

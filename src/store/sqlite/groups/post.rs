@@ -13,13 +13,14 @@ use crate::core::money::Minor;
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Stopwatch;
 use crate::store::calendars::CalendarCache;
+use crate::store::past::{read_accruals, read_histories};
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::groups::look::{GroupRows, group_rows, in_front, unfinished};
 use crate::store::sqlite::params::{json, loan_keys};
 use crate::store::sqlite::periods::calendars as calendars_of;
 use crate::store::sqlite::post::{
-    BatchEvents, HELD_LOANS, LockedLoan, Sorted, ToPost, delete_unopened, histories, lock_loans, read_accruals,
-    read_earlier, unpark, write_legs, write_marks, write_terms,
+    BatchEvents, HELD_LOANS, LockedLoan, Sorted, ToPost, delete_unopened, lock_loans, read_earlier, unpark, write_legs,
+    write_marks, write_terms,
 };
 use crate::store::sqlite::rows::{broken, bytes};
 use crate::store::{GroupFold, GroupProgress, GroupWork, PhaseTimes, PostedBatch, StoreError, Wanted};
@@ -127,8 +128,10 @@ async fn input(
     (work, now): (GroupWork, Timestamp),
 ) -> Result<GroupInput, StoreError> {
     let events = group.legs.iter().map(|leg| (leg.event.loan_key, vec![leg.clone()])).collect();
-    let mut histories = histories(db, &BatchEvents { events, ..BatchEvents::default() }, loans).await?;
-    let mut accruals = read_accruals(db, &group.legs, &histories).await?;
+    let events = BatchEvents { events, ..BatchEvents::default() };
+    let mut histories = read_histories(db, events.asking(loans)).await?;
+    let in_order = events.asking(loans).filter(|asking| !histories.contains_key(&asking.key));
+    let mut accruals = read_accruals(db, in_order).await?;
     let legs = group.legs.iter().map(|leg| {
         let key = leg.event.loan_key;
         let loan = loans.get(&key);

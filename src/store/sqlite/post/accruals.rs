@@ -1,21 +1,19 @@
-//! Owns what interest is computed from: the principal of loans by day, and their accruals. A group that computes none, and
-//! a late event without computed interest behind it, cost no statement more.
-//!
-//! Of each loan a day is told: what counts from before it is read, for an accrual of the day before it, or for a replay
-//! from it on. Most loans have a mark in front of that day: of them only the postings since are read. The whole past is
-//! read of the others, and where the mark does not hold.
+//! Owns the statements of what interest is computed from: the principal of loans by day, and their accruals. Of which loans
+//! which of them is read is in [`past`](crate::store::past).
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
 use serde::Serialize;
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 
-use crate::core::event::{AcceptedEvent, Command};
+use crate::core::event::AcceptedEvent;
 use crate::core::ids::{LoanKey, Seq};
-use crate::core::ledger::{AccountCode, GroupOutput, History, Posting, computing_group};
-use crate::core::loan::{AccrualBook, AccrualMark, Carried, InterestRule};
+use crate::core::ledger::{AccountCode, GroupOutput};
+use crate::core::loan::{AccrualMark, Carried};
 use crate::store::StoreError;
+use crate::store::past::{Behind, Days, Marked, Moved};
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, json};
 use crate::store::sqlite::rows::{broken, bytes, date, decode_event, decode_movement, event_columns, get, minor};
@@ -58,88 +56,53 @@ pub(in crate::store::sqlite) const ACCRUALS: &str = "
 pub(in crate::store::sqlite) const PARENTS: &str =
     concat!("SELECT ", event_columns!(), " FROM jsonb_each(?1) AS wanted JOIN events AS e ON e.seq = wanted.value");
 
-type Books = BTreeMap<LoanKey, AccrualBook>;
-
-/// For each loan the day before which counts what is read.
-type Asked = BTreeMap<LoanKey, NaiveDate>;
-
-/// What a loan was posted, as a history has it.
-type Rows = BTreeMap<LoanKey, Vec<(AcceptedEvent, Posting)>>;
-
-/// The principal by day and the accruals of each loan whose interest is computed by an event that is in order.
-pub(in crate::store::sqlite) async fn read_accruals(
+/// The parents of groups.
+pub(super) async fn read_parents(
     db: &mut SqliteConnection,
-    legs: &[AcceptedEvent],
-    histories: &BTreeMap<LoanKey, History>,
-) -> Result<Books, StoreError> {
-    let until = |leg: &AcceptedEvent| {
-        let is_asked = !histories.contains_key(&leg.event.loan_key) && computing_group([leg]).is_some();
-        let date = leg.event.command.effective_date();
-        is_asked.then(|| (leg.event.loan_key, date.succ_opt().unwrap_or(date)))
-    };
-    read_books(db, &legs.iter().filter_map(until).collect()).await
+    groups: &BTreeSet<Seq>,
+) -> Result<Vec<AcceptedEvent>, StoreError> {
+    let groups: Vec<i64> = groups.iter().map(|group| group.0).collect();
+    let rows = sqlx::query(PARENTS).bind(json(&groups)?).fetch_all(db).await.map_err(store_error)?;
+    rows.iter().map(decode_event).collect()
 }
 
-/// By what rule the interest of late loans is computed, and from what before the first day of their histories, where any
-/// of that is computed in these or by the late events.
-pub(super) async fn read_before(
-    db: &mut SqliteConnection,
-    events: &BTreeMap<LoanKey, Vec<AcceptedEvent>>,
-    (since, rows): (&Asked, &Rows),
-) -> Result<BTreeMap<LoanKey, (InterestRule, AccrualBook)>, StoreError> {
-    let computing = since.iter().filter_map(|(key, since)| {
-        let posted = rows.get(key).into_iter().flatten().map(|(event, _)| event);
-        let batch = events.get(key).into_iter().flatten();
-        Some((*key, *since, computing_group(posted.chain(batch))?))
+/// The last mark of each loan that reaches no further than its day.
+pub(super) async fn read_marks(db: &mut SqliteConnection, until: &Days) -> Result<Vec<Marked>, StoreError> {
+    let query = sqlx::query(MARKS).bind(json(&asked_rows(until))?);
+    let rows = query.fetch_all(db).await.map_err(store_error)?;
+    let marked = rows.iter().map(|row| {
+        let mark = AccrualMark {
+            until: date(row, "until_date")?,
+            since: date(row, "since_date")?,
+            principal: minor(row, "principal")?,
+            carried: Carried::from_parts(get(row, "carried")?).ok_or_else(|| broken("carried"))?,
+        };
+        let loan = LoanKey::from_bytes(bytes(row, "loan_key")?);
+        Ok(Marked { loan, version: get(row, "loan_version")?, mark })
     });
-    let computing: Vec<(LoanKey, NaiveDate, Seq)> = computing.collect();
-    if computing.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let groups: Vec<i64> = computing.iter().map(|(.., group)| group.0).collect();
-    let mut rules: BTreeMap<Seq, InterestRule> = BTreeMap::new();
-    for row in &sqlx::query(PARENTS).bind(json(&groups)?).fetch_all(&mut *db).await.map_err(store_error)? {
-        let parent = decode_event(row)?;
-        if let Command::Group(group) = &parent.event.command {
-            rules.extend(group.operation.interest_rule().map(|rule| (parent.seq, *rule)));
-        }
-    }
-    let mut books = read_books(db, &computing.iter().map(|(key, since, _)| (*key, *since)).collect()).await?;
-    let found = computing.iter().filter_map(|(key, _, group)| Some((*key, (*rules.get(group)?, books.remove(key)?))));
-    Ok(found.collect())
+    marked.collect()
 }
 
-async fn read_books(db: &mut SqliteConnection, asked: &Asked) -> Result<Books, StoreError> {
-    if asked.is_empty() {
-        return Ok(Books::new());
-    }
-    let mut books = read_marked(db, asked).await?;
-    books.retain(|_, book| book.holds());
-    let whole: Vec<AskedRow> = asked
-        .iter()
-        .filter(|(key, _)| !books.contains_key(key))
-        .map(|(key, until)| AskedRow::of(*key, *until))
-        .collect();
-    if whole.is_empty() {
-        return Ok(books);
-    }
-    books.extend(
-        asked
-            .keys()
-            .filter(|key| !books.contains_key(key))
-            .map(|key| (*key, AccrualBook::default()))
-            .collect::<Vec<_>>(),
-    );
-    let query = sqlx::query(ACCRUALS).bind(json(&whole)?).bind(AccountCode::PRINCIPAL_RECEIVABLE.number());
-    for row in &query.fetch_all(db).await.map_err(store_error)? {
-        let book = books.entry(LoanKey::from_bytes(bytes(row, "loan_key")?)).or_default();
-        let moved = decode_movement(row)?;
-        book.note_principal(moved.date, moved.movement.principal);
-        if get(row, "accrues")? {
-            book.note_accrual(moved.date);
-        }
-    }
-    Ok(books)
+/// What came behind marks.
+pub(super) async fn read_behind(db: &mut SqliteConnection, marks: &[Behind]) -> Result<Vec<Moved>, StoreError> {
+    let marks: Vec<AskedRow> = marks.iter().map(AskedRow::from).collect();
+    let query = sqlx::query(SINCE_MARK).bind(json(&marks)?).bind(AccountCode::INTEREST_INCOME.number());
+    let rows = query.fetch_all(db).await.map_err(store_error)?;
+    rows.iter().map(|row| moved(row, "may_accrue")).collect()
+}
+
+/// All that moved principal before a day, and the accruals.
+pub(super) async fn read_before(db: &mut SqliteConnection, until: &Days) -> Result<Vec<Moved>, StoreError> {
+    let asked = json(&asked_rows(until))?;
+    let query = sqlx::query(ACCRUALS).bind(asked).bind(AccountCode::PRINCIPAL_RECEIVABLE.number());
+    let rows = query.fetch_all(db).await.map_err(store_error)?;
+    rows.iter().map(|row| moved(row, "accrues")).collect()
+}
+
+fn moved(row: &SqliteRow, accrues: &str) -> Result<Moved, StoreError> {
+    let moved = decode_movement(row)?;
+    let (loan, principal) = (LoanKey::from_bytes(bytes(row, "loan_key")?), moved.movement.principal);
+    Ok(Moved { loan, date: moved.date, principal, accrues: get(row, accrues)? })
 }
 
 /// A loan, the day before which counts what is asked of it, and the posting behind which.
@@ -150,10 +113,16 @@ struct AskedRow {
     loan_version: i64,
 }
 
-impl AskedRow {
-    fn of(key: LoanKey, until: NaiveDate) -> Self {
-        Self { loan_key: Hex(key.bytes()), until, loan_version: 0 }
+impl From<&Behind> for AskedRow {
+    fn from(behind: &Behind) -> Self {
+        Self { loan_key: Hex(behind.loan.bytes()), until: behind.until, loan_version: behind.version }
     }
+}
+
+/// The rows of loans from their first postings on.
+fn asked_rows(until: &Days) -> Vec<AskedRow> {
+    let whole = |(key, until): (&LoanKey, &NaiveDate)| Behind { loan: *key, version: 0, until: *until };
+    until.iter().map(|asked| AskedRow::from(&whole(asked))).collect()
 }
 
 /// A row of `loan_accruals`.
@@ -185,35 +154,4 @@ pub(in crate::store::sqlite) async fn write_marks(
     };
     let rows: Vec<MarkRow> = output.accrued.iter().map(row).collect();
     sqlx::query(WRITE_MARKS).bind(json(&rows)?).execute(db).await.map_err(store_error).map(drop)
-}
-
-/// The books of the loans that have a mark, with what came since.
-async fn read_marked(db: &mut SqliteConnection, asked: &Asked) -> Result<Books, StoreError> {
-    let rows: Vec<AskedRow> = asked.iter().map(|(key, until)| AskedRow::of(*key, *until)).collect();
-    let (mut books, mut marked) = (Books::new(), Vec::new());
-    for row in &sqlx::query(MARKS).bind(json(&rows)?).fetch_all(&mut *db).await.map_err(store_error)? {
-        let key = LoanKey::from_bytes(bytes(row, "loan_key")?);
-        let until = asked.get(&key).copied().ok_or_else(|| broken("loan_key"))?;
-        marked.push(AskedRow { loan_version: get(row, "loan_version")?, ..AskedRow::of(key, until) });
-        let mark = AccrualMark {
-            until: date(row, "until_date")?,
-            since: date(row, "since_date")?,
-            principal: minor(row, "principal")?,
-            carried: Carried::from_parts(get(row, "carried")?).ok_or_else(|| broken("carried"))?,
-        };
-        books.insert(key, AccrualBook::since(mark));
-    }
-    if marked.is_empty() {
-        return Ok(books);
-    }
-    let query = sqlx::query(SINCE_MARK).bind(json(&marked)?).bind(AccountCode::INTEREST_INCOME.number());
-    for row in &query.fetch_all(db).await.map_err(store_error)? {
-        let book = books.entry(LoanKey::from_bytes(bytes(row, "loan_key")?)).or_default();
-        let moved = decode_movement(row)?;
-        book.note_principal(moved.date, moved.movement.principal);
-        if get(row, "may_accrue")? {
-            book.doubt();
-        }
-    }
-    Ok(books)
 }

@@ -9,12 +9,13 @@ use crate::core::ids::{Seq, TenantId};
 use crate::core::ledger::LoanWork;
 use crate::core::time::Timestamp;
 use crate::store::calendars::CalendarCache;
+use crate::store::past::{read_histories, read_receipts};
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::json;
 use crate::store::sqlite::periods;
 use crate::store::sqlite::post::loans::{LockedLoan, locked, unopened};
 use crate::store::sqlite::post::read::{self, BatchEvents, Pasts, Queue, UNPOSTED_EVENTS, packed_events};
-use crate::store::sqlite::post::{earlier, fees, history, late_fees};
+use crate::store::sqlite::post::{earlier, fees, late_fees};
 use crate::store::sqlite::rows::{broken, get};
 use crate::store::{LoanAhead, StoreError, imagined};
 
@@ -56,10 +57,11 @@ pub(in crate::store::sqlite) async fn look_ahead(
         loan = opening(db, tenant, batch.events.get(&key).map_or(&[], Vec::as_slice)).await?;
     }
     let loans = BTreeMap::from([(key, loan)]);
-    let histories = history::histories(db, &batch, &loans).await?;
+    let histories = read_histories(db, batch.asking(&loans)).await?;
     // Read anew: what lanes remember belongs to a number that only a posting transaction holds still.
     let calendars = periods::calendars(db, &CalendarCache::default(), 0, &BTreeSet::from([tenant])).await?;
-    let (fees, receipts) = (fees::of_batch(db, &batch).await?, late_fees::receipts(db, &batch).await?);
+    let fees = fees::of_batch(db, &batch).await?;
+    let receipts = read_receipts(db, batch.asking(&loans)).await?;
     let pasts = Pasts { histories, earlier, fees, receipts, calendars };
     let works = read::loan_works(batch.events, pasts, &loans);
     let mut work: LoanWork = works.into_iter().next().ok_or_else(|| broken("an event without its loan"))?;

@@ -1,18 +1,13 @@
-//! Owns what late fees are judged and reviewed by: the money that came in for their loans. A batch without a late fee that
-//! says what it is for costs no statement more.
-
-use std::collections::BTreeMap;
+//! Owns what late fees are reviewed by: their own postings, and the money that came in for their loans.
 
 use chrono::NaiveDate;
 use sqlx::SqliteConnection;
 
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{LoanKey, TenantId};
-use crate::core::ledger::{AccountCode, LateFeeBook, Posting, Receipts, needs_receipts};
+use crate::core::ledger::{AccountCode, LateFeeBook, Posting};
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::loan_keys;
-use crate::store::sqlite::post::history::read_rows;
-use crate::store::sqlite::post::read::BatchEvents;
 use crate::store::sqlite::rows::{bytes, decode_event, decode_posting, event_columns, posting_columns};
 use crate::store::{LateFeesPage, StoreError};
 
@@ -51,27 +46,6 @@ pub(in crate::store::sqlite) const LOANS_WITH_LATE_FEES: &str = concat!(
     late_fee!(),
     " ORDER BY f.loan_key LIMIT ?5"
 );
-
-/// The money that came in for each loan that is charged a late fee which says what it is for.
-pub(super) async fn receipts(
-    db: &mut SqliteConnection,
-    batch: &BatchEvents,
-) -> Result<BTreeMap<LoanKey, Receipts>, StoreError> {
-    let asked = batch.events.iter().filter_map(|(key, events)| Some((*key, needs_receipts(events)?)));
-    let since: BTreeMap<LoanKey, NaiveDate> = asked.collect();
-    if since.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let rows = read_rows(db, &since).await?;
-    let receipts = rows.into_iter().map(|(key, rows)| {
-        let mut receipts = Receipts::default();
-        for (event, posting) in &rows {
-            receipts.note(event.seq, &event.event, posting);
-        }
-        (key, receipts)
-    });
-    Ok(receipts.collect())
-}
 
 /// The late fees of a loan that an event is imagined for.
 pub(super) async fn late_fee_book(

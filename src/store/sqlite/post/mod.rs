@@ -30,21 +30,22 @@ use sqlx::SqliteConnection;
 
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{EventId, LoanKey, Seq};
-use crate::core::ledger::{FoldInput, FoldOutput, Posting, replays_long};
+use crate::core::ledger::{FoldInput, FoldOutput, Posting, reads_long};
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Stopwatch;
 use crate::store::calendars::CalendarCache;
+use crate::store::past::{read_histories, read_receipts};
 use crate::store::sqlite::periods;
 use crate::store::sqlite::rows::broken;
 use crate::store::sqlite::writer::Transaction;
 use crate::store::{Fold, PhaseTimes, PostWork, PostedBatch, StoreError, Wanted, restating};
 
-pub(super) use accruals::{ACCRUALS, MARKS, PARENTS, SINCE_MARK, WRITE_MARKS, read_accruals, write_marks};
+pub(super) use accruals::{ACCRUALS, MARKS, PARENTS, SINCE_MARK, WRITE_MARKS, write_marks};
 pub(super) use ahead::{LOAN_HELD, NUMBER_TAKEN, look_ahead};
 pub(super) use earlier::EARLIER_EVENTS;
 pub(super) use fees::{FEE_POSTINGS, read_fees};
 pub(super) use fresh::LOANS_OF_FRESH;
-pub(super) use history::{HISTORY_SINCE, histories};
+pub(super) use history::HISTORY_SINCE;
 pub(super) use late_fees::{LATE_FEES, LOANS_WITH_LATE_FEES, late_fee, loans_with_late_fees, read_late_fees};
 pub(super) use loans::{DELETE_UNOPENED, INSERT_OPENING, LOANS_TO_POST, OPENING_EVENTS};
 pub(super) use read::{EVENTS_OF_SEQS, UNPOSTED_EVENTS};
@@ -84,9 +85,10 @@ pub(super) async fn post_batch(
     let mut groups = std::mem::take(&mut events.groups);
     groups.extend(&sorted.groups);
     let apart = apart(&mut events, &loans);
-    let histories = histories(db, &events, &loans).await?;
+    let histories = read_histories(db, events.asking(&loans)).await?;
     let calendars = periods::calendars(db, calendars, events.calendar_version, &events.tenants()).await?;
-    let (fees, receipts) = (fees::of_batch(db, &events).await?, late_fees::receipts(db, &events).await?);
+    let fees = fees::of_batch(db, &events).await?;
+    let receipts = read_receipts(db, events.asking(&loans)).await?;
     let pasts = Pasts { histories, earlier, fees, receipts, calendars };
     let tried: HashSet<EventId> = events.events.values().flatten().map(|event| event.event.id).collect();
     let by_seq: BTreeMap<Seq, AcceptedEvent> =
@@ -125,13 +127,13 @@ async fn find(
     Ok(Found { sorted, loans, events })
 }
 
-/// Takes loans that need a long replay out of a batch that holds others as well.
+/// Takes loans of which much is read out of a batch that holds others as well.
 fn apart(batch: &mut BatchEvents, loans: &BTreeMap<LoanKey, LockedLoan>) -> Vec<Vec<Wanted>> {
     if batch.events.len() < 2 {
         return Vec::new();
     }
     let state = |key: &LoanKey| loans.get(key).and_then(|loan| loan.state.as_ref());
-    let long = batch.events.extract_if(.., |key, events| replays_long(state(key), events));
+    let long = batch.events.extract_if(.., |key, events| reads_long(state(key), events));
     long.map(|(_, events)| events.iter().map(Wanted::of).collect()).collect()
 }
 

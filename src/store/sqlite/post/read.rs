@@ -11,6 +11,7 @@ use crate::core::event::AcceptedEvent;
 use crate::core::ids::{LoanKey, Seq, TenantId};
 use crate::core::ledger::{Earlier, FeeBook, History, LoanWork, Past, Receipts, RejectionCode};
 use crate::store::calendars::Calendars;
+use crate::store::past::Asking;
 use crate::store::sqlite::params::{Hex, json, seqs};
 use crate::store::sqlite::post::earlier;
 use crate::store::sqlite::post::loans::LockedLoan;
@@ -63,6 +64,15 @@ pub(in crate::store::sqlite) struct BatchEvents {
 }
 
 impl BatchEvents {
+    /// Its loans, as they stand, with their events.
+    pub(in crate::store::sqlite) fn asking<'b>(
+        &'b self,
+        loans: &'b BTreeMap<LoanKey, LockedLoan>,
+    ) -> impl Iterator<Item = Asking<'b>> + Send {
+        let state = |key: &LoanKey| loans.get(key).and_then(|loan| loan.state.as_ref());
+        self.events.iter().map(move |(key, events)| Asking { key: *key, state: state(key), events })
+    }
+
     pub(super) fn take(&mut self, row: &PackedRow<'_>) -> Result<(LoanKey, Seq), StoreError> {
         let event = decode_event(row)?;
         let place = (event.event.loan_key, event.seq);

@@ -66,3 +66,34 @@ async fn a_receipt_pays_its_loan_once_as_of_the_day_it_came() {
     assert_eq!(account(&world, &token, "2200").await, 0);
     assert_eq!(world.store.verify().await.unwrap().problems, []);
 }
+
+/// What a receipt that finds its loan late changes is told as for any other payment: in the answer, whenever it is asked
+/// for, and in the status.
+#[tokio::test]
+async fn a_receipt_that_finds_its_loan_late_tells_what_it_changes() {
+    let (world, token) = opened().await;
+    let receipt = receipt(&world, &token).await;
+    let received = world.get(&format!("/v1/events/{receipt}"), &token).await.json()["effective_at"].clone();
+    let loan = numbered_loan(&world, &token, "420").await;
+    let clerk = world.token("demo", "hpts:adjustments:write").await;
+    let fee = json!({"loan_id": loan, "amount_minor": "2500", "fee_code": "late", "effective_at": "2026-05-02",
+        "late_for": {"period_from": received, "due_at": received, "due_minor": "3000"}});
+    let fee = world.post("/v1/fees", &clerk, "fee:too:early", &fee).await;
+    assert_eq!(fee.status, 201, "{fee:?}");
+    let paid = json!({"loan_id": loan, "borrower_id": crate::api::world::BORROWER, "amount_minor": "9000",
+        "currency": "USD", "effective_at": "2026-05-02", "source_method": "ach"});
+    assert_eq!(world.post("/v1/payments", &token, "pay:on:2:may", &paid).await.status, 201);
+    let path = format!("/v1/receipts/{receipt}/assignment");
+
+    let assigned = world.post(&path, &token, "assign:late", &json!({"loan_id": loan})).await;
+
+    assert_eq!(assigned.status, 201, "{assigned:?}");
+    let told = assigned.json()["fees_to_review"].clone();
+    assert_eq!(told[0]["fee_event_id"], fee.json()["fee_event_id"], "{assigned:?}");
+    assert_eq!(told[0]["late_for"]["received_minor"], "3000", "{told}");
+    let id = assigned.json()["receipt_assigned_event_id"].as_str().unwrap().to_owned();
+    let status = world.get(&format!("/v1/events/{id}"), &token).await.json();
+    assert_eq!((&status["fees_to_review"], &status["restated"]), (&told, &assigned.json()["restated"]), "{status}");
+    let again = world.post(&path, &token, "assign:late", &json!({"loan_id": loan})).await;
+    assert_eq!((again.status, &again.bytes), (200, &assigned.bytes));
+}

@@ -4,6 +4,7 @@ mod assigned;
 mod cut;
 mod feeds;
 mod files;
+mod program_fees;
 mod refused;
 mod returns;
 mod reviews;
