@@ -125,7 +125,7 @@ pub(crate) async fn a_file_is_kept_once_and_its_identity_is_its_own(fixture: &im
     assert_eq!(fixture.count("ach_files").await, 4);
 
     let mut other = upload(&books, "file:0004", Some(4));
-    other.file.as_mut().unwrap().feed = "lockbox".to_owned();
+    "lockbox".clone_into(&mut other.file.as_mut().unwrap().feed);
     let begun = store.begin_upload(other).await.unwrap();
     let UploadBegun::New(record) = begun else { panic!("{begun:?}") };
     let kept = store.file(UploadRef { tenant: books.tenant, id: record.id }).await.unwrap().unwrap();
