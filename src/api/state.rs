@@ -16,6 +16,7 @@ use crate::api::intake::Intake;
 use crate::api::read::health::Readiness;
 use crate::api::read::lookup::Turns;
 use crate::api::tenants::Tenants;
+use crate::api::uploads::room::Room;
 use crate::api::waiting_room::WaitingRoom;
 use crate::broker::Broker;
 use crate::core::event::EventKind;
@@ -114,6 +115,7 @@ struct Shared {
     request_ids: Arc<RequestIds>,
     changes: Changes,
     lookups: Turns,
+    room_for_files: Room,
 }
 
 impl ApiState {
@@ -141,8 +143,9 @@ impl ApiState {
         let request_ids = Arc::new(RequestIds::new(process));
         let (tenants, readiness) = (Tenants::default(), Readiness::default());
         let changes = Changes::start(Arc::clone(&parts.store), &parts.lifecycle);
-        let lookups = Turns::default();
-        Ok(Self(Arc::new(Shared { parts, auth, tenants, readiness, request_ids, changes, lookups })))
+        let (lookups, room_for_files) = (Turns::default(), Room::default());
+        let shared = Shared { parts, auth, tenants, readiness, request_ids, changes, lookups, room_for_files };
+        Ok(Self(Arc::new(shared)))
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -191,6 +194,10 @@ impl ApiState {
 
     pub(crate) fn lookups(&self) -> &Turns {
         &self.0.lookups
+    }
+
+    pub(crate) fn room_for_files(&self) -> &Room {
+        &self.0.room_for_files
     }
 
     pub(crate) fn sealing_key(&self) -> Option<&SealingKey> {

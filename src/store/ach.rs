@@ -3,7 +3,10 @@
 
 use chrono::NaiveDate;
 
+use crate::core::event::AcceptedEvent;
 use crate::core::ids::{BorrowerId, LoanId, PaymentBatchId, TenantId};
+use crate::core::ledger::RejectionCode;
+use crate::core::loan::LoanStatus;
 use crate::core::money::{Currency, Minor};
 use crate::core::time::Timestamp;
 
@@ -70,6 +73,26 @@ pub struct NumberedLoan {
     pub borrower_id: BorrowerId,
     /// Its currency.
     pub currency: Currency,
+    /// What it takes at all.
+    pub status: LoanStatus,
+    /// The first day that it takes anything for.
+    pub opened_on: NaiveDate,
+    /// Whether it is on a hold that refuses what comes.
+    pub refuses: bool,
+}
+
+impl NumberedLoan {
+    /// Why a payment of this day would be rejected, as far as the loan tells now; `None` where it would be posted.
+    #[must_use]
+    pub fn refusal(&self, effective_date: NaiveDate) -> Option<RejectionCode> {
+        match self.status {
+            LoanStatus::WrittenOff => Some(RejectionCode::LoanClosed),
+            LoanStatus::Open | LoanStatus::ChargedOff if effective_date < self.opened_on => {
+                Some(RejectionCode::EffectiveBeforeOpening)
+            }
+            LoanStatus::Open | LoanStatus::ChargedOff => self.refuses.then_some(RejectionCode::LoanOnHold),
+        }
+    }
 }
 
 /// What a return names, and a payment of a file is found by.
@@ -96,6 +119,19 @@ pub struct MarkedRow {
     pub individual_id: String,
     /// The day the sender asked for.
     pub effective_entry_date: Option<NaiveDate>,
+}
+
+/// A payment of a file that has what a return names.
+#[derive(Clone, Debug)]
+pub struct MarkedPayment {
+    /// The payment, or the receipt that it became.
+    pub event: AcceptedEvent,
+    /// The day that its sender asked for, where it is known.
+    pub effective_entry_date: Option<NaiveDate>,
+    /// Whether money of it can go back: nothing has undone it, and its charge-backs do not come to all of it.
+    pub stands: bool,
+    /// Of a receipt: whether it is assigned to a loan now.
+    pub is_assigned: bool,
 }
 
 /// A payment of a file that another file had before.

@@ -43,13 +43,15 @@ use async_trait::async_trait;
 use chrono::NaiveDate;
 use tokio::sync::oneshot;
 
-use crate::core::event::{AcceptedEvent, NewEvent, NewGroup};
+use crate::core::event::{NewEvent, NewGroup};
 use crate::core::ids::{EventId, LoanKey, ProgramId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::FeeItem;
 use crate::core::slot::PartitionMap;
 use crate::core::time::Timestamp;
 
-pub use ach::{EntryMark, FeedRecord, FileKept, FileRecord, FileRow, MarkedRow, NewFile, NumberedLoan, SeenRow};
+pub use ach::{
+    EntryMark, FeedRecord, FileKept, FileRecord, FileRow, MarkedPayment, MarkedRow, NewFile, NumberedLoan, SeenRow,
+};
 pub use admin::{
     ClientRecord, ProgramRecord, SchemaState, SigningKeyRecord, TenantRecord, VerifyProblem, VerifyReport,
 };
@@ -82,8 +84,8 @@ pub use reconciliation::{
     AccountMismatch, BankCheck, Conservation, Findings, Reconciliation, ReconciliationQuestion, ReconciliationRun, Sum,
 };
 pub use review::{
-    ExceptionPlace, ExceptionTally, ExceptionsFilter, FileException, FileTotals, NewReview, Resolved, ReviewDone,
-    Reviews,
+    ExceptionPlace, ExceptionTally, ExceptionsFilter, FileException, FileTotals, NewReview, RejectedRow, Resolved,
+    ReviewDone, Reviews,
 };
 pub use turns::Turn;
 pub use uploads::{
@@ -229,12 +231,13 @@ pub trait Store:
     /// gets the answer it got.
     async fn mark_entries(&self, upload: UploadRef, entries: Vec<MarkedRow>) -> Result<Vec<SeenRow>, StoreError>;
 
-    /// The payments that returns name and that nothing has undone, newest first, for each mark in the order given.
+    /// The payments that have what returns name, those that stand and those that do not, newest first, for each mark in
+    /// the order given.
     async fn match_entries(
         &self,
         tenant: TenantId,
         marks: Vec<EntryMark>,
-    ) -> Result<Vec<Vec<AcceptedEvent>>, StoreError>;
+    ) -> Result<Vec<Vec<MarkedPayment>>, StoreError>;
 
     // --- posting ---
 

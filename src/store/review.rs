@@ -8,6 +8,8 @@ use async_trait::async_trait;
 
 use crate::core::event::{NewEvent, Resolution};
 use crate::core::ids::{EventId, PublisherId, Seq, TenantId};
+use crate::core::ledger::RejectionCode;
+use crate::core::money::Money;
 use crate::core::time::Timestamp;
 use crate::store::ach::FileRow;
 use crate::store::intake::KnownEvent;
@@ -84,6 +86,30 @@ pub struct FileTotals {
     pub progress: UploadProgress,
     /// What is an exception, by reason; what a person posted is not among it.
     pub exceptions: Vec<ExceptionTally>,
+    /// The first rows that a posting rule refused, in row order; none while rows are in flight.
+    pub rejected: Vec<RejectedRow>,
+}
+
+/// The most rejected rows that are told of a file.
+pub(crate) const REJECTED_MAX: i64 = 100;
+
+/// A row of a file that was accepted, and that a posting rule refused: the bank has moved its money all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedRow {
+    /// The row, from 1.
+    pub row_no: i64,
+    /// Its event.
+    pub event_id: EventId,
+    /// Why.
+    pub code: RejectionCode,
+    /// How much.
+    pub money: Option<Money>,
+}
+
+/// Whether a file's rejected rows are to be read.
+pub(super) fn has_rejected(progress: &UploadProgress) -> bool {
+    let totals = || progress.totals.values();
+    totals().all(|totals| totals.in_flight().count == 0) && totals().any(|totals| totals.rejected.count > 0)
 }
 
 /// A decision about one exception.
@@ -134,6 +160,16 @@ pub trait Reviews {
 
     /// The open exceptions of a tenant: by reason, oldest file first, in row order.
     async fn exceptions(&self, tenant: TenantId, filter: ExceptionsFilter) -> Result<Vec<FileException>, StoreError>;
+
+    /// The open exceptions of a tenant for one reason, the newest file first and its last row first: at most `limit`, in
+    /// front of a row.
+    async fn newest_exceptions(
+        &self,
+        tenant: TenantId,
+        code: &str,
+        before: Option<FileRow>,
+        limit: i64,
+    ) -> Result<Vec<FileException>, StoreError>;
 
     /// Ends an exception, in one short transaction that holds its row: of several who decide at once the first does.
     /// What it posts is accepted as a row of the file, numbered like any other event.

@@ -35,6 +35,8 @@ pub struct NewUpload {
 pub struct UploadedFile {
     /// SHA-256 of its bytes.
     pub sha256: [u8; 32],
+    /// The feed it comes through: a refused beginning may have kept it under another.
+    pub feed: String,
     /// JSON of what was found in it.
     pub summary: String,
 }

@@ -13,7 +13,8 @@ use crate::api::read::batches::{BatchView, TallyView, watched};
 use crate::api::state::ApiState;
 use crate::core::ach::FileHash;
 use crate::core::event::Resolution;
-use crate::store::{ExceptionTally, FileTotals};
+use crate::core::ids::EventId;
+use crate::store::{ExceptionTally, FileTotals, RejectedRow};
 
 /// A file.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,6 +33,11 @@ pub struct FileView {
     /// What was not posted by itself, by reason. Together with `totals[].accepted` it is every entry and every cent of the
     /// file, at every moment.
     exceptions: Vec<ExceptionTotal>,
+    /// Rows that were accepted and that a posting rule refused, in row order: at most the first 100, once nothing is in
+    /// flight. `counts.rejected` says how many there are. The bank has moved their money all the same, so somebody has to
+    /// book it otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rejected: Vec<RejectedRowView>,
     /// Its rows: entries that were neither posted nor are on their way are `invalid`, each with its reason in the results.
     #[serde(flatten)]
     batch: BatchView,
@@ -55,6 +61,35 @@ impl From<ExceptionTally> for ExceptionTotal {
     }
 }
 
+/// A row of a file that a posting rule refused.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RejectedRowView {
+    /// The row, from 1.
+    row: i64,
+    /// What became of it: `/v1/events/{event_id}`.
+    #[schema(value_type = uuid::Uuid)]
+    event_id: EventId,
+    #[schema(value_type = String, example = "loan_closed")]
+    rejection_code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount_minor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    currency: Option<String>,
+}
+
+impl From<RejectedRow> for RejectedRowView {
+    fn from(RejectedRow { row_no, event_id, code, money }: RejectedRow) -> Self {
+        Self {
+            row: row_no,
+            event_id,
+            rejection_code: code.as_str(),
+            amount_minor: money.map(|money| money.minor.to_string()),
+            currency: money.map(|money| money.currency.code().to_owned()),
+        }
+    }
+}
+
 /// A file, and how far its rows have come.
 #[utoipa::path(get, path = "/v1/ach/files/{batch_id}", tag = "ach", security(("oauth2" = ["hpts:ledger:read"])),
     params(("batch_id" = uuid::Uuid, Path, description = "As the upload was answered"),
@@ -68,7 +103,7 @@ pub(crate) async fn get_file(
     uri: Uri,
 ) -> Result<Json<FileView>, ApiError> {
     let (upload, _) = watched(&state, &id, &headers, &uri).await?;
-    let FileTotals { file, progress, exceptions } =
+    let FileTotals { file, progress, exceptions, rejected } =
         state.store().file_totals(upload).await?.ok_or(ApiError::NotFound)?;
     Ok(Json(FileView {
         sha256: FileHash::from_bytes(file.sha256).to_string(),
@@ -76,6 +111,7 @@ pub(crate) async fn get_file(
         received_at: file.received_at.to_string(),
         summary: file.summary.and_then(|summary| RawValue::from_string(summary).ok()),
         exceptions: exceptions.into_iter().map(ExceptionTotal::from).collect(),
+        rejected: rejected.into_iter().map(RejectedRowView::from).collect(),
         batch: BatchView::new(&progress),
     }))
 }

@@ -6,8 +6,11 @@
 //! | a payment that another file had already | exception `soft_duplicate`, or as below with a mark, as the feed says |
 //! | a payment of a known loan | a payment of that loan and its borrower |
 //! | a payment of no known loan | an unidentified receipt, assigned later |
+//! | a payment that its loan cannot take | an unidentified receipt that names the loan, and why |
 //! | a return that names one payment not yet undone | its return, with the feed's fee where the code has one |
 //! | a return that names none, or several | exception `return_unmatched`, `return_ambiguous` |
+//! | a return that names one that was taken back before | exception `return_already_undone` |
+//! | a return that names a receipt which is assigned | exception `return_of_unidentified_receipt` |
 //! | a notification of change | exception `notification_of_change`, with the corrected data |
 //! | anything else | an exception with the reason |
 //!
@@ -24,6 +27,7 @@ use chrono::NaiveDate;
 use crate::api::error::ApiError;
 use crate::api::problem::FieldError;
 use crate::api::state::ApiState;
+use crate::api::uploads::named_payment::{Named, ReturnDays};
 use crate::api::uploads::rows::{Row, RowFault};
 use crate::api::write::programs::return_policies;
 use crate::core::ach::{
@@ -34,9 +38,10 @@ use crate::core::event::{
     PaymentReturnError, Receipt, ReturnCode, ReturnTerms, SourceMethod,
 };
 use crate::core::ids::{LoanKey, TenantId};
+use crate::core::ledger::{Calendar, PeriodStatus, RejectionCode};
 use crate::core::loan::ReturnPolicy;
 use crate::core::money::Money;
-use crate::store::{EntryMark, FileRow, MarkedRow, NumberedLoan, SeenRow};
+use crate::store::{EntryMark, FileRow, MarkedPayment, MarkedRow, NumberedLoan, SeenRow};
 
 /// The exception of a payment that another file had already.
 pub(crate) const SOFT_DUPLICATE: &str = "soft_duplicate";
@@ -44,13 +49,31 @@ pub(crate) const SOFT_DUPLICATE: &str = "soft_duplicate";
 pub(crate) const RETURN_UNMATCHED: &str = "return_unmatched";
 /// The exception of a return that names several payments.
 pub(crate) const RETURN_AMBIGUOUS: &str = "return_ambiguous";
+/// The exception of a return whose payment was taken back before: the bank sent it twice, or a person was faster.
+pub(crate) const RETURN_ALREADY_UNDONE: &str = "return_already_undone";
+/// The exception of a return of money that was received for no known loan and is assigned to one since.
+pub(crate) const RETURN_OF_RECEIPT: &str = "return_of_unidentified_receipt";
 /// The exception of a return that would count from a day before its payment.
 pub(crate) const RETURN_BEFORE_PAYMENT: &str = "return_before_payment";
 
 /// Whether a person may have the entry of an exception with this code posted. What comes of it is judged again.
 pub(crate) fn may_be_posted(code: &str) -> bool {
-    [SOFT_DUPLICATE, RETURN_UNMATCHED, RETURN_AMBIGUOUS, RETURN_BEFORE_PAYMENT].contains(&code)
-        || ExceptionReason::parse(code).is_some_and(ExceptionReason::may_be_overruled)
+    let reasons = [
+        SOFT_DUPLICATE,
+        RETURN_UNMATCHED,
+        RETURN_AMBIGUOUS,
+        RETURN_ALREADY_UNDONE,
+        RETURN_OF_RECEIPT,
+        RETURN_BEFORE_PAYMENT,
+    ];
+    reasons.contains(&code) || ExceptionReason::parse(code).is_some_and(ExceptionReason::may_be_overruled)
+}
+
+/// The closed periods of a tenant.
+pub(crate) async fn calendar(state: &ApiState, tenant: TenantId) -> Result<Calendar, ApiError> {
+    let (rule, periods) = state.store().periods(tenant).await?;
+    let closed = periods.into_iter().filter(|record| record.status == PeriodStatus::Closed);
+    Ok(Calendar::new(rule, closed.map(|record| record.period)))
 }
 
 /// What the rows of a file are made with.
@@ -61,6 +84,12 @@ pub(crate) struct FileRows<'f> {
     pub(crate) hash: FileHash,
     /// For returns whose file does not say when they settled.
     pub(crate) business_date: NaiveDate,
+    /// The day the file came, for those that do not say when they were made.
+    pub(crate) came_on: NaiveDate,
+    /// Whether a person wants the rows posted.
+    pub(crate) is_reviewed: bool,
+    /// The closed periods, as they are when the file is read.
+    pub(crate) calendar: &'f Calendar,
 }
 
 /// An entry on its way to a row.
@@ -156,7 +185,7 @@ impl FileRows<'_> {
             })
             .collect();
         let found = state.store().match_entries(self.tenant, marks).await?;
-        let loans: BTreeSet<LoanKey> = found.iter().flatten().map(|payment| payment.event.loan_key).collect();
+        let loans: BTreeSet<LoanKey> = found.iter().flatten().map(|payment| payment.event.event.loan_key).collect();
         let policies = return_policies(state, self.tenant, loans.into_iter().collect()).await?;
         let mut rows = Vec::with_capacity(entries.len());
         for (entry, found) in entries.into_iter().zip(found) {
@@ -193,7 +222,10 @@ impl FileRows<'_> {
         let mut known = payment.loan_numbers.iter().filter_map(of_number);
         let loan = known.find(|loan| loan.currency == payment.amount.currency);
         let seen = first.into_iter().flat_map(seen_before);
-        let Some(loan) = loan else { return self.receipt(payment, seen) };
+        let Some(loan) = loan else { return self.receipt(payment, None, seen) };
+        if let Some(refusal) = self.refusal(loan, payment.effective_date) {
+            return self.receipt(payment, Some((loan, refusal)), seen);
+        }
         Command::Payment(Payment {
             loan_id: loan.loan_id,
             borrower_id: loan.borrower_id,
@@ -205,7 +237,19 @@ impl FileRows<'_> {
         })
     }
 
-    fn receipt(&self, payment: &PaymentEntry, seen: impl Iterator<Item = (&'static str, String)>) -> Command {
+    /// Why a payment of a loan would be rejected: the bank has moved the money, so it is booked where it can be.
+    fn refusal(&self, loan: &NumberedLoan, effective_date: NaiveDate) -> Option<RejectionCode> {
+        let is_closed = self.calendar.refuses(effective_date);
+        loan.refusal(effective_date).or_else(|| is_closed.then_some(RejectionCode::PeriodClosed))
+    }
+
+    /// Money of no loan that is known, or of one that does not take it, which is then named with its reason.
+    fn receipt(
+        &self,
+        payment: &PaymentEntry,
+        refused_by: Option<(&NumberedLoan, RejectionCode)>,
+        seen: impl Iterator<Item = (&'static str, String)>,
+    ) -> Command {
         let number = payment.loan_numbers.first().map(LoanNumber::as_str).unwrap_or_default();
         let known = [
             ("individual_id", payment.individual_id.trimmed()),
@@ -214,6 +258,10 @@ impl FileRows<'_> {
             ("loan_number", number),
         ];
         let known = known.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name, text.to_owned()));
+        let refused_by = refused_by.into_iter().flat_map(|(loan, code)| {
+            [("loan_id", loan.loan_id.to_string()), ("rejection_code", code.as_str().to_owned())]
+        });
+        let known = known.chain(refused_by);
         Command::Receipt(Receipt {
             loan_id: Receipt::loan_of(self.tenant, self.feed.name().as_str(), payment.amount.currency),
             amount: payment.amount,
@@ -228,19 +276,16 @@ impl FileRows<'_> {
         &self,
         entry: EntryRow,
         returned: &ReturnEntry,
-        (found, policies): (&[AcceptedEvent], &HashMap<LoanKey, ReturnPolicy>),
+        (found, policies): (&[MarkedPayment], &HashMap<LoanKey, ReturnPolicy>),
     ) -> Result<Row, ApiError> {
-        let payment = match found {
-            [payment] => payment,
-            [] => {
-                let message = format!("{} of trace {} names no payment", returned.code, returned.original_trace);
-                return Ok(entry.exception(RETURN_UNMATCHED, message));
-            }
-            several => {
-                let message =
-                    format!("{} of trace {} names {} payments", returned.code, returned.original_trace, several.len());
-                return Ok(entry.exception(RETURN_AMBIGUOUS, message));
-            }
+        let days = ReturnDays {
+            effective_entry_date: returned.effective_entry_date,
+            made_on: returned.made_on.unwrap_or(self.came_on),
+            is_reviewed: self.is_reviewed,
+        };
+        let payment = match found_or_why_not(returned, days.named(found)) {
+            Ok(payment) => payment,
+            Err((code, message)) => return Ok(entry.exception(code, message)),
         };
         let code = ReturnCode::parse(&returned.code.to_string()).map_err(|_| ApiError::Broken("a return code"))?;
         let effective_date = returned.booked_on.unwrap_or(self.business_date);
@@ -248,17 +293,40 @@ impl FileRows<'_> {
         let policy = policies.get(&payment.event.loan_key).cloned().unwrap_or_default();
         Ok(match PaymentReturn::by_program(payment, terms, &policy) {
             Ok(returned) => entry.row(Command::PaymentReturn(returned)),
-            Err(PaymentReturnError::NotWhole | PaymentReturnError::NotOfPayment(_)) => {
-                return Err(ApiError::Broken("a return of a whole payment"));
-            }
-            Err(PaymentReturnError::NotAPayment) => {
-                entry.exception("return_of_unidentified_receipt", "the receipt has no loan yet".to_owned())
-            }
+            Err(
+                PaymentReturnError::NotAPayment | PaymentReturnError::NotWhole | PaymentReturnError::NotOfPayment(_),
+            ) => return Err(ApiError::Broken("a return of a whole payment")),
             Err(error @ PaymentReturnError::BeforePayment(_)) => {
                 entry.exception(RETURN_BEFORE_PAYMENT, error.to_string())
             }
         })
     }
+}
+
+/// The payment that a return names, or the exception that it is.
+fn found_or_why_not<'p>(returned: &ReturnEntry, named: Named<'p>) -> Result<&'p AcceptedEvent, (&'static str, String)> {
+    let said = format!("{} of trace {} names", returned.code, returned.original_trace);
+    Err(match named {
+        Named::One(payment) if payment.is_assigned => {
+            let id = payment.event.event.id;
+            let message =
+                format!("{said} receipt {id}, which is assigned to a loan: reverse that, then have this posted");
+            (RETURN_OF_RECEIPT, message)
+        }
+        Named::One(payment) => return Ok(&payment.event),
+        Named::Undone(payment) => {
+            let id = payment.event.event.id;
+            (RETURN_ALREADY_UNDONE, format!("{said} payment {id}, which was taken back before"))
+        }
+        Named::Several(number) => (RETURN_AMBIGUOUS, format!("{said} {number} payments")),
+        Named::OfOtherDay(payment) => {
+            let day = returned.effective_entry_date.map(|day| format!(" of {day}")).unwrap_or_default();
+            let other = payment.effective_entry_date.map(|day| format!(" of {day}")).unwrap_or_default();
+            let id = payment.event.event.id;
+            (RETURN_UNMATCHED, format!("{said} no payment{day}; payment {id}{other} is alike but for the day"))
+        }
+        Named::Nothing => (RETURN_UNMATCHED, format!("{said} no payment")),
+    })
 }
 
 /// What a payment says that another file had already.

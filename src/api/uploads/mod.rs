@@ -11,7 +11,9 @@
 pub(crate) mod ach;
 pub(crate) mod answer;
 pub(crate) mod lines;
+mod named_payment;
 pub(crate) mod receiver;
+pub(crate) mod room;
 pub(crate) mod rows;
 mod seq_set;
 pub(crate) mod source;

@@ -3,7 +3,8 @@
 //! The bytes are kept, those of a refused file too. The same bytes again answer the first result, whatever their key; of
 //! two keys that bring them at once one receives them, and the other stays free and is told to come again. Other bytes
 //! under the same header identity are a conflict. A file that was cut off is sent again and goes on: a row is known by the
-//! hash of the bytes and its place.
+//! hash of the bytes and its place. Whoever brings its bytes through its feed goes on with it, under the key that it began
+//! with, for the one who knows that key may be gone.
 
 use axum::body::Bytes;
 use axum::extract::{Request, State};
@@ -19,19 +20,17 @@ use crate::api::openapi::ProblemDocument;
 use crate::api::problem::FieldError;
 use crate::api::state::ApiState;
 use crate::api::uploads::CHUNK_ROWS_MAX;
-use crate::api::uploads::ach::{EntryRow, FileRows};
+use crate::api::uploads::ach::{EntryRow, FileRows, calendar};
 use crate::api::uploads::answer::{UploadAnswer, accepted, busy, replayed};
 use crate::api::uploads::receiver::{Beginning, Receiver, UploadRequest};
+use crate::api::uploads::room::{FILE_BYTES_MAX, announced};
 use crate::api::uploads::rows::Row;
 use crate::api::uploads::source::Source;
 use crate::api::write::ach_matches::{Arrival, match_returns};
 use crate::core::ach::{Faults, Feed, FeedSettings, File, FileHash, Tally, Total};
 use crate::core::event::{IdempotencyKey, Upload, UploadOperation};
-use crate::core::ids::{PaymentBatchId, TenantId};
+use crate::core::ids::{EventId, PaymentBatchId, TenantId};
 use crate::store::{FileKept, NewFile, UploadRef, UploadedFile};
-
-/// The most bytes of a file: more than a million entries.
-const FILE_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// A file of one payment, for the description.
 const EXAMPLE: &str = concat!(
@@ -54,7 +53,8 @@ const EXAMPLE: &str = concat!(
         (status = 409, description = "Another file has its identity, or it is being received", body = ProblemDocument),
         (status = 413, description = "Too large", body = ProblemDocument),
         (status = 422, description = "Not a sound file; every fault by line, column and field",
-            body = ProblemDocument)))]
+            body = ProblemDocument),
+        (status = 503, description = "Other files are being received; try again", body = ProblemDocument)))]
 pub(crate) async fn post_file(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let caller = state.caller(&parts.headers, &[Scope::PaymentsWrite]).await?;
@@ -66,6 +66,8 @@ pub(crate) async fn post_file(State(state): State<ApiState>, request: Request) -
     let name = query.required("feed", |text| Ok::<_, &str>(text.to_owned()));
     query.finish()?;
     let feed = feed(&state, caller.tenant, name.as_deref().unwrap_or_default()).await?;
+    let announced = announced(&parts.headers, &body);
+    let _room = state.room_for_files().for_body(announced).await?;
     let bytes = Source::of(&parts.headers, body, FILE_BYTES_MAX)?.whole().await?;
     if bytes.is_empty() {
         return Err(ApiError::empty_file());
@@ -85,15 +87,25 @@ pub(crate) async fn post_file(State(state): State<ApiState>, request: Request) -
     let identity = file.contents().identity().map(|identity| identity.to_string());
     match keep(&state, &request, &feed, hash, identity, &bytes).await? {
         FileKept::New | FileKept::Same(None) => {}
-        FileKept::Same(Some(id)) => {
-            if let Some(answer) = first_result(&state, request.tenant, id, &request.key).await? {
-                return Ok(answer);
-            }
-        }
+        FileKept::Same(Some(id)) => match first_result(&state, &request, id).await? {
+            FirstResult::Answer(answer) => return Ok(answer),
+            FirstResult::GoesOn(key) => request.key = key,
+        },
         FileKept::Conflict(batch) => return Err(ApiError::DuplicateFile { batch }),
     }
-    let rows = FileRows { feed: &feed, tenant: request.tenant, hash, business_date };
-    request.file = Some(UploadedFile { sha256: hash.bytes(), summary: summary(&file, &Tally::default())? });
+    let calendar = calendar(&state, request.tenant).await?;
+    let rows = FileRows {
+        feed: &feed,
+        tenant: request.tenant,
+        hash,
+        business_date,
+        came_on: business_date,
+        is_reviewed: false,
+        calendar: &calendar,
+    };
+    let name = feed.name().as_str().to_owned();
+    let found = summary(&file, &Tally::default())?;
+    request.file = Some(UploadedFile { sha256: hash.bytes(), feed: name, summary: found });
     match Receiver::begin(&state, request).await? {
         Beginning::Receive(receiver) => receive(&state, *receiver, &file, rows, latest).await,
         Beginning::Compare(record) => {
@@ -142,21 +154,27 @@ async fn keep(
     Ok(state.store().keep_file(file).await?)
 }
 
-/// The first answer to the same bytes; `None` where this request is to go on with them.
-async fn first_result(
-    state: &ApiState,
-    tenant: TenantId,
-    id: PaymentBatchId,
-    key: &IdempotencyKey,
-) -> Result<Option<Response>, ApiError> {
-    let progress = state.store().upload_progress(UploadRef { tenant, id }).await?;
+/// What there is of the same bytes.
+enum FirstResult {
+    /// Their first answer.
+    Answer(Response),
+    /// An upload that was not received whole, under this key: who brings them goes on, unless somebody receives them now.
+    GoesOn(IdempotencyKey),
+}
+
+async fn first_result(state: &ApiState, request: &UploadRequest, id: PaymentBatchId) -> Result<FirstResult, ApiError> {
+    let progress = state.store().upload_progress(UploadRef { tenant: request.tenant, id }).await?;
     let record = progress.ok_or(ApiError::Broken("a file names an upload that is not there"))?.record;
     if record.completed_at.is_some() {
-        return replayed(state, record).map(Some);
+        return replayed(state, record).map(FirstResult::Answer);
     }
-    let began = state.store().event_of_key(tenant, key.as_str()).await?;
-    let is_its_own = began.is_some_and(|began| began.event.event.id.0 == id.0);
-    if is_its_own { Ok(None) } else { Err(busy(state, id)) }
+    // Another feed would read the rest of it otherwise.
+    if record.operation != request.upload.operation {
+        return Err(busy(state, id));
+    }
+    let began = state.store().event(request.tenant, EventId(id.0)).await?;
+    let key = began.and_then(|began| began.event.event.key);
+    key.map(FirstResult::GoesOn).ok_or(ApiError::Broken("an upload has no key"))
 }
 
 async fn receive(
@@ -194,7 +212,7 @@ async fn receive(
     let actor = receiver.actor().to_owned();
     let answer = accepted(state, id, receiver.finish().await?);
     if tally.payments.count > 0 {
-        match_returns(state, &Arrival { tenant: rows.tenant, id, actor }).await;
+        match_returns(state, Arrival { tenant: rows.tenant, id, actor });
     }
     Ok(answer)
 }

@@ -1,8 +1,9 @@
 //! Owns the returns that came before their payments: they wait among the exceptions, and when a file brings their payments
 //! they are posted by themselves, as a person would have them posted.
 //!
-//! It runs behind an upload that has brought payments, and never changes its answer: what cannot be matched now is matched
-//! behind the next file, or by a person. Who comes first ends the exception; its row's key posts it once.
+//! It runs behind an upload that has brought payments, beside its answer: what cannot be matched now is matched behind the
+//! next file, or by a person. The newest returns come first, so that old ones which nobody has settled keep none of them
+//! waiting. Who comes first ends the exception; its row's key posts it once.
 
 use std::collections::BTreeMap;
 
@@ -18,10 +19,11 @@ use crate::api::write::ach_reviews::body;
 use crate::core::ach::{Feed, FileHash};
 use crate::core::event::{IdempotencyKey, NewEvent, Resolution, Review, Upload, UploadOperation};
 use crate::core::ids::{PaymentBatchId, TenantId, first_id_at};
+use crate::core::ledger::Calendar;
 use crate::core::money::Currency;
 use crate::core::time::Timestamp;
 use crate::runtime::telemetry::chain;
-use crate::store::{ExceptionPlace, ExceptionsFilter, FileException, FileRow, NewReview, UploadRef};
+use crate::store::{FileException, NewReview, UploadRef};
 
 /// How long a return waits for its payment by itself: for returns that nobody authorised banks have 60 days.
 const WAITING_DAYS: u64 = 60;
@@ -42,11 +44,15 @@ pub(crate) struct Arrival {
     pub(crate) actor: String,
 }
 
-/// Posts the returns that name payments which are there by now.
-pub(crate) async fn match_returns(state: &ApiState, arrival: &Arrival) {
-    if let Err(error) = matched(state, arrival).await {
-        tracing::warn!(payment_batch.id = %arrival.id, error = chain(&error), "waiting returns were not matched");
-    }
+/// Posts the returns that name payments which are there by now. The caller does not wait for it, the end of the process
+/// does.
+pub(crate) fn match_returns(state: &ApiState, arrival: Arrival) {
+    let its_state = state.clone();
+    drop(state.lifecycle().spawn(async move {
+        if let Err(error) = matched(&its_state, &arrival).await {
+            tracing::warn!(payment_batch.id = %arrival.id, error = chain(&error), "waiting returns were not read");
+        }
+    }));
 }
 
 async fn matched(state: &ApiState, arrival: &Arrival) -> Result<(), ApiError> {
@@ -56,25 +62,33 @@ async fn matched(state: &ApiState, arrival: &Arrival) -> Result<(), ApiError> {
     }
     // Ids of uploads rise with time.
     for (id, exceptions) in files.into_iter().rev().take(FILES_MAX) {
-        of_file(state, arrival, id, exceptions).await?;
+        if state.lifecycle().is_stopping() {
+            break;
+        }
+        // A file that cannot be read keeps no other one waiting.
+        if let Err(error) = of_file(state, arrival, id, exceptions).await {
+            tracing::warn!(payment_batch.id = %id, error = chain(&error), "waiting returns of a file were not matched");
+        }
     }
     Ok(())
 }
 
-/// The open returns without a payment, of files that were received whole and not too long ago, oldest first. Ids of
+/// The open returns without a payment, of files that were received whole and not too long ago, newest first. Ids of
 /// uploads are made of the time.
 async fn waiting(state: &ApiState, tenant: TenantId) -> Result<Vec<FileException>, ApiError> {
     let since = state.now().utc().checked_sub_days(Days::new(WAITING_DAYS)).map_or(Timestamp::EPOCH, Timestamp::new);
-    let first = FileRow { batch: PaymentBatchId(first_id_at(since)), row_no: 0 };
-    let mut after = ExceptionPlace { code: RETURN_UNMATCHED.to_owned(), row: first };
+    let first = PaymentBatchId(first_id_at(since));
+    let mut before = None;
     let mut found: Vec<FileException> = Vec::new();
     while found.len() < WAITING_MAX {
-        let code = Some(RETURN_UNMATCHED.to_owned());
-        let filter = ExceptionsFilter { code, feed: None, after: Some(after.clone()), limit: PAGE };
-        let page = state.store().exceptions(tenant, filter).await?;
+        let page = state.store().newest_exceptions(tenant, RETURN_UNMATCHED, before, PAGE).await?;
         let Some(last) = page.last() else { break };
-        after.row = last.row;
-        found.extend(page.into_iter().filter(|exception| exception.is_received));
+        before = Some(last.row);
+        let is_over = last.row.batch < first;
+        found.extend(page.into_iter().filter(|exception| exception.is_received && exception.row.batch >= first));
+        if is_over {
+            break;
+        }
     }
     Ok(found)
 }
@@ -84,19 +98,25 @@ async fn of_file(
     state: &ApiState,
     arrival: &Arrival,
     id: PaymentBatchId,
-    exceptions: Vec<FileException>,
+    mut exceptions: Vec<FileException>,
 ) -> Result<(), ApiError> {
+    exceptions.sort_by_key(|exception| exception.row.row_no);
     let Some(name) = exceptions.first().map(|exception| exception.feed.clone()) else { return Ok(()) };
     let upload = UploadRef { tenant: arrival.tenant, id };
+    let _room = state.room_for_files().for_kept().await?;
     let Some((sha256, bytes)) = state.store().file_bytes(upload).await? else { return Ok(()) };
     let feed = feed(state, arrival.tenant, &name).await?;
     let now = state.now();
     let tenant = state.tenants().get(state.store(), arrival.tenant, now).await?;
+    // What its file does not say of its own day counts as on the day the file came.
+    let came_on = exceptions.first().map(|exception| tenant.business_date(exception.received_at));
+    let came_on = came_on.unwrap_or_else(|| tenant.business_date(now));
     let again =
-        Again { tenant: arrival.tenant, hash: FileHash::from_bytes(sha256), business_date: tenant.business_date(now) };
+        Again { tenant: arrival.tenant, hash: FileHash::from_bytes(sha256), came_on, calendar: Calendar::default() };
     let latest = tenant.latest_effective(now);
     let wanted: Vec<i64> = exceptions.iter().map(|exception| exception.row.row_no).collect();
-    let reading = tokio::task::spawn_blocking(move || again.entries(feed, &bytes, latest, &wanted));
+    let reader = again.clone();
+    let reading = tokio::task::spawn_blocking(move || reader.entries(feed, &bytes, latest, &wanted));
     let (entries, feed) = reading.await.map_err(|_| ApiError::Broken("a file could not be read again"))??;
     let rows = again.rows(&feed).returns(state, entries).await?;
     for (exception, row) in exceptions.iter().zip(rows) {
@@ -111,21 +131,24 @@ async fn of_file(
 }
 
 /// With what a file is read again.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Again {
     tenant: TenantId,
     hash: FileHash,
-    business_date: NaiveDate,
+    came_on: NaiveDate,
+    /// Returns go by none.
+    calendar: Calendar,
 }
 
 impl Again {
-    const fn rows<'f>(&self, feed: &'f Feed) -> FileRows<'f> {
-        FileRows { feed, tenant: self.tenant, hash: self.hash, business_date: self.business_date }
+    const fn rows<'f>(&'f self, feed: &'f Feed) -> FileRows<'f> {
+        let Self { tenant, hash, came_on, ref calendar } = *self;
+        FileRows { feed, tenant, hash, business_date: came_on, came_on, is_reviewed: false, calendar }
     }
 
-    /// The returns at these rows, in their order. The whole file is walked.
+    /// The returns at these rows, which are in order. The whole file is walked.
     fn entries(
-        self,
+        &self,
         feed: Feed,
         bytes: &[u8],
         latest: NaiveDate,
@@ -135,7 +158,7 @@ impl Again {
             let file = feed.read(bytes).map_err(|_| ApiError::Broken("a file that was taken is refused"))?;
             let classifier = feed.classifier(file.header(), latest);
             let rows = self.rows(&feed);
-            let numbered = (1_i64..).zip(file.entries()).filter(|(row_no, _)| wanted.contains(row_no));
+            let numbered = (1_i64..).zip(file.entries()).filter(|(row_no, _)| wanted.binary_search(row_no).is_ok());
             numbered.map(|(row_no, entry)| rows.entry(row_no, &entry, classifier.classify(&entry))).collect::<Vec<_>>()
         };
         if entries.len() == wanted.len() && entries.iter().all(EntryRow::is_return) {

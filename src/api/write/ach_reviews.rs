@@ -20,7 +20,7 @@ use crate::api::openapi::ProblemDocument;
 use crate::api::problem::FieldError;
 use crate::api::read::ach_exceptions::{file_row, read_exception};
 use crate::api::state::ApiState;
-use crate::api::uploads::ach::{EntryRow, FileRows};
+use crate::api::uploads::ach::{EntryRow, FileRows, calendar};
 use crate::api::uploads::answer::{busy, first_answer, replayed, taken};
 use crate::api::uploads::receiver::UploadRequest;
 use crate::api::uploads::rows::{Row, RowFault};
@@ -29,6 +29,7 @@ use crate::api::write::request::WriteRequest;
 use crate::core::ach::{Feed, FileHash};
 use crate::core::event::{Command, IdempotencyKey, NewEvent, Resolution, Review, Upload, UploadOperation};
 use crate::core::ids::TenantId;
+use crate::core::ledger::Calendar;
 use crate::store::{FileException, FileRow, NewReview, ReviewDone, UploadBegun, UploadRef};
 
 /// Why an exception ends.
@@ -198,13 +199,22 @@ async fn posted(
 ) -> Result<NewEvent, ApiError> {
     let tenant = state.tenants().get(state.store(), asked.tenant, state.now()).await?;
     let upload = UploadRef { tenant: asked.tenant, id: exception.row.batch };
+    let _room = state.room_for_files().for_kept().await?;
     let (sha256, bytes) = state.store().file_bytes(upload).await?.ok_or(ApiError::NotFound)?;
     let feed = feed(state, asked.tenant, &exception.feed).await?;
     let (hash, latest) = (FileHash::from_bytes(sha256), tenant.latest_effective(state.now()));
-    let again = Again { row_no: review.row_no, effective_at: review.effective_at, latest };
-    let business_date = asked.upload.received_on;
-    let (entry, feed) = again.entry(feed, bytes, (asked.tenant, hash, business_date)).await?;
-    let rows = FileRows { feed: &feed, tenant: asked.tenant, hash, business_date };
+    let again = Again {
+        tenant: asked.tenant,
+        hash,
+        row_no: review.row_no,
+        effective_at: review.effective_at,
+        latest,
+        business_date: asked.upload.received_on,
+        came_on: tenant.business_date(exception.received_at),
+        calendar: calendar(state, asked.tenant).await?,
+    };
+    let (entry, feed) = again.clone().entry(feed, bytes).await?;
+    let rows = again.rows(&feed);
     let row = if entry.is_return() {
         rows.returns(state, vec![entry]).await?.pop()
     } else {
@@ -220,28 +230,40 @@ async fn posted(
 }
 
 /// The reading of one entry again.
+#[derive(Clone)]
 struct Again {
+    tenant: TenantId,
+    hash: FileHash,
     row_no: i64,
     effective_at: Option<NaiveDate>,
     latest: NaiveDate,
+    business_date: NaiveDate,
+    came_on: NaiveDate,
+    calendar: Calendar,
 }
 
 impl Again {
+    const fn rows<'f>(&'f self, feed: &'f Feed) -> FileRows<'f> {
+        FileRows {
+            feed,
+            tenant: self.tenant,
+            hash: self.hash,
+            business_date: self.business_date,
+            came_on: self.came_on,
+            is_reviewed: true,
+            calendar: &self.calendar,
+        }
+    }
+
     /// Beside the runtime's own threads: the whole file is walked.
-    async fn entry(
-        self,
-        feed: Feed,
-        bytes: Vec<u8>,
-        (tenant, hash, business_date): (TenantId, FileHash, NaiveDate),
-    ) -> Result<(EntryRow, Feed), ApiError> {
+    async fn entry(self, feed: Feed, bytes: Vec<u8>) -> Result<(EntryRow, Feed), ApiError> {
         let reading = tokio::task::spawn_blocking(move || {
             let entry = {
                 let file = feed.read(&bytes).map_err(|_| ApiError::Broken("a file that was taken is refused"))?;
                 let classifier = feed.classifier(file.header(), self.latest).overruled(self.effective_at);
                 let place = usize::try_from(self.row_no.saturating_sub(1)).unwrap_or(usize::MAX);
                 let entry = file.entries().nth(place).ok_or(ApiError::NotFound)?;
-                let rows = FileRows { feed: &feed, tenant, hash, business_date };
-                rows.entry(self.row_no, &entry, classifier.classify(&entry))
+                self.rows(&feed).entry(self.row_no, &entry, classifier.classify(&entry))
             };
             Ok((entry, feed))
         });

@@ -52,7 +52,7 @@ pub struct PaymentEntry {
     pub company_id: Text<10>,
 }
 
-/// A payment that came back: to be matched by original trace, amount, account and company, newest first.
+/// A payment that came back: to be matched by original trace, amount, account, company and day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnEntry {
     /// Why; always a code whose group undoes the payment.
@@ -69,6 +69,10 @@ pub struct ReturnEntry {
     pub individual_id: Text<22>,
     /// The trace number of the return itself.
     pub trace: Trace,
+    /// The day that the payment's sender asked for, which the batch of a return keeps; `None` where that is blank or none.
+    pub effective_entry_date: Option<NaiveDate>,
+    /// The day its file was made; `None` where the file has no header.
+    pub made_on: Option<NaiveDate>,
     /// The day the return settles; `None` where the file does not say: the caller's business date then.
     pub booked_on: Option<NaiveDate>,
     /// What the borrower is charged for it, on the day of the return.
@@ -270,6 +274,8 @@ impl Classifier<'_> {
             company_id: at.batch.company_id,
             individual_id: at.individual_id(),
             trace: entry.trace,
+            effective_entry_date: at.batch.effective_entry_date,
+            made_on: self.created_on,
             booked_on,
             fee: self.feed.return_fee.filter(|_| code.group().fee() == ReturnFee::Yes),
         })

@@ -12,6 +12,7 @@ use crate::core::event::command::{Command, Payment};
 use crate::core::event::fee::{Fee, FeeCode};
 use crate::core::event::kind::EventKind;
 use crate::core::event::metadata::Metadata;
+use crate::core::event::upload::NO_BORROWER;
 use crate::core::ids::{BorrowerId, EventId, LoanId, Seq};
 use crate::core::loan::{ReturnManner, ReturnPolicy, return_code_number};
 use crate::core::money::{Minor, Money};
@@ -139,7 +140,7 @@ impl PaymentReturn {
         Self::by_program(payment, terms, &ReturnPolicy::default())
     }
 
-    /// The return of an accepted payment, as the loan's program has it.
+    /// The return of an accepted payment, as the loan's program has it, or of a receipt.
     ///
     /// # Errors
     /// See [`PaymentReturnError`].
@@ -148,7 +149,11 @@ impl PaymentReturn {
         terms: ReturnTerms,
         policy: &ReturnPolicy,
     ) -> Result<Self, PaymentReturnError> {
-        let paid = paid(payment).ok_or(PaymentReturnError::NotAPayment)?;
+        let paid = received(payment).ok_or(PaymentReturnError::NotAPayment)?;
+        // A receipt is nobody's: no program says how it is returned, and nobody pays a fee for it.
+        if paid.borrower_id == NO_BORROWER && (terms.fee.is_some() || *policy != ReturnPolicy::default()) {
+            return Self::by_program(payment, ReturnTerms { fee: None, ..terms }, &ReturnPolicy::default());
+        }
         if terms.effective_date < paid.effective_date {
             return Err(PaymentReturnError::BeforePayment(paid.effective_date));
         }
@@ -214,6 +219,32 @@ impl PaymentReturn {
     pub fn fee_event_id(&self, id: EventId) -> Option<EventId> {
         self.charged().map(|_| id.consequence(self.payment.id, FEE_SORT))
     }
+}
+
+/// Money that came in: for a loan, or for none that is known.
+struct Received {
+    loan_id: LoanId,
+    borrower_id: BorrowerId,
+    amount: Money,
+    effective_date: NaiveDate,
+}
+
+/// The money that an event brought.
+fn received(event: &AcceptedEvent) -> Option<Received> {
+    if let Command::Receipt(receipt) = &event.event.command {
+        return Some(Received {
+            loan_id: receipt.loan_id,
+            borrower_id: NO_BORROWER,
+            amount: receipt.amount,
+            effective_date: receipt.effective_date,
+        });
+    }
+    paid(event).map(|payment| Received {
+        loan_id: payment.loan_id,
+        borrower_id: payment.borrower_id,
+        amount: payment.amount,
+        effective_date: payment.effective_date,
+    })
 }
 
 /// The payment that an event is. A consequence that divides a payment anew is none.

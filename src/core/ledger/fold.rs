@@ -156,8 +156,10 @@ impl Posted {
 
 /// Judges an event where it stands.
 fn judge_on(state: &LoanState, past: &mut Past, event: &NewEvent) -> Result<Judged, String> {
-    // Money that a bank has moved is booked whatever a hold says: the line it came on is closed already.
-    let has_moved = matches!(event.command, Command::Receipt(_) | Command::BankSettlement(_));
+    // Money that a bank has moved, in or back, is booked whatever a hold says: the line it came on is closed already, and
+    // a payment that went back does not stand.
+    let has_moved =
+        matches!(event.command, Command::Receipt(_) | Command::BankSettlement(_) | Command::PaymentReturn(_));
     if let Some(code) = past.refusal.filter(|code| !(has_moved && *code == RejectionCode::LoanOnHold)) {
         return Ok(Judged { looked: None, verdict: Err(code) });
     }

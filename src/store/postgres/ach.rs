@@ -9,11 +9,10 @@ use uuid::Uuid;
 use super::connect::{PostgresStore, begin, finish};
 use super::error::classify;
 use super::rows::{self, Columns, event_columns};
-use crate::core::event::AcceptedEvent;
 use crate::core::ids::{BorrowerId, LoanId, PaymentBatchId, TenantId};
 use crate::store::{
-    EntryMark, FeedRecord, FileKept, FileRecord, FileRow, MarkedRow, NewFile, NumberedLoan, SeenRow, StoreError,
-    UploadRef, UploadedFile,
+    EntryMark, FeedRecord, FileKept, FileRecord, FileRow, MarkedPayment, MarkedRow, NewFile, NumberedLoan, SeenRow,
+    StoreError, UploadRef, UploadedFile,
 };
 
 const INSERT_FEED: &str =
@@ -35,7 +34,7 @@ const READ_FILE_KEPT: &str = "SELECT sha256 = $2, batch_id FROM ach_files \
      ORDER BY 1 DESC LIMIT 1";
 
 /// Of several that bring the same bytes the first goes on; the others wait here and then see whose they are.
-const LINK_FILE: &str = "UPDATE ach_files AS f SET batch_id = $3, summary = $4 \
+const LINK_FILE: &str = "UPDATE ach_files AS f SET batch_id = $3, summary = $4, feed = $5 \
      WHERE f.tenant = $1 AND f.sha256 = $2 AND (f.batch_id IS NULL OR f.batch_id = $3) \
      AND NOT EXISTS (SELECT FROM ach_files o WHERE o.batch_id = $3 AND o.sha256 <> $2)";
 
@@ -47,9 +46,11 @@ const DESCRIBE_FILE: &str = "UPDATE ach_files SET summary = $3 WHERE tenant = $1
 pub(super) const READ_FILE: &str =
     "SELECT sha256, feed, identity, received_at, summary FROM ach_files WHERE tenant = $1 AND batch_id = $2";
 
-const READ_NUMBERED: &str = "SELECT l.loan_number_comparable, l.loan_id, l.borrower_id, l.currency \
+const READ_NUMBERED: &str = "SELECT l.loan_number_comparable, l.loan_id, l.borrower_id, l.currency, l.status, \
+     l.opened_on, l.on_hold AND EXISTS (SELECT FROM refusing_holds r WHERE r.loan_key = l.loan_key) \
+     AND NOT EXISTS (SELECT FROM holds h WHERE h.loan_key = l.loan_key) \
      FROM unnest($2::text[]) AS n (number) CROSS JOIN LATERAL (SELECT l.loan_number_comparable, l.loan_id, \
-     l.borrower_id, l.currency FROM loans l WHERE l.tenant = $1 AND l.loan_number_comparable = n.number OFFSET 0) AS l";
+     l.borrower_id, l.currency, l.status, l.opened_on, l.on_hold, l.loan_key FROM loans l WHERE l.tenant = $1 AND l.loan_number_comparable = n.number OFFSET 0) AS l";
 
 /// One file of a tenant is marked at a time, for a millisecond: a statement does not see what another one has written and
 /// not committed. The pair of numbers is a key space of its own.
@@ -74,22 +75,25 @@ const INSERT_ENTRIES: &str = "WITH marked AS (INSERT INTO ach_entries AS m (tena
      RETURNING m.row_no, m.first_batch_id, m.first_row_no) \
      SELECT row_no, first_batch_id, first_row_no FROM marked WHERE first_batch_id IS NOT NULL";
 
-/// Payments that a return names, newest first, without those that something has undone and those whose charge-backs, as
-/// far as they stand, come to all of their money.
+/// Payments that have what a return names, newest first, and whether they stand: nothing has undone them, and their
+/// charge-backs, as far as those stand, do not come to all of their money.
 const MATCH_ENTRIES: &str = concat!(
     "SELECT n.place, ",
     event_columns!(),
-    " FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[]) \
-     WITH ORDINALITY AS n (trace, amount, account, company_id, place) \
-     JOIN ach_entries a ON a.tenant = $1 AND a.trace = n.trace AND a.amount = n.amount \
-     AND a.account = n.account AND a.company_id = n.company_id \
-     JOIN events e ON e.batch_id = a.batch_id AND e.row_no = a.row_no AND e.tenant = $1 \
-     WHERE NOT EXISTS (SELECT FROM postings u WHERE u.undoes_seq = e.seq) \
+    ", a.effective_entry_date, NOT EXISTS (SELECT FROM postings u WHERE u.undoes_seq = e.seq) \
      AND e.amount > (SELECT coalesce(sum(c.amount), 0) FROM events c \
      JOIN postings p ON p.event_seq = c.seq AND p.outcome = 'posted' \
      WHERE c.loan_key = e.loan_key AND c.seq > e.seq AND c.kind = 'payment_returned' \
      AND (c.details::json ->> 'payment_seq')::bigint = e.seq \
-     AND NOT EXISTS (SELECT FROM postings r WHERE r.undoes_seq = c.seq)) ORDER BY n.place, e.seq DESC"
+     AND NOT EXISTS (SELECT FROM postings r WHERE r.undoes_seq = c.seq)), \
+     e.kind = 'unidentified_receipt' AND coalesce((SELECT s.alloc_principal IS NOT NULL FROM postings s \
+     WHERE s.restates_seq = e.seq ORDER BY s.posted_at DESC, s.loan_version DESC LIMIT 1), false) \
+     FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[]) \
+     WITH ORDINALITY AS n (trace, amount, account, company_id, place) \
+     JOIN ach_entries a ON a.tenant = $1 AND a.trace = n.trace AND a.amount = n.amount \
+     AND a.account = n.account AND a.company_id = n.company_id \
+     JOIN events e ON e.batch_id = a.batch_id AND e.row_no = a.row_no AND e.tenant = $1 \
+     ORDER BY n.place, e.seq DESC"
 );
 
 /// The statements of this module.
@@ -179,6 +183,9 @@ impl PostgresStore {
                 loan_id: LoanId(columns.take()?),
                 borrower_id: BorrowerId(columns.take()?),
                 currency: columns.word("currency")?,
+                status: columns.word("status")?,
+                opened_on: columns.take()?,
+                refuses: columns.take()?,
             })
         };
         rows.iter().map(loan).collect()
@@ -202,7 +209,7 @@ impl PostgresStore {
         &self,
         tenant: TenantId,
         marks: Vec<EntryMark>,
-    ) -> Result<Vec<Vec<AcceptedEvent>>, StoreError> {
+    ) -> Result<Vec<Vec<MarkedPayment>>, StoreError> {
         let mut connection = self.connection().await?;
         let query = sqlx::query(MATCH_ENTRIES)
             .bind(tenant.0)
@@ -211,11 +218,16 @@ impl PostgresStore {
             .bind(marks.iter().map(|mark| mark.account.as_str()).collect::<Vec<_>>())
             .bind(marks.iter().map(|mark| mark.company_id.as_str()).collect::<Vec<_>>());
         let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
-        let mut found: HashMap<i64, Vec<AcceptedEvent>> = HashMap::new();
+        let mut found: HashMap<i64, Vec<MarkedPayment>> = HashMap::new();
         for row in &rows {
             let mut columns = Columns::of(row);
             let place: i64 = columns.take()?;
-            found.entry(place).or_default().push(rows::event(&mut columns)?);
+            found.entry(place).or_default().push(MarkedPayment {
+                event: rows::event(&mut columns)?,
+                effective_entry_date: columns.take()?,
+                stands: columns.take()?,
+                is_assigned: columns.take()?,
+            });
         }
         Ok((1_i64..).zip(&marks).map(|(place, _)| found.remove(&place).unwrap_or_default()).collect())
     }
@@ -227,7 +239,8 @@ pub(super) async fn link_file(
     upload: UploadRef,
     file: &UploadedFile,
 ) -> Result<Result<(), Option<PaymentBatchId>>, StoreError> {
-    let link = sqlx::query(LINK_FILE).bind(upload.tenant.0).bind(file.sha256).bind(upload.id.0).bind(&file.summary);
+    let link = sqlx::query(LINK_FILE).bind(upload.tenant.0).bind(file.sha256).bind(upload.id.0);
+    let link = link.bind(&file.summary).bind(&file.feed);
     if link.execute(&mut *connection).await.map_err(classify)?.rows_affected() == 1 {
         return Ok(Ok(()));
     }

@@ -13,10 +13,11 @@ use super::rows::Columns;
 use super::uploads::{end_upload, open, progress};
 use crate::core::event::Resolution;
 use crate::core::ids::{EventId, PaymentBatchId, TenantId};
-use crate::core::money::Minor;
+use crate::core::money::{Minor, Money};
+use crate::store::review::{REJECTED_MAX, has_rejected};
 use crate::store::{
-    ExceptionTally, ExceptionsFilter, FileException, FileRow, FileTotals, NewReview, Resolved, ReviewDone, Reviews,
-    RowCounts, StoreError, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadRef,
+    ExceptionTally, ExceptionsFilter, FileException, FileRow, FileTotals, NewReview, RejectedRow, Resolved, ReviewDone,
+    Reviews, RowCounts, StoreError, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadRef,
 };
 
 /// The columns that [`exception`] reads, of `batch_exceptions AS x`. The row that has a key may stand at another number
@@ -58,10 +59,21 @@ const OPEN_EXCEPTIONS_OF_CODE: &str = file_exceptions!(
      ($3, $4, $5) ORDER BY x.batch_id, x.row_no LIMIT $6"
 );
 
+/// The same stretch, from its end.
+const NEWEST_EXCEPTIONS: &str = file_exceptions!(
+    "x.open_for = $1 AND x.code = $2 AND (x.batch_id, x.row_no) < ($3, $4) \
+     ORDER BY x.batch_id DESC, x.row_no DESC LIMIT $5"
+);
+
 /// A file's rows that made no event, however many: read once by whoever asks for the file.
 const COUNT_EXCEPTIONS: &str = "SELECT x.code, x.resolution, count(*), coalesce(sum(x.amount), 0)::text \
      FROM batch_exceptions x WHERE x.batch_id = $1 AND x.resolution IS DISTINCT FROM 'posted' \
      GROUP BY x.code, x.resolution ORDER BY x.code, x.resolution";
+
+/// Read where counters say that there are some.
+const READ_REJECTED: &str = "SELECT e.row_no, e.id, p.rejection_code, e.currency, e.amount FROM events e \
+     JOIN postings p ON p.event_seq = e.seq AND p.outcome = 'rejected' \
+     WHERE e.tenant = $1 AND e.batch_id = $2 ORDER BY e.row_no, e.seq LIMIT $3";
 
 const READ_BYTES: &str = "SELECT sha256, bytes FROM ach_files WHERE tenant = $1 AND batch_id = $2";
 
@@ -83,11 +95,13 @@ const COUNT_REVIEWED: &str = "UPDATE batch_accepted SET reviewed = reviewed + 1,
 const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 8] = [
+pub(super) const STATEMENTS: [(&str, &str); 10] = [
     ("read_exception", READ_EXCEPTION),
     ("open_exceptions", OPEN_EXCEPTIONS),
     ("open_exceptions_of_code", OPEN_EXCEPTIONS_OF_CODE),
+    ("newest_exceptions", NEWEST_EXCEPTIONS),
     ("count_exceptions", COUNT_EXCEPTIONS),
+    ("read_rejected", READ_REJECTED),
     ("read_bytes", READ_BYTES),
     ("lock_exception", LOCK_EXCEPTION),
     ("resolve", RESOLVE),
@@ -147,6 +161,23 @@ impl Reviews for PostgresStore {
         .await
     }
 
+    async fn newest_exceptions(
+        &self,
+        tenant: TenantId,
+        code: &str,
+        before: Option<FileRow>,
+        limit: i64,
+    ) -> Result<Vec<FileException>, StoreError> {
+        let code = code.to_owned();
+        self.owned(move |store| async move {
+            let mut connection = store.connection().await?;
+            let (batch, row_no) = before.map_or((Uuid::max(), i64::MAX), |before| (before.batch.0, before.row_no));
+            let query = sqlx::query(NEWEST_EXCEPTIONS).bind(tenant.0).bind(code).bind(batch).bind(row_no).bind(limit);
+            query.fetch_all(&mut *connection).await.map_err(classify)?.iter().map(file_exception).collect()
+        })
+        .await
+    }
+
     async fn review(&self, review: NewReview) -> Result<ReviewDone, StoreError> {
         self.owned(move |store| async move {
             let mut connection = store.connection().await?;
@@ -168,6 +199,7 @@ async fn file_totals(connection: &mut PgConnection, upload: UploadRef) -> Result
     let file = file(&row)?;
     let progress = progress(connection, upload).await?;
     let progress = progress.ok_or_else(|| StoreError::Broken(format!("the file of {} has no upload", upload.id)))?;
+    let rejected = if has_rejected(&progress) { rejected(connection, upload).await? } else { Vec::new() };
     let rows = sqlx::query(COUNT_EXCEPTIONS).bind(upload.id.0).fetch_all(connection).await.map_err(classify)?;
     let tally = |row: &PgRow| {
         let mut columns = Columns::of(row);
@@ -177,7 +209,19 @@ async fn file_totals(connection: &mut PgConnection, upload: UploadRef) -> Result
         Ok(ExceptionTally { code, resolution, tally })
     };
     let exceptions = rows.iter().map(tally).collect::<Result<_, StoreError>>()?;
-    Ok(Some(FileTotals { file, progress, exceptions }))
+    Ok(Some(FileTotals { file, progress, exceptions, rejected }))
+}
+
+async fn rejected(connection: &mut PgConnection, upload: UploadRef) -> Result<Vec<RejectedRow>, StoreError> {
+    let query = sqlx::query(READ_REJECTED).bind(upload.tenant.0).bind(upload.id.0).bind(REJECTED_MAX);
+    let row = |row: &PgRow| {
+        let mut columns = Columns::of(row);
+        let (row_no, event_id, code) = (columns.take()?, EventId(columns.take()?), columns.word("rejection code")?);
+        let currency = columns.word("currency")?;
+        let money = columns.optional_amount()?.map(|minor| Money::new(minor, currency));
+        Ok(RejectedRow { row_no, event_id, code, money })
+    };
+    query.fetch_all(connection).await.map_err(classify)?.iter().map(row).collect()
 }
 
 /// Locks the exception, and decides if nobody has.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::NaiveDate;
 
 use super::connect::PostgresStore;
-use crate::core::event::{AcceptedEvent, NewEvent, NewGroup};
+use crate::core::event::{NewEvent, NewGroup};
 use crate::core::ids::{EventId, LoanKey, ProgramId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, FeeItem, Layer};
 use crate::core::money::Currency;
@@ -16,10 +16,11 @@ use crate::core::time::Timestamp;
 use crate::store::{
     Acceptance, AccountTotals, Attempts, BalanceTime, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord,
     FeedRecord, FileKept, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, LoanBalances,
-    LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter, PaymentsPage,
-    PostWork, PostedBatch, ProgramRecord, PublisherBeat, RowsAfter, SchemaState, SeenRow, SigningKeyRecord, Store,
-    StoreError, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd, UploadException, UploadHold,
-    UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat, WorkerView,
+    LoanParty, LoanRecord, MarkedPayment, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter,
+    PaymentsPage, PostWork, PostedBatch, ProgramRecord, PublisherBeat, RowsAfter, SchemaState, SeenRow,
+    SigningKeyRecord, Store, StoreError, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd, UploadException,
+    UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat,
+    WorkerView,
 };
 
 #[async_trait]
@@ -109,7 +110,7 @@ impl Store for PostgresStore {
         &self,
         tenant: TenantId,
         marks: Vec<EntryMark>,
-    ) -> Result<Vec<Vec<AcceptedEvent>>, StoreError> {
+    ) -> Result<Vec<Vec<MarkedPayment>>, StoreError> {
         self.owned(move |store| async move { store.read_matches(tenant, marks).await }).await
     }
 

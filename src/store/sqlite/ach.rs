@@ -8,15 +8,16 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use crate::core::event::AcceptedEvent;
 use crate::core::ids::{BorrowerId, LoanId, PaymentBatchId, TenantId};
 use crate::core::time::Timestamp;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::json;
-use crate::store::sqlite::rows::{broken, bytes, decode_event, event_columns, get, id, instant, optional_bytes, word};
+use crate::store::sqlite::rows::{
+    broken, bytes, date, decode_event, event_columns, get, id, instant, optional_bytes, word,
+};
 use crate::store::{
-    EntryMark, FeedRecord, FileKept, FileRecord, FileRow, MarkedRow, NewFile, NumberedLoan, SeenRow, StoreError,
-    UploadRef, UploadedFile,
+    EntryMark, FeedRecord, FileKept, FileRecord, FileRow, MarkedPayment, MarkedRow, NewFile, NumberedLoan, SeenRow,
+    StoreError, UploadRef, UploadedFile,
 };
 
 pub(super) const INSERT_FEED: &str =
@@ -38,7 +39,7 @@ pub(super) const KEEP_FILE: &str = "
     ON CONFLICT (tenant, sha256) DO UPDATE SET feed = excluded.feed, identity = excluded.identity";
 
 pub(super) const LINK_FILE: &str = "
-    UPDATE ach_files SET batch_id = ?3, summary = ?4
+    UPDATE ach_files SET batch_id = ?3, summary = ?4, feed = ?5
     WHERE tenant = ?1 AND sha256 = ?2 AND (batch_id IS NULL OR batch_id = ?3)
     AND NOT EXISTS (SELECT 1 FROM ach_files AS o WHERE o.batch_id = ?3 AND o.sha256 <> ?2)";
 
@@ -46,7 +47,9 @@ pub(super) const FILE: &str =
     "SELECT sha256, feed, identity, received_at, summary FROM ach_files WHERE tenant = ?1 AND batch_id = ?2";
 
 pub(super) const NUMBERED: &str = "
-    SELECT l.loan_number_comparable, l.loan_id, l.borrower_id, l.currency
+    SELECT l.loan_number_comparable, l.loan_id, l.borrower_id, l.currency, l.status, l.opened_on,
+        EXISTS (SELECT 1 FROM refusing_holds AS r WHERE r.loan_key = l.loan_key)
+        AND NOT EXISTS (SELECT 1 FROM holds AS h WHERE h.loan_key = l.loan_key) AS refuses
     FROM jsonb_each(?2) AS n JOIN loans AS l ON l.tenant = ?1 AND l.loan_number_comparable = n.value";
 
 /// Marks entries, and finds the same ones of other files. There is one writer, so exactly one of two files is the first.
@@ -72,21 +75,24 @@ pub(super) const FILE_UPLOAD: &str =
 
 pub(super) const DESCRIBE_FILE: &str = "UPDATE ach_files SET summary = ?3 WHERE tenant = ?1 AND batch_id = ?2";
 
-/// Payments that a return names, newest first, without those that something has undone and those whose charge-backs, as
-/// far as they stand, come to all of their money.
+/// Payments that have what a return names, newest first, and whether they stand: nothing has undone them, and their
+/// charge-backs, as far as those stand, do not come to all of their money.
 pub(super) const MATCH_ENTRIES: &str = concat!(
     "SELECT n.key AS place, ",
     event_columns!(),
-    " FROM jsonb_each(?2) AS n
-    JOIN ach_entries AS a ON a.tenant = ?1 AND a.trace = n.value ->> 'trace' AND a.amount = n.value ->> 'amount'
-        AND a.account = n.value ->> 'account' AND a.company_id = n.value ->> 'company_id'
-    JOIN events AS e INDEXED BY events_batch_row ON e.batch_id = a.batch_id AND e.row_no = a.row_no AND e.tenant = ?1
-    WHERE NOT EXISTS (SELECT 1 FROM postings AS u WHERE u.undoes_seq = e.seq)
+    ", a.effective_entry_date,
+        NOT EXISTS (SELECT 1 FROM postings AS u WHERE u.undoes_seq = e.seq)
         AND e.amount > (SELECT coalesce(sum(c.amount), 0) FROM events AS c INDEXED BY events_loan_seq
             JOIN postings AS p ON p.event_seq = c.seq AND p.outcome = 'posted'
             WHERE c.loan_key = e.loan_key AND c.seq > e.seq AND c.kind = 'payment_returned'
                 AND c.details ->> 'payment_seq' = e.seq
-                AND NOT EXISTS (SELECT 1 FROM postings AS r WHERE r.undoes_seq = c.seq))
+                AND NOT EXISTS (SELECT 1 FROM postings AS r WHERE r.undoes_seq = c.seq)) AS stands,
+        e.kind = 'unidentified_receipt' AND coalesce((SELECT s.alloc_principal IS NOT NULL FROM postings AS s
+            WHERE s.restates_seq = e.seq ORDER BY s.posted_at DESC, s.loan_version DESC LIMIT 1), 0) AS is_assigned
+    FROM jsonb_each(?2) AS n
+    JOIN ach_entries AS a ON a.tenant = ?1 AND a.trace = n.value ->> 'trace' AND a.amount = n.value ->> 'amount'
+        AND a.account = n.value ->> 'account' AND a.company_id = n.value ->> 'company_id'
+    JOIN events AS e INDEXED BY events_batch_row ON e.batch_id = a.batch_id AND e.row_no = a.row_no AND e.tenant = ?1
     ORDER BY n.key, e.seq DESC"
 );
 
@@ -171,7 +177,7 @@ pub(super) async fn link_file(
     file: UploadedFile,
 ) -> Result<(), StoreError> {
     let query = sqlx::query(LINK_FILE).bind(upload.tenant.0).bind(file.sha256.to_vec()).bind(upload.id.0);
-    let linked = query.bind(file.summary).execute(db).await.map_err(store_error)?.rows_affected();
+    let linked = query.bind(file.summary).bind(file.feed).execute(db).await.map_err(store_error)?.rows_affected();
     if linked == 1 { Ok(()) } else { Err(broken("a file was linked between two looks of the one writer")) }
 }
 
@@ -222,6 +228,9 @@ pub(super) async fn numbered(
             loan_id: LoanId(id(row, "loan_id")?),
             borrower_id: BorrowerId(id(row, "borrower_id")?),
             currency: word(row, "currency")?,
+            status: word(row, "status")?,
+            opened_on: date(row, "opened_on")?,
+            refuses: get(row, "refuses")?,
         })
     };
     rows.iter().map(loan).collect()
@@ -249,12 +258,17 @@ pub(super) async fn match_entries(
     db: &mut SqliteConnection,
     tenant: TenantId,
     marks: Vec<EntryMark>,
-) -> Result<Vec<Vec<AcceptedEvent>>, StoreError> {
+) -> Result<Vec<Vec<MarkedPayment>>, StoreError> {
     let rows: Vec<MarkRow<'_>> = marks.iter().map(MarkRow::from).collect();
     let query = sqlx::query(MATCH_ENTRIES).bind(tenant.0).bind(json(&rows)?);
-    let mut found: HashMap<i64, Vec<AcceptedEvent>> = HashMap::new();
+    let mut found: HashMap<i64, Vec<MarkedPayment>> = HashMap::new();
     for row in query.fetch_all(db).await.map_err(store_error)? {
-        found.entry(get(&row, "place")?).or_default().push(decode_event(&row)?);
+        found.entry(get(&row, "place")?).or_default().push(MarkedPayment {
+            event: decode_event(&row)?,
+            effective_entry_date: get(&row, "effective_entry_date")?,
+            stands: get(&row, "stands")?,
+            is_assigned: get(&row, "is_assigned")?,
+        });
     }
     Ok((0_i64..).zip(&marks).map(|(place, _)| found.remove(&place).unwrap_or_default()).collect())
 }

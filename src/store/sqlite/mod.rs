@@ -62,7 +62,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-use crate::core::event::{AcceptedEvent, NewEvent, NewGroup};
+use crate::core::event::{NewEvent, NewGroup};
 use crate::core::ids::{EventId, LoanKey, ProgramId, PublisherId, Seq, TenantId, WorkerId};
 use crate::core::ledger::{AccountCode, FeeItem, Layer};
 use crate::core::money::Currency;
@@ -74,10 +74,11 @@ use crate::store::turns::Turns;
 use crate::store::{
     Acceptance, AccountTotals, Attempts, BalanceTime, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord,
     FeedRecord, FileKept, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, LoanBalances,
-    LoanParty, LoanRecord, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter, PaymentsPage,
-    PostWork, PostedBatch, ProgramRecord, PublisherBeat, RowsAfter, SchemaState, SeenRow, SigningKeyRecord, Store,
-    StoreError, SweepPlan, SweepRound, TenantRecord, Turn, UploadBegun, UploadEnd, UploadException, UploadHold,
-    UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat, WorkerView,
+    LoanParty, LoanRecord, MarkedPayment, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter,
+    PaymentsPage, PostWork, PostedBatch, ProgramRecord, PublisherBeat, RowsAfter, SchemaState, SeenRow,
+    SigningKeyRecord, Store, StoreError, SweepPlan, SweepRound, TenantRecord, Turn, UploadBegun, UploadEnd,
+    UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload,
+    WorkerBeat, WorkerView,
 };
 
 pub use statements::STATEMENTS;
@@ -261,7 +262,7 @@ impl Store for SqliteStore {
         &self,
         tenant: TenantId,
         marks: Vec<EntryMark>,
-    ) -> Result<Vec<Vec<AcceptedEvent>>, StoreError> {
+    ) -> Result<Vec<Vec<MarkedPayment>>, StoreError> {
         self.read(move |db| Box::pin(ach::match_entries(db, tenant, marks))).await
     }
 

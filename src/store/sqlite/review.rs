@@ -8,16 +8,17 @@ use uuid::Uuid;
 use super::SqliteStore;
 use crate::core::event::Resolution;
 use crate::core::ids::{EventId, PaymentBatchId, TenantId};
-use crate::core::money::Minor;
+use crate::core::money::{Minor, Money};
 use crate::core::time::Timestamp;
+use crate::store::review::{REJECTED_MAX, has_rejected};
 use crate::store::sqlite::accept::{accept, known_events};
 use crate::store::sqlite::ach::file;
 use crate::store::sqlite::error::store_error;
-use crate::store::sqlite::rows::{broken, bytes, get, id, instant, optional_bytes, sum};
+use crate::store::sqlite::rows::{broken, bytes, get, id, instant, optional_bytes, sum, word};
 use crate::store::sqlite::uploads::{begin, finish, progress};
 use crate::store::{
-    Acceptance, ExceptionTally, ExceptionsFilter, FileException, FileRow, FileTotals, NewReview, Resolved, ReviewDone,
-    Reviews, RowCounts, StoreError, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadRef,
+    Acceptance, ExceptionTally, ExceptionsFilter, FileException, FileRow, FileTotals, NewReview, RejectedRow, Resolved,
+    ReviewDone, Reviews, RowCounts, StoreError, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadRef,
 };
 
 /// The columns that [`exception`] reads, of `batch_exceptions AS x`. The row that has a key may stand at another number
@@ -63,11 +64,25 @@ pub(super) const OPEN_EXCEPTIONS_OF_CODE: &str = file_exceptions!(
     AND (x.code, x.batch_id, x.row_no) > (?3, ?4, ?5) ORDER BY x.batch_id, x.row_no LIMIT ?6"
 );
 
+/// The same stretch, from its end.
+pub(super) const NEWEST_EXCEPTIONS: &str = file_exceptions!(
+    "batch_exceptions AS x INDEXED BY batch_exceptions_open",
+    "x.open_for = ?1 AND x.code = ?2 AND (x.batch_id, x.row_no) < (?3, ?4)
+    ORDER BY x.batch_id DESC, x.row_no DESC LIMIT ?5"
+);
+
 /// A file's rows that made no event; their cents are added up in Rust, because SQLite's sum has 64 bits.
 pub(super) const AMOUNTS_OF_EXCEPTIONS: &str = "
     SELECT x.code, x.resolution, coalesce(x.amount, 0) AS amount, count(*) AS count FROM batch_exceptions AS x
     WHERE x.batch_id = ?1 AND x.resolution IS NOT 'posted'
     GROUP BY x.code, x.resolution, coalesce(x.amount, 0) ORDER BY x.code, x.resolution";
+
+/// Read where counters say that there are some.
+pub(super) const REJECTED_ROWS: &str = "
+    SELECT e.row_no, e.id, p.rejection_code, e.currency, e.amount
+    FROM events AS e INDEXED BY events_batch_row
+    JOIN postings AS p ON p.event_seq = e.seq AND p.outcome = 'rejected'
+    WHERE e.tenant = ?1 AND e.batch_id = ?2 ORDER BY e.row_no, e.seq LIMIT ?3";
 
 pub(super) const FILE_BYTES: &str = "SELECT sha256, bytes FROM ach_files WHERE tenant = ?1 AND batch_id = ?2";
 
@@ -105,6 +120,17 @@ impl Reviews for SqliteStore {
         self.read(move |db| Box::pin(open_exceptions(db, tenant, filter))).await
     }
 
+    async fn newest_exceptions(
+        &self,
+        tenant: TenantId,
+        code: &str,
+        before: Option<FileRow>,
+        limit: i64,
+    ) -> Result<Vec<FileException>, StoreError> {
+        let code = code.to_owned();
+        self.read(move |db| Box::pin(newest_exceptions(db, (tenant, code), before, limit))).await
+    }
+
     async fn review(&self, review: NewReview) -> Result<ReviewDone, StoreError> {
         let clock = self.clock.clone();
         self.writer.run("review", move |db| Box::pin(decide(db, review, clock.now()))).await
@@ -118,6 +144,7 @@ async fn file_totals(
 ) -> Result<Option<FileTotals>, StoreError> {
     let Some(file) = file(db, upload).await? else { return Ok(None) };
     let progress = progress(db, upload, now).await?.ok_or_else(|| broken("the upload of a file"))?;
+    let rejected = if has_rejected(&progress) { rejected_rows(db, upload).await? } else { Vec::new() };
     let rows = sqlx::query(AMOUNTS_OF_EXCEPTIONS).bind(upload.id.0).fetch_all(db).await.map_err(store_error)?;
     let mut exceptions: Vec<ExceptionTally> = Vec::new();
     for row in &rows {
@@ -130,7 +157,21 @@ async fn file_totals(
             Some(_) | None => exceptions.push(ExceptionTally { code, resolution, tally }),
         }
     }
-    Ok(Some(FileTotals { file, progress, exceptions }))
+    Ok(Some(FileTotals { file, progress, exceptions, rejected }))
+}
+
+async fn rejected_rows(db: &mut SqliteConnection, upload: UploadRef) -> Result<Vec<RejectedRow>, StoreError> {
+    let query = sqlx::query(REJECTED_ROWS).bind(upload.tenant.0).bind(upload.id.0).bind(REJECTED_MAX);
+    let row = |row: &SqliteRow| {
+        let currency = word(row, "currency")?;
+        Ok(RejectedRow {
+            row_no: get(row, "row_no")?,
+            event_id: EventId(id(row, "id")?),
+            code: word(row, "rejection_code")?,
+            money: get::<Option<i64>>(row, "amount")?.map(|units| Money::new(Minor::new(units), currency)),
+        })
+    };
+    query.fetch_all(db).await.map_err(store_error)?.iter().map(row).collect()
 }
 
 async fn file_bytes(db: &mut SqliteConnection, upload: UploadRef) -> Result<Option<([u8; 32], Vec<u8>)>, StoreError> {
@@ -161,6 +202,17 @@ async fn open_exceptions(
     let query = sqlx::query(text).bind(tenant.0).bind(filter.feed).bind(code).bind(batch).bind(row_no);
     let query = query.bind(filter.limit.saturating_add(1));
     let query = if filter.code.is_some() { query.bind(filter.code) } else { query };
+    query.fetch_all(db).await.map_err(store_error)?.iter().map(file_exception).collect()
+}
+
+async fn newest_exceptions(
+    db: &mut SqliteConnection,
+    (tenant, code): (TenantId, String),
+    before: Option<FileRow>,
+    limit: i64,
+) -> Result<Vec<FileException>, StoreError> {
+    let (batch, row_no) = before.map_or((Uuid::max(), i64::MAX), |before| (before.batch.0, before.row_no));
+    let query = sqlx::query(NEWEST_EXCEPTIONS).bind(tenant.0).bind(code).bind(batch).bind(row_no).bind(limit);
     query.fetch_all(db).await.map_err(store_error)?.iter().map(file_exception).collect()
 }
 

@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
-use hpts::core::event::{Command, EventKind, IdempotencyKey, NewEvent, Receipt, SourceMethod, Upload, UploadOperation};
+use hpts::core::event::{
+    Command, EventKind, HoldMode, IdempotencyKey, NewEvent, Receipt, SourceMethod, Upload, UploadOperation,
+};
 use hpts::core::ids::{EventId, TenantId};
-use hpts::core::ledger::{AccountCode, Layer, Outcome};
+use hpts::core::ledger::{AccountCode, Layer, Outcome, RejectionCode};
+use hpts::core::loan::LoanStatus;
 use hpts::core::money::{Currency, Minor};
 use hpts::store::{
-    EntryMark, FeedRecord, FileKept, FileRow, MarkedRow, NewFile, NewUpload, SeenRow, UploadBegun, UploadHold,
-    UploadRef, UploadedFile,
+    EntryMark, FeedRecord, FileKept, FileRow, MarkedPayment, MarkedRow, NewFile, NewUpload, NumberedLoan, SeenRow,
+    UploadBegun, UploadHold, UploadRef, UploadedFile,
 };
 use uuid::Uuid;
 
 use super::{Fixture, prove};
 use crate::support::books::{Books, borrower, day, loan_id, next_id, usd};
+use crate::support::holds::{change, hold, put, release};
 
 fn feed(tenant: TenantId, name: &str, settings: &str) -> FeedRecord {
     FeedRecord { tenant, name: name.to_owned(), settings: settings.to_owned() }
@@ -30,7 +34,11 @@ fn upload(books: &Books, key: &str, print: Option<u8>) -> NewUpload {
     let upload = Upload { operation, currency: Currency::USD, received_on: day(5, 1) };
     let (id, key) = (next_id(), IdempotencyKey::parse(key).unwrap());
     let event = NewEvent::of_upload(id, books.tenant, key, upload, books.publisher, "test".to_owned());
-    let file = print.map(|print| UploadedFile { sha256: [print; 32], summary: "begun".to_owned() });
+    let file = print.map(|print| UploadedFile {
+        sha256: [print; 32],
+        feed: "collections".to_owned(),
+        summary: "begun".to_owned(),
+    });
     NewUpload { event, holder: Uuid::new_v4(), lease: Duration::from_mins(1), file }
 }
 
@@ -115,6 +123,13 @@ pub(crate) async fn a_file_is_kept_once_and_its_identity_is_its_own(fixture: &im
     assert!(matches!(resumed, UploadBegun::Resumed(ref record) if record.id == hold.id), "{resumed:?}");
     assert_eq!(store.file(first).await.unwrap(), Some(kept));
     assert_eq!(fixture.count("ach_files").await, 4);
+
+    let mut other = upload(&books, "file:0004", Some(4));
+    "lockbox".clone_into(&mut other.file.as_mut().unwrap().feed);
+    let begun = store.begin_upload(other).await.unwrap();
+    let UploadBegun::New(record) = begun else { panic!("{begun:?}") };
+    let kept = store.file(UploadRef { tenant: books.tenant, id: record.id }).await.unwrap().unwrap();
+    assert_eq!(kept.feed, "lockbox", "it is the feed's through which it came in the end");
 }
 
 pub(crate) async fn a_refused_file_gives_way_but_not_past_another(fixture: &impl Fixture) {
@@ -148,6 +163,29 @@ pub(crate) async fn loans_are_found_by_number_without_leading_zeros(fixture: &im
     assert_eq!(found(&books, &["420", "421", "422", "423"]).await, [loan("420", 1), loan("421", 2)]);
     assert_eq!(found(&other, &["420", "422"]).await, [loan("420", 4), loan("422", 3)]);
     assert_eq!(found(&books, &[]).await, []);
+}
+
+pub(crate) async fn a_loan_of_a_number_says_what_it_takes(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![books.opening_numbered(1, "420")]).await;
+    let loan = async || -> NumberedLoan {
+        let mut found = books.store.loans_of_numbers(books.tenant, vec!["420".to_owned()]).await.unwrap();
+        assert_eq!(found.len(), 1);
+        found.remove(0)
+    };
+    let open = loan().await;
+    assert_eq!((open.status, open.refuses), (LoanStatus::Open, false));
+    assert_eq!(open.refusal(open.opened_on), None);
+    let before = open.opened_on.pred_opt().unwrap();
+    assert_eq!(open.refusal(before), Some(RejectionCode::EffectiveBeforeOpening));
+    hold(&books.store, books.tenant, books.key(1)).await;
+    assert!(!loan().await.refuses, "what waits is posted in the end");
+    put(&books.store, change(books.tenant, books.key(1), Some(HoldMode::Refuse), "fraud")).await;
+    assert_eq!(loan().await.refusal(open.opened_on), Some(RejectionCode::LoanOnHold));
+    release(&books.store, books.tenant, books.key(1)).await;
+    assert_eq!(loan().await, open);
+    let closed = NumberedLoan { status: LoanStatus::WrittenOff, ..open.clone() };
+    assert_eq!(closed.refusal(open.opened_on), Some(RejectionCode::LoanClosed));
 }
 
 pub(crate) async fn receipts_without_a_loan_are_booked(fixture: &impl Fixture) {
@@ -205,7 +243,10 @@ pub(crate) async fn returns_find_the_newest_payment_that_stands(fixture: &impl F
 
     let matched = async |tenant, marks: Vec<EntryMark>| -> Vec<Vec<EventId>> {
         let found = store.match_entries(tenant, marks).await.unwrap();
-        found.into_iter().map(|events| events.into_iter().map(|event| event.event.id).collect()).collect()
+        let standing = |events: Vec<MarkedPayment>| -> Vec<EventId> {
+            events.into_iter().filter(|found| found.stands).map(|found| found.event.event.id).collect()
+        };
+        found.into_iter().map(standing).collect()
     };
     let id = |wanted: &hpts::store::Wanted| wanted.id;
     let odd = |change: fn(&mut EntryMark)| {
@@ -231,9 +272,14 @@ pub(crate) async fn returns_find_the_newest_payment_that_stands(fixture: &impl F
     let undo = books.return_of(&newer[0], day(5, 4), 0).await;
     books.book(vec![undo]).await;
     let left = vec![id(&older[2]), id(&older[0])];
-    assert_eq!(matched(books.tenant, vec![mark(1, 500)]).await, [left], "what is undone is not found again");
+    assert_eq!(matched(books.tenant, vec![mark(1, 500)]).await, [left], "what is undone stands no more");
+    let all = store.match_entries(books.tenant, vec![mark(1, 500)]).await.unwrap().remove(0);
+    let told = |found: &MarkedPayment| (found.event.event.id, found.stands, found.effective_entry_date);
+    let day = Some(day(5, 1));
+    let expected = [(id(&newer[0]), false, day), (id(&older[2]), true, day), (id(&older[0]), true, day)];
+    assert_eq!(all.iter().map(told).collect::<Vec<_>>(), expected, "it is told all the same");
     let found = store.match_entries(books.tenant, vec![mark(2, 700)]).await.unwrap();
-    let payment = &found[0][0].event;
+    let payment = &found[0][0].event.event;
     assert_eq!((payment.kind, payment.command.amount()), (EventKind::PaymentReceived, Some(Minor::new(700))));
     prove(store).await;
 }
@@ -247,7 +293,7 @@ pub(crate) async fn returns_find_no_payment_that_is_charged_back_in_full(fixture
     let [first, second] = [paid[0].id, paid[1].id];
     let matched = async || -> Vec<EventId> {
         let found = store.match_entries(books.tenant, vec![mark(1, 500)]).await.unwrap();
-        found.into_iter().flatten().map(|event| event.event.id).collect()
+        found.into_iter().flatten().filter(|found| found.stands).map(|found| found.event.event.id).collect()
     };
     let part = books.charge_back_of(&paid[0], 200, day(5, 4)).await;
     books.book(vec![part]).await;

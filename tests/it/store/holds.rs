@@ -54,6 +54,21 @@ pub(crate) async fn a_refusing_hold_rejects_what_waits_and_what_comes(fixture: &
     prove(&books.store).await;
 }
 
+/// The bank has taken the money back, whatever the hold says.
+pub(crate) async fn a_refusing_hold_refuses_no_return(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 500])]).await;
+    let paid = books.book(vec![books.payment(1, 100), books.payment(1, 50)]).await;
+    put(&books.store, change(books.tenant, books.key(1), Some(HoldMode::Refuse), "fraud")).await;
+    let returned = books.return_of(&paid[0], day(5, 4), 25).await;
+    let charged_back = books.charge_back_of(&paid[1], 20, day(5, 5)).await;
+    let all = books.book(vec![returned, charged_back, books.payment(1, 7)]).await;
+    let posted = Some(Outcome::Posted);
+    assert_eq!(outcomes(&books, &all).await, [posted, posted, REFUSED]);
+    assert_eq!(books.balances_on(1, day(12, 31)).await, [25, 0, 470, 0]);
+    prove(&books.store).await;
+}
+
 pub(crate) async fn a_parked_event_waits_even_where_its_loan_refuses(fixture: &impl Fixture) {
     let books = Books::open(fixture.store(), 1).await;
     books.book(vec![books.opening(1, [0, 0, 500])]).await;

@@ -313,6 +313,7 @@ macro_rules! conformance {
                     the_journal_is_walked_in_stretches;
                 holds:
                     a_refusing_hold_rejects_what_waits_and_what_comes,
+                    a_refusing_hold_refuses_no_return,
                     a_parked_event_waits_even_where_its_loan_refuses,
                     holds_and_what_waits_are_listed_in_order,
                     a_parked_event_is_discarded_and_its_loan_goes_on,
@@ -331,6 +332,7 @@ macro_rules! conformance {
                     feeds_read_back_and_names_are_unique_in_a_tenant,
                     a_file_is_kept_once_and_its_identity_is_its_own,
                     a_refused_file_gives_way_but_not_past_another,
+                    a_loan_of_a_number_says_what_it_takes,
                     loans_are_found_by_number_without_leading_zeros,
                     receipts_without_a_loan_are_booked,
                     returns_find_the_newest_payment_that_stands,

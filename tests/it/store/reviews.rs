@@ -42,7 +42,7 @@ async fn received(books: &Books, number: u8, feed: &str) -> UploadRef {
     let bytes = vec![number; 10];
     let kept = NewFile { tenant: books.tenant, sha256: [number; 32], feed: feed.to_owned(), identity: None, bytes };
     assert_eq!(store.keep_file(kept).await.unwrap(), FileKept::New);
-    let file_of = UploadedFile { sha256: [number; 32], summary: "{}".to_owned() };
+    let file_of = UploadedFile { sha256: [number; 32], feed: feed.to_owned(), summary: "{}".to_owned() };
     let upload = NewUpload { file: Some(file_of), ..operation(books, &format!("file:{number:04}"), file) };
     let holder = upload.holder;
     let begun = store.begin_upload(upload).await.unwrap();
@@ -225,6 +225,15 @@ pub(crate) async fn open_exceptions_are_listed_over_all_files(fixture: &impl Fix
     assert_eq!(listed(of(Some("prenote"), None)).await, expected[..4]);
     assert_eq!(listed(of(Some("prenote"), Some("lockbox"))).await, expected[2..4]);
     assert_eq!(listed(of(None, Some("lockbox"))).await.len(), 4);
+    let newest = async |tenant, before: Option<FileRow>, limit| -> Vec<FileRow> {
+        let found = store.newest_exceptions(tenant, "prenote", before, limit).await.unwrap();
+        found.into_iter().map(|it| it.row).collect()
+    };
+    let from_the_end: Vec<FileRow> = expected[..4].iter().rev().map(|(_, row)| *row).collect();
+    assert_eq!(newest(books.tenant, None, 9).await, from_the_end);
+    assert_eq!(newest(books.tenant, None, 3).await, from_the_end[..3], "no more than asked for");
+    assert_eq!(newest(books.tenant, Some(from_the_end[2]), 9).await, from_the_end[3..]);
+    assert_eq!(newest(thief.tenant, None, 9).await, []);
     assert_eq!(listed(of(Some("future_dated"), None)).await, []);
     let after = Some(ExceptionPlace { code: "prenote".to_owned(), row: expected[1].1 });
     assert_eq!(listed(ExceptionsFilter { after, ..of(Some("prenote"), None) }).await, expected[2..4]);

@@ -21,18 +21,23 @@ pub(crate) fn trace(sequence: u32) -> Trace {
     Trace::new(RoutingNumber::new(ODFI).unwrap(), sequence).unwrap()
 }
 
-/// A file in the making, made on 30 April 2026.
+/// A file in the making, made on 30 April 2026 unless it says otherwise.
 pub(crate) struct AchFile(Writer);
 
 impl AchFile {
     /// Begins a file; its modifier tells it from others of the same minute.
     pub(crate) fn new(modifier: char) -> Self {
+        Self::made_on(modifier, NaiveDate::from_ymd_opt(2026, 4, 30).unwrap())
+    }
+
+    /// The same of another day.
+    pub(crate) fn made_on(modifier: char, created_on: NaiveDate) -> Self {
         let writer = Writer::new(&FileSpec {
             destination: "231380104",
             origin: "121042882",
             destination_name: "Citadel",
             origin_name: "Bank of Loans",
-            created_on: NaiveDate::from_ymd_opt(2026, 4, 30).unwrap(),
+            created_on,
             created_at: NaiveTime::from_hms_opt(12, 0, 0).unwrap(),
             modifier,
         });
@@ -41,13 +46,18 @@ impl AchFile {
 
     /// Begins a batch of 1 May.
     pub(crate) fn batch(&mut self, sec: SecCode) -> &mut Self {
+        self.batch_of(sec, NaiveDate::from_ymd_opt(2026, 5, 1), Some(SETTLEMENT_DAY))
+    }
+
+    /// Begins a batch of another day, or of none.
+    pub(crate) fn batch_of(&mut self, sec: SecCode, day: Option<NaiveDate>, settlement_day: Option<u16>) -> &mut Self {
         let batch = BatchSpec {
             company_name: "Lender",
             company_id: COMPANY,
             sec,
             description: "LOAN PYMT",
-            effective_entry_date: NaiveDate::from_ymd_opt(2026, 5, 1),
-            settlement_day: Some(SETTLEMENT_DAY),
+            effective_entry_date: day,
+            settlement_day,
             odfi: RoutingNumber::new(ODFI).unwrap(),
         };
         self.0.batch(&batch).unwrap();

@@ -71,6 +71,19 @@ fn a_closed_period_refuses_where_the_tenant_says_so_and_never_what_is_taken_back
 }
 
 #[test]
+fn a_hold_that_refuses_refuses_no_return_and_a_person_who_discards_one_does() {
+    let books = Books::of([open(), payment(40, date(2, 1))]);
+    let state = books.state.unwrap();
+    let outcome = |refusal| {
+        let event = accepted(3, returning(books.event(2), date(2, 4), 0));
+        let mut past = Past { refusal: Some(refusal), ..books.past(&event) };
+        post_event(Some(state), false, &mut past, &event, at(3)).unwrap().posting.posting.outcome
+    };
+    assert_eq!(outcome(RejectionCode::LoanOnHold), Outcome::Posted, "the bank has taken the money back");
+    assert_eq!(outcome(RejectionCode::Discarded), Outcome::Rejected(RejectionCode::Discarded));
+}
+
+#[test]
 fn a_written_off_loan_takes_nothing_more() {
     let state = LoanState { status: LoanStatus::WrittenOff, ..Books::of([open()]).state.unwrap() };
     for command in [payment(1, date(2, 1)), disbursement(1, date(2, 1))] {

@@ -1,6 +1,6 @@
 //! Owns the rules of what takes an entry back, once and at the entry's own day: returns and reversals.
 
-use crate::core::event::{EventKind, PaymentReturn, ReversedEntry};
+use crate::core::event::{EventKind, NO_BORROWER, PaymentReturn, ReversedEntry};
 use crate::core::ids::Seq;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{Direction, Line};
@@ -15,6 +15,10 @@ use crate::core::money::Minor;
 /// Takes a payment back at its own effective date, or gives its money back on the return's.
 pub(super) fn judge_return(day: &Day<'_>, returned: &PaymentReturn, past: &Past) -> Result<Verdict, Refusal> {
     let booked = standing(past, returned.payment.seq)?;
+    // A receipt that was assigned is its loan's money: that is taken back first.
+    if returned.borrower_id == NO_BORROWER && booked.split.is_some() {
+        return Err(RejectionCode::NotReversible.into());
+    }
     match returned.manner {
         ReturnManner::Void => Ok(Verdict { undoes_seq: Some(returned.payment.seq), ..take_back(day, booked)? }),
         ReturnManner::Chargeback(_) => judge_chargeback(day, returned.amount.minor),

@@ -5,7 +5,7 @@ use hpts::store::Store;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::api::ach::{account, finished, numbered_loan, opened, principal, results, send, upload};
+use crate::api::ach::{account, finished, make_feed, numbered_loan, opened, principal, results, send, upload};
 use crate::api::world::{Answer, DEADLINE, World};
 use crate::support::ach::AchFile;
 
@@ -49,10 +49,10 @@ async fn cut_off(world: &World, token: &str, bytes: &[u8]) {
 }
 
 /// Sends it again as soon as the lease is given back, which happens in the background.
-async fn resend(world: &World, token: &str, bytes: &[u8]) -> Answer {
+async fn resend(world: &World, token: &str, key: &str, bytes: &[u8]) -> Answer {
     tokio::time::timeout(DEADLINE, async {
         loop {
-            let answer = send(world, token, "file:cut", "collections", bytes).await;
+            let answer = send(world, token, key, "collections", bytes).await;
             if answer.status != 409 {
                 return answer;
             }
@@ -70,10 +70,8 @@ async fn a_file_that_is_cut_off_goes_on_with_every_row_once() {
     let bytes = file();
     cut_off(&world, &token, &bytes).await;
     assert!(stored(&world).await < ENTRIES, "something is left to be sent");
-    let busy = send(&world, &token, "file:impatient", "collections", &bytes).await;
-    assert_eq!(busy.problem(), (409, "idempotency_in_progress".to_owned()), "it is the first key's to go on");
     let late = numbered_loan(&world, &token, "422").await;
-    let answer = resend(&world, &token, &bytes).await;
+    let answer = resend(&world, &token, "file:cut", &bytes).await;
     let file = finished(&world, &token, &answer).await;
     let told = answer.json();
     let counts = ["received", "accepted", "duplicates", "mismatched", "invalid"].map(|name| told[name].as_i64());
@@ -101,6 +99,37 @@ async fn a_file_that_is_cut_off_goes_on_with_every_row_once() {
     assert_eq!(world.store.verify().await.unwrap().problems, []);
 }
 
+/// The key that it began with is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_the_bytes_of_a_file_that_is_cut_off_goes_on_with_it() {
+    let (world, token) = opened().await;
+    make_feed(&world, &token, &json!({"name": "other", "view": "originator"})).await;
+    let bytes = file();
+    cut_off(&world, &token, &bytes).await;
+    let answer = resend(&world, &token, "file:found", &bytes).await;
+    finished(&world, &token, &answer).await;
+    assert_eq!(answer.json()["received"], json!(ENTRIES), "{answer:?}");
+    assert_eq!(answer.json()["accepted"], json!(ENTRIES), "every row once: {answer:?}");
+    for (key, feed) in [("file:cut", "collections"), ("file:found", "collections"), ("file:other", "other")] {
+        let again = send(&world, &token, key, feed, &bytes).await;
+        assert_eq!((again.status, &again.bytes), (200, &answer.bytes), "{key}");
+    }
+    assert_eq!(world.store.verify().await.unwrap().problems, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_feed_does_not_go_on_with_a_file_that_is_cut_off() {
+    let (world, token) = opened().await;
+    make_feed(&world, &token, &json!({"name": "other", "view": "originator"})).await;
+    let bytes = file();
+    cut_off(&world, &token, &bytes).await;
+    let other = send(&world, &token, "file:other", "other", &bytes).await;
+    assert_eq!(other.problem(), (409, "idempotency_in_progress".to_owned()), "its rows would be read by other rules");
+    let answer = resend(&world, &token, "file:cut", &bytes).await;
+    finished(&world, &token, &answer).await;
+    assert_eq!(answer.json()["accepted"], json!(ENTRIES), "{answer:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_was_cut_off_does_not_go_on_with_other_bytes() {
     let (world, token) = opened().await;
@@ -118,7 +147,7 @@ async fn a_key_that_was_cut_off_does_not_go_on_with_other_bytes() {
     let refused = refused.await.unwrap();
     assert_eq!(refused.problem(), (422, "idempotency_mismatch".to_owned()));
     assert_eq!(refused.json()["errors"][0]["field"], "bytes");
-    let answer = resend(&world, &token, &bytes).await;
+    let answer = resend(&world, &token, "file:cut", &bytes).await;
     finished(&world, &token, &answer).await;
     assert_eq!(answer.json()["received"], json!(ENTRIES));
     let answer = send(&world, &token, "file:other", "collections", &other).await;

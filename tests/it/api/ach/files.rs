@@ -257,7 +257,7 @@ async fn a_return_of_a_later_file_takes_the_newest_payment_back_once() {
     assert_eq!(principal(&world, &token, &loan).await, 1_000_000_000);
     let second = send(&world, &token, "file:0004", "collections", &return_file('D', 500)).await;
     finished(&world, &token, &second).await;
-    assert_eq!(told(&results(&world, &token, &second).await), [(1, "invalid", "return_unmatched")]);
+    assert_eq!(told(&results(&world, &token, &second).await), [(1, "invalid", "return_already_undone")]);
     assert_eq!(world.store.verify().await.unwrap().problems, []);
 }
 

@@ -5,6 +5,8 @@ mod cut;
 mod feeds;
 mod files;
 mod program_fees;
+mod refused;
+mod returns;
 mod reviews;
 mod samples;
 
@@ -65,6 +67,11 @@ async fn finished(world: &World, token: &str, answer: &Answer) -> Value {
     }
     assert_eq!(file["state"], "finished", "{file}");
     file
+}
+
+/// The way of a row: `/v1/ach/files/{id}/exceptions/{row}`.
+fn row_path(answer: &Answer, row: i64) -> String {
+    format!("/v1/ach/files/{}/exceptions/{row}", answer.json()["batch_id"].as_str().unwrap())
 }
 
 async fn results(world: &World, token: &str, answer: &Answer) -> Vec<Value> {

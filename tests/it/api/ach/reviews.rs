@@ -4,14 +4,12 @@ use hpts::core::ach::SecCode;
 use hpts::store::Store;
 use serde_json::{Value, json};
 
-use crate::api::ach::{ALL, account, cents, finished, make_feed, numbered_loan, opened, principal, results, send};
+use crate::api::ach::returns::posted_by_itself;
+use crate::api::ach::{
+    ALL, account, cents, finished, make_feed, numbered_loan, opened, principal, results, row_path, send,
+};
 use crate::api::world::{Answer, World};
 use crate::support::ach::{AchFile, trace};
-
-/// The way of a row: `/v1/ach/files/{id}/exceptions/{row}`.
-fn row_path(answer: &Answer, row: i64) -> String {
-    format!("/v1/ach/files/{}/exceptions/{row}", answer.json()["batch_id"].as_str().unwrap())
-}
 
 async fn review(world: &World, token: &str, key: &str, (path, act): (&str, &str), body: &Value) -> Answer {
     world.post(&format!("{path}/{act}"), token, key, body).await
@@ -197,8 +195,7 @@ async fn what_can_be_cured_is_posted_and_what_cannot_is_not() {
     let payment = send(&world, &token, "file:0002", "collections", &AchFile::of_debits('B', [("420", 500)])).await;
     finished(&world, &token, &payment).await;
     // With its payment the return is posted by itself.
-    let returned = &results(&world, &token, &early).await[0];
-    let event = returned["payment_returned_event_id"].as_str().unwrap_or_else(|| panic!("{returned}"));
+    let event = posted_by_itself(&world, &token, &early, 1).await;
     let event = world.get(&format!("/v1/events/{event}?wait=20"), &token).await.json();
     assert_eq!((&event["status"], &event["return_code"]), (&json!("posted"), &json!("R01")), "{event}");
     let payment = &results(&world, &token, &payment).await[0];

@@ -1,0 +1,140 @@
+//! The bank has moved the money of a file: what its loan does not take is booked all the same, and what a rule refuses is
+//! told.
+
+use chrono::NaiveDate;
+use hpts::core::ach::SecCode;
+use hpts::core::ids::TenantId;
+use hpts::core::ledger::ClosedPeriodRule;
+use hpts::store::{GeneralLedger as _, Store};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::api::ach::{account, finished, numbered_loan, opened, principal, results, row_path, send};
+use crate::api::world::World;
+use crate::support::ach::{AchFile, trace};
+
+const OWED: i64 = 1_000_000_000;
+
+fn day(year: i32, month: u32, day: u32) -> Option<NaiveDate> {
+    NaiveDate::from_ymd_opt(year, month, day)
+}
+
+async fn refuse(world: &World, token: &str, loan: &str) {
+    let body = json!({"reason": "fraud", "refuse": true});
+    let held = world.post(&format!("/v1/loans/{loan}/hold"), token, "hold:refuse", &body).await;
+    assert_eq!(held.status, 201, "{held:?}");
+}
+
+#[tokio::test]
+async fn a_payment_that_its_loan_does_not_take_is_an_unidentified_receipt() {
+    let (world, token) = opened().await;
+    let (paying, held) = (numbered_loan(&world, &token, "420").await, numbered_loan(&world, &token, "421").await);
+    refuse(&world, &token, &held).await;
+    let writer = world.token("demo", "hpts:adjustments:write").await;
+    let closed = world.post("/v1/periods/2026-04/close", &writer, "close:april", &json!({"reason": "done"})).await;
+    assert_eq!(closed.status, 201, "{closed:?}");
+    let tenant = TenantId(Uuid::from_u128(1));
+    assert!(world.store.set_closed_periods(tenant, ClosedPeriodRule::Refuse).await.unwrap());
+    let mut file = AchFile::made_on('A', day(2025, 12, 29).unwrap());
+    file.batch_of(SecCode::Ppd, day(2025, 12, 31), None).debit("420", 1_000);
+    file.batch_of(SecCode::Ppd, day(2026, 4, 29), None).debit("420", 200);
+    file.batch(SecCode::Ppd).debit("421", 30);
+    file.debit("420", 4);
+    let answer = send(&world, &token, "file:0001", "collections", &file.finish()).await;
+    let told = finished(&world, &token, &answer).await;
+    assert_eq!((&told["counts"]["posted"], &told["counts"]["rejected"]), (&json!(4), &json!(0)), "{told}");
+    let rows = results(&world, &token, &answer).await;
+    let named: Vec<_> =
+        rows.iter().map(|row| [&row["metadata"]["rejection_code"], &row["metadata"]["loan_id"]]).collect();
+    let expected = [
+        [json!("effective_before_opening"), json!(paying)],
+        [json!("period_closed"), json!(paying)],
+        [json!("loan_on_hold"), json!(held)],
+        [Value::Null, Value::Null],
+    ];
+    assert_eq!(named, expected.iter().map(|row| [&row[0], &row[1]]).collect::<Vec<_>>(), "{rows:#?}");
+    assert_eq!(account(&world, &token, "2200").await, 1_230);
+    assert_eq!(principal(&world, &token, &paying).await, OWED - 4);
+    assert_eq!(principal(&world, &token, &held).await, OWED);
+    assert_eq!(world.store.verify().await.unwrap().problems, []);
+}
+
+#[tokio::test]
+async fn a_return_is_posted_to_a_loan_that_refuses() {
+    let (world, token) = opened().await;
+    let loan = numbered_loan(&world, &token, "420").await;
+    let paid = send(&world, &token, "file:0001", "collections", &AchFile::of_debits('A', [("420", 500)])).await;
+    finished(&world, &token, &paid).await;
+    refuse(&world, &token, &loan).await;
+    let mut file = AchFile::new('B');
+    file.batch(SecCode::Ppd).returned("420", 500, trace(1));
+    let returned = send(&world, &token, "file:0002", "collections", &file.finish()).await;
+    let told = finished(&world, &token, &returned).await;
+    assert_eq!(told["counts"]["posted"], 1, "{told}");
+    assert_eq!(results(&world, &token, &paid).await[0]["status"], "returned");
+    assert_eq!(principal(&world, &token, &loan).await, OWED);
+}
+
+/// Two returns of one payment that nobody has posted yet.
+#[tokio::test]
+async fn rows_that_a_rule_refuses_are_told_with_their_file() {
+    let (world, token) = opened().await;
+    numbered_loan(&world, &token, "420").await;
+    let paid = send(&world, &token, "file:0001", "collections", &AchFile::of_debits('A', [("420", 500)])).await;
+    let told = finished(&world, &token, &paid).await;
+    assert_eq!(told.get("rejected"), None, "{told}");
+    let mut file = AchFile::new('B');
+    file.batch(SecCode::Ppd).returned("420", 500, trace(1));
+    file.returned("420", 500, trace(1));
+    let returned = send(&world, &token, "file:0002", "collections", &file.finish()).await;
+    let told = finished(&world, &token, &returned).await;
+    assert_eq!((&told["counts"]["posted"], &told["counts"]["rejected"]), (&json!(1), &json!(1)), "{told}");
+    let rows = results(&world, &token, &returned).await;
+    let second = rows.iter().find(|row| row["status"] == "rejected").unwrap_or_else(|| panic!("{rows:#?}"));
+    let expected = json!([{"row": 2, "event_id": second["payment_returned_event_id"],
+        "rejection_code": "already_undone", "amount_minor": "500", "currency": "USD"}]);
+    assert_eq!(told["rejected"], expected, "{told}");
+}
+
+#[tokio::test]
+async fn a_receipt_is_returned_and_an_assigned_one_when_that_is_reversed() {
+    let (world, token) = opened().await;
+    let mut file = AchFile::new('A');
+    file.batch(SecCode::Ppd);
+    let bounced = file.debit("420", 3_000);
+    file.debit("420", 70);
+    file.batch(SecCode::Ppd).returned("420", 3_000, bounced);
+    let received = send(&world, &token, "file:0001", "collections", &file.finish()).await;
+    finished(&world, &token, &received).await;
+    let rows = results(&world, &token, &received).await;
+    assert_eq!((&rows[0]["status"], &rows[2]["status"]), (&json!("returned"), &json!("posted")), "{rows:#?}");
+    assert_eq!(rows[2].get("fee_minor"), None, "nobody pays a fee: {rows:#?}");
+    assert_eq!(account(&world, &token, "2200").await, 70);
+    let loan = numbered_loan(&world, &token, "420").await;
+    let assign = |row: usize| format!("/v1/receipts/{}/assignment", rows[row]["payment_event_id"].as_str().unwrap());
+    let gone = world.post(&assign(0), &token, "assign:gone", &json!({"loan_id": loan})).await;
+    assert_eq!(gone.problem(), (409, "already_undone".to_owned()));
+    let assigned = world.post(&assign(1), &token, "assign:it", &json!({"loan_id": loan})).await;
+    assert_eq!(assigned.status, 201, "{assigned:?}");
+
+    let mut file = AchFile::new('B');
+    file.batch(SecCode::Ppd).returned("420", 70, trace(2));
+    let returned = send(&world, &token, "file:0002", "collections", &file.finish()).await;
+    finished(&world, &token, &returned).await;
+    let row = results(&world, &token, &returned).await.remove(0);
+    assert_eq!(row["code"], "return_of_unidentified_receipt", "{row}");
+    let path = format!("{}/post", row_path(&returned, 1));
+    let early = world.post(&path, &token, "review:early", &json!({"reason": "it bounced"})).await;
+    assert_eq!(early.problem(), (422, "not_postable".to_owned()));
+    let reverser = world.token("demo", "hpts:reversals:write").await;
+    let back = json!({"reverses_entry_id": assigned.json()["journal_entry_id"], "reason_code": "error_correction",
+        "effective_at": "2026-05-02"});
+    assert_eq!(world.post("/v1/reversals", &reverser, "assign:back", &back).await.status, 201);
+    let posted = world.post(&path, &token, "review:then", &json!({"reason": "it bounced"})).await;
+    assert_eq!(posted.status, 201, "{posted:?}");
+    let event = world.get(&format!("{}?wait=20", posted.header("location").unwrap()), &token).await.json();
+    assert_eq!(event["status"], "posted", "{event}");
+    assert_eq!(account(&world, &token, "2200").await, 0);
+    assert_eq!(principal(&world, &token, &loan).await, OWED);
+    assert_eq!(world.store.verify().await.unwrap().problems, []);
+}
