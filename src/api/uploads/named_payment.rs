@@ -4,8 +4,8 @@
 //! payments apart is the effective entry date: the batch of a return keeps that of the payment (Nacha Operating Rules,
 //! appendix four). So a return of a known day takes a payment of that day back, and never another one, by itself: not
 //! even the only one there is, for its own may not be loaded yet. Some banks write a day of their own all the same: a
-//! person who has the return posted passes over the day. Where one of the two days is not known, a payment is taken back
-//! by itself only if no other has the mark.
+//! person who has the return posted passes over the day. And a payment is taken back by itself only if no other of the
+//! day, or where one of the two days is not known no other at all, has the mark.
 //!
 //! And no return is of a payment that comes after it, however much the rest is alike.
 
@@ -53,7 +53,8 @@ impl ReturnDays {
         let Some(of_day) = of_day else { return Named::Nothing };
         there.retain(|payment| self.is_of_day(payment) == of_day);
         let standing: Vec<&MarkedPayment> = there.iter().copied().filter(|payment| payment.stands).collect();
-        let is_sure = self.is_reviewed || of_day == Some(true) || there.len() == 1;
+        // Of twins of one day the return of the first may come again, in other bytes: it must not take the second back.
+        let is_sure = self.is_reviewed || there.len() == 1;
         match (standing.as_slice(), of_day) {
             ([], Some(false)) => Named::Nothing,
             ([], Some(true) | None) => there.first().map_or(Named::Nothing, |undone| Named::Undone(undone)),

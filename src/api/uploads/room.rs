@@ -3,9 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody as _};
-use axum::http::HeaderMap;
-use axum::http::header::CONTENT_ENCODING;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::api::error::ApiError;
@@ -23,40 +20,64 @@ const ROOM_WITHIN: Duration = Duration::from_secs(10);
 
 /// The room for files. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Room(Arc<Semaphore>);
+pub(crate) struct Room {
+    coming: Arc<Semaphore>,
+    /// One file that is kept, read again, so that it holds up none that come.
+    kept: Arc<Semaphore>,
+}
 
 impl Default for Room {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(UNITS)))
+        Self { coming: Arc::new(Semaphore::new(UNITS)), kept: Arc::new(Semaphore::new(1)) }
     }
+}
+
+/// The room that a file takes while it comes, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    room: Arc<Semaphore>,
+    permit: Option<OwnedSemaphorePermit>,
+    units: u32,
 }
 
 impl Room {
-    /// Room for a file that comes, until what is returned is dropped: for as much as is [`announced`], or for the largest.
+    /// Room for a file that comes. It takes what has come of it: who sends slowly holds little.
+    pub(crate) fn for_body(&self) -> Taken {
+        Taken { room: Arc::clone(&self.coming), permit: None, units: 0 }
+    }
+
+    /// Room for a file that is kept, until what is returned is dropped.
     ///
     /// # Errors
     /// [`ApiError::Overloaded`] where there is none for a while.
-    pub(crate) async fn for_body(&self, announced: Option<u64>) -> Result<OwnedSemaphorePermit, ApiError> {
-        let taken = tokio::time::timeout(ROOM_WITHIN, self.take(announced.map_or(UNITS_OF_LARGEST, units)));
-        taken.await.map_err(|_| ApiError::Overloaded)?
-    }
-
-    /// Room for any file that is kept, however long that takes.
-    ///
-    /// # Errors
-    /// None while the process runs.
     pub(crate) async fn for_kept(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        self.take(UNITS_OF_LARGEST).await
-    }
-
-    async fn take(&self, units: u32) -> Result<OwnedSemaphorePermit, ApiError> {
-        Arc::clone(&self.0).acquire_many_owned(units).await.map_err(|_| ApiError::Overloaded)
+        take(&self.kept, 1).await
     }
 }
 
-/// The most bytes that come out of a body, where that is known.
-pub(crate) fn announced(headers: &HeaderMap, body: &Body) -> Option<u64> {
-    body.size_hint().upper().filter(|_| !headers.contains_key(CONTENT_ENCODING))
+impl Taken {
+    /// Takes room for so many bytes in all.
+    ///
+    /// # Errors
+    /// [`ApiError::Overloaded`] where there is none for a while.
+    pub(crate) async fn grow_to(&mut self, bytes: u64) -> Result<(), ApiError> {
+        let units = units(bytes);
+        if units <= self.units {
+            return Ok(());
+        }
+        let more = take(&self.room, units.saturating_sub(self.units)).await?;
+        match &mut self.permit {
+            Some(permit) => permit.merge(more),
+            None => self.permit = Some(more),
+        }
+        self.units = units;
+        Ok(())
+    }
+}
+
+async fn take(room: &Arc<Semaphore>, units: u32) -> Result<OwnedSemaphorePermit, ApiError> {
+    let taken = tokio::time::timeout(ROOM_WITHIN, Arc::clone(room).acquire_many_owned(units)).await;
+    taken.ok().and_then(Result::ok).ok_or(ApiError::Overloaded)
 }
 
 fn units(bytes: u64) -> u32 {
@@ -68,30 +89,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_takes_what_it_announces() {
+    fn a_file_takes_what_it_has() {
         let taken = [0, 1, UNIT_BYTES, UNIT_BYTES + 1, FILE_BYTES_MAX, u64::MAX].map(units);
         assert_eq!(taken, [1, 1, 1, 2, UNITS_OF_LARGEST, UNITS_OF_LARGEST]);
-    }
-
-    #[test]
-    fn what_is_compressed_or_streamed_announces_nothing() {
-        let zipped = HeaderMap::from_iter([(CONTENT_ENCODING, "gzip".parse().unwrap())]);
-        let stream = Body::from_stream(futures::stream::empty::<std::io::Result<Vec<u8>>>());
-        assert_eq!(announced(&HeaderMap::new(), &Body::from("four")), Some(4));
-        assert_eq!(announced(&zipped, &Body::from("four")), None);
-        assert_eq!(announced(&HeaderMap::new(), &stream), None);
     }
 
     #[tokio::test]
     async fn two_large_files_fill_it_and_the_next_waits() {
         let room = Room::default();
-        let (first, second) = (room.for_body(None).await.unwrap(), room.for_body(Some(FILE_BYTES_MAX)).await.unwrap());
-        let within = async |announced| tokio::time::timeout(Duration::from_millis(50), room.for_body(announced)).await;
-        assert!(within(Some(1)).await.is_err());
-        drop(first);
-        let small = within(Some(1)).await.unwrap().unwrap();
-        assert!(within(None).await.is_err(), "it may be the largest");
-        drop((second, small));
+        let mut taken = [room.for_body(), room.for_body(), room.for_body()];
+        for bytes in [1, UNIT_BYTES, FILE_BYTES_MAX] {
+            taken[0].grow_to(bytes).await.unwrap();
+            taken[1].grow_to(bytes).await.unwrap();
+        }
+        let a_while = Duration::from_millis(50);
+        assert!(tokio::time::timeout(a_while, taken[2].grow_to(1)).await.is_err());
+        let kept = room.for_kept().await.unwrap();
+        assert!(tokio::time::timeout(a_while, room.for_kept()).await.is_err(), "one at a time");
+        let [first, second, mut third] = taken;
+        drop((first, kept));
+        third.grow_to(FILE_BYTES_MAX).await.unwrap();
         assert!(room.for_kept().await.is_ok());
+        drop(second);
+    }
+
+    /// A client that sends a byte now and then holds as much as it has sent.
+    #[tokio::test]
+    async fn who_sends_slowly_is_in_nobodys_way() {
+        let room = Room::default();
+        let mut slow: Vec<Taken> = (0..100).map(|_| room.for_body()).collect();
+        for taken in &mut slow {
+            taken.grow_to(10).await.unwrap();
+        }
+        assert!(room.for_body().grow_to(FILE_BYTES_MAX).await.is_ok());
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::api::error::ApiError;
 use crate::api::http::headers::content_length;
+use crate::api::uploads::room::Taken;
 
 /// How long a body may be silent.
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -84,14 +85,33 @@ impl Source {
     ///
     /// # Errors
     /// As [`Self::next`].
-    pub(crate) async fn whole(mut self) -> Result<Bytes, ApiError> {
-        let Some(first) = self.next().await? else { return Ok(Bytes::new()) };
-        let Some(second) = self.next().await? else { return Ok(first) };
-        let mut all = [first, second].concat();
+    pub(crate) async fn whole(self) -> Result<Bytes, ApiError> {
+        self.gathered(None).await
+    }
+
+    /// All bytes, which take room as they come.
+    ///
+    /// # Errors
+    /// As [`Self::next`], or there is no room.
+    pub(crate) async fn whole_in(self, room: &mut Taken) -> Result<Bytes, ApiError> {
+        self.gathered(Some(room)).await
+    }
+
+    async fn gathered(mut self, mut room: Option<&mut Taken>) -> Result<Bytes, ApiError> {
+        let (mut first, mut all) = (Bytes::new(), Vec::new());
         while let Some(more) = self.next().await? {
-            all.extend_from_slice(&more);
+            if let Some(room) = &mut room {
+                room.grow_to(self.given).await?;
+            }
+            // What comes in one piece is not copied.
+            if first.is_empty() && all.is_empty() {
+                first = more;
+            } else {
+                all.extend_from_slice(&std::mem::take(&mut first));
+                all.extend_from_slice(&more);
+            }
         }
-        Ok(all.into())
+        Ok(if all.is_empty() { first } else { all.into() })
     }
 
     fn inflated(&mut self, data: Bytes) -> Result<Bytes, ApiError> {
@@ -140,6 +160,7 @@ mod tests {
     use flate2::write::GzEncoder;
 
     use super::*;
+    use crate::api::uploads::room::Room;
 
     fn zipped(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -154,7 +175,7 @@ mod tests {
     }
 
     async fn read(encoding: &'static str, body: Vec<u8>, most: u64) -> Result<Bytes, ApiError> {
-        Source::of(&encoded(encoding), body.into(), most)?.whole().await
+        Source::of(&encoded(encoding), body.into(), most)?.whole_in(&mut Room::default().for_body()).await
     }
 
     #[tokio::test]

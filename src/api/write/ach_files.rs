@@ -23,7 +23,7 @@ use crate::api::uploads::CHUNK_ROWS_MAX;
 use crate::api::uploads::ach::{EntryRow, FileRows, calendar};
 use crate::api::uploads::answer::{UploadAnswer, accepted, busy, replayed};
 use crate::api::uploads::receiver::{Beginning, Receiver, UploadRequest};
-use crate::api::uploads::room::{FILE_BYTES_MAX, announced};
+use crate::api::uploads::room::FILE_BYTES_MAX;
 use crate::api::uploads::rows::Row;
 use crate::api::uploads::source::Source;
 use crate::api::write::ach_matches::{Arrival, match_returns};
@@ -66,9 +66,8 @@ pub(crate) async fn post_file(State(state): State<ApiState>, request: Request) -
     let name = query.required("feed", |text| Ok::<_, &str>(text.to_owned()));
     query.finish()?;
     let feed = feed(&state, caller.tenant, name.as_deref().unwrap_or_default()).await?;
-    let announced = announced(&parts.headers, &body);
-    let _room = state.room_for_files().for_body(announced).await?;
-    let bytes = Source::of(&parts.headers, body, FILE_BYTES_MAX)?.whole().await?;
+    let mut room = state.room_for_files().for_body();
+    let bytes = Source::of(&parts.headers, body, FILE_BYTES_MAX)?.whole_in(&mut room).await?;
     if bytes.is_empty() {
         return Err(ApiError::empty_file());
     }
