@@ -24,7 +24,7 @@ pub enum LoanStatus {
     Open,
     /// Charged off, and the borrower still owes: what is paid is a recovery; nothing more can be charged.
     ChargedOff,
-    /// Written off as uncollectible: closed to all but recoveries, returns and reversals.
+    /// Written off as uncollectible: closed to all but recoveries, returns and reversals, from its day on.
     WrittenOff,
 }
 

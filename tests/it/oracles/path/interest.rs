@@ -168,7 +168,7 @@ async fn of_segments(books: &Books, row: MultiSegment) -> Told {
 }
 
 /// How many cases are ours.
-pub(super) const OURS: usize = 9;
+pub(super) const OURS: usize = 11;
 
 /// Our own worked cases. 7.3 % over 365 days are 0.02 % a day: 10,000.00 bear 2.00.
 pub(super) fn ours(books: &Books) -> Rows<'_> {
@@ -182,6 +182,8 @@ pub(super) fn ours(books: &Books) -> Rows<'_> {
     rows.runs("across 29 February, ACT/365F", across_the_leap_day(books));
     rows.runs("30/360 over the end of February", in_months_of_thirty_days(books));
     rows.runs("days of an accrual that is taken back", of_an_accrual_taken_back(books));
+    rows.runs("under an adjustment that took more than is left", under_an_adjustment(books));
+    rows.runs("accrued late in front of a charge-off", in_front_of_a_charge_off(books));
     rows
 }
 
@@ -348,6 +350,55 @@ async fn in_months_of_thirty_days(books: &Books) -> Told {
     same("mended", &mended(&late)?, &vec![("2024-02-29".to_owned(), 31_000, 23_000)])?;
     same("29 February", &loan.balances(on("2024-02-29")).await?, &[0, 23_000, 1_800_000, 0])?;
     Ok(3)
+}
+
+/// 20.00 to 10 January and 20.00 to 20 January, and of these 40.00 an adjustment of 25 January takes 30.00. 5,010.00 that
+/// count from 16 January pay 20.00 and 4,990.00, and leave 15.01 of the second accrual: so much is taken, and 14.99 are
+/// booked back. When the 5,010.00 go back, 30.00 of 40.00 are taken again.
+async fn under_an_adjustment(books: &Books) -> Told {
+    let loan = of_ten_thousand(books).await?;
+    for on in ["01-10", "01-20"] {
+        same(on, &loan.accrues(day(on)).await?, &2_000)?;
+    }
+    loan.adjusts(&[("5200", "DR", 3_000), ("1200", "CR", 3_000)], "2026-01-25").await?;
+    let late = loan.pays(501_000, "2026-01-16").await?;
+    same("mended", &mended(&late)?, &changes(&[("01-20", 2_000, 1_501)]))?;
+    same(
+        "adjusted",
+        &of_adjustments(books, &late).await?,
+        &vec![("1200".to_owned(), 1_499), ("5200".to_owned(), -1_499)],
+    )?;
+    same("25 January", &loan.balances(day("01-25")).await?, &[0, 0, 501_000, 0])?;
+    let back = loan.returned(&late, "2026-02-02", 0).await?;
+    same(
+        "adjusted",
+        &of_adjustments(books, &back).await?,
+        &vec![("1200".to_owned(), -1_499), ("5200".to_owned(), 1_499)],
+    )?;
+    same("25 January", &loan.balances(day("01-25")).await?, &[0, 1_000, 1_000_000, 0])?;
+    Ok(7)
+}
+
+/// The lines that have restated an adjustment.
+async fn of_adjustments(books: &Books, answer: &Value) -> Result<Vec<(String, i64)>, String> {
+    let mut restated = answer["restated"].as_array().ok_or("nothing is restated")?.iter();
+    let of_one = restated.find(|it| it["event_type"] == "manual_adjustment");
+    books.lines(&of_one.ok_or("no adjustment is restated")?["journal_entry_id"]).await
+}
+
+/// 20.00 to 10 January; on 25 January 10,020.00 are charged off. Then 20 January is accrued: 20.00 more are charged off. A
+/// day from the charge-off on bears nothing any more, and is refused.
+async fn in_front_of_a_charge_off(books: &Books) -> Told {
+    let loan = of_ten_thousand(books).await?;
+    same("10 January", &loan.accrues(day("01-10")).await?, &2_000)?;
+    loan.charges_off("2026-01-25").await?;
+    same("charged off", &loan.owed().await?, &(1_002_000, 0))?;
+    same("20 January", &loan.accrues(day("01-20")).await?, &2_000)?;
+    same("20 January", &loan.balances(day("01-20")).await?, &[0, 4_000, 1_000_000, 0])?;
+    same("charged off", &loan.owed().await?, &(1_004_000, 0))?;
+    let refused = loan.accrues(day("01-25")).await;
+    same("25 January", &refused.is_err_and(|why| why.contains("loan_closed")), &true)?;
+    Ok(6)
 }
 
 /// Three accruals of ten days have 20.00 each. The second is taken back: its days are the third's, 40.00. Its days come

@@ -189,6 +189,13 @@ impl Loan<'_> {
         self.act("/v1/chargeoffs", on, &json!({})).await
     }
 
+    /// Lines by hand: account, side and amount.
+    pub(super) async fn adjusts(&self, lines: &[(&str, &str, i64)], on: &str) -> Result<Value, String> {
+        let line = |(account, side, amount): &(&str, &str, i64)| json!({"account_code": account, "direction": side, "amount_minor": amount.to_string()});
+        let lines: Vec<Value> = lines.iter().map(line).collect();
+        self.act("/v1/adjustments", on, &json!({"lines": lines, "reason_description": "by hand"})).await
+    }
+
     /// So much of a payment goes back.
     pub(super) async fn charges_back(&self, payment: &Value, amount: i64, on: &str) -> Result<Value, String> {
         let path = format!("/v1/payments/{}/return", text(&payment["payment_event_id"])?);
