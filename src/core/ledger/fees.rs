@@ -125,34 +125,54 @@ pub struct FeeBook {
     charged: Vec<Charged>,
     /// What each waiver forgave, by the fee.
     waivers: BTreeMap<EventId, Vec<Forgiven>>,
-    /// Net of everything that paid fees. Wide: a sum over all postings.
-    paid: i128,
-    charged_off: i128,
+    /// Net of everything that paid fees.
+    paid: ByDay,
+    charged_off: ByDay,
+}
+
+/// Sums by the day that they count from. Wide: sums over all postings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct ByDay(BTreeMap<NaiveDate, i128>);
+
+impl ByDay {
+    fn add(&mut self, date: NaiveDate, amount: i128) {
+        let sum = self.0.entry(date).or_default();
+        *sum = sum.saturating_add(amount);
+    }
+
+    /// Of all days up to the end of one.
+    fn until(&self, date: NaiveDate) -> i128 {
+        self.0.range(..=date).fold(0, |sum, (_, amount)| sum.saturating_add(*amount))
+    }
 }
 
 impl FeeBook {
     /// Takes the next posting of the loan in. One that moves no fees changes nothing.
     pub fn note(&mut self, event: &NewEvent, posting: &Posting) {
         let Some(entry) = posting.entry.as_ref().filter(|_| posting.outcome == Outcome::Posted) else { return };
-        let moved = sum_on(entry, AccountCode::FEES_RECEIVABLE);
+        let (date, moved) = (posting.effective_date, sum_on(entry, AccountCode::FEES_RECEIVABLE));
         match &event.command {
             Command::Fee(fee) => self.charge(event, FeeSort::Code(fee.fee_code.clone()), fee.due_on, posting, moved),
             Command::Servicing(servicing) => match &servicing.act {
                 ServicingAct::FeeWaived { fee_code, fee } => {
                     let refunded = sum_on(entry, AccountCode::BORROWER_SUSPENSE).saturating_neg();
-                    let meant = Meant { code: fee_code, fee: fee.map(|fee| fee.id), until: posting.effective_date };
+                    let meant = Meant { code: fee_code, fee: fee.map(|fee| fee.id), until: date };
                     self.waive(event.id, meant, (moved.saturating_neg(), refunded));
                 }
-                ServicingAct::Chargeoff { .. } => self.charged_off = self.charged_off.saturating_sub(moved),
-                ServicingAct::Reversal(reversed) => self.take_back(reversed.event.id, reversed.kind, (moved, entry)),
-                ServicingAct::Restated { event, kind, .. } => self.charge_anew(event.id, moved, borne_of(*kind, entry)),
+                ServicingAct::Chargeoff { .. } => self.charged_off.add(date, moved.saturating_neg()),
+                ServicingAct::Reversal(reversed) => {
+                    self.take_back((reversed.event.id, reversed.kind), date, (moved, entry));
+                }
+                ServicingAct::Restated { event, kind, .. } => {
+                    self.charge_anew(event.id, date, (moved, borne_of(*kind, entry)));
+                }
                 ServicingAct::DisbursementSettled { .. }
                 | ServicingAct::SuspenseApplied { .. }
                 | ServicingAct::SuspenseRefunded
                 | ServicingAct::ManualAdjustment { .. }
                 | ServicingAct::Recovery => self.moved(event, posting, moved),
             },
-            Command::PaymentReturn(_) => self.restate(moved, sum_on(entry, AccountCode::FEES_REVERSED)),
+            Command::PaymentReturn(_) => self.restate(date, (moved, sum_on(entry, AccountCode::FEES_REVERSED))),
             Command::Payment(_)
             | Command::Disbursement(_)
             | Command::LoanOpening(_)
@@ -161,7 +181,9 @@ impl FeeBook {
             | Command::Group(_)
             | Command::Upload(_) => self.moved(event, posting, moved),
             Command::Leg(leg) => match &leg.terms {
-                LegTerms::Reversal { leg: undone, .. } => self.take_back(undone.id, event.kind, (moved, entry)),
+                LegTerms::Reversal { leg: undone, .. } => {
+                    self.take_back((undone.id, event.kind), date, (moved, entry));
+                }
                 LegTerms::Accrual { .. }
                 | LegTerms::SuspenseOut { .. }
                 | LegTerms::SuspenseIn
@@ -178,7 +200,7 @@ impl FeeBook {
         if moved > 0 {
             self.charge(event, FeeSort::Of(event.kind), None, posting, moved);
         } else {
-            self.paid = self.paid.saturating_sub(moved);
+            self.paid.add(posting.effective_date, moved.saturating_neg());
         }
     }
 
@@ -190,13 +212,14 @@ impl FeeBook {
         self.charged.insert(place, charged);
     }
 
-    /// Forgives the unpaid parts oldest first, then the paid ones.
+    /// Forgives the unpaid parts oldest first, then the paid ones, as they were on the waiver's day: what was paid later is
+    /// divided anew behind it.
     fn waive(&mut self, waiver: EventId, meant: Meant<'_>, (unpaid, paid): (i128, i128)) {
         let parts: [(i128, PartOf, bool); 2] = [(unpaid, unpaid_of, false), (paid, |item| item.paid, true)];
         let mut forgiven = Vec::new();
         for (total, part_of, was_paid) in parts {
             let mut rest = narrow(total);
-            for item in self.items().iter().filter(|item| meant.has(item)) {
+            for item in self.items_on(meant.until).iter().filter(|item| meant.has(item)) {
                 let taken = rest.min(part_of(item));
                 if !taken.is_zero() {
                     rest = rest.minus(taken).unwrap_or_default();
@@ -204,7 +227,7 @@ impl FeeBook {
                 }
             }
         }
-        self.paid = self.paid.saturating_sub(paid);
+        self.paid.add(meant.until, paid.saturating_neg());
         for part in &forgiven {
             self.forgive(*part);
         }
@@ -221,38 +244,43 @@ impl FeeBook {
 
     /// An event is stated anew. One that charged a fee charges so much more or less; what any other moves is paid, waived or
     /// charged off in another place than before.
-    fn charge_anew(&mut self, event: EventId, moved: i128, borne: i128) {
+    fn charge_anew(&mut self, event: EventId, date: NaiveDate, (moved, borne): (i128, i128)) {
         match self.charged.iter_mut().find(|charged| charged.event_id == event) {
             Some(charged) => {
                 let more = narrow(moved.saturating_add(borne));
                 charged.assessed = charged.assessed.plus(more).unwrap_or(charged.assessed);
-                self.charged_off = self.charged_off.saturating_add(borne);
+                self.charged_off.add(date, borne);
             }
-            None => self.restate(moved, borne),
+            None => self.restate(date, (moved, borne)),
         }
     }
 
     /// Fees move without being charged: what is borne as a loss is charged off, the rest is paid.
-    const fn restate(&mut self, moved: i128, borne: i128) {
-        self.charged_off = self.charged_off.saturating_add(borne);
-        self.paid = self.paid.saturating_sub(moved).saturating_sub(borne);
+    fn restate(&mut self, date: NaiveDate, (moved, borne): (i128, i128)) {
+        self.charged_off.add(date, borne);
+        self.paid.add(date, moved.saturating_add(borne).saturating_neg());
     }
 
     /// A fee that is taken back was never charged, a waiver never made; anything else moves back what it moved.
-    fn take_back(&mut self, undone: EventId, kind: EventKind, (moved, entry): (i128, &JournalEntry)) {
+    fn take_back(
+        &mut self,
+        (undone, kind): (EventId, EventKind),
+        date: NaiveDate,
+        (moved, entry): (i128, &JournalEntry),
+    ) {
         let borne = borne_of(kind, entry);
         if let Some(place) = self.charged.iter().position(|charged| charged.event_id == undone) {
             self.charged.remove(place);
-            self.charged_off = self.charged_off.saturating_add(borne);
+            self.charged_off.add(date, borne);
         } else if let Some(forgiven) = self.waivers.remove(&undone) {
             let total = forgiven.iter().fold(0_i128, |sum, part| sum.saturating_add(i128::from(part.amount.units())));
             // What the waiver did not take from the bucket it had moved to suspense: that is paid again.
-            self.restate(moved.saturating_sub(total), borne);
+            self.restate(date, (moved.saturating_sub(total), borne));
             for part in forgiven {
                 self.forgive(Forgiven { amount: part.amount.mirrored().unwrap_or_default(), ..part });
             }
         } else {
-            self.restate(moved, borne);
+            self.restate(date, (moved, borne));
         }
     }
 
@@ -265,8 +293,13 @@ impl FeeBook {
     /// Every fee that was not taken back, oldest first.
     #[must_use]
     pub fn items(&self) -> Vec<FeeItem> {
-        let waived = self.waived();
-        let (mut paid, mut charged_off) = (self.paid, self.charged_off);
+        self.items_on(NaiveDate::MAX)
+    }
+
+    /// The same with what was paid and charged off by the end of a day; what is waived on any day is waived.
+    fn items_on(&self, date: NaiveDate) -> Vec<FeeItem> {
+        let (mut paid, mut charged_off) = (self.paid.until(date), self.charged_off.until(date));
+        let waived = self.waived(paid);
         let take = |rest: &mut i128, most: Minor| {
             let taken = (*rest).clamp(0, i128::from(most.units().max(0)));
             *rest = rest.saturating_sub(taken);
@@ -292,8 +325,8 @@ impl FeeBook {
 
     /// What is forgiven of each fee. A waiver that gave back what a payment had paid does not hold for money that went
     /// back later: the payment's fees are owed again, so they are not waived. Those that a waiver gave back come first.
-    fn waived(&self) -> Vec<Minor> {
-        let mut bounced = self.paid.saturating_neg().max(0);
+    fn waived(&self, paid: i128) -> Vec<Minor> {
+        let mut bounced = paid.saturating_neg().max(0);
         let mut waived: Vec<i128> = self.charged.iter().map(|charged| i128::from(charged.waived.units())).collect();
         for (waived, charged) in waived.iter_mut().zip(&self.charged) {
             let beyond = waived.saturating_sub(i128::from(charged.assessed.units())).clamp(0, bounced);
@@ -315,7 +348,7 @@ impl FeeBook {
     /// # Errors
     /// [`AmountOverflow`] when these fees have no sum.
     pub fn waivable(&self, meant: Meant<'_>) -> Result<Waivable, AmountOverflow> {
-        self.items().iter().filter(|item| meant.has(item)).try_fold(Waivable::default(), |sum, item| {
+        self.items_on(meant.until).iter().filter(|item| meant.has(item)).try_fold(Waivable::default(), |sum, item| {
             Ok(Waivable { unpaid: sum.unpaid.plus(item.outstanding()?)?, paid: sum.paid.plus(item.paid)? })
         })
     }

@@ -184,7 +184,8 @@ fn what_comes_late_finds_the_loan_as_it_stood_on_its_day() {
         books.posts_late(refund(Some(3), date(5, 6)));
         books.posts_late(apply(Some(2), date(5, 7)));
         books.posts_late(waiver("late", 7, date(5, 8)));
-        assert_eq!((books.balances(), memo(&books)), ([0, 0, 0, 11], ([2, 0, 80], 82)), "7 were paid");
+        let told = (books.balances(), memo(&books));
+        assert_eq!(told, ([0, 0, 0, 9], ([0, 0, 80], 80)), "2 were owed on that day, 9 were paid");
         let taken = [waiver("late", 12, date(5, 8)), adjustment(&[("1100", -1), ("5200", 1)], date(5, 9))];
         for command in taken.into_iter().chain([recovery(1, date(5, 9))]) {
             books.refuses(command, RejectionCode::InsufficientBalance);
@@ -195,7 +196,7 @@ fn what_comes_late_finds_the_loan_as_it_stood_on_its_day() {
         // A return, of a day before the charge-off as well, and its fee.
         let back = returning(books.event(2), date(5, 10), 25);
         books.posts_late(back);
-        assert_eq!((books.balances(), memo(&books)), ([0, 0, 0, 11], ([27, 0, 100], 127)));
+        assert_eq!((books.balances(), memo(&books)), ([0, 0, 0, 9], ([25, 0, 100], 125)));
     }
 }
 

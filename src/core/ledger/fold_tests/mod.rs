@@ -17,6 +17,7 @@ mod charge_backs;
 mod charge_offs;
 mod late_fees;
 mod late_items;
+mod late_waivers;
 mod model;
 mod named_waivers;
 mod properties;

@@ -21,6 +21,9 @@ use crate::core::money::{AmountOverflow, Minor};
 pub struct View {
     /// The smallest balance of each bucket at the end of any day from the event's own on.
     pub(in crate::core::ledger) floor: Balances,
+    /// The smallest that fees would be where the event stands and behind every later one, if no money had paid any from
+    /// there on.
+    pub(in crate::core::ledger) fees_unless_paid: Minor,
     /// The balances at the end of the event's day.
     pub(in crate::core::ledger) end_of_day: Balances,
     /// The balances after everything, without the interest that was computed for days behind the event: what that comes
@@ -146,6 +149,7 @@ pub(in crate::core::ledger) fn look(
     let later = later_days(history, date)?;
     let view = View {
         floor: later.least_since(date, &state.balances)?,
+        fees_unless_paid: fees_unless_paid(then.balances.fees, &book.life, place),
         end_of_day: later.balances_on(date, &state.balances)?,
         today: without_computed(state.balances, &book.life, place)?,
         taken_back,
@@ -195,6 +199,28 @@ fn without_computed(balances: Balances, life: &Life, place: Place) -> Result<Bal
     computed
         .flat_map(|(_, effect, release)| std::iter::once(effect).chain(release))
         .try_fold(balances, |balances, effect| balances.minus(&effect.movement))
+}
+
+/// See [`View::fees_unless_paid`]; `there` is what is owed in front of everything behind the place.
+fn fees_unless_paid(there: Minor, life: &Life, place: Place) -> Minor {
+    // Wide: what was paid in between made room for more than 64 bits hold at once.
+    let (mut owed, mut least) = (i128::from(there.units()), i128::from(there.units()));
+    for (_, effect, _) in life.facts().filter(|(fact, ..)| fact.place > place && !divides_money(&fact.deed)) {
+        // A charge-off moves them to the memo accounts, where they are owed as before.
+        for moved in [effect.movement.fees, effect.memo.fees] {
+            owed = owed.saturating_add(i128::from(moved.units()));
+        }
+        least = least.min(owed);
+    }
+    Minor::new(i64::try_from(least.max(0)).unwrap_or(i64::MAX))
+}
+
+/// Whether a deed divides money, so that it is divided anew where there is other debt.
+const fn divides_money(deed: &Deed) -> bool {
+    match deed {
+        Deed::Pays(_) | Deed::Applies(_) | Deed::ChargesBack { .. } => true,
+        Deed::Moves(_) | Deed::Adjusts { .. } | Deed::Accrues { .. } | Deed::ChargesOff { .. } => false,
+    }
 }
 
 /// What a return does where its payment's money goes back on a day of its own; `None` where the payment does not stand.

@@ -46,6 +46,12 @@ impl<'a> Day<'a> {
         self.view.map_or(*self.there(), |view| view.floor.least(self.there()))
     }
 
+    /// The fees that may be forgiven: those that are there, as far as nothing but money took them later. Money is divided
+    /// anew behind a waiver.
+    pub(in crate::core::ledger) fn fees_unless_paid(&self) -> Minor {
+        self.view.map_or(self.there().fees, |view| view.fees_unless_paid)
+    }
+
     /// The balances at the end of this day.
     pub(in crate::core::ledger) fn balances(&self) -> Balances {
         self.view.map_or(*self.there(), |view| view.end_of_day)

@@ -80,8 +80,10 @@ fn waive(day: &Day<'_>, meant: Meant<'_>, amount: Option<Minor>, past: &Past) ->
         Line::credit(AccountCode::FEES_RECEIVABLE, unpaid)?,
         Line::credit(AccountCode::BORROWER_SUSPENSE, paid)?,
     ];
+    if unpaid > day.fees_unless_paid() {
+        return Err(RejectionCode::InsufficientBalance.into());
+    }
     let movement = Balances { fees: unpaid.mirrored()?, suspense: paid, ..Balances::default() };
-    day.check_takes(&movement)?;
     day.check_room(&movement)?;
     Ok(Verdict::new(lines, movement, day.date)?)
 }

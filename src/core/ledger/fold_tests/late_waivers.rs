@@ -1,0 +1,96 @@
+//! Owns the tests of waivers that count from a day on which their fee was still owed: what paid it later is divided anew.
+
+use super::servicing::{act, adjustment, fee, lines, reversal, waiver};
+use super::*;
+use crate::core::event::{Collectibility, ServicingAct};
+use crate::core::ledger::{FeeItem, RejectionCode};
+use crate::core::loan::LossAccount;
+
+/// A fee of 40 of 10 January.
+fn charged() -> Books {
+    Books::of([opening([0, 100, 1000], date(1, 1)), fee("late", 40, date(1, 10))])
+}
+
+/// Paid, waived and owed of each fee.
+fn items(books: &Books) -> Vec<[i64; 3]> {
+    let of = |item: &FeeItem| [item.paid, item.waived, item.outstanding().unwrap()];
+    books.fees().items().iter().map(|item| of(item).map(Minor::units)).collect()
+}
+
+/// The lines of what was sent last.
+fn sent(books: &Books) -> Vec<(String, i64)> {
+    let lines = books.last_sent().entry.as_ref().map(JournalEntry::lines).unwrap_or_default();
+    lines.iter().map(|line| (line.account.to_string(), line.signed.units())).collect()
+}
+
+/// 50 of 25 January paid the 40, and 10 of interest. Waived on the twentieth, they were not owed any more.
+#[test]
+fn a_later_payment_pays_something_else() {
+    let mut books = charged();
+    books.posts(payment(50, date(1, 25)));
+    assert_eq!(books.balances(), [0, 90, 1000, 0]);
+    books.posts_late(waiver("late", 40, date(1, 20)));
+    assert_eq!(sent(&books), lines(&[("5200", 40), ("1300", -40)]));
+    assert_eq!(books.consequences(), [("payment_allocated", Some(3), lines(&[("1300", 40), ("1200", -40)]))]);
+    assert_eq!((books.balances(), items(&books)), ([0, 50, 1000, 0], vec![[0, 40, 0]]));
+    // It is taken back, and all is as it was.
+    let undo = reversal(&books, 4, date(2, 1));
+    books.posts(undo);
+    assert_eq!((books.balances(), items(&books)), ([0, 90, 1000, 0], vec![[40, 0, 0]]));
+}
+
+/// The same in time.
+#[test]
+fn it_is_as_if_the_waiver_had_come_in_time() {
+    let mut books = charged();
+    books.posts(waiver("late", 40, date(1, 20)));
+    books.posts(payment(50, date(1, 25)));
+    assert_eq!((books.balances(), items(&books)), ([0, 50, 1000, 0], vec![[0, 40, 0]]));
+}
+
+/// 15 were paid before the day, 25 after it: those are the borrower's, these are divided anew.
+#[test]
+fn what_was_paid_before_is_the_borrowers() {
+    let mut books = charged();
+    books.posts(payment(15, date(1, 15)));
+    books.posts(payment(25, date(1, 25)));
+    books.posts_late(waiver("late", 40, date(1, 20)));
+    assert_eq!(sent(&books), lines(&[("5200", 40), ("1300", -25), ("2100", -15)]));
+    assert_eq!(books.consequences(), [("payment_allocated", Some(4), lines(&[("1300", 25), ("1200", -25)]))]);
+    assert_eq!((books.balances(), items(&books)), ([0, 75, 1000, 15], vec![[0, 40, 0]]));
+}
+
+/// A payment paid it, and a fee of a later day takes what it had paid.
+#[test]
+fn the_money_pays_the_next_fee() {
+    let mut books = charged();
+    books.posts(fee("late", 30, date(1, 22)));
+    books.posts(payment(60, date(1, 25)));
+    books.posts(waiver("late", 40, date(1, 20)));
+    assert_eq!((books.balances(), items(&books)), ([0, 70, 1000, 0], vec![[0, 40, 0], [30, 0, 0]]));
+}
+
+/// What no money took, nobody gets twice.
+#[test]
+fn what_was_forgiven_later_is_not_forgiven_again() {
+    let mut books = charged();
+    books.posts(waiver("late", 40, date(1, 25)));
+    books.refuses(waiver("late", 1, date(1, 20)), RejectionCode::InsufficientBalance);
+    let mut books = charged();
+    books.posts(adjustment(&[("1300", -30), ("5200", 30)], date(1, 25)));
+    books.refuses(waiver("late", 11, date(1, 20)), RejectionCode::InsufficientBalance);
+    books.posts(waiver("late", 10, date(1, 20)));
+    assert_eq!(books.balances(), [0, 100, 1000, 0]);
+}
+
+/// A charge-off of a later day takes what is owed then.
+#[test]
+fn a_later_charge_off_is_lower() {
+    let mut books = charged();
+    let off = ServicingAct::Chargeoff { collectibility: Collectibility::Collectible, loss: LossAccount::Expense };
+    books.posts(act(off, None, date(1, 25)));
+    books.posts(waiver("late", 40, date(1, 20)));
+    let memo = books.state.unwrap().charged_off.unwrap().memo;
+    assert_eq!([memo.fees, memo.interest, memo.principal].map(Minor::units), [0, 100, 1000]);
+    assert_eq!(items(&books), [[0, 40, 0]]);
+}
