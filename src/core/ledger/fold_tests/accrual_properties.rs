@@ -58,7 +58,6 @@ fn wish() -> impl Strategy<Value = Wish> {
             .prop_filter_map("lines of nothing", |(account, units)| (units != 0).then_some(Wish::Adjust(account, units))),
         1 => (1..90_i64).prop_map(Wish::Capitalise),
         2 => (1..300_i64).prop_map(Wish::Refund),
-        2 => (1..300_i64).prop_map(Wish::Waive),
         1 => Just(Wish::ChargeOff),
         2 => units().prop_map(|units| Wish::ChargeBack(0, units)),
     ]
