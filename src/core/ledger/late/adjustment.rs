@@ -13,38 +13,14 @@ use crate::core::ledger::entry::Line;
 use crate::core::loan::{Balances, Deed, Effect};
 use crate::core::money::{AmountOverflow, Minor};
 
-/// The accounts that hold a loan's balances.
-pub(super) const OF_BALANCES: [AccountCode; 4] = [
-    AccountCode::FEES_RECEIVABLE,
-    AccountCode::INTEREST_RECEIVABLE,
-    AccountCode::PRINCIPAL_RECEIVABLE,
-    AccountCode::BORROWER_SUSPENSE,
-];
-
 /// The lines of an adjustment; none of any other event.
 pub(super) fn lines_by_hand(event: &NewEvent) -> &[AdjustmentLine] {
-    match &event.command {
-        Command::Servicing(servicing) => match &servicing.act {
-            ServicingAct::ManualAdjustment { lines, .. } => lines,
-            ServicingAct::DisbursementSettled { .. }
-            | ServicingAct::FeeWaived { .. }
-            | ServicingAct::SuspenseApplied { .. }
-            | ServicingAct::SuspenseRefunded
-            | ServicingAct::Reversal(_)
-            | ServicingAct::Chargeoff { .. }
-            | ServicingAct::Recovery
-            | ServicingAct::Restated { .. } => &[],
-        },
-        Command::Payment(_)
-        | Command::Disbursement(_)
-        | Command::LoanOpening(_)
-        | Command::PaymentReturn(_)
-        | Command::Fee(_)
-        | Command::Receipt(_)
-        | Command::BankSettlement(_)
-        | Command::Upload(_)
-        | Command::Group(_)
-        | Command::Leg(_) => &[],
+    if let Command::Servicing(servicing) = &event.command
+        && let ServicingAct::ManualAdjustment { lines, .. } = &servicing.act
+    {
+        lines
+    } else {
+        &[]
     }
 }
 
@@ -77,7 +53,7 @@ pub(super) fn spared(lines: &[AdjustmentLine], asked: &Balances, effect: &Effect
 /// of its lines.
 fn bearers(lines: &[AdjustmentLine]) -> Vec<(AccountCode, i128)> {
     let mut sums: Vec<(AccountCode, i128)> = Vec::new();
-    let bears = |line: &&AdjustmentLine| !OF_BALANCES.contains(&line.account_code) && !line.account_code.holds_money();
+    let bears = |line: &&AdjustmentLine| !line.account_code.is_of_loans() && !line.account_code.holds_money();
     for line in lines.iter().filter(bears) {
         let units = i128::from(line.signed_minor.units());
         match sums.iter_mut().find(|(account, _)| *account == line.account_code) {

@@ -9,6 +9,7 @@ use crate::core::ids::{EventId, Seq};
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
 use crate::core::ledger::late::adjustment::{deed_of_adjustment, is_within, lines_by_hand, spared};
+use crate::core::ledger::late::difference::add_line;
 use crate::core::ledger::late::history::{History, Row};
 use crate::core::ledger::late::sum::Sum;
 use crate::core::ledger::past::computes_interest;
@@ -341,13 +342,7 @@ fn restate(standing: &mut Standing, posting: &Posting) -> Result<(), AmountOverf
 }
 
 fn add_lines(sums: &mut Vec<Line>, lines: &[Line]) -> Result<(), AmountOverflow> {
-    for line in lines {
-        match sums.iter_mut().find(|sum| sum.account == line.account) {
-            Some(sum) => sum.signed = sum.signed.plus(line.signed)?,
-            None => sums.push(*line),
-        }
-    }
-    Ok(())
+    lines.iter().try_for_each(|line| add_line(sums, *line))
 }
 
 /// What restatements of a movement have put on the memo accounts, told by who bears it. Its own posting was taken by a loan

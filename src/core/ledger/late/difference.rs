@@ -3,7 +3,7 @@
 use crate::core::event::AdjustmentLine;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::Line;
-use crate::core::ledger::late::adjustment::{OF_BALANCES, spared};
+use crate::core::ledger::late::adjustment::spared;
 use crate::core::ledger::rules::{principal_loss, recoveries};
 use crate::core::loan::{Balances, Deed, Effect, LossAccount};
 use crate::core::money::{AmountOverflow, Minor};
@@ -52,18 +52,19 @@ pub(super) fn adjustment_difference(
 ) -> Result<Vec<Line>, AmountOverflow> {
     let mut lines = spared(by_hand, asked, after)?;
     for line in spared(by_hand, asked, before)? {
-        add(&mut lines, Line { signed: line.signed.mirrored()?, ..line })?;
+        add_line(&mut lines, Line { signed: line.signed.mirrored()?, ..line })?;
     }
     for line in difference(deed, (before, after), loss)? {
-        add(&mut lines, line)?;
+        add_line(&mut lines, line)?;
     }
     lines.retain(|line| !line.signed.is_zero());
     // What moves in the loan is told first, as it is in all entries.
-    lines.sort_by_key(|line| !OF_BALANCES.contains(&line.account));
+    lines.sort_by_key(|line| !line.account.is_of_loans());
     Ok(lines)
 }
 
-fn add(lines: &mut Vec<Line>, line: Line) -> Result<(), AmountOverflow> {
+/// Adds a line to those of its account.
+pub(super) fn add_line(lines: &mut Vec<Line>, line: Line) -> Result<(), AmountOverflow> {
     match lines.iter_mut().find(|sum| sum.account == line.account) {
         Some(sum) => sum.signed = sum.signed.plus(line.signed)?,
         None => lines.push(line),
@@ -128,7 +129,7 @@ pub(super) fn charge_back_difference(
 ) -> Result<Vec<Line>, AmountOverflow> {
     let mut lines = charge_back_lines(after, amount, bearer)?;
     for line in standing {
-        add(&mut lines, Line { signed: line.signed.mirrored()?, ..*line })?;
+        add_line(&mut lines, Line { signed: line.signed.mirrored()?, ..*line })?;
     }
     lines.retain(|line| !line.signed.is_zero());
     Ok(said(lines, &after.memo.minus(&before.memo)?))
