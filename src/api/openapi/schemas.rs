@@ -97,6 +97,8 @@ pub struct DisbursementAnswer {
     pub disbursement_event_id: uuid::Uuid,
     /// Its journal entry.
     pub journal_entry_id: uuid::Uuid,
+    /// The later events that do something else now; only where it came late.
+    pub restated: Option<Vec<RestatedSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }

@@ -13,6 +13,8 @@ pub struct FeeAnswer {
     pub fee_event_id: uuid::Uuid,
     /// Its journal entry.
     pub journal_entry_id: uuid::Uuid,
+    /// The later events that do something else now; only where it came late.
+    pub restated: Option<Vec<RestatedSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }
@@ -29,6 +31,8 @@ pub struct FeeWaiverAnswer {
     pub journal_entry_id: uuid::Uuid,
     /// The fee that it names, where it names one.
     pub fee_event_id: Option<uuid::Uuid>,
+    /// The later events that do something else now; only where it came late.
+    pub restated: Option<Vec<RestatedSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }
@@ -45,6 +49,8 @@ pub struct SuspenseApplicationAnswer {
     pub journal_entry_id: uuid::Uuid,
     /// What was paid with it.
     pub allocation: AllocationSchema,
+    /// The later events that do something else now; only where it came late.
+    pub restated: Option<Vec<RestatedSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }
@@ -58,6 +64,8 @@ pub struct SuspenseRefundAnswer {
     pub suspense_refunded_event_id: uuid::Uuid,
     /// Its journal entry.
     pub journal_entry_id: uuid::Uuid,
+    /// The later events that do something else now; only where it came late.
+    pub restated: Option<Vec<RestatedSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }
@@ -71,6 +79,8 @@ pub struct AdjustmentAnswer {
     pub manual_adjustment_event_id: uuid::Uuid,
     /// Its journal entry.
     pub journal_entry_id: uuid::Uuid,
+    /// The later events that do something else now; only where it came late.
+    pub restated: Option<Vec<RestatedSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }
@@ -97,6 +107,8 @@ pub struct ChargeoffAnswer {
     pub chargeoff_event_id: uuid::Uuid,
     /// Its journal entry.
     pub journal_entry_id: uuid::Uuid,
+    /// The later events that do something else now; only where it came late.
+    pub restated: Option<Vec<RestatedSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }
@@ -113,6 +125,8 @@ pub struct RecoveryAnswer {
     pub journal_entry_id: uuid::Uuid,
     /// What was paid with it.
     pub allocation: AllocationSchema,
+    /// The later events that do something else now; only where it came late.
+    pub restated: Option<Vec<RestatedSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }
@@ -185,6 +199,8 @@ pub struct RefinanceAnswer {
     pub refinance_event_id: uuid::Uuid,
     /// Its journal entry, over all its loans.
     pub journal_entry_id: uuid::Uuid,
+    /// The later events that do something else now; only where it came late.
+    pub restated: Option<Vec<RestatedSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }
@@ -198,6 +214,8 @@ pub struct RestructureAnswer {
     pub restructure_event_id: uuid::Uuid,
     /// Its journal entry, over all its loans.
     pub journal_entry_id: uuid::Uuid,
+    /// The later events that do something else now; only where it came late.
+    pub restated: Option<Vec<RestatedSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }
