@@ -52,8 +52,9 @@ pub struct FeeReviewsList {
 /// Late fees to review.
 ///
 /// A late fee was charged, and later a payment came that counts from a day on time. The fee stays until somebody takes it
-/// back (`POST /v1/reversals`); then it leaves this list by itself, as it does when it is waived or the payment goes back. A
-/// waiver takes the oldest fees with its code that are not paid, so where a loan has several, take the fee itself back. Only fees that were charged with `late_for` are known to be late fees.
+/// back (`POST /v1/reversals`); then it leaves this list by itself, as it does when it is waived or the payment goes back. Where
+/// a loan has several fees of its code, the waiver names it (`fee_event_id`). Only fees that were charged with `late_for` are
+/// known to be late fees.
 #[utoipa::path(get, path = "/v1/fees/reviews", tag = "fees", security(("oauth2" = ["hpts:ledger:read"])),
     params(("from_date" = Option<chrono::NaiveDate>, Query, description = "Fees that count from this day or later"),
         ("to_date" = Option<chrono::NaiveDate>, Query, description = "Fees that count from this day or before"),

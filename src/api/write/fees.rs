@@ -14,7 +14,7 @@ use crate::api::write::accept::{accept_and_answer, replay_or_refuse};
 use crate::api::write::programs::late_fee_policy;
 use crate::api::write::request::{AcceptanceRules, WriteRequest};
 use crate::api::write::servicing::{Asked, Shared, party};
-use crate::core::event::{Command, Fee, FeeCode, LateFor, Metadata, ServicingAct, WaivedFee};
+use crate::core::event::{AcceptedEvent, Command, Fee, FeeCode, LateFor, Metadata, ServicingAct, WaivedFee};
 use crate::core::ids::{EventId, LoanId, TenantId};
 use crate::core::loan::{GRACE_DAYS_MAX, LateFeePolicy};
 use crate::core::money::{Minor, Money};
@@ -76,7 +76,7 @@ pub struct FeeWaiverRequest {
     /// What sort of fee.
     #[schema(pattern = "^[a-z0-9_]{1,64}$")]
     pub fee_code: String,
-    /// This fee of the loan and no other; its code is `fee_code`. Where it is absent, fees of the sort, oldest first.
+    /// This fee of the loan and no other; its code is `fee_code`. Where it is absent, fees of the sort, youngest first.
     pub fee_event_id: Option<uuid::Uuid>,
     /// The day it counts from; fees of later days are not forgiven.
     pub effective_at: NaiveDate,
@@ -113,8 +113,9 @@ pub(crate) async fn post_fee(State(state): State<ApiState>, request: Request) ->
 
 /// Forgives fees of a sort, or one of them.
 ///
-/// What is unpaid of them is owed no more, oldest first; then what was paid of them goes to suspense. Refused with
-/// `insufficient_balance` where the loan has no such fees left to that amount, or the fee that is named is not left to it.
+/// So much less is owed of fees. What had paid a fee that is forgiven pays the next one, and where none is owed it is the
+/// borrower's, in suspense. Of a sort the youngest are forgiven first. Refused with `insufficient_balance` where the loan has
+/// no such fees left to that amount, or the fee that is named is not left to it.
 #[utoipa::path(post, path = "/v1/fees/waivers", tag = "fees", security(("oauth2" = ["hpts:adjustments:write"])),
     params(("Idempotency-Key" = String, Header, description = "One key per intended waiver, kept over retries"),
         ("Prefer" = Option<String>, Header, description = "`respond-async`, `wait=N`")),
@@ -257,14 +258,14 @@ async fn waived_fee(
     (tenant, id): (TenantId, EventId),
     (loan, code): (LoanId, &FeeCode),
 ) -> Result<WaivedFee, ApiError> {
-    let event = state.store().event(tenant, id).await?.ok_or(ApiError::NotFound)?.event.event;
+    let AcceptedEvent { seq, event, .. } = state.store().event(tenant, id).await?.ok_or(ApiError::NotFound)?.event;
     let wrong = |code, message| Err(ApiError::field("fee_event_id", code, message));
     match &event.command {
         Command::Fee(fee) if fee.loan_id != loan => wrong("other_loan", "must be a fee of the loan".to_owned()),
         Command::Fee(fee) if fee.fee_code != *code => {
             wrong("other_code", format!("must be a fee of the code {code}; its code is {}", fee.fee_code))
         }
-        Command::Fee(_) => Ok(WaivedFee { id, correlation_id: event.first_of_chain().unwrap_or(id) }),
+        Command::Fee(_) => Ok(WaivedFee { id, correlation_id: event.first_of_chain().unwrap_or(id), seq: Some(seq) }),
         Command::Payment(_)
         | Command::Disbursement(_)
         | Command::LoanOpening(_)

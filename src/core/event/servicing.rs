@@ -90,6 +90,10 @@ pub struct WaivedFee {
     pub id: EventId,
     /// The first event of the chain that the fee belongs to.
     pub correlation_id: EventId,
+    /// Its place in the order of acceptance: the waiver is judged when it is posted. A waiver from before there was such
+    /// a thing has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<Seq>,
 }
 
 /// A line of a manual adjustment.
@@ -219,6 +223,9 @@ impl ServicingAct {
         match self {
             Self::DisbursementSettled { disbursement } => Some(*disbursement),
             Self::Reversal(reversed) => Some(reversed.event),
+            Self::FeeWaived { fee: Some(WaivedFee { id, seq: Some(seq), .. }), .. } => {
+                Some(EarlierEvent { id: *id, seq: *seq })
+            }
             Self::FeeWaived { .. }
             | Self::Restated { .. }
             | Self::SuspenseApplied { .. }
@@ -358,8 +365,8 @@ mod tests {
         }
     }
 
-    fn waived_fee(number: u128) -> WaivedFee {
-        WaivedFee { id: EventId(Uuid::from_u128(number)), correlation_id: EventId(Uuid::from_u128(3)) }
+    fn waived_fee(number: u128, seq: Option<Seq>) -> WaivedFee {
+        WaivedFee { id: EventId(Uuid::from_u128(number)), correlation_id: EventId(Uuid::from_u128(3)), seq }
     }
 
     fn every_act() -> Vec<ServicingAct> {
@@ -370,7 +377,11 @@ mod tests {
         vec![
             ServicingAct::DisbursementSettled { disbursement: reversed().event },
             ServicingAct::FeeWaived { fee_code: FeeCode::parse("late").unwrap(), fee: None },
-            ServicingAct::FeeWaived { fee_code: FeeCode::parse("late").unwrap(), fee: Some(waived_fee(7)) },
+            ServicingAct::FeeWaived { fee_code: FeeCode::parse("late").unwrap(), fee: Some(waived_fee(7, None)) },
+            ServicingAct::FeeWaived {
+                fee_code: FeeCode::parse("late").unwrap(),
+                fee: Some(waived_fee(8, Some(Seq(9)))),
+            },
             ServicingAct::SuspenseApplied { raised_by: None },
             ServicingAct::SuspenseApplied { raised_by: Some(EventId(Uuid::from_u128(6))) },
             ServicingAct::Restated {

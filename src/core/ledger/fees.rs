@@ -3,6 +3,10 @@
 //!
 //! Inside the bucket the oldest fee is paid first (domain rules 14 and 53). So what all payments together paid on fees
 //! decides what each fee got, whatever the order of arrival, and a payment taken back takes it from the youngest.
+//!
+//! A waiver that names no fee forgives the youngest first: those are the ones that nobody has paid, as far as there are
+//! any. What each forgives follows from the fees and the waivers alone, by the day they count from, and neither from
+//! payments nor from the order of arrival.
 
 use std::collections::BTreeMap;
 
@@ -13,28 +17,38 @@ use crate::core::ids::EventId;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
 use crate::core::ledger::posting::{Outcome, Posting};
+use crate::core::loan::Place;
 use crate::core::money::{AmountOverflow, Minor};
 
-/// A fee as it was charged, with what was forgiven of it.
+/// A fee as it was charged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Charged {
     event_id: EventId,
     sort: FeeSort,
-    assessed_on: NaiveDate,
+    place: Place,
     due_on: Option<NaiveDate>,
     assessed: Minor,
-    waived: Minor,
-    /// What of the waived part a payment had paid: the waiver gave it back.
-    given_back: Minor,
 }
 
-/// What a waiver forgave of a fee.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Forgiven {
-    fee: EventId,
-    amount: Minor,
-    /// Whether a payment had paid it.
-    was_paid: bool,
+/// What is forgiven of which fees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiver {
+    /// Of those of this sort.
+    pub code: FeeCode,
+    /// Of this one alone, where the waiver names one.
+    pub fee: Option<EventId>,
+    /// Of those in front of this place.
+    pub place: Place,
+    /// Minor units.
+    pub amount: Minor,
+}
+
+impl Waiver {
+    /// Whether a fee is one that may be forgiven.
+    fn means(&self, charged: &Charged) -> bool {
+        let is_of_sort = matches!(&charged.sort, FeeSort::Code(of) if *of == self.code);
+        is_of_sort && charged.place < self.place && self.fee.is_none_or(|fee| fee == charged.event_id)
+    }
 }
 
 /// What sort of fee it is.
@@ -88,83 +102,39 @@ impl FeeItem {
     }
 }
 
-/// Reads a part of a fee.
-type PartOf = fn(&FeeItem) -> Minor;
-
-/// What can be forgiven of a sort of fee.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Waivable {
-    /// Still owed.
-    pub unpaid: Minor,
-    /// Paid already.
-    pub paid: Minor,
-}
-
-/// Which fees a waiver means.
-#[derive(Clone, Copy, Debug)]
-pub struct Meant<'w> {
-    /// Those of this sort.
-    pub code: &'w FeeCode,
-    /// This one alone, where the waiver names one.
-    pub fee: Option<EventId>,
-    /// Those of this day and of earlier ones.
-    pub until: NaiveDate,
-}
-
-impl Meant<'_> {
-    /// Whether a fee is one of them.
-    fn has(&self, item: &FeeItem) -> bool {
-        let is_of_sort = matches!(&item.sort, FeeSort::Code(of) if of == self.code);
-        is_of_sort && item.assessed_on <= self.until && self.fee.is_none_or(|fee| fee == item.event_id)
-    }
-}
-
 /// The fees of a loan, posting by posting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeeBook {
+    /// Oldest first.
     charged: Vec<Charged>,
-    /// What each waiver forgave, by the fee.
-    waivers: BTreeMap<EventId, Vec<Forgiven>>,
-    /// Net of everything that paid fees.
-    paid: ByDay,
-    charged_off: ByDay,
-}
-
-/// Sums by the day that they count from. Wide: sums over all postings.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct ByDay(BTreeMap<NaiveDate, i128>);
-
-impl ByDay {
-    fn add(&mut self, date: NaiveDate, amount: i128) {
-        let sum = self.0.entry(date).or_default();
-        *sum = sum.saturating_add(amount);
-    }
-
-    /// Of all days up to the end of one.
-    fn until(&self, date: NaiveDate) -> i128 {
-        self.0.range(..=date).fold(0, |sum, (_, amount)| sum.saturating_add(*amount))
-    }
+    /// By the event.
+    waivers: BTreeMap<EventId, Waiver>,
+    /// Net of everything that paid fees. Wide: sums over all postings.
+    paid: i128,
+    charged_off: i128,
 }
 
 impl FeeBook {
     /// Takes the next posting of the loan in. One that moves no fees changes nothing.
     pub fn note(&mut self, event: &NewEvent, posting: &Posting) {
         let Some(entry) = posting.entry.as_ref().filter(|_| posting.outcome == Outcome::Posted) else { return };
-        let (date, moved) = (posting.effective_date, sum_on(entry, AccountCode::FEES_RECEIVABLE));
+        let moved = sum_on(entry, AccountCode::FEES_RECEIVABLE);
         match &event.command {
             Command::Fee(fee) => self.charge(event, FeeSort::Code(fee.fee_code.clone()), fee.due_on, posting, moved),
             Command::Servicing(servicing) => match &servicing.act {
                 ServicingAct::FeeWaived { fee_code, fee } => {
-                    let refunded = sum_on(entry, AccountCode::BORROWER_SUSPENSE).saturating_neg();
-                    let meant = Meant { code: fee_code, fee: fee.map(|fee| fee.id), until: date };
-                    self.waive(event.id, meant, (moved.saturating_neg(), refunded));
+                    let given_back = sum_on(entry, AccountCode::BORROWER_SUSPENSE).saturating_neg();
+                    let amount = narrow(given_back.saturating_sub(moved));
+                    let (code, fee) = (fee_code.clone(), fee.map(|fee| fee.id));
+                    self.waivers.insert(event.id, Waiver { code, fee, place: place_of(posting), amount });
+                    self.paid = self.paid.saturating_sub(given_back);
                 }
-                ServicingAct::Chargeoff { .. } => self.charged_off.add(date, moved.saturating_neg()),
+                ServicingAct::Chargeoff { .. } => self.charged_off = self.charged_off.saturating_sub(moved),
                 ServicingAct::Reversal(reversed) => {
-                    self.take_back((reversed.event.id, reversed.kind), date, (moved, entry));
+                    self.take_back(reversed.event.id, (moved, borne_of(reversed.kind, entry)));
                 }
                 ServicingAct::Restated { event, kind, .. } => {
-                    self.charge_anew(event.id, date, (moved, borne_of(*kind, entry)));
+                    self.charge_anew(event.id, (moved, borne_of(*kind, entry)));
                 }
                 ServicingAct::DisbursementSettled { .. }
                 | ServicingAct::SuspenseApplied { .. }
@@ -172,7 +142,7 @@ impl FeeBook {
                 | ServicingAct::ManualAdjustment { .. }
                 | ServicingAct::Recovery => self.moved(event, posting, moved),
             },
-            Command::PaymentReturn(_) => self.restate(date, (moved, sum_on(entry, AccountCode::FEES_REVERSED))),
+            Command::PaymentReturn(_) => self.restate((moved, sum_on(entry, AccountCode::FEES_REVERSED))),
             Command::Payment(_)
             | Command::Disbursement(_)
             | Command::LoanOpening(_)
@@ -182,7 +152,7 @@ impl FeeBook {
             | Command::Upload(_) => self.moved(event, posting, moved),
             Command::Leg(leg) => match &leg.terms {
                 LegTerms::Reversal { leg: undone, .. } => {
-                    self.take_back((undone.id, event.kind), date, (moved, entry));
+                    self.take_back(undone.id, (moved, borne_of(event.kind, entry)));
                 }
                 LegTerms::Accrual { .. }
                 | LegTerms::SuspenseOut { .. }
@@ -200,162 +170,139 @@ impl FeeBook {
         if moved > 0 {
             self.charge(event, FeeSort::Of(event.kind), None, posting, moved);
         } else {
-            self.paid.add(posting.effective_date, moved.saturating_neg());
+            self.paid = self.paid.saturating_sub(moved);
         }
     }
 
     fn charge(&mut self, event: &NewEvent, sort: FeeSort, due_on: Option<NaiveDate>, posting: &Posting, moved: i128) {
-        let assessed_on = posting.effective_date;
-        let place = self.charged.partition_point(|charged| charged.assessed_on <= assessed_on);
-        let (assessed, waived, given_back) = (narrow(moved), Minor::ZERO, Minor::ZERO);
-        let charged = Charged { event_id: event.id, sort, assessed_on, due_on, assessed, waived, given_back };
-        self.charged.insert(place, charged);
+        let place = place_of(posting);
+        let at = self.charged.partition_point(|charged| charged.place <= place);
+        self.charged.insert(at, Charged { event_id: event.id, sort, place, due_on, assessed: narrow(moved) });
     }
 
-    /// Forgives the unpaid parts oldest first, then the paid ones, as they were on the waiver's day: what was paid later is
-    /// divided anew behind it.
-    fn waive(&mut self, waiver: EventId, meant: Meant<'_>, (unpaid, paid): (i128, i128)) {
-        let parts: [(i128, PartOf, bool); 2] = [(unpaid, unpaid_of, false), (paid, |item| item.paid, true)];
-        let mut forgiven = Vec::new();
-        for (total, part_of, was_paid) in parts {
-            let mut rest = narrow(total);
-            for item in self.items_on(meant.until).iter().filter(|item| meant.has(item)) {
-                let taken = rest.min(part_of(item));
-                if !taken.is_zero() {
-                    rest = rest.minus(taken).unwrap_or_default();
-                    forgiven.push(Forgiven { fee: item.event_id, amount: taken, was_paid });
-                }
-            }
-        }
-        self.paid.add(meant.until, paid.saturating_neg());
-        for part in &forgiven {
-            self.forgive(*part);
-        }
-        self.waivers.insert(waiver, forgiven);
-    }
-
-    fn forgive(&mut self, Forgiven { fee, amount, was_paid }: Forgiven) {
-        let Some(charged) = self.charged.iter_mut().find(|charged| charged.event_id == fee) else { return };
-        charged.waived = charged.waived.plus(amount).unwrap_or(charged.waived);
-        if was_paid {
-            charged.given_back = charged.given_back.plus(amount).unwrap_or(charged.given_back);
-        }
-    }
-
-    /// An event is stated anew. One that charged a fee charges so much more or less; what any other moves is paid, waived or
-    /// charged off in another place than before.
-    fn charge_anew(&mut self, event: EventId, date: NaiveDate, (moved, borne): (i128, i128)) {
+    /// An event is stated anew. One that charged a fee charges so much more or less; what any other moves is paid, given
+    /// back or charged off in another place than before.
+    fn charge_anew(&mut self, event: EventId, (moved, borne): (i128, i128)) {
         match self.charged.iter_mut().find(|charged| charged.event_id == event) {
             Some(charged) => {
                 let more = narrow(moved.saturating_add(borne));
                 charged.assessed = charged.assessed.plus(more).unwrap_or(charged.assessed);
-                self.charged_off.add(date, borne);
+                self.charged_off = self.charged_off.saturating_add(borne);
             }
-            None => self.restate(date, (moved, borne)),
+            None => self.restate((moved, borne)),
         }
     }
 
     /// Fees move without being charged: what is borne as a loss is charged off, the rest is paid.
-    fn restate(&mut self, date: NaiveDate, (moved, borne): (i128, i128)) {
-        self.charged_off.add(date, borne);
-        self.paid.add(date, moved.saturating_add(borne).saturating_neg());
+    fn restate(&mut self, (moved, borne): (i128, i128)) {
+        self.charged_off = self.charged_off.saturating_add(borne);
+        self.paid = self.paid.saturating_sub(moved).saturating_sub(borne);
     }
 
     /// A fee that is taken back was never charged, a waiver never made; anything else moves back what it moved.
-    fn take_back(
-        &mut self,
-        (undone, kind): (EventId, EventKind),
-        date: NaiveDate,
-        (moved, entry): (i128, &JournalEntry),
-    ) {
-        let borne = borne_of(kind, entry);
+    fn take_back(&mut self, undone: EventId, (moved, borne): (i128, i128)) {
         if let Some(place) = self.charged.iter().position(|charged| charged.event_id == undone) {
             self.charged.remove(place);
-            self.charged_off.add(date, borne);
-        } else if let Some(forgiven) = self.waivers.remove(&undone) {
-            let total = forgiven.iter().fold(0_i128, |sum, part| sum.saturating_add(i128::from(part.amount.units())));
+            self.charged_off = self.charged_off.saturating_add(borne);
+        } else if let Some(waiver) = self.waivers.remove(&undone) {
             // What the waiver did not take from the bucket it had moved to suspense: that is paid again.
-            self.restate(date, (moved.saturating_sub(total), borne));
-            for part in forgiven {
-                self.forgive(Forgiven { amount: part.amount.mirrored().unwrap_or_default(), ..part });
-            }
+            self.restate((moved.saturating_sub(i128::from(waiver.amount.units())), borne));
         } else {
-            self.restate(date, (moved, borne));
+            self.restate((moved, borne));
         }
-    }
-
-    /// Whether something of a fee was forgiven: it is not taken back then, because its bucket bears it no more as a whole.
-    #[must_use]
-    pub fn is_waived(&self, fee: EventId) -> bool {
-        self.charged.iter().any(|charged| charged.event_id == fee && !charged.waived.is_zero())
     }
 
     /// Every fee that was not taken back, oldest first.
     #[must_use]
     pub fn items(&self) -> Vec<FeeItem> {
-        self.items_on(NaiveDate::MAX)
-    }
-
-    /// The same with what was paid and charged off by the end of a day; what is waived on any day is waived.
-    fn items_on(&self, date: NaiveDate) -> Vec<FeeItem> {
-        let (mut paid, mut charged_off) = (self.paid.until(date), self.charged_off.until(date));
-        let waived = self.waived(paid);
-        let take = |rest: &mut i128, most: Minor| {
-            let taken = (*rest).clamp(0, i128::from(most.units().max(0)));
+        let (mut paid, mut charged_off) = (self.paid, self.charged_off);
+        let take = |rest: &mut i128, most: i128| {
+            let taken = (*rest).clamp(0, most.max(0));
             *rest = rest.saturating_sub(taken);
-            narrow(taken)
+            taken
         };
-        let item = |(charged, waived): (&Charged, Minor)| {
-            let owed = charged.assessed.minus(waived).unwrap_or_default();
+        let item = |(charged, waived): (&Charged, i128)| {
+            let owed = i128::from(charged.assessed.units()).saturating_sub(waived);
             let paid = take(&mut paid, owed);
-            let charged_off = take(&mut charged_off, owed.minus(paid).unwrap_or_default());
+            let charged_off = take(&mut charged_off, owed.saturating_sub(paid));
             FeeItem {
                 event_id: charged.event_id,
                 sort: charged.sort.clone(),
-                assessed_on: charged.assessed_on,
+                assessed_on: charged.place.date,
                 due_on: charged.due_on,
                 assessed: charged.assessed,
-                paid,
-                waived,
-                charged_off,
+                paid: narrow(paid),
+                waived: narrow(waived),
+                charged_off: narrow(charged_off),
             }
         };
-        self.charged.iter().zip(waived).map(item).collect()
+        self.charged.iter().zip(self.waived()).map(item).collect()
     }
 
-    /// What is forgiven of each fee. A waiver that gave back what a payment had paid does not hold for money that went
-    /// back later: the payment's fees are owed again, so they are not waived. Those that a waiver gave back come first.
-    fn waived(&self, paid: i128) -> Vec<Minor> {
-        let mut bounced = paid.saturating_neg().max(0);
-        let mut waived: Vec<i128> = self.charged.iter().map(|charged| i128::from(charged.waived.units())).collect();
-        for (waived, charged) in waived.iter_mut().zip(&self.charged) {
-            let beyond = waived.saturating_sub(i128::from(charged.assessed.units())).clamp(0, bounced);
-            (*waived, bounced) = (waived.saturating_sub(beyond), bounced.saturating_sub(beyond));
+    /// What is forgiven of each fee. What is owed again is not, of the oldest first, which the money had paid.
+    fn waived(&self) -> Vec<i128> {
+        let charged: Vec<&Charged> = self.charged.iter().collect();
+        let Forgiven { mut of_each, rest } = forgiven(&charged, self.waivers.values());
+        let mut owed_again = self.owed_again().saturating_sub(rest).max(0);
+        for waived in &mut of_each {
+            let taken = owed_again.min(*waived);
+            (*waived, owed_again) = (waived.saturating_sub(taken), owed_again.saturating_sub(taken));
         }
-        for (waived, charged) in waived.iter_mut().zip(&self.charged).rev() {
-            let taken = i128::from(charged.given_back.units()).min(*waived).clamp(0, bounced);
-            (*waived, bounced) = (waived.saturating_sub(taken), bounced.saturating_sub(taken));
-        }
-        for waived in waived.iter_mut().rev() {
-            let taken = (*waived).clamp(0, bounced);
-            (*waived, bounced) = (waived.saturating_sub(taken), bounced.saturating_sub(taken));
-        }
-        waived.into_iter().map(narrow).collect()
+        of_each
     }
 
-    /// What a waiver can forgive of the fees that it means.
-    ///
-    /// # Errors
-    /// [`AmountOverflow`] when these fees have no sum.
-    pub fn waivable(&self, meant: Meant<'_>) -> Result<Waivable, AmountOverflow> {
-        self.items_on(meant.until).iter().filter(|item| meant.has(item)).try_fold(Waivable::default(), |sum, item| {
-            Ok(Waivable { unpaid: sum.unpaid.plus(item.outstanding()?)?, paid: sum.paid.plus(item.paid)? })
-        })
+    /// Fees that are owed although they were forgiven: a waiver gave back what had paid them, and when that was charged
+    /// back the borrower had it no more.
+    fn owed_again(&self) -> i128 {
+        self.paid.saturating_neg().max(0)
+    }
+
+    /// Whether the fees have room for one more waiver beside those that were made.
+    #[must_use]
+    pub fn has_room_for(&self, waiver: &Waiver) -> bool {
+        let charged: Vec<&Charged> = self.charged.iter().collect();
+        forgiven(&charged, self.waivers.values().chain([waiver])).rest <= self.owed_again()
+    }
+
+    /// Whether the waivers find enough to forgive without a fee: if so it may be taken back.
+    #[must_use]
+    pub fn stands_without(&self, fee: EventId) -> bool {
+        let charged: Vec<&Charged> = self.charged.iter().filter(|charged| charged.event_id != fee).collect();
+        forgiven(&charged, self.waivers.values()).rest == 0
     }
 }
 
-fn unpaid_of(item: &FeeItem) -> Minor {
-    item.outstanding().unwrap_or_default()
+/// What waivers forgive.
+struct Forgiven {
+    /// Of each fee, in their order.
+    of_each: Vec<i128>,
+    /// What finds no fee.
+    rest: i128,
+}
+
+/// Named fees first, as those waivers have no choice. Of the others each finds all fees that earlier ones find, so in their
+/// order none takes from another what it could have spared.
+fn forgiven<'w>(charged: &[&Charged], waivers: impl Iterator<Item = &'w Waiver>) -> Forgiven {
+    let mut left: Vec<i128> = charged.iter().map(|charged| i128::from(charged.assessed.units())).collect();
+    let mut waivers: Vec<&Waiver> = waivers.collect();
+    waivers.sort_by_key(|waiver| (waiver.fee.is_none(), waiver.place));
+    let mut all_rest = 0_i128;
+    for waiver in waivers {
+        let mut rest = i128::from(waiver.amount.units());
+        let meant = charged.iter().zip(&mut left).filter(|(charged, _)| waiver.means(charged));
+        for (_, left) in meant.rev() {
+            let taken = rest.min(*left).max(0);
+            (rest, *left) = (rest.saturating_sub(taken), left.saturating_sub(taken));
+        }
+        all_rest = all_rest.saturating_add(rest);
+    }
+    let of_each =
+        charged.iter().zip(left).map(|(charged, left)| i128::from(charged.assessed.units()).saturating_sub(left));
+    Forgiven { of_each: of_each.collect(), rest: all_rest }
+}
+
+fn place_of(posting: &Posting) -> Place {
+    Place::of_posting(posting.effective_date, posting.loan_version.unwrap_or(i64::MAX))
 }
 
 /// What is borne as a loss where an event of a kind is taken back or restated. By hand lines are written on this account

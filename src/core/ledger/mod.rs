@@ -32,7 +32,7 @@ pub use answer::{AllocationView, Answer, answer};
 pub use chain::chain_hash;
 pub use chart::{ADDED_FIRST, ADDED_LAST, AccountSetting, Chart, ChartFault, ShownAccount, is_added};
 pub use entry::{Direction, EntryError, JournalEntry, LINES_MAX, Layer, Line};
-pub use fees::{FeeBook, FeeItem, FeeSort, Meant, Waivable};
+pub use fees::{FeeBook, FeeItem, FeeSort, Waiver};
 pub use fold::{EventFailure, FoldInput, FoldOutput, LoanWork, Step, must_wait, post_event};
 pub use followed::{Followed, RefusedFee};
 pub use group::{GroupInput, GroupOutput, LegWork, post_group};

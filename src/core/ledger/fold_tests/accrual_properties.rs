@@ -7,9 +7,10 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::charge_backs::charge_back;
-use super::servicing::{act, adjustment, fee, refund, reversal, waiver};
+use super::servicing::{act, adjustment, fee, refund, reversal, waiver, waiver_of};
 use super::*;
 use crate::core::event::{Collectibility, ServicingAct};
+use crate::core::ledger::FeeItem;
 use crate::core::loan::{DayCount, DaySpan, InterestTerms, LossAccount, SuspenseRelease, segments};
 
 /// What counts from a day of a random life.
@@ -17,7 +18,7 @@ use crate::core::loan::{DayCount, DaySpan, InterestTerms, LossAccount, SuspenseR
 enum Wish {
     Pay(i64),
     Lend(i64),
-    Fee(i64),
+    Fee(&'static str, i64),
     Given(i64),
     Accrue,
     /// By hand, so much more or less of the account, against an expense.
@@ -25,7 +26,10 @@ enum Wish {
     /// By hand, interest becomes principal.
     Capitalise(i64),
     Refund(i64),
-    Waive(i64),
+    /// Of the fees of a code.
+    Waive(&'static str, i64),
+    /// Of the fee of a day.
+    WaiveOne(u8, i64),
     ChargeOff,
     /// So much of the payment of a day goes back.
     ChargeBack(u8, i64),
@@ -47,34 +51,44 @@ const fn which((day, wish, _): &Fact) -> Which {
     (*day, matches!(wish, Wish::Accrue))
 }
 
+fn fee_code() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["late", "nsf"])
+}
+
 fn wish() -> impl Strategy<Value = Wish> {
     let units = || 1..4_000_i64;
     prop_oneof![
         10 => units().prop_map(Wish::Pay),
         6 => units().prop_map(Wish::Lend),
-        2 => (1..300_i64).prop_map(Wish::Fee),
+        4 => (fee_code(), 1..300_i64).prop_map(|(code, units)| Wish::Fee(code, units)),
         2 => (0..90_i64).prop_map(Wish::Given),
         3 => (prop::sample::select(vec!["1100", "1200", "1300", "2100"]), -90..90_i64)
             .prop_filter_map("lines of nothing", |(account, units)| (units != 0).then_some(Wish::Adjust(account, units))),
         1 => (1..90_i64).prop_map(Wish::Capitalise),
         2 => (1..300_i64).prop_map(Wish::Refund),
+        2 => (fee_code(), 1..200_i64).prop_map(|(code, units)| Wish::Waive(code, units)),
+        2 => (1..200_i64).prop_map(|units| Wish::WaiveOne(0, units)),
         1 => Just(Wish::ChargeOff),
         2 => units().prop_map(|units| Wish::ChargeBack(0, units)),
     ]
 }
 
-/// The events of a life, at most one a day, and accruals, at most one a day. A charge-back is of an earlier payment; where
-/// there is none, it is a payment.
+/// The events of a life, at most one a day, and accruals, at most one a day. A charge-back is of an earlier payment, a
+/// waiver by name of an earlier fee; where there is none, it is that.
 fn facts() -> impl Strategy<Value = Vec<Fact>> {
     let events = prop::collection::btree_map(1..60_u8, (wish(), prop::bool::weighted(0.2), any::<Index>()), 1..10);
     let accruals = prop::collection::btree_map(1..60_u8, prop::bool::weighted(0.2), 1..10);
     (events, accruals).prop_map(|(events, accruals)| {
         let mut facts: Vec<Fact> = Vec::new();
         for (day, (wish, gone, of)) in events {
-            let paid: Vec<u8> =
-                facts.iter().filter(|(_, wish, _)| matches!(wish, Wish::Pay(_))).map(|it| it.0).collect();
+            let days = |is_meant: fn(&Wish) -> bool| -> Vec<u8> {
+                facts.iter().filter(|(_, wish, _)| is_meant(wish)).map(|it| it.0).collect()
+            };
+            let (paid, charged) = (days(|it| matches!(it, Wish::Pay(_))), days(|it| matches!(it, Wish::Fee(..))));
             let wish = if let Wish::ChargeBack(_, units) = wish {
                 if paid.is_empty() { Wish::Pay(units) } else { Wish::ChargeBack(*of.get(&paid), units) }
+            } else if let Wish::WaiveOne(_, units) = wish {
+                if charged.is_empty() { Wish::Fee("late", units) } else { Wish::WaiveOne(*of.get(&charged), units) }
             } else {
                 wish
             };
@@ -139,11 +153,15 @@ fn posts(books: &mut Books, (day, wish, _): &Fact, lived: &Lived) -> bool {
     let command = match wish {
         Wish::Pay(units) => payment(*units, on),
         Wish::Lend(units) => disbursement(*units, on),
-        Wish::Fee(units) => fee("late", *units, on),
+        Wish::Fee(code, units) => fee(code, *units, on),
         Wish::Adjust(account, units) => adjustment(&[("5200", -units), (account, *units)], on),
         Wish::Capitalise(units) => adjustment(&[("1200", -units), ("1100", *units)], on),
         Wish::Refund(units) => refund(Some(*units), on),
-        Wish::Waive(units) => waiver("late", *units, on),
+        Wish::Waive(code, units) => waiver(code, *units, on),
+        Wish::WaiveOne(of, units) => {
+            let Some(charged) = lived.numbers.get(&(*of, false)) else { return false };
+            waiver_of(books, *charged, *units, on)
+        }
         Wish::ChargeOff => {
             let off =
                 ServicingAct::Chargeoff { collectibility: Collectibility::Collectible, loss: LossAccount::Expense };
@@ -210,7 +228,13 @@ fn by_account(books: &Books) -> BTreeMap<String, i128> {
     sums
 }
 
-/// Every balance of every day, every account, every split, and the interest of every accrual.
+/// What is paid, waived, charged off and owed of each fee, oldest first.
+fn fees_of(books: &Books) -> Vec<[Minor; 4]> {
+    let of = |item: &FeeItem| [item.paid, item.waived, item.charged_off, item.outstanding().unwrap()];
+    books.fees().items().iter().map(of).collect()
+}
+
+/// Every balance of every day, every account, every fee, every split, and the interest of every accrual.
 fn same_books(
     facts: &[Fact],
     (found, arrived): (&Books, &Lived),
@@ -224,17 +248,19 @@ fn same_books(
     prop_assert_eq!(by_account(found), by_account(expected));
     let memo = |books: &Books| books.state.unwrap().charged_off.map(|off| off.memo);
     prop_assert_eq!(memo(found), memo(expected));
+    prop_assert_eq!(fees_of(found), fees_of(expected));
     for fact in facts.iter().filter(|(.., gone)| !gone) {
         let [one, other] = [arrived, ordered].map(|lived| lived.numbers[&which(fact)]);
         match fact.1 {
             Wish::Pay(_) | Wish::ChargeBack(..) => prop_assert_eq!(found.split(one), expected.split(other)),
             Wish::Given(_) | Wish::Accrue => prop_assert_eq!(found.interest_of(one), expected.interest_of(other)),
             Wish::Lend(_)
-            | Wish::Fee(_)
+            | Wish::Fee(..)
             | Wish::Adjust(..)
             | Wish::Capitalise(_)
             | Wish::Refund(_)
-            | Wish::Waive(_)
+            | Wish::Waive(..)
+            | Wish::WaiveOne(..)
             | Wish::ChargeOff => {}
         }
     }
@@ -278,7 +304,6 @@ proptest! {
     #[test]
     fn void_and_post_again_leaves_the_ledger_as_before(
         facts in facts().prop_shuffle(),
-        waived in prop::option::of((1..60_u8, 1..300_i64)),
         (wish, day) in (wish(), 1..60_u8),
         rule in any_rule(),
         release in prop::sample::select(SuspenseRelease::ALL.to_vec()),
@@ -286,9 +311,6 @@ proptest! {
         let standing: Vec<Fact> = facts.into_iter().map(|(day, wish, _)| (day, wish, false)).collect();
         let mut books = Books::bearing(rule, release);
         let mut lived = live(&mut books, &standing);
-        if let Some((day, units)) = waived {
-            posts(&mut books, &(day, Wish::Waive(units), false), &lived);
-        }
         let told = |books: &Books| (by_account(books), books.balances(), (0..61).map(|day| books.balances_on(nth_day(day))).collect::<Vec<_>>());
         let before = told(&books);
         let number = i64::try_from(books.posted.len()).unwrap() + 1;

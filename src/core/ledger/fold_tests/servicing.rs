@@ -1,5 +1,6 @@
 //! Owns the tests of the operations on one loan: fees, suspense, settlements, adjustments and reversals.
 
+use super::charge_backs::charge_back;
 use super::*;
 use crate::core::event::{
     AdjustmentLine, Collectibility, EarlierEvent, FeeCode, NO_BORROWER, ReversalReason, ReversedEntry, ServicingAct,
@@ -43,7 +44,7 @@ pub(super) fn waiver(code: &str, units: i64, date: NaiveDate) -> Command {
 pub(super) fn waiver_of(books: &Books, seq: i64, units: i64, date: NaiveDate) -> Command {
     let event = books.event(seq).event.clone();
     let Command::Fee(fee) = event.command else { unreachable!() };
-    let named = WaivedFee { id: event.id, correlation_id: event.id };
+    let named = WaivedFee { id: event.id, correlation_id: event.id, seq: Some(Seq(seq)) };
     act(ServicingAct::FeeWaived { fee_code: fee.fee_code, fee: Some(named) }, Some(units), date)
 }
 
@@ -134,7 +135,7 @@ fn backdated_suspense_is_only_what_is_there_on_every_later_day() {
     books.refuses(refund(None, date(1, 15)), RejectionCode::InsufficientBalance);
 }
 
-/// The unpaid part is owed no more; the paid part is the borrower's again (domain 54).
+/// The unpaid part is owed no more; the paid part is the borrower's again, where no other fee is owed (domain 54).
 #[test]
 fn a_waiver_forgives_what_is_unpaid_and_gives_back_what_was_paid() {
     let mut books = Books::of([opening([0, 0, 1000], date(1, 1)), fee("late", 50, date(1, 10))]);
@@ -150,20 +151,40 @@ fn a_waiver_forgives_what_is_unpaid_and_gives_back_what_was_paid() {
     books.refuses(waiver("late", 1, date(1, 9)), RejectionCode::InsufficientBalance);
 }
 
-/// Money that paid a fee, was given back by a waiver and then bounced: the fee is owed again.
+/// Money that paid a fee, and was given back by a waiver, turns out not to have come: as in time the waiver has forgiven
+/// what was owed, and gives nothing.
 #[test]
-fn a_waiver_does_not_hold_for_money_that_went_back() {
+fn a_waiver_gives_back_no_money_that_never_came() {
     let mut books = Books::of([opening([0, 0, 1000], date(1, 1)), fee("late", 50, date(1, 10))]);
     books.posts(payment(50, date(1, 12)));
     books.posts(waiver("late", 50, date(1, 15)));
-    let back = returning(books.event(3), date(1, 20), 0);
-    books.posts(back);
-    assert_eq!(books.balances(), [50, 0, 1000, 50], "what the waiver gave back is still the borrower's");
-    let item = books.fees().items().remove(0);
-    assert_eq!([item.paid, item.waived, item.outstanding().unwrap()].map(Minor::units), [0, 0, 50]);
-    books.posts(waiver("late", 50, date(1, 21)));
     assert_eq!(books.balances(), [0, 0, 1000, 50]);
-    assert_eq!(books.fees().items()[0].outstanding(), Ok(Minor::ZERO));
+    let back = returning(books.event(3), date(1, 20), 0);
+    books.posts_late(back);
+    assert_eq!(books.consequences(), [("payment_allocated", Some(4), lines(&[("1300", -50), ("2100", 50)]))]);
+    assert_eq!(books.balances(), [0, 0, 1000, 0]);
+    let item = books.fees().items().remove(0);
+    assert_eq!([item.paid, item.waived, item.outstanding().unwrap()].map(Minor::units), [0, 50, 0]);
+}
+
+/// The same where the borrower has had that money, and it is charged back on a day of its own: the fee is owed again, and may
+/// be forgiven again.
+#[test]
+fn what_a_waiver_gave_back_and_is_charged_back_is_owed_again() {
+    let mut books = Books::of([opening([0, 0, 1000], date(1, 1)), fee("late", 50, date(1, 10))]);
+    books.posts(payment(50, date(1, 12)));
+    books.posts(waiver("late", 50, date(1, 15)));
+    books.posts(refund(None, date(1, 16)));
+    let back = charge_back(books.event(3), 50, date(1, 20), Some(0));
+    books.posts(back);
+    let item = |books: &Books| {
+        let item = books.fees().items().remove(0);
+        [item.paid, item.waived, item.outstanding().unwrap()].map(Minor::units)
+    };
+    assert_eq!((books.balances(), item(&books)), ([50, 0, 1000, 0], [0, 0, 50]));
+    books.refuses(waiver("late", 51, date(1, 21)), RejectionCode::InsufficientBalance);
+    books.posts(waiver("late", 50, date(1, 21)));
+    assert_eq!((books.balances(), item(&books)), ([0, 0, 1000, 0], [0, 50, 0]));
 }
 
 #[test]
@@ -176,6 +197,19 @@ fn a_fee_that_is_waived_is_not_taken_back_before_its_waiver() {
     books.posts(of_waiver);
     books.posts(undo);
     assert_eq!((books.balances(), books.fees().items().len()), ([20, 0, 1000, 0], 1));
+}
+
+/// A waiver that names no fee forgives another one of its code, where there is one.
+#[test]
+fn a_fee_is_taken_back_where_its_waiver_finds_another() {
+    let mut books =
+        Books::of([opening([0, 0, 1000], date(1, 1)), fee("late", 50, date(1, 10)), fee("late", 30, date(1, 12))]);
+    books.posts(waiver("late", 30, date(1, 15)));
+    let undo = reversal(&books, 3, date(1, 20));
+    books.posts(undo);
+    let item = books.fees().items().remove(0);
+    assert_eq!([item.waived, item.outstanding().unwrap()].map(Minor::units), [30, 20]);
+    assert_eq!(books.balances(), [20, 0, 1000, 0]);
 }
 
 #[test]

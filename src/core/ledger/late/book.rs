@@ -109,7 +109,7 @@ pub(super) fn deed_of(command: &Command, moved: Balances, place_of: impl Fn(Seq)
             ReturnManner::Chargeback(order) => {
                 let ReturnedPayment { seq, effective_date, .. } = returned.payment;
                 // A history always reaches back to the payment.
-                let of = place_of(seq).unwrap_or(placed(effective_date, 0));
+                let of = place_of(seq).unwrap_or(Place::of_posting(effective_date, 0));
                 Deed::ChargesBack { of, amount: returned.amount.minor, order }
             }
         },
@@ -126,8 +126,12 @@ pub(super) fn deed_of(command: &Command, moved: Balances, place_of: impl Fn(Seq)
                 Deed::ChargesOff { loss: *loss, status }
             }
             ServicingAct::ManualAdjustment { lines, .. } => deed_of_adjustment(lines, moved),
+            // Of the bucket it takes what is there. What is not there was paid, and is the borrower's.
+            ServicingAct::FeeWaived { .. } => match servicing.amount.map(Minor::mirrored) {
+                Some(Ok(fees)) => Deed::Moves(Balances { fees, ..Balances::default() }),
+                Some(Err(_)) | None => Deed::Moves(moved),
+            },
             ServicingAct::DisbursementSettled { .. }
-            | ServicingAct::FeeWaived { .. }
             | ServicingAct::SuspenseRefunded
             | ServicingAct::Reversal(_)
             | ServicingAct::Restated { .. } => Deed::Moves(moved),
@@ -169,15 +173,10 @@ pub(super) const fn releases_suspense(deed: &Deed) -> bool {
     }
 }
 
-/// Where a posting stands: on its day, in the order of postings.
-pub(super) const fn placed(date: NaiveDate, version: i64) -> Place {
-    Place { date, turn: Turn::Event, seq: Seq(0), version }
-}
-
 /// Where the posting of a command stands. An accrual covers its own day, which payments of that day do not bear (decision
 /// D3): where it is computed, it is by the principal at the end of the day, and in front of the next day's.
 pub(super) fn placed_of(command: &Command, date: NaiveDate, version: i64) -> Place {
-    let place = placed(date, version);
+    let place = Place::of_posting(date, version);
     if computes_interest(command) { Place { turn: Turn::Close, ..place } } else { place }
 }
 
@@ -270,7 +269,7 @@ impl Told {
         // Releases whose debt was taken back: what is left of them, if anything, is an application like any other.
         for standing in self.standing.into_values() {
             let deed = Deed::Applies(standing.event.command.amount());
-            let place = placed(standing.event.command.effective_date(), standing.version);
+            let place = Place::of_posting(standing.event.command.effective_date(), standing.version);
             let effect = effect_of(&standing, &deed, place)?;
             if !effect.is_nothing() {
                 start.without(&effect);

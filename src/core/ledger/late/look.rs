@@ -205,21 +205,23 @@ fn without_computed(balances: Balances, life: &Life, place: Place) -> Result<Bal
 fn fees_unless_paid(there: Minor, life: &Life, place: Place) -> Minor {
     // Wide: what was paid in between made room for more than 64 bits hold at once.
     let (mut owed, mut least) = (i128::from(there.units()), i128::from(there.units()));
-    for (_, effect, _) in life.facts().filter(|(fact, ..)| fact.place > place && !divides_money(&fact.deed)) {
-        // A charge-off moves them to the memo accounts, where they are owed as before.
-        for moved in [effect.movement.fees, effect.memo.fees] {
-            owed = owed.saturating_add(i128::from(moved.units()));
-        }
+    for (fact, ..) in life.facts().filter(|(fact, ..)| fact.place > place) {
+        owed = owed.saturating_add(i128::from(fees_asked(&fact.deed).units()));
         least = least.min(owed);
     }
     Minor::new(i64::try_from(least.max(0)).unwrap_or(i64::MAX))
 }
 
-/// Whether a deed divides money, so that it is divided anew where there is other debt.
-const fn divides_money(deed: &Deed) -> bool {
+/// What a deed adds to fees, or takes of them, where no money has paid any. What divides money is divided anew where there
+/// is other debt, and a charge-off moves fees to the memo accounts, where they are owed as before.
+const fn fees_asked(deed: &Deed) -> Minor {
     match deed {
-        Deed::Pays(_) | Deed::Applies(_) | Deed::ChargesBack { .. } => true,
-        Deed::Moves(_) | Deed::Adjusts { .. } | Deed::Accrues { .. } | Deed::ChargesOff { .. } => false,
+        Deed::Moves(asked) | Deed::Adjusts { asked, .. } => asked.fees,
+        Deed::Pays(_)
+        | Deed::Applies(_)
+        | Deed::ChargesBack { .. }
+        | Deed::Accrues { .. }
+        | Deed::ChargesOff { .. } => Minor::ZERO,
     }
 }
 

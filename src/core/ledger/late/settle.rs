@@ -9,7 +9,7 @@ use crate::core::ids::EventId;
 use crate::core::ledger::entry::{JournalEntry, Layer, Line};
 use crate::core::ledger::fold::{Booking, RELEASE_SORT, book};
 use crate::core::ledger::late::adjustment::lines_by_hand;
-use crate::core::ledger::late::book::{Standing, deed_of, placed, releases_suspense};
+use crate::core::ledger::late::book::{Standing, deed_of, releases_suspense};
 use crate::core::ledger::late::difference::{adjustment_difference, charge_back_difference, difference};
 use crate::core::ledger::late::look::{Looked, Target, bearer};
 use crate::core::ledger::late::sum::Sum;
@@ -87,7 +87,7 @@ impl Looked {
 impl Settling {
     /// Where a fee of a day stands that the event brings with it: last of its day.
     fn place_of_fee(&self, date: NaiveDate) -> Place {
-        placed(date, self.looked.place.version.saturating_add(1))
+        Place::of_posting(date, self.looked.place.version.saturating_add(1))
     }
 
     /// The loan as such a fee finds it.

@@ -3,14 +3,14 @@
 use crate::core::event::{AdjustmentLine, Command, NO_BORROWER, Servicing, ServicingAct};
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::Line;
-use crate::core::ledger::fees::Meant;
+use crate::core::ledger::fees::Waiver;
 use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::RejectionCode;
 use crate::core::ledger::rules::charge_off::{apply_to_memo, judge_chargeoff, judge_recovery};
 use crate::core::ledger::rules::day::{Day, movement_of};
 use crate::core::ledger::rules::undo::{judge_reversal, unsettled};
 use crate::core::ledger::rules::{Refusal, Verdict, check_day, check_party, check_status};
-use crate::core::loan::{Allocation, Balances, LoanStatus, allocate};
+use crate::core::loan::{Allocation, Balances, LoanStatus, Place, allocate};
 use crate::core::money::Minor;
 
 /// Judges an act against the loan as it stands.
@@ -30,7 +30,13 @@ pub(super) fn judge_servicing(
     match &servicing.act {
         ServicingAct::DisbursementSettled { disbursement } => settle(day, unsettled(past, disbursement.seq)?),
         ServicingAct::FeeWaived { fee_code, fee } => {
-            waive(day, Meant { code: fee_code, fee: fee.map(|fee| fee.id), until: day.date }, servicing.amount, past)
+            // A fee that is named is posted first, whatever came of it.
+            if let Some(seq) = fee.and_then(|fee| fee.seq) {
+                past.earlier.state(seq).ok_or(Refusal::NoEarlierEvent)?;
+            }
+            let amount = servicing.amount.ok_or(RejectionCode::InsufficientBalance)?;
+            let (code, fee) = (fee_code.clone(), fee.map(|fee| fee.id));
+            waive(day, &Waiver { code, fee, place: Place::of_posting(day.date, i64::MAX), amount }, past)
         }
         ServicingAct::SuspenseApplied { .. } => apply_suspense(day, servicing.amount),
         ServicingAct::SuspenseRefunded => refund(day, servicing.amount),
@@ -66,24 +72,21 @@ fn settle(day: &Day<'_>, amount: Minor) -> Result<Verdict, Refusal> {
     Ok(Verdict::new(lines, Balances::default(), day.date)?)
 }
 
-/// Forgives fees: what is unpaid is owed no more, what was paid is the borrower's again.
-fn waive(day: &Day<'_>, meant: Meant<'_>, amount: Option<Minor>, past: &Past) -> Result<Verdict, Refusal> {
-    let amount = amount.ok_or(RejectionCode::InsufficientBalance)?;
-    let waivable = past.fees.as_ref().ok_or(Refusal::NoFees)?.waivable(meant)?;
-    let unpaid = amount.min(waivable.unpaid);
-    let paid = amount.minus(unpaid)?;
-    if paid > waivable.paid {
+/// Forgives fees. The bucket owes so much less; what it does not have was paid, and is the borrower's again. So money that
+/// had paid a fee which is forgiven pays the next one first.
+fn waive(day: &Day<'_>, waiver: &Waiver, past: &Past) -> Result<Verdict, Refusal> {
+    let fees = past.fees.as_ref().ok_or(Refusal::NoFees)?;
+    let owed = waiver.amount.min(day.there().fees);
+    let paid = waiver.amount.minus(owed)?;
+    if !fees.has_room_for(waiver) || owed > day.fees_unless_paid() {
         return Err(RejectionCode::InsufficientBalance.into());
     }
     let lines = [
-        Line::debit(AccountCode::FEE_WAIVER_EXPENSE, amount),
-        Line::credit(AccountCode::FEES_RECEIVABLE, unpaid)?,
+        Line::debit(AccountCode::FEE_WAIVER_EXPENSE, waiver.amount),
+        Line::credit(AccountCode::FEES_RECEIVABLE, owed)?,
         Line::credit(AccountCode::BORROWER_SUSPENSE, paid)?,
     ];
-    if unpaid > day.fees_unless_paid() {
-        return Err(RejectionCode::InsufficientBalance.into());
-    }
-    let movement = Balances { fees: unpaid.mirrored()?, suspense: paid, ..Balances::default() };
+    let movement = Balances { fees: owed.mirrored()?, suspense: paid, ..Balances::default() };
     day.check_room(&movement)?;
     Ok(Verdict::new(lines, movement, day.date)?)
 }

@@ -50,7 +50,7 @@ pub(super) fn judge_reversal(day: &Day<'_>, reversed: &ReversedEntry, past: &Pas
         EventKind::Chargeoff => undo_chargeoff(day, booked)?,
         EventKind::FeeAssessed => {
             let fees = past.fees.as_ref().ok_or(Refusal::NoFees)?;
-            if fees.is_waived(reversed.event.id) {
+            if !fees.stands_without(reversed.event.id) {
                 return Err(RejectionCode::NotReversible.into());
             }
             take_back(day, booked)?

@@ -33,6 +33,14 @@ pub struct Place {
     pub version: i64,
 }
 
+impl Place {
+    /// Where a posting stands: on its day, in the order of its loan's postings.
+    #[must_use]
+    pub const fn of_posting(date: NaiveDate, version: i64) -> Self {
+        Self { date, turn: Turn::Event, seq: Seq(0), version }
+    }
+}
+
 /// In which order a payment that goes back is owed again (domain rule 46): the order of a waterfall.
 pub type CreditOrder = Waterfall;
 
