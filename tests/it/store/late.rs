@@ -3,7 +3,7 @@
 use hpts::core::event::{Command, EventKind, Fee, FeeCode, LateFor, NewEvent, ServicingAct};
 use hpts::core::ids::Seq;
 use hpts::core::ledger::{AccountCode, Layer, Outcome, RejectionCode};
-use hpts::core::loan::Allocation;
+use hpts::core::loan::{Allocation, Balances};
 use hpts::core::money::{Currency, Minor};
 use hpts::store::{BalanceTime, PostWork, Wanted};
 
@@ -50,9 +50,15 @@ pub(crate) async fn a_late_payment_divides_later_ones_anew(fixture: &impl Fixtur
     assert_eq!((posting.loan_version, posting.outcome), (Some(4), Outcome::Posted));
     assert_eq!(books.balances_on(1, day(3, 1)).await, [0, 20, 1000, 0]);
     assert_eq!(books.balances_on(1, day(4, 1)).await, [0, 0, 420, 0]);
-    let then = BalanceTime { as_of: day(4, 1), known_at: Some(known_then) };
-    let then = books.balances_at(1, then).await.balances;
-    assert!(then.fees.is_zero() && then.principal.units() == 940 || posting.posted_at == known_then, "{then:?}");
+    assert!(known_then < posting.posted_at, "the late payment was posted in a transaction of its own");
+    let known = async |as_of, known_at| {
+        let Balances { fees, interest, principal, suspense } =
+            books.balances_at(1, BalanceTime { as_of, known_at: Some(known_at) }).await.balances;
+        [fees, interest, principal, suspense].map(Minor::units)
+    };
+    assert_eq!(known(day(3, 1), known_then).await, [500, 40, 1000, 0]);
+    assert_eq!(known(day(4, 1), known_then).await, [0, 0, 940, 0], "as it was known then");
+    assert_eq!(known(day(4, 1), posting.posted_at).await, [0, 0, 420, 0]);
     assert_eq!(fixture.count("events WHERE kind = 'payment_allocated'").await, 1);
     prove(&books.store).await;
 }
