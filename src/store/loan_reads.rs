@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::core::event::{AcceptedEvent, EventKind, NewEvent};
 use crate::core::ids::{BorrowerId, EventId, LoanKey, Seq, TenantId};
-use crate::core::ledger::{LoanWork, Posting};
+use crate::core::ledger::{DaySum, LoanWork, Posting};
 use crate::core::loan::LoanHistory;
 use crate::core::time::Timestamp;
 use crate::store::{EventRecord, LoanRecord, StoreError, Undoing};
@@ -73,6 +73,15 @@ pub struct LoanDays {
     pub record: LoanRecord,
     /// What the postings moved that count.
     pub history: LoanHistory,
+}
+
+/// A loan with what moved on it, cut at versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoanSums {
+    /// The loan as it stands now.
+    pub record: LoanRecord,
+    /// What moved by day, between each two of the versions.
+    pub days: Vec<DaySum>,
 }
 
 /// Days of effect, both included, up to a version.
@@ -180,6 +189,23 @@ pub trait LoanReads: Send + Sync {
     /// What moved on a loan by day; `None` where the tenant has no such loan. Walks the loan's postings.
     async fn loan_days(&self, tenant: TenantId, loan: LoanKey, cut: HistoryCut)
     -> Result<Option<LoanDays>, StoreError>;
+
+    /// What moved on a loan by day, up to each of `versions`, which rise; `None` where the tenant has no such loan. Walks the
+    /// loan's postings once, up to the last version.
+    async fn loan_sums(
+        &self,
+        tenant: TenantId,
+        loan: LoanKey,
+        versions: Vec<i64>,
+    ) -> Result<Option<LoanSums>, StoreError>;
+
+    /// What stands in the books of a loan of the days of a span, in the order of versions; with postings that moved nothing.
+    async fn loan_postings(
+        &self,
+        tenant: TenantId,
+        loan: LoanKey,
+        span: LoanSpan,
+    ) -> Result<Vec<(AcceptedEvent, Posting)>, StoreError>;
 
     /// What the entries of a span moved, by kind. Walks the loan's postings.
     async fn loan_totals(&self, tenant: TenantId, loan: LoanKey, span: LoanSpan)

@@ -68,7 +68,7 @@ pub use holds::{Failure, HoldChange, HoldRecord, Holds, WaitingEvent, WaitingFil
 pub use intake::{Acceptance, KnownEvent};
 pub use loan_check::{LoanFault, LoanFaultKind, LoanFaults, LoansChecked, UnknownLoanFault};
 pub use loan_reads::{
-    BalanceTime, HistoryCut, KindTotals, LateFeesPage, LoanAhead, LoanDays, LoanPlace, LoanReads, LoanSpan,
+    BalanceTime, HistoryCut, KindTotals, LateFeesPage, LoanAhead, LoanDays, LoanPlace, LoanReads, LoanSpan, LoanSums,
     LoansFilter, LoansPage, PayoffFacts, PayoffSince, StatementPage, StatementRecord, imagined,
 };
 pub use operations::{

@@ -13,7 +13,7 @@ pub use crate::api::problem::page::Explanation;
 pub use crate::api::read::accounts::{AccountBalance, AccountView, AccountsList};
 pub use crate::api::read::ach_exceptions::{ExceptionsList, FileExceptionView};
 pub use crate::api::read::ach_files::{ExceptionTotal, FileView, RejectedRowView};
-pub use crate::api::read::allocation::{AllocationExplained, RestatementView, StepView};
+pub use crate::api::read::allocation::{AllocationExplained, RestatementView, SplitView, StepView};
 pub use crate::api::read::bank_statements::{
     BankLineView, BankLinesList, BankStatementView, BankStatementsList, LineResolutionView,
 };

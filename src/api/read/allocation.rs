@@ -1,7 +1,8 @@
-//! Owns `GET /v1/payments/{payment_event_id}/allocation`: which rule gave which cent where.
+//! Owns `GET /v1/payments/{payment_event_id}/allocation`: which rule gave which cent where, for the split as it was first
+//! posted and for every one that replaced it.
 //!
-//! The split is made again from what was known when it was posted: the loan's postings before it, cut at its version, and
-//! of them those of its own day and of earlier ones.
+//! Each is made again from what was known when it was posted: the loan's postings before it, and of them those that stand in
+//! front of the money ([`Found`]).
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -14,12 +15,12 @@ use crate::api::error::ApiError;
 use crate::api::http::query::Query;
 use crate::api::openapi::{AllocationSchema, ProblemDocument};
 use crate::api::state::ApiState;
-use crate::core::event::Command;
+use crate::core::event::{Command, LegTerms};
 use crate::core::ids::{EventId, TenantId};
-use crate::core::ledger::{AllocationView, Posting};
-use crate::core::loan::{Allocation, Bucket, BucketStep, Limit, Timeline, explain};
-use crate::core::money::{AmountOverflow, Minor};
-use crate::store::{EventRecord, HistoryCut};
+use crate::core::ledger::{AllocationView, Found, MoneyIn, Posting, Refusal, SplitExplained};
+use crate::core::loan::{Allocation, Bucket, BucketStep, Limit, LoanState};
+use crate::core::money::Minor;
+use crate::store::{EventRecord, LoanSpan};
 
 const SCOPES: &[Scope] = &[Scope::LedgerRead, Scope::PaymentsWrite];
 
@@ -28,7 +29,7 @@ const SCOPES: &[Scope] = &[Scope::LedgerRead, Scope::PaymentsWrite];
 #[schema(example = json!({"payment_event_id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa",
     "loan_id": "11111111-1111-1111-1111-111111111111", "currency": "USD", "amount_minor": "88849",
     "effective_at": "2026-05-01", "posted_at": "2026-05-01T12:00:00Z", "loan_version": 2, "is_backdated": false,
-    "is_reproduced": true, "waterfall": ["fees", "interest", "principal"],
+    "is_reproduced": true, "is_recovery": false, "waterfall": ["fees", "interest", "principal"],
     "steps": [
         {"bucket": "fees", "available_minor": "88849", "owed_minor": "500", "payable_minor": "500",
             "paid_minor": "500", "reason": "paid_in_full"},
@@ -37,9 +38,25 @@ const SCOPES: &[Scope] = &[Scope::LedgerRead, Scope::PaymentsWrite];
         {"bucket": "principal", "available_minor": "78349", "owed_minor": "1000000", "payable_minor": "1000000",
             "paid_minor": "78349", "reason": "money_ran_out"}],
     "allocation": {"fees_minor": "500", "interest_minor": "10000", "principal_minor": "78349", "suspense_minor": "0"},
-    "restatements": []}))]
+    "current_allocation": {"fees_minor": "0", "interest_minor": "6500", "principal_minor": "82349",
+        "suspense_minor": "0"},
+    "restatements": [{"event_id": "cccccccc-cccc-cccc-cccc-cccccccccccc",
+        "journal_entry_id": "dddddddd-dddd-dddd-dddd-dddddddddddd", "posted_at": "2026-05-02T12:00:00Z",
+        "loan_version": 4, "caused_by_event_id": "eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee",
+        "caused_by_event_type": "payment_received",
+        "allocation": {"fees_minor": "0", "interest_minor": "6500", "principal_minor": "82349",
+            "suspense_minor": "0"},
+        "is_reproduced": true, "is_recovery": false,
+        "steps": [
+            {"bucket": "fees", "available_minor": "88849", "owed_minor": "0", "payable_minor": "0",
+                "paid_minor": "0", "reason": "nothing_owed"},
+            {"bucket": "interest", "available_minor": "88849", "owed_minor": "6500", "payable_minor": "6500",
+                "paid_minor": "6500", "reason": "paid_in_full"},
+            {"bucket": "principal", "available_minor": "82349", "owed_minor": "1000000",
+                "payable_minor": "1000000", "paid_minor": "82349", "reason": "money_ran_out"}]}]}))]
 pub struct AllocationExplained {
     payment_event_id: String,
+    /// The loan that it was divided on: of a receipt, the one that it was assigned to last.
     loan_id: String,
     currency: String,
     amount_minor: String,
@@ -47,21 +64,15 @@ pub struct AllocationExplained {
     posted_at: String,
     /// Its place in the loan's order of posting; the steps are about what was posted before it.
     loan_version: i64,
-    /// Whether something later dated was posted before it: it was divided by what was owed on its own day, and what came
-    /// later was divided anew.
+    /// Whether something that was posted before it stands behind it: something later dated, or interest that was computed for
+    /// its own day. It was divided by what stands in front of it, and what stands behind was divided anew.
     is_backdated: bool,
-    /// Whether the steps, made anew, come to the split as it was posted. Where they do not, another rule divided it (a
-    /// charged-off loan, an order that was changed since), and the steps are left out.
-    is_reproduced: bool,
     /// The loan's order of payment.
     #[schema(value_type = Vec<String>)]
     waterfall: [&'static str; 3],
-    /// The waterfall, first step first.
-    steps: Vec<StepView>,
-    /// Why money went to suspense: `nothing_owed`, or `later_day` where a later day keeps it from debts of today.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    suspense_reason: Option<&'static str>,
+    /// Why it was divided as first posted.
+    #[serde(flatten)]
+    why: SplitView,
     /// The split as first posted.
     #[schema(value_type = AllocationSchema)]
     allocation: AllocationView,
@@ -69,11 +80,27 @@ pub struct AllocationExplained {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<AllocationSchema>)]
     current_allocation: Option<AllocationView>,
-    /// What divided it anew, oldest first.
+    /// What divided it anew, oldest first: the last one's split stands.
     restatements: Vec<RestatementView>,
-    /// The event that took it back.
+    /// The event that took it back; of a receipt, the one that took its assignment back.
     #[serde(skip_serializing_if = "Option::is_none")]
     undone_by: Option<String>,
+}
+
+/// How a split comes about.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SplitView {
+    /// Whether the steps come to the split that was posted: they are made again by the loan's order of payment, from what the
+    /// loan owed in front of the payment as it was known then. Where they do not, they are left out.
+    is_reproduced: bool,
+    /// Whether the payment found the loan charged off: then the steps are about what is owed on the memo accounts.
+    is_recovery: bool,
+    /// The waterfall, first step first.
+    steps: Vec<StepView>,
+    /// Why money went to suspense: `nothing_owed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    suspense_reason: Option<&'static str>,
 }
 
 /// One step of the waterfall.
@@ -84,16 +111,13 @@ pub struct StepView {
     bucket: &'static str,
     /// The money that came to this step.
     available_minor: String,
-    /// What the bucket owed on the payment's day, as it was known when the payment was posted.
+    /// What the bucket owed in front of the payment, as it was known when the split was posted.
     owed_minor: String,
-    /// What the payment could pay of it.
+    /// What the payment could pay of it: all of it.
     payable_minor: String,
-    /// Where that is less: the last day on which no more was owed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    least_on: Option<String>,
     /// What it took.
     paid_minor: String,
-    /// Why no more: `nothing_owed`, `paid_in_full`, `later_day` or `money_ran_out`.
+    /// Why no more: `nothing_owed`, `paid_in_full` or `money_ran_out`.
     #[schema(value_type = String)]
     reason: &'static str,
 }
@@ -104,6 +128,8 @@ pub struct RestatementView {
     event_id: String,
     journal_entry_id: String,
     posted_at: String,
+    /// Its place in the loan's order of posting; its steps are about what was posted before it.
+    loan_version: i64,
     /// The late event that caused it.
     #[serde(skip_serializing_if = "Option::is_none")]
     caused_by_event_id: Option<String>,
@@ -113,6 +139,9 @@ pub struct RestatementView {
     caused_by_event_type: Option<&'static str>,
     #[schema(value_type = AllocationSchema)]
     allocation: AllocationView,
+    /// Why it was divided so.
+    #[serde(flatten)]
+    why: SplitView,
 }
 
 impl StepView {
@@ -121,10 +150,23 @@ impl StepView {
             bucket: step.bucket.as_str(),
             available_minor: step.available.to_string(),
             owed_minor: step.owed.to_string(),
-            payable_minor: step.payable.to_string(),
-            least_on: step.least_on.map(|day| day.to_string()),
+            payable_minor: step.owed.to_string(),
             paid_minor: step.paid.to_string(),
             reason: step.limit.as_str(),
+        }
+    }
+}
+
+impl SplitView {
+    /// `split` is what the ledger has.
+    fn of(explained: &SplitExplained, split: &Allocation) -> Self {
+        let is_reproduced = explained.split == *split;
+        let steps = if is_reproduced { explained.steps.as_slice() } else { &[] };
+        Self {
+            is_reproduced,
+            is_recovery: explained.is_recovery,
+            steps: steps.iter().map(StepView::of).collect(),
+            suspense_reason: (is_reproduced && !split.suspense.is_zero()).then(|| Limit::NothingOwed.as_str()),
         }
     }
 }
@@ -133,8 +175,8 @@ impl StepView {
 #[utoipa::path(get, path = "/v1/payments/{payment_event_id}/allocation", tag = "payments",
     security(("oauth2" = ["hpts:ledger:read"])),
     params(("payment_event_id" = uuid::Uuid, Path, description = "The payment")),
-    responses((status = 200, description = "Step by step", body = AllocationExplained),
-        (status = 404, description = "No such payment, or it was not divided: it waits, or was rejected", body = ProblemDocument)))]
+    responses((status = 200, description = "Step by step, as first posted and for each new split", body = AllocationExplained),
+        (status = 404, description = "No such payment, or it was not divided: it waits, was rejected, or has no loan yet", body = ProblemDocument)))]
 pub(crate) async fn get_allocation(
     State(state): State<ApiState>,
     Path(id): Path<String>,
@@ -145,91 +187,141 @@ pub(crate) async fn get_allocation(
     Query::of(&uri)?.finish()?;
     let id = EventId::parse(&id).map_err(|_| ApiError::NotFound)?;
     let record = state.store().event(caller.tenant, id).await?.ok_or(ApiError::NotFound)?;
-    let divided = Divided::of(&record).ok_or(ApiError::NotFound)?;
-    explained(&state, caller.tenant, &record, divided).await.map(Json)
+    if !record.event.event.kind.is_payment() {
+        return Err(ApiError::NotFound);
+    }
+    let restating = state.store().restatements(caller.tenant, record.event.seq).await?;
+    let money = Money::of(record, restating).ok_or(ApiError::NotFound)?;
+    explained(&state, caller.tenant, money).await.map(Json)
 }
 
-/// A payment with its split.
-#[derive(Clone, Copy)]
-struct Divided<'r> {
-    amount: Minor,
+/// A split in the books.
+struct Split<'r> {
     posting: &'r Posting,
     version: i64,
     split: Allocation,
 }
 
-impl<'r> Divided<'r> {
+impl<'r> Split<'r> {
     fn of(record: &'r EventRecord) -> Option<Self> {
-        let Command::Payment(payment) = &record.event.event.command else { return None };
         let posting = record.posting.as_ref()?;
-        let (version, split) = (posting.loan_version?, posting.allocation?);
-        Some(Self { amount: payment.amount.minor, posting, version, split })
+        Some(Self { posting, version: posting.loan_version?, split: posting.allocation? })
     }
 }
 
-async fn explained(
-    state: &ApiState,
-    tenant: TenantId,
-    record: &EventRecord,
-    divided: Divided<'_>,
-) -> Result<AllocationExplained, ApiError> {
-    const BROKEN: fn(AmountOverflow) -> ApiError = |_| ApiError::Broken("a balance leaves 64 bits");
-    let Divided { amount, posting, version, split } = divided;
-    let cut = HistoryCut::at_version(version.saturating_sub(1));
-    let found = state.store().loan_days(tenant, posting.loan_key, cut).await?.ok_or(ApiError::NotFound)?;
-    let (date, waterfall, history) = (posting.effective_date, found.record.state.waterfall, found.history);
-    let owed = history.balances_on(date).map_err(BROKEN)?;
-    let mut made = explain((amount, date), &owed, &Timeline::default(), waterfall).map_err(BROKEN)?;
-    if made.1 != split {
-        // Before there was a replay, a late payment paid of each bucket what was left of it on every later day.
-        let (owed, later) = (history.balances().map_err(BROKEN)?, history.after(date).map_err(BROKEN)?);
-        made = explain((amount, date), &owed, &later, waterfall).map_err(BROKEN)?;
+/// Money that came in and was divided.
+struct Money {
+    payment: EventId,
+    amount: Minor,
+    /// What divided it first: the payment, or the assignment of the receipt.
+    first: EventRecord,
+    /// What divided it anew, oldest first.
+    later: Vec<EventRecord>,
+}
+
+impl Money {
+    /// `restating` are the postings that name the payment's split.
+    fn of(record: EventRecord, mut restating: Vec<EventRecord>) -> Option<Self> {
+        let (payment, amount) = (record.event.event.id, record.event.event.command.amount()?);
+        // Numbers are drawn when an event is accepted, or by a consequence when it is posted, so they tell no order.
+        restating
+            .sort_by_key(|record| record.posting.as_ref().map(|posting| (posting.posted_at, posting.loan_version)));
+        let (first, later) = if matches!(record.event.event.command, Command::Receipt(_)) {
+            let assigned = restating.iter().rposition(|record| is_assignment(&record.event.event.command))?;
+            let later = restating.split_off(assigned.saturating_add(1));
+            (restating.pop()?, later)
+        } else {
+            (record, restating)
+        };
+        let loan = Split::of(&first)?.posting.loan_key;
+        let is_split = |record: &EventRecord| Split::of(record).is_some_and(|split| split.posting.loan_key == loan);
+        Some(Self { payment, amount, later: later.into_iter().filter(is_split).collect(), first })
     }
-    let (steps, made_anew) = made;
-    let is_reproduced = made_anew == split;
-    let steps = if is_reproduced { steps } else { Vec::new() };
-    let event = &record.event.event;
+
+    fn splits(&self) -> Vec<Split<'_>> {
+        std::iter::once(&self.first).chain(&self.later).filter_map(Split::of).collect()
+    }
+}
+
+fn is_assignment(command: &Command) -> bool {
+    matches!(command, Command::Leg(leg) if matches!(leg.terms, LegTerms::ReceiptIn { .. }))
+}
+
+async fn explained(state: &ApiState, tenant: TenantId, money: Money) -> Result<AllocationExplained, ApiError> {
+    let splits = money.splits();
+    let first = splits.first().ok_or(ApiError::NotFound)?;
+    let (loan, why) = why(state, tenant, (&money, &splits)).await?;
+    let mut why = splits.iter().zip(why).map(|(split, why)| (SplitView::of(&why, &split.split), why.is_in_front));
+    let (first_why, is_backdated) = why.next().ok_or(ApiError::NotFound)?;
     let mut restatements = Vec::new();
-    for restating in state.store().restatements(tenant, record.event.seq).await? {
+    for (restating, (why, _)) in money.later.iter().zip(why) {
         let cause = match restating.event.event.origin.cause_seq {
             Some(seq) => state.store().event_at(tenant, seq).await?,
             None => None,
         };
-        restatements.extend(restatement(&restating, cause.as_ref()));
+        restatements.extend(restatement(restating, cause.as_ref(), why));
     }
+    let command = &money.first.event.event.command;
     Ok(AllocationExplained {
-        payment_event_id: event.id.to_string(),
-        loan_id: event.command.loan_id().to_string(),
-        currency: event.command.currency().to_string(),
-        amount_minor: amount.to_string(),
-        effective_at: date.to_string(),
-        posted_at: posting.posted_at.to_string(),
-        loan_version: version,
-        is_backdated: history.last_day().is_some_and(|last| date < last),
-        is_reproduced,
-        waterfall: waterfall.order().map(Bucket::as_str),
-        suspense_reason: (is_reproduced && !split.suspense.is_zero()).then(|| suspense_reason(&steps)),
-        steps: steps.iter().map(StepView::of).collect(),
-        allocation: AllocationView::from(&split),
-        current_allocation: record.progress.current_allocation.as_ref().map(AllocationView::from),
+        payment_event_id: money.payment.to_string(),
+        loan_id: command.loan_id().to_string(),
+        currency: command.currency().to_string(),
+        amount_minor: money.amount.to_string(),
+        effective_at: first.posting.effective_date.to_string(),
+        posted_at: first.posting.posted_at.to_string(),
+        loan_version: first.version,
+        is_backdated,
+        waterfall: loan.waterfall.order().map(Bucket::as_str),
+        why: first_why,
+        allocation: AllocationView::from(&first.split),
+        current_allocation: splits.last().filter(|_| splits.len() > 1).map(|last| AllocationView::from(&last.split)),
         restatements,
-        undone_by: record.progress.undone_by.map(|undoing| undoing.id.to_string()),
+        undone_by: undone_by(state, tenant, &money.first).await?.map(|id| id.to_string()),
     })
 }
 
-fn suspense_reason(steps: &[BucketStep]) -> &'static str {
-    let limited = steps.iter().any(|step| step.limit == Limit::LaterDay);
-    if limited { Limit::LaterDay.as_str() } else { Limit::NothingOwed.as_str() }
+/// How each split of the money comes about, and the loan.
+async fn why(
+    state: &ApiState,
+    tenant: TenantId,
+    (money, splits): (&Money, &[Split<'_>]),
+) -> Result<(LoanState, Vec<SplitExplained>), ApiError> {
+    const BROKEN: fn(Refusal) -> ApiError = |_| ApiError::Broken("a balance leaves 64 bits");
+    let first = splits.first().ok_or(ApiError::NotFound)?;
+    let (loan, date) = (first.posting.loan_key, first.posting.effective_date);
+    let versions: Vec<i64> = splits.iter().map(|split| split.version.saturating_sub(1)).collect();
+    let version = versions.last().copied().unwrap_or(0);
+    let sums = state.store().loan_sums(tenant, loan, versions.clone()).await?.ok_or(ApiError::NotFound)?;
+    let money_in = MoneyIn { amount: money.amount, date, version: first.version };
+    let found = Found::new(money_in, versions, sums.days);
+    let span = LoanSpan { from: found.since(), to: date, version };
+    let rows = state.store().loan_postings(tenant, loan, span).await?;
+    let loan = sums.record.state;
+    let each = (0..splits.len()).map(|cut| found.explain(&loan, cut, &rows).map_err(BROKEN));
+    Ok((loan, each.collect::<Result<_, _>>()?))
 }
 
-fn restatement(record: &EventRecord, cause: Option<&EventRecord>) -> Option<RestatementView> {
-    let (id, posting) = (record.event.event.id, record.posting.as_ref()?);
+/// The event that took a split's event back; of a leg, its group.
+async fn undone_by(state: &ApiState, tenant: TenantId, record: &EventRecord) -> Result<Option<EventId>, ApiError> {
+    let Some(undoing) = record.progress.undone_by else { return Ok(None) };
+    if !is_assignment(&record.event.event.command) {
+        return Ok(Some(undoing.id));
+    }
+    let undoing_leg = state.store().event(tenant, undoing.id).await?;
+    let command = undoing_leg.map(|record| record.event.event.command);
+    Ok(Some(if let Some(Command::Leg(leg)) = command { leg.group } else { undoing.id }))
+}
+
+fn restatement(record: &EventRecord, cause: Option<&EventRecord>, why: SplitView) -> Option<RestatementView> {
+    let (id, split) = (record.event.event.id, Split::of(record)?);
     Some(RestatementView {
         event_id: id.to_string(),
         journal_entry_id: id.entry_id().to_string(),
-        posted_at: posting.posted_at.to_string(),
+        posted_at: split.posting.posted_at.to_string(),
+        loan_version: split.version,
         caused_by_event_id: cause.map(|cause| cause.event.event.id.to_string()),
         caused_by_event_type: cause.map(|cause| cause.event.event.kind.event_type()),
-        allocation: posting.allocation.as_ref().map(AllocationView::from)?,
+        allocation: AllocationView::from(&split.split),
+        why,
     })
 }

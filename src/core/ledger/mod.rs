@@ -36,7 +36,10 @@ pub use fees::{FeeBook, FeeItem, FeeSort, Waiver};
 pub use fold::{EventFailure, FoldInput, FoldOutput, LoanWork, Step, must_wait, post_event};
 pub use followed::{Followed, RefusedFee};
 pub use group::{GroupInput, GroupOutput, LegWork, post_group};
-pub use late::{ChargeBack, History, View as LateView, earliest_late, reaches_back_to, reads_long};
+pub use late::{
+    ChargeBack, DaySum, Found, History, MoneyIn, SplitExplained, View as LateView, earliest_late, reaches_back_to,
+    reads_long,
+};
 pub use late_fee_view::{FeeToReviewView, LateForView};
 pub use late_fees::{FeeToReview, LateFeeBook, Receipts, late_for_of, needs_receipts, received_before, shown_by};
 pub use past::{Booked, Earlier, EarlierState, Past, computing_group, needs_fees};

@@ -1,10 +1,7 @@
-//! Owns the account of a payment's split: what each bucket owed, what it could take, and why it took what it took.
-
-use chrono::NaiveDate;
+//! Owns the account of a payment's split: what each bucket owed, what the payment took of it, and why no more.
 
 use crate::core::loan::allocation::{Allocation, allocate};
 use crate::core::loan::balances::Balances;
-use crate::core::loan::timeline::Timeline;
 use crate::core::loan::waterfall::{Bucket, Waterfall};
 use crate::core::money::{AmountOverflow, Minor};
 
@@ -15,8 +12,6 @@ pub enum Limit {
     NothingOwed,
     /// All that was owed is paid.
     PaidInFull,
-    /// The item is dated in the past, and on a later day less was owed: more would make the bucket negative on that day.
-    LaterDay,
     /// The money went to the buckets before it.
     MoneyRanOut,
 }
@@ -28,7 +23,6 @@ impl Limit {
         match self {
             Self::NothingOwed => "nothing_owed",
             Self::PaidInFull => "paid_in_full",
-            Self::LaterDay => "later_day",
             Self::MoneyRanOut => "money_ran_out",
         }
     }
@@ -39,12 +33,8 @@ impl Limit {
 pub struct BucketStep {
     /// Which bucket.
     pub bucket: Bucket,
-    /// What it owed when the payment was posted.
+    /// What it owed.
     pub owed: Minor,
-    /// What the payment could pay of it.
-    pub payable: Minor,
-    /// Where that is less than was owed: the last day on which no more was owed.
-    pub least_on: Option<NaiveDate>,
     /// The money that came to this step.
     pub available: Minor,
     /// What it took.
@@ -53,18 +43,16 @@ pub struct BucketStep {
     pub limit: Limit,
 }
 
-/// Explains the split of `amount`, dated `date`, over a loan that owed `owed`; `later` is what had moved after that day.
+/// Explains the split of `amount` over a loan that owes `owed`.
 ///
 /// # Errors
-/// [`AmountOverflow`] when a past balance leaves 64 bits, which posting keeps from happening.
+/// [`AmountOverflow`] cannot happen for an amount and balances that are not negative.
 pub fn explain(
-    (amount, date): (Minor, NaiveDate),
+    amount: Minor,
     owed: &Balances,
-    later: &Timeline,
     waterfall: Waterfall,
 ) -> Result<(Vec<BucketStep>, Allocation), AmountOverflow> {
-    let payable = later.least_since(date, owed)?;
-    let split = allocate(amount, &payable, waterfall)?;
+    let split = allocate(amount, owed, waterfall)?;
     let mut available = amount;
     let mut steps = Vec::with_capacity(Bucket::ALL.len());
     for bucket in waterfall.order() {
@@ -73,19 +61,15 @@ pub fn explain(
             Bucket::Interest => split.interest,
             Bucket::Principal => split.principal,
         };
-        let (owed_by_bucket, can_take) = (owed.owed(bucket), payable.owed(bucket));
-        let limit = if paid < can_take {
+        let owed = owed.owed(bucket);
+        let limit = if paid < owed {
             Limit::MoneyRanOut
-        } else if can_take < owed_by_bucket {
-            Limit::LaterDay
-        } else if owed_by_bucket.is_zero() {
+        } else if owed.is_zero() {
             Limit::NothingOwed
         } else {
             Limit::PaidInFull
         };
-        let least_on =
-            if can_take < owed_by_bucket { later.last_day_at_least(date, owed, bucket, can_take)? } else { None };
-        steps.push(BucketStep { bucket, owed: owed_by_bucket, payable: can_take, least_on, available, paid, limit });
+        steps.push(BucketStep { bucket, owed, available, paid, limit });
         available = available.minus(paid)?;
     }
     Ok((steps, split))
@@ -94,37 +78,24 @@ pub fn explain(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::loan::timeline::DayMovement;
 
-    fn day(month: u32, day: u32) -> NaiveDate {
-        NaiveDate::from_ymd_opt(2026, month, day).unwrap()
-    }
-
-    fn balances([fees, interest, principal]: [i64; 3]) -> Balances {
+    fn told(amount: i64, [fees, interest, principal]: [i64; 3]) -> (Vec<(i64, i64, i64, &'static str)>, [i64; 4]) {
         let [fees, interest, principal] = [fees, interest, principal].map(Minor::new);
-        Balances { fees, interest, principal, suspense: Minor::ZERO }
+        let owed = Balances { fees, interest, principal, suspense: Minor::ZERO };
+        let (steps, split) = explain(Minor::new(amount), &owed, Waterfall::default()).unwrap();
+        let told =
+            |step: &BucketStep| (step.available.units(), step.owed.units(), step.paid.units(), step.limit.as_str());
+        let parts = [split.fees, split.interest, split.principal, split.suspense].map(Minor::units);
+        (steps.iter().map(told).collect(), parts)
     }
 
     #[test]
     fn every_cent_has_a_reason() {
-        let (steps, split) =
-            explain((Minor::new(120), day(5, 1)), &balances([50, 0, 1000]), &Timeline::default(), Waterfall::default())
-                .unwrap();
-        let told = steps.iter().map(|step| (step.available.units(), step.paid.units(), step.limit.as_str()));
-        let expected = [(120, 50, "paid_in_full"), (70, 0, "nothing_owed"), (70, 70, "money_ran_out")];
-        assert_eq!(told.collect::<Vec<_>>(), expected);
-        assert_eq!(split.total(), Ok(Minor::new(120)));
-    }
-
-    #[test]
-    fn a_backdated_payment_is_told_the_day_that_limits_it() {
-        // A fee of 1 March was paid on 1 April; another was charged on 1 May.
-        let moved = |date, units| DayMovement { date, movement: balances([units, 0, 0]) };
-        let later = Timeline::new([moved(day(4, 1), -30), moved(day(5, 1), 50)]).unwrap();
-        let (steps, split) =
-            explain((Minor::new(80), day(3, 1)), &balances([50, 0, 0]), &later, Waterfall::default()).unwrap();
-        assert_eq!((steps[0].owed.units(), steps[0].payable.units()), (50, 0));
-        assert_eq!((steps[0].least_on, steps[0].limit), (Some(day(4, 30)), Limit::LaterDay));
-        assert_eq!(split.suspense.units(), 80);
+        let steps = [(120, 50, 50, "paid_in_full"), (70, 0, 0, "nothing_owed"), (70, 1000, 70, "money_ran_out")];
+        assert_eq!(told(120, [50, 0, 1000]), (steps.to_vec(), [50, 0, 70, 0]));
+        let steps = [(120, 50, 50, "paid_in_full"), (70, 30, 30, "paid_in_full"), (40, 0, 0, "nothing_owed")];
+        assert_eq!(told(120, [50, 30, 0]), (steps.to_vec(), [50, 30, 0, 40]));
+        let steps = [(50, 50, 50, "paid_in_full"), (0, 30, 0, "money_ran_out"), (0, 0, 0, "nothing_owed")];
+        assert_eq!(told(50, [50, 30, 0]), (steps.to_vec(), [50, 0, 0, 0]));
     }
 }

@@ -10,7 +10,6 @@ use chrono::NaiveDate;
 use crate::core::loan::balances::Balances;
 use crate::core::loan::interest::{InterestError, Segment, segments};
 use crate::core::loan::rate::AnnualRate;
-use crate::core::loan::timeline::{DayMovement, Timeline};
 use crate::core::money::{AmountOverflow, Minor};
 
 /// What moved on one effective date.
@@ -80,15 +79,6 @@ impl LoanHistory {
     /// [`AmountOverflow`] when a balance leaves 64 bits, which posting keeps from happening.
     pub fn balances(&self) -> Result<Balances, AmountOverflow> {
         self.balances_while(|_| true)
-    }
-
-    /// What moved after a day.
-    ///
-    /// # Errors
-    /// [`AmountOverflow`] cannot come of days that were added up before.
-    pub fn after(&self, date: NaiveDate) -> Result<Timeline, AmountOverflow> {
-        let later = self.0.iter().filter(|day| day.date > date);
-        Timeline::new(later.map(|day| DayMovement { date: day.date, movement: day.movement }))
     }
 
     /// The last day on which something moved.
@@ -161,8 +151,6 @@ mod tests {
         assert_eq!((history.accrued_on(day(3, 1)).units(), history.accrued_on(day(3, 2)).units()), (5, 0));
         assert_eq!(history.accrued_through(day(3, 1)), Some(day(2, 1)));
         assert_eq!(history.accrued_through(day(2, 1)), None);
-        let later = history.after(day(2, 1)).unwrap();
-        assert_eq!(later.least_since(day(2, 1), &history.balances().unwrap()).unwrap().principal.units(), 930);
         assert_eq!(history.last_day(), Some(day(3, 1)));
     }
 }

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 
 use crate::core::loan::balances::Balances;
-use crate::core::loan::waterfall::Bucket;
 use crate::core::money::{AmountOverflow, Minor};
 
 /// What moved on one effective date, all postings of that day together.
@@ -79,27 +78,6 @@ impl Timeline {
     /// [`AmountOverflow`] when a past balance leaves 64 bits, which [`Self::check_room`] keeps from happening.
     pub fn balances_on(&self, date: NaiveDate, today: &Balances) -> Result<Balances, AmountOverflow> {
         self.ends_of_days(date, today).last().unwrap_or(Ok(*today))
-    }
-
-    /// The last day from `date` on at whose end no more than `least` was owed in a bucket, given today's balances.
-    ///
-    /// # Errors
-    /// [`AmountOverflow`] when a past balance leaves 64 bits, which [`Self::check_room`] keeps from happening.
-    pub fn last_day_at_least(
-        &self,
-        date: NaiveDate,
-        today: &Balances,
-        bucket: Bucket,
-        least: Minor,
-    ) -> Result<Option<NaiveDate>, AmountOverflow> {
-        let after = (std::ops::Bound::Excluded(date), std::ops::Bound::Unbounded);
-        let starts = self.days.range(after).rev().map(|(start, _)| *start);
-        for (start, balances) in starts.zip(self.ends_of_days(date, today)) {
-            if balances?.owed(bucket) <= least {
-                return Ok(start.pred_opt());
-            }
-        }
-        Ok(None)
     }
 
     /// Proves that `movement`, counting from `date`, leaves every later day's balances within 64 bits.

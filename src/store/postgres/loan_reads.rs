@@ -12,12 +12,12 @@ use super::read::{record, record_columns, record_joins, record_of};
 use super::rows::{self, Columns, broken, event_columns, key_column, loan_columns, posting_columns};
 use crate::core::event::{AcceptedEvent, EventKind, NewEvent};
 use crate::core::ids::{EventId, LoanKey, Seq, TenantId};
-use crate::core::ledger::{AccountCode, Layer, Posting};
+use crate::core::ledger::{AccountCode, DaySum, Layer, Posting};
 use crate::core::loan::{Balances, LoanDay, LoanHistory};
 use crate::core::money::Minor;
 use crate::core::time::Timestamp;
 use crate::store::{
-    EventRecord, HistoryCut, KindTotals, LateFeesPage, LoanAhead, LoanDays, LoanReads, LoanRecord, LoanSpan,
+    EventRecord, HistoryCut, KindTotals, LateFeesPage, LoanAhead, LoanDays, LoanReads, LoanRecord, LoanSpan, LoanSums,
     LoansFilter, LoansPage, PayoffFacts, PayoffSince, StatementPage, StatementRecord, StoreError, Undoing,
 };
 
@@ -65,6 +65,30 @@ const READ_DAYS: &str = concat!(
     moved!(),
     " WHERE l.tenant = $1 AND l.loan_key = $2 AND p.layer = $9 AND ($10::timestamptz IS NULL OR p.posted_at <= $10) \
      AND cardinality(p.amounts) > 0 GROUP BY p.effective_date ORDER BY p.effective_date"
+);
+
+/// What moved by day, told apart by the first of the versions that has it, and whether memo accounts were among it. $10 has
+/// for each version but the last the next one, which is where `width_bucket` begins to count further.
+const READ_SUMS: &str = concat!(
+    "SELECT width_bucket(p.loan_version, $10::bigint[]), p.effective_date, sum(moved.fees)::text, \
+     sum(moved.interest)::text, sum(moved.principal)::text, sum(moved.suspense)::text, bool_or($11 = ANY(p.accounts)) \
+     FROM loans l JOIN postings p ON p.loan_key = l.loan_key AND p.loan_version BETWEEN 1 AND $3",
+    moved!(),
+    " WHERE l.tenant = $1 AND l.loan_key = $2 AND p.layer = $9 AND cardinality(p.amounts) > 0 \
+     GROUP BY 1, 2 ORDER BY 1, 2"
+);
+
+/// What stands in the books of the days of a span. The rows are chosen from the postings alone, so that events are looked up
+/// for these only.
+const READ_SPAN: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    ", ",
+    posting_columns!(),
+    " FROM (SELECT within.event_seq FROM postings within WHERE within.loan_key = $2 \
+     AND within.loan_version BETWEEN 1 AND $3 AND within.effective_date BETWEEN $4 AND $5 \
+     AND within.outcome = 'posted') AS within JOIN postings p ON p.event_seq = within.event_seq \
+     JOIN events e ON e.seq = p.event_seq WHERE e.tenant = $1 ORDER BY p.loan_version"
 );
 
 /// What moved by kind on the days of a span.
@@ -145,11 +169,13 @@ const READ_EVENT_AT: &str =
     concat!("SELECT ", record_columns!(), " FROM events e", record_joins!(), " WHERE e.tenant = $1 AND e.seq = $2");
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 11] = [
+pub(super) const STATEMENTS: [(&str, &str); 13] = [
     ("loans_of_borrower", LOANS_OF_BORROWER),
     ("loans_of_tenant", LOANS_OF_TENANT),
     ("loans_of_number", LOANS_OF_NUMBER),
     ("read_days", READ_DAYS),
+    ("read_sums", READ_SUMS),
+    ("read_span", READ_SPAN),
     ("read_kinds", READ_KINDS),
     ("read_statement", READ_STATEMENT),
     ("read_payoff_facts", READ_PAYOFF_FACTS),
@@ -189,6 +215,37 @@ impl LoanReads for PostgresStore {
             let days = store.many(query, day).await?;
             let history = LoanHistory::new(days).map_err(|error| StoreError::Broken(error.to_string()))?;
             Ok(Some(LoanDays { record, history }))
+        })
+        .await
+    }
+
+    async fn loan_sums(
+        &self,
+        tenant: TenantId,
+        loan: LoanKey,
+        versions: Vec<i64>,
+    ) -> Result<Option<LoanSums>, StoreError> {
+        self.owned(move |store| async move {
+            let Some(record) = store.read_loan(tenant, loan).await? else { return Ok(None) };
+            let (last, earlier) = versions.split_last().map_or((0, [].as_slice()), |(last, rest)| (*last, rest));
+            let next: Vec<i64> = earlier.iter().map(|version| version.saturating_add(1)).collect();
+            let query = with_accounts(sqlx::query(READ_SUMS).bind(tenant.0).bind(key_column(loan)).bind(last));
+            let query = query.bind(next).bind(AccountCode::CHARGED_OFF_MEMO.number());
+            Ok(Some(LoanSums { record, days: store.many(query, day_sum).await? }))
+        })
+        .await
+    }
+
+    async fn loan_postings(
+        &self,
+        tenant: TenantId,
+        loan: LoanKey,
+        span: LoanSpan,
+    ) -> Result<Vec<(AcceptedEvent, Posting)>, StoreError> {
+        self.owned(move |store| async move {
+            let query = sqlx::query(READ_SPAN).bind(tenant.0).bind(key_column(loan)).bind(span.version);
+            let rows = store.many(query.bind(span.from).bind(span.to), posted).await?;
+            Ok(rows.into_iter().flatten().collect())
         })
         .await
     }
@@ -324,6 +381,21 @@ fn day(row: &PgRow) -> Result<LoanDay, StoreError> {
         suspense: Minor::new(columns.take()?),
     };
     Ok(LoanDay { date, movement, accrued: Minor::new(columns.take()?) })
+}
+
+fn day_sum(row: &PgRow) -> Result<DaySum, StoreError> {
+    let mut columns = Columns::of(row);
+    let (cut, date): (i32, NaiveDate) = (columns.take()?, columns.take()?);
+    let cut = usize::try_from(cut).map_err(|_| broken("cut", "a number below nothing"))?;
+    let moved = [wide(&mut columns)?, wide(&mut columns)?, wide(&mut columns)?, wide(&mut columns)?];
+    Ok(DaySum { cut, date, moved, has_memo: columns.take()? })
+}
+
+fn posted(row: &PgRow) -> Result<Option<(AcceptedEvent, Posting)>, StoreError> {
+    let mut columns = Columns::of(row);
+    let event = rows::event(&mut columns)?;
+    let posting = rows::posting(&mut columns, event.event.id)?;
+    Ok(posting.map(|posting| (event, posting)))
 }
 
 fn wide(columns: &mut Columns<'_>) -> Result<i128, StoreError> {

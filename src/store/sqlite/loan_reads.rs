@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use chrono::NaiveDate;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use crate::core::event::{AcceptedEvent, EventKind, NewEvent};
 use crate::core::ids::{EventId, LoanKey, Seq, TenantId};
-use crate::core::ledger::Posting;
+use crate::core::ledger::{DaySum, Posting};
 use crate::core::loan::{LoanDay, LoanHistory};
 use crate::core::time::Timestamp;
 use crate::store::sqlite::error::store_error;
@@ -18,12 +19,12 @@ use crate::store::sqlite::params::{Hex, json};
 use crate::store::sqlite::post::late_fee;
 use crate::store::sqlite::records::{decode_records, position, select_records, stage};
 use crate::store::sqlite::rows::{
-    broken, date, decode_accrual, decode_record, event_columns, get, id, loan_columns, on_hold, optional_bytes,
-    posting_columns, word,
+    broken, date, decode_accrual, decode_event, decode_moved, decode_posting, decode_record, event_columns, get, id,
+    loan_columns, on_hold, optional_bytes, posting_columns, word,
 };
 use crate::store::sqlite::{SqliteStore, post};
 use crate::store::{
-    EventRecord, HistoryCut, KindTotals, LateFeesPage, LoanAhead, LoanDays, LoanReads, LoanRecord, LoanSpan,
+    EventRecord, HistoryCut, KindTotals, LateFeesPage, LoanAhead, LoanDays, LoanReads, LoanRecord, LoanSpan, LoanSums,
     LoansFilter, LoansPage, PayoffFacts, PayoffSince, StatementPage, StatementRecord, StoreError, Undoing,
 };
 
@@ -62,6 +63,23 @@ pub(super) const LOANS_OF_TENANT: &str = concat!(
 pub(super) const LINES_BY_DAY: &str = "
     SELECT effective_date, accounts, amounts, layer FROM postings
     WHERE loan_key = ?1 AND loan_version BETWEEN 1 AND ?2 AND posted_at <= ?3 AND amounts <> '[]'";
+
+/// What each posting up to a version moved, and on which accounts.
+pub(super) const LINES_BY_VERSION: &str = "
+    SELECT loan_version, effective_date, accounts, amounts, layer FROM postings
+    WHERE loan_key = ?1 AND loan_version BETWEEN 1 AND ?2 AND amounts <> '[]'";
+
+/// What stands in the books of the days of a span.
+pub(super) const POSTINGS_OF_SPAN: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    ", ",
+    posting_columns!(),
+    " FROM postings AS p INDEXED BY postings_loan_version JOIN events AS e ON e.seq = p.event_seq
+    WHERE e.tenant = ?1 AND p.loan_key = ?2 AND p.loan_version BETWEEN 1 AND ?3
+        AND p.effective_date BETWEEN ?4 AND ?5 AND p.outcome = 'posted'
+    ORDER BY p.loan_version"
+);
 
 /// What each posting of a span moved, with its kind.
 pub(super) const LINES_BY_KIND: &str = "
@@ -156,6 +174,24 @@ impl LoanReads for SqliteStore {
         self.read(move |db| Box::pin(days(db, tenant, loan, cut))).await
     }
 
+    async fn loan_sums(
+        &self,
+        tenant: TenantId,
+        loan: LoanKey,
+        versions: Vec<i64>,
+    ) -> Result<Option<LoanSums>, StoreError> {
+        self.read(move |db| Box::pin(sums(db, tenant, loan, versions))).await
+    }
+
+    async fn loan_postings(
+        &self,
+        tenant: TenantId,
+        loan: LoanKey,
+        span: LoanSpan,
+    ) -> Result<Vec<(AcceptedEvent, Posting)>, StoreError> {
+        self.read(move |db| Box::pin(postings(db, tenant, loan, span))).await
+    }
+
     async fn loan_totals(
         &self,
         tenant: TenantId,
@@ -207,7 +243,7 @@ impl LoanReads for SqliteStore {
         &self,
         tenant: TenantId,
         loans: Vec<LoanKey>,
-        from: chrono::NaiveDate,
+        from: NaiveDate,
     ) -> Result<Vec<(AcceptedEvent, Posting)>, StoreError> {
         self.read(move |db| Box::pin(async move { post::read_late_fees(db, tenant, (&loans, from)).await })).await
     }
@@ -277,6 +313,49 @@ fn day(row: &SqliteRow) -> Result<LoanDay, StoreError> {
     Ok(LoanDay { date: date(row, "effective_date")?, movement, accrued })
 }
 
+async fn sums(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    key: LoanKey,
+    versions: Vec<i64>,
+) -> Result<Option<LoanSums>, StoreError> {
+    let Some(record) = loan(db, tenant, key).await? else {
+        return Ok(None);
+    };
+    let last = versions.last().copied().unwrap_or(0);
+    let rows = sqlx::query(LINES_BY_VERSION).bind(key.bytes().to_vec()).bind(last).fetch_all(db).await;
+    let mut days: BTreeMap<(usize, NaiveDate), DaySum> = BTreeMap::new();
+    for row in &rows.map_err(store_error)? {
+        let (version, date): (i64, _) = (get(row, "loan_version")?, date(row, "effective_date")?);
+        let cut = versions.partition_point(|cut| *cut < version);
+        let day = days.entry((cut, date)).or_insert(DaySum { cut, date, moved: [0; 4], has_memo: false });
+        let (moved, has_memo) = decode_moved(row)?;
+        for (sum, part) in day.moved.iter_mut().zip([moved.fees, moved.interest, moved.principal, moved.suspense]) {
+            // 2^63 amounts of 64 bits cannot leave 128 bits.
+            *sum = sum.saturating_add(part.units().into());
+        }
+        day.has_memo |= has_memo;
+    }
+    Ok(Some(LoanSums { record, days: days.into_values().collect() }))
+}
+
+async fn postings(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    key: LoanKey,
+    span: LoanSpan,
+) -> Result<Vec<(AcceptedEvent, Posting)>, StoreError> {
+    let query = sqlx::query(POSTINGS_OF_SPAN).bind(tenant.0).bind(key.bytes().to_vec()).bind(span.version);
+    let query = query.bind(span.from.to_string()).bind(span.to.to_string());
+    let mut read = Vec::new();
+    for row in &query.fetch_all(db).await.map_err(store_error)? {
+        let event = decode_event(row)?;
+        let posting = decode_posting(row, event.event.id)?;
+        read.extend(posting.map(|posting| (event, posting)));
+    }
+    Ok(read)
+}
+
 async fn totals(
     db: &mut SqliteConnection,
     tenant: TenantId,
@@ -342,7 +421,7 @@ async fn payoff_facts(
     since: PayoffSince,
 ) -> Result<PayoffFacts, StoreError> {
     let queued = position(db, tenant, loan, Seq(i64::MAX)).await?;
-    let of = |statement: &'static str, day: chrono::NaiveDate| {
+    let of = |statement: &'static str, day: NaiveDate| {
         sqlx::query(statement).bind(tenant.0).bind(loan.bytes().to_vec()).bind(day.to_string())
     };
     let row = of(PAYOFF_FACTS, since.returns).fetch_one(&mut *db).await.map_err(store_error)?;

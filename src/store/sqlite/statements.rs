@@ -181,6 +181,8 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("loans_of_borrower", loan_reads::LOANS_OF_BORROWER),
     ("loans_of_tenant", loan_reads::LOANS_OF_TENANT),
     ("lines_by_day", loan_reads::LINES_BY_DAY),
+    ("lines_by_version", loan_reads::LINES_BY_VERSION),
+    ("postings_of_span", loan_reads::POSTINGS_OF_SPAN),
     ("lines_by_kind", loan_reads::LINES_BY_KIND),
     ("statement_rows", loan_reads::STATEMENT_ROWS),
     ("payoff_facts", loan_reads::PAYOFF_FACTS),

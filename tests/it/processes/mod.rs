@@ -4,6 +4,7 @@
 mod bank;
 pub(crate) mod client;
 mod crash;
+mod explanations;
 mod feeds;
 mod holds;
 mod imports;

@@ -1,9 +1,9 @@
 //! Laws of the reads of a loan's past.
 
-use hpts::core::event::{EventKind, HoldMode};
+use hpts::core::event::{Collectibility, EventKind, HoldMode, ServicingAct};
 use hpts::core::ids::Seq;
 use hpts::core::ledger::{Outcome, RejectionCode, look_ahead};
-use hpts::core::loan::{Balances, LoanHistory};
+use hpts::core::loan::{Balances, LoanHistory, LossAccount};
 use hpts::core::money::Minor;
 use hpts::store::{
     BalanceTime, HistoryCut, LoanPlace, LoanSpan, LoansFilter, LoansPage, PayoffSince, StatementPage, StatementRecord,
@@ -83,6 +83,39 @@ pub(crate) async fn days_of_a_loan_add_up_to_its_balances(fixture: &impl Fixture
     }
     assert_eq!(history(&books, HistoryCut::at_version(0)).await, LoanHistory::default());
     prove(&books.store).await;
+}
+
+/// A payment of April is posted before one of March, which restates it; then the loan is charged off, and some of it is
+/// recovered.
+pub(crate) async fn days_of_a_loan_are_cut_at_versions(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    with_a_late_payment(&books).await;
+    let loss = ServicingAct::Chargeoff { collectibility: Collectibility::Collectible, loss: LossAccount::Expense };
+    books.book(vec![books.servicing(1, loss, None, day(5, 1)), books.payment_on(1, 30, day(6, 1))]).await;
+    let sums = async |versions: &[i64]| {
+        let sums = books.store.loan_sums(books.tenant, books.key(1), versions.to_vec()).await.unwrap().unwrap();
+        assert_eq!(sums.record.state.version, 6);
+        sums.days.iter().map(|day| (day.cut, day.date, day.moved, day.has_memo)).collect::<Vec<_>>()
+    };
+    let (opened, april) = ((0, day(1, 1), [10, 20, 500, 0], false), (0, day(4, 1), [-10, -20, -70, 0], false));
+    assert_eq!(sums(&[1]).await, [opened]);
+    assert_eq!(sums(&[2]).await, [opened, april]);
+    let march = (1, day(3, 1), [-10, -20, -20, 0], false);
+    assert_eq!(sums(&[2, 3]).await, [opened, april, march]);
+    let again = (2, day(4, 1), [10, 20, -30, 0], false);
+    let off = (3, day(5, 1), [0, 0, -380, 0], true);
+    let recovered = (3, day(6, 1), [0, 0, 0, 0], true);
+    assert_eq!(sums(&[2, 3, 4, 6]).await, [opened, april, march, again, off, recovered]);
+    assert_eq!(sums(&[]).await, []);
+
+    let of = async |from, to, version| {
+        let span = LoanSpan { from, to, version };
+        let rows = books.store.loan_postings(books.tenant, books.key(1), span).await.unwrap();
+        rows.iter().map(|(_, posting)| posting.loan_version.unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(of(day(4, 1), day(4, 1), 6).await, [2, 4]);
+    assert_eq!(of(day(4, 1), day(4, 1), 3).await, [2]);
+    assert_eq!(of(day(3, 1), day(5, 1), 6).await, [2, 3, 4, 5]);
 }
 
 pub(crate) async fn loans_are_listed_by_number_and_by_borrower(fixture: &impl Fixture) {
@@ -315,6 +348,9 @@ pub(crate) async fn another_tenant_reads_no_past(fixture: &impl Fixture) {
         assert_eq!(store.loans(thief.tenant, page.clone()).await.unwrap(), [], "{page:?}");
     }
     assert_eq!(store.loan_days(thief.tenant, key, HistoryCut::NOW).await.unwrap(), None);
+    assert_eq!(store.loan_sums(thief.tenant, key, vec![9]).await.unwrap(), None);
+    assert_eq!(store.loan_postings(thief.tenant, key, year(9)).await.unwrap(), []);
+    assert!(!store.loan_postings(books.tenant, key, year(9)).await.unwrap().is_empty());
     assert_eq!(store.loan_totals(thief.tenant, key, year(9)).await.unwrap(), []);
     assert!(!store.loan_totals(books.tenant, key, year(9)).await.unwrap().is_empty());
     let page = StatementPage { span: year(9), after: (day(1, 1), 0), limit: 10 };

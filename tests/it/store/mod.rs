@@ -232,6 +232,7 @@ macro_rules! conformance {
                 loan_reads:
                     balances_are_told_as_they_were_known,
                     days_of_a_loan_add_up_to_its_balances,
+                    days_of_a_loan_are_cut_at_versions,
                     loans_are_listed_by_number_and_by_borrower,
                     a_statement_is_cut_at_a_version,
                     totals_are_told_by_kind,

@@ -280,6 +280,7 @@ proptest! {
     ) {
         let [(mut found, arrived), (expected, ordered)] = settled(&mut facts, || Books::bearing(rule, release));
         same_books(&facts, (&found, &arrived), (&expected, &ordered))?;
+        explanations::check(&found);
         let mut standing: Vec<Fact> = facts.iter().filter(|(.., gone)| !gone).copied().collect();
         let mut alone = Books::bearing(rule, release);
         let lived = live(&mut alone, &in_order(&standing));

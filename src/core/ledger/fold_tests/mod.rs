@@ -15,6 +15,7 @@ mod bank;
 mod chain;
 mod charge_backs;
 mod charge_offs;
+mod explanations;
 mod late_fees;
 mod late_items;
 mod late_waivers;

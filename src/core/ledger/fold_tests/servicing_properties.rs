@@ -142,5 +142,6 @@ proptest! {
                 check(&books);
             }
         }
+        explanations::check(&books);
     }
 }

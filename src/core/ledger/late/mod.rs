@@ -32,11 +32,13 @@
 mod adjustment;
 mod book;
 mod difference;
+mod explain;
 mod history;
 mod look;
 mod settle;
 mod sum;
 
+pub use explain::{DaySum, Found, MoneyIn, SplitExplained};
 pub use history::{History, earliest_late, reaches_back_to, reads_long};
 pub(in crate::core::ledger) use history::{is_late_on, reached_by};
 pub use look::{ChargeBack, View};

@@ -13,6 +13,17 @@ impl Sum {
         Self([fees, interest, principal, suspense].map(|part| i128::from(part.units())))
     }
 
+    /// Of sums that were added up elsewhere.
+    pub(super) fn wide(sums: impl IntoIterator<Item = [i128; 4]>) -> Self {
+        let mut total = [0; 4];
+        for part in sums {
+            for (sum, part) in total.iter_mut().zip(part) {
+                *sum = i128::saturating_add(*sum, part);
+            }
+        }
+        Self(total)
+    }
+
     pub(super) fn and(self, moved: &Balances) -> Self {
         self.with(moved, i128::saturating_add)
     }

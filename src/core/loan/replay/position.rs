@@ -162,7 +162,8 @@ impl Position {
     }
 
     /// What can be paid: on a loan that is charged off, what stands on the memo accounts.
-    fn payable(&self) -> Balances {
+    #[must_use]
+    pub fn payable(&self) -> Balances {
         self.charged_off.map_or(self.balances, |off| off.memo.payable())
     }
 

@@ -20,7 +20,8 @@ pub(super) use event::{EVENT_COLUMNS, decode_event, decode_record, decode_stage,
 pub(super) use loan::{LOAN_COLUMNS, decode_loan, loan_columns, on_hold, packed_loan};
 pub(super) use packed::{ColumnNames, Packed, PackedRow};
 pub(super) use posting::{
-    decode_accrual, decode_allocation, decode_lines, decode_movement, decode_outcome, decode_posting, posting_columns,
+    decode_accrual, decode_allocation, decode_lines, decode_moved, decode_movement, decode_outcome, decode_posting,
+    posting_columns,
 };
 
 /// A column by its name.

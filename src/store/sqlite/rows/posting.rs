@@ -106,6 +106,13 @@ pub(in crate::store::sqlite) fn decode_accrual(row: &SqliteRow) -> Result<(Balan
     Ok(moved.map_err(|error: AmountOverflow| StoreError::Broken(error.to_string()))?.unwrap_or_default())
 }
 
+/// Reads a posting's lines: what it moved, and whether on the memo accounts.
+pub(in crate::store::sqlite) fn decode_moved(row: &SqliteRow) -> Result<(Balances, bool), StoreError> {
+    let Some(entry) = decode_entry(row)? else { return Ok((Balances::default(), false)) };
+    let moved = entry.movement().map_err(|error| StoreError::Broken(error.to_string()))?;
+    Ok((moved, entry.has_line_on(AccountCode::CHARGED_OFF_MEMO)))
+}
+
 /// Reads a posting's day and lines: what it moved.
 pub(in crate::store::sqlite) fn decode_movement(row: &SqliteRow) -> Result<DayMovement, StoreError> {
     let movement = decode_entry(row)?.as_ref().map(JournalEntry::movement).transpose();

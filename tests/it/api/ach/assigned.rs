@@ -33,6 +33,8 @@ async fn a_receipt_pays_its_loan_once_as_of_the_day_it_came() {
     let received = world.get(&format!("/v1/events/{receipt}"), &token).await.json();
     let loan = numbered_loan(&world, &token, "420").await;
     let path = format!("/v1/receipts/{receipt}/assignment");
+    let why = format!("/v1/payments/{receipt}/allocation");
+    assert_eq!(world.get(&why, &token).await.problem(), (404, "not_found".to_owned()), "it has no loan");
 
     let assigned = world.post(&path, &token, "assign:early", &json!({"loan_id": loan})).await;
 
@@ -61,10 +63,35 @@ async fn a_receipt_pays_its_loan_once_as_of_the_day_it_came() {
     let undone = world.post("/v1/reversals", &reverser, "assign:back", &back).await;
     assert_eq!(undone.status, 201, "{undone:?}");
     assert_eq!(account(&world, &token, "2200").await, 3_000);
+    let told = world.get(&why, &token).await.json();
+    let undoing = world.get(&format!("/v1/events/{}", told["undone_by"].as_str().unwrap()), &token).await.json();
+    assert_eq!(undoing["event_type"], "reversal", "{told}");
     let anew = world.post(&path, &token, "assign:anew", &json!({"loan_id": loan})).await;
     assert_eq!(anew.status, 201, "{anew:?}");
     assert_eq!(account(&world, &token, "2200").await, 0);
+    explained(&world, &token, (&why, &loan), &received["effective_at"]).await;
     assert_eq!(world.store.verify().await.unwrap().problems, []);
+}
+
+/// A receipt is explained on the loan that it was assigned to, and anew when a fee turns out to have been there before it.
+async fn explained(world: &World, token: &str, (why, loan): (&str, &str), received: &Value) {
+    let told = world.get(why, token).await.json();
+    assert_eq!((&told["loan_id"], &told["effective_at"]), (&json!(loan), received), "{told}");
+    assert_eq!((told.get("undone_by"), &told["restatements"]), (None, &json!([])), "{told}");
+    let step = |split: &Value, number: usize| {
+        let step = &split["steps"][number];
+        ["bucket", "owed_minor", "paid_minor", "reason"].map(|name| step[name].as_str().unwrap_or("none").to_owned())
+    };
+    assert_eq!(step(&told, 2), ["principal", "1000000000", "3000", "money_ran_out"], "{told}");
+    let clerk = world.token("demo", "hpts:adjustments:write").await;
+    let fee = json!({"loan_id": loan, "amount_minor": "500", "fee_code": "nsf", "effective_at": "2026-01-02"});
+    let fee = world.post("/v1/fees", &clerk, "fee:before", &fee).await.json();
+    let told = world.get(why, token).await.json();
+    let today = &told["restatements"][0];
+    assert_eq!((step(&told, 0)[1].as_str(), step(today, 0)[2].as_str()), ("0", "500"), "{told}");
+    assert_eq!(today["caused_by_event_id"], fee["fee_event_id"], "{told}");
+    assert_eq!((&today["is_reproduced"], &told["is_reproduced"]), (&json!(true), &json!(true)), "{told}");
+    assert_eq!(told["current_allocation"], today["allocation"]);
 }
 
 /// What a receipt that finds its loan late changes is told as for any other payment: in the answer, whenever it is asked
