@@ -44,6 +44,8 @@ pub struct RestatedSchema {
     pub allocation_before: Option<AllocationSchema>,
     /// How its money is divided now; of an accrual, the interest of its days.
     pub allocation: Option<AllocationSchema>,
+    /// Of a preview: the lines of the difference.
+    pub lines: Option<Vec<crate::api::read::entries::LineView>>,
 }
 
 /// A posted payment.

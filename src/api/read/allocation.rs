@@ -199,13 +199,13 @@ pub(crate) async fn get_allocation(
 struct Split<'r> {
     posting: &'r Posting,
     version: i64,
-    split: Allocation,
+    parts: Allocation,
 }
 
 impl<'r> Split<'r> {
     fn of(record: &'r EventRecord) -> Option<Self> {
         let posting = record.posting.as_ref()?;
-        Some(Self { posting, version: posting.loan_version?, split: posting.allocation? })
+        Some(Self { posting, version: posting.loan_version?, parts: posting.allocation? })
     }
 }
 
@@ -251,7 +251,7 @@ async fn explained(state: &ApiState, tenant: TenantId, money: Money) -> Result<A
     let splits = money.splits();
     let first = splits.first().ok_or(ApiError::NotFound)?;
     let (loan, why) = why(state, tenant, (&money, &splits)).await?;
-    let mut why = splits.iter().zip(why).map(|(split, why)| (SplitView::of(&why, &split.split), why.is_in_front));
+    let mut why = splits.iter().zip(why).map(|(split, why)| (SplitView::of(&why, &split.parts), why.is_in_front));
     let (first_why, is_backdated) = why.next().ok_or(ApiError::NotFound)?;
     let mut restatements = Vec::new();
     for (restating, (why, _)) in money.later.iter().zip(why) {
@@ -273,8 +273,8 @@ async fn explained(state: &ApiState, tenant: TenantId, money: Money) -> Result<A
         is_backdated,
         waterfall: loan.waterfall.order().map(Bucket::as_str),
         why: first_why,
-        allocation: AllocationView::from(&first.split),
-        current_allocation: splits.last().filter(|_| splits.len() > 1).map(|last| AllocationView::from(&last.split)),
+        allocation: AllocationView::from(&first.parts),
+        current_allocation: splits.last().filter(|_| splits.len() > 1).map(|last| AllocationView::from(&last.parts)),
         restatements,
         undone_by: undone_by(state, tenant, &money.first).await?.map(|id| id.to_string()),
     })
@@ -321,7 +321,7 @@ fn restatement(record: &EventRecord, cause: Option<&EventRecord>, why: SplitView
         loan_version: split.version,
         caused_by_event_id: cause.map(|cause| cause.event.event.id.to_string()),
         caused_by_event_type: cause.map(|cause| cause.event.event.kind.event_type()),
-        allocation: AllocationView::from(&split.split),
+        allocation: AllocationView::from(&split.parts),
         why,
     })
 }

@@ -79,7 +79,10 @@ pub fn explain(
 mod tests {
     use super::*;
 
-    fn told(amount: i64, [fees, interest, principal]: [i64; 3]) -> (Vec<(i64, i64, i64, &'static str)>, [i64; 4]) {
+    /// Money that came, what was owed, what was paid, why no more.
+    type Step = (i64, i64, i64, &'static str);
+
+    fn told(amount: i64, [fees, interest, principal]: [i64; 3]) -> (Vec<Step>, [i64; 4]) {
         let [fees, interest, principal] = [fees, interest, principal].map(Minor::new);
         let owed = Balances { fees, interest, principal, suspense: Minor::ZERO };
         let (steps, split) = explain(Minor::new(amount), &owed, Waterfall::default()).unwrap();

@@ -1,8 +1,7 @@
 //! Owns what a loan owed on past days, as far as a backdated item needs it.
 //!
-//! Until replay is built, an item dated before the loan's greatest effective date may use, bucket by bucket, at most
-//! the smallest balance the bucket has on any day from its own date on; the rest goes to suspense. So no bucket is
-//! negative on any date, whatever the order of arrival.
+//! What a late item takes of a loan on somebody's word is, bucket by bucket, at most the smallest balance the bucket has on
+//! any day from its own date on: see [`late`](crate::core::ledger).
 
 use std::collections::BTreeMap;
 

@@ -37,7 +37,8 @@ async fn comes_true(world: &World, token: &str, path: &str, body: &Value) -> Val
     assert_eq!(told.status, 200, "{told:?}");
     let told = told.json();
     let balance = async || world.get(&format!("/v1/loans/{LOAN}/balance"), token).await.json();
-    let buckets = ["principal_outstanding_minor", "interest_receivable_minor", "fees_receivable_minor"];
+    let buckets =
+        ["principal_outstanding_minor", "interest_receivable_minor", "fees_receivable_minor", "suspense_minor"];
     let before = balance().await;
     for name in buckets {
         assert_eq!(told["balances_before"][name], before[name], "{name} of {told}");
@@ -51,16 +52,24 @@ async fn comes_true(world: &World, token: &str, path: &str, body: &Value) -> Val
     let entry = world.get(&format!("/v1/journal-entries/{}", done["journal_entry_id"].as_str().unwrap()), token).await;
     assert_eq!(told["lines"], entry.json()["lines"]);
     let of = |told: &Value| {
-        let all = told["restated"].as_array().cloned().unwrap_or_default();
         let names = ["event_id", "event_type", "effective_at", "allocation_before", "allocation"];
-        all.iter().map(|one| names.map(|name| one[name].clone())).collect::<Vec<_>>()
+        restated_of(told).iter().map(|one| names.map(|name| one[name].clone())).collect::<Vec<_>>()
     };
     assert_eq!(of(&told), of(&done), "{told} {done}");
+    for (foreseen, restated) in restated_of(&told).iter().zip(restated_of(&done)) {
+        let entry = restated["journal_entry_id"].as_str().unwrap();
+        let entry = world.get(&format!("/v1/journal-entries/{entry}"), token).await.json();
+        assert_eq!(foreseen["lines"], entry["lines"], "of what {restated} restates");
+    }
     let id = entry.json()["journal_entry_id"].as_str().unwrap().to_owned();
     let event = event_of(&id);
     let status = world.get(&format!("/v1/events/{event}"), token).await.json();
     assert_eq!(status["restated"], done["restated"], "the status tells it as well: {status}");
     told
+}
+
+fn restated_of(told: &Value) -> Vec<Value> {
+    told["restated"].as_array().cloned().unwrap_or_default()
 }
 
 /// The event of an entry: the same id but for its last bit.

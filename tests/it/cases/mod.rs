@@ -4,6 +4,7 @@
 mod late_fees;
 mod loan;
 mod peers;
+mod picture;
 mod rearranged;
 mod returns;
 
@@ -27,7 +28,7 @@ struct Case {
 }
 
 /// Every case.
-const CASES: [&[Case]; 4] = [late_fees::CASES, returns::CASES, peers::CASES, rearranged::CASES];
+const CASES: [&[Case]; 5] = [late_fees::CASES, returns::CASES, peers::CASES, picture::CASES, rearranged::CASES];
 
 /// Runs every case; answers what fails.
 async fn run(client: Client) -> Vec<String> {

@@ -322,6 +322,7 @@ macro_rules! conformance {
                 periods:
                     a_closed_period_takes_no_new_booking_date,
                     consequences_keep_out_of_closed_periods,
+                    restatements_keep_out_of_closed_periods,
                     periods_read_back_with_who_changed_them;
                 uploads:
                     an_upload_is_received_once,

@@ -85,6 +85,26 @@ pub(crate) async fn consequences_keep_out_of_closed_periods(fixture: &impl Fixtu
     prove(&books.store).await;
 }
 
+/// April is closed. A payment of it that is divided anew counts from its own day still, and is booked in May.
+pub(crate) async fn restatements_keep_out_of_closed_periods(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![books.opening(1, [100, 0, 100_000])]).await;
+    let payments = [10, 12].map(|of_april| books.payment_on(1, 300, day(4, of_april)));
+    let paid = books.book(payments.to_vec()).await;
+    close(&books, "2026-04").await;
+    let in_april = debits(&books, AccountCode::PRINCIPAL_RECEIVABLE, day(4, 30)).await;
+    books.book(vec![books.return_of(&paid[0], day(5, 4), 0).await]).await;
+    let restated = books.store.restatements(books.tenant, paid[1].seq).await.unwrap();
+    let [record] = &restated[..] else { panic!("{restated:?}") };
+    let posting = record.posting.as_ref().unwrap();
+    assert_eq!((posting.effective_date, posting.booking_date), (day(4, 12), day(5, 1)));
+    assert_eq!(books.balances_on(1, day(4, 11)).await, [100, 0, 100_000, 0]);
+    assert_eq!(books.balances_on(1, day(4, 12)).await, [0, 0, 99_800, 0]);
+    assert_eq!(debits(&books, AccountCode::PRINCIPAL_RECEIVABLE, day(4, 30)).await, in_april, "April stays as it was");
+    assert_eq!(debits(&books, AccountCode::PRINCIPAL_RECEIVABLE, day(5, 1)).await, in_april + 300);
+    prove(&books.store).await;
+}
+
 pub(crate) async fn periods_read_back_with_who_changed_them(fixture: &impl Fixture) {
     let (books, others) = (Books::open(fixture.store(), 1).await, Books::open(fixture.store(), 2).await);
     let first = change_keyed(&books, "period:april:1", "2026-04", PeriodStatus::Closed);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::charge_backs::charge_back;
-use super::servicing::{act, adjustment, fee, refund, reversal, waiver, waiver_of};
+use super::servicing::{act, adjustment, apply, fee, refund, reversal, waiver, waiver_of};
 use super::*;
 use crate::core::event::{Collectibility, ServicingAct};
 use crate::core::ledger::FeeItem;
@@ -26,6 +26,10 @@ enum Wish {
     /// By hand, interest becomes principal.
     Capitalise(i64),
     Refund(i64),
+    /// Suspense pays debts with so much of it, or with all there is.
+    Apply(Option<i64>),
+    /// Money for a loan that is charged off.
+    Recover(i64),
     /// Of the fees of a code.
     Waive(&'static str, i64),
     /// Of the fee of a day.
@@ -38,6 +42,22 @@ enum Wish {
 impl Wish {
     fn is_accrual(self) -> bool {
         matches!(self, Self::Given(_) | Self::Accrue)
+    }
+
+    /// Whether a rule may refuse it on a loan that is open: it takes something that may not be there.
+    fn takes(self) -> bool {
+        match self {
+            Self::Pay(_) | Self::Lend(_) | Self::Fee(..) | Self::Given(_) | Self::Accrue => false,
+            Self::Adjust(..)
+            | Self::Capitalise(_)
+            | Self::Refund(_)
+            | Self::Apply(_)
+            | Self::Recover(_)
+            | Self::Waive(..)
+            | Self::WaiveOne(..)
+            | Self::ChargeOff
+            | Self::ChargeBack(..) => true,
+        }
     }
 }
 
@@ -68,6 +88,8 @@ fn wish() -> impl Strategy<Value = Wish> {
         2 => (1..300_i64).prop_map(Wish::Refund),
         2 => (fee_code(), 1..200_i64).prop_map(|(code, units)| Wish::Waive(code, units)),
         2 => (1..200_i64).prop_map(|units| Wish::WaiveOne(0, units)),
+        3 => prop::option::of(1..2_000_i64).prop_map(Wish::Apply),
+        1 => units().prop_map(Wish::Recover),
         1 => Just(Wish::ChargeOff),
         2 => units().prop_map(|units| Wish::ChargeBack(0, units)),
     ]
@@ -123,11 +145,14 @@ struct Lived {
 /// Posts facts in this order, and then takes back what is to go.
 fn live(books: &mut Books, facts: &[Fact]) -> Lived {
     let mut lived = Lived::default();
+    let may_be_closed = facts.iter().any(|(_, wish, _)| *wish == Wish::ChargeOff);
     for fact in facts {
         let number = i64::try_from(books.posted.len()).unwrap() + 1;
         if posts(books, fact, &lived) {
             lived.numbers.insert(which(fact), number);
         } else {
+            let is_money = matches!(fact.1, Wish::Pay(_));
+            assert!(fact.1.takes() || (may_be_closed && !is_money), "nothing refuses {fact:?}");
             lived.refused.insert(which(fact));
         }
     }
@@ -157,6 +182,8 @@ fn posts(books: &mut Books, (day, wish, _): &Fact, lived: &Lived) -> bool {
         Wish::Adjust(account, units) => adjustment(&[("5200", -units), (account, *units)], on),
         Wish::Capitalise(units) => adjustment(&[("1200", -units), ("1100", *units)], on),
         Wish::Refund(units) => refund(Some(*units), on),
+        Wish::Apply(units) => apply(*units, on),
+        Wish::Recover(units) => act(ServicingAct::Recovery, Some(*units), on),
         Wish::Waive(code, units) => waiver(code, *units, on),
         Wish::WaiveOne(of, units) => {
             let Some(charged) = lived.numbers.get(&(*of, false)) else { return false };
@@ -252,7 +279,9 @@ fn same_books(
     for fact in facts.iter().filter(|(.., gone)| !gone) {
         let [one, other] = [arrived, ordered].map(|lived| lived.numbers[&which(fact)]);
         match fact.1 {
-            Wish::Pay(_) | Wish::ChargeBack(..) => prop_assert_eq!(found.split(one), expected.split(other)),
+            Wish::Pay(_) | Wish::Recover(_) | Wish::Apply(_) | Wish::ChargeBack(..) => {
+                prop_assert_eq!(found.split(one), expected.split(other));
+            }
             Wish::Given(_) | Wish::Accrue => prop_assert_eq!(found.interest_of(one), expected.interest_of(other)),
             Wish::Lend(_)
             | Wish::Fee(..)
@@ -264,6 +293,38 @@ fn same_books(
             | Wish::ChargeOff => {}
         }
     }
+    Ok(())
+}
+
+/// Every cent that came in is in the split of its payment as it stands, and all of them together, less what went back, are
+/// what payment clearing has.
+fn all_cash_is_divided(facts: &[Fact], (books, lived): (&Books, &Lived)) -> Result<(), TestCaseError> {
+    let mut cash = 0;
+    for fact in facts.iter().filter(|(.., gone)| !gone) {
+        match fact.1 {
+            Wish::Pay(units) | Wish::Recover(units) => {
+                cash += units;
+                prop_assert_eq!(books.split(lived.numbers[&which(fact)]).iter().sum::<i64>(), units);
+            }
+            Wish::ChargeBack(..) => {
+                let back = books.split(lived.numbers[&which(fact)]).iter().sum::<i64>();
+                prop_assert!(back > 0);
+                cash -= back;
+            }
+            Wish::Lend(_)
+            | Wish::Fee(..)
+            | Wish::Given(_)
+            | Wish::Accrue
+            | Wish::Adjust(..)
+            | Wish::Capitalise(_)
+            | Wish::Refund(_)
+            | Wish::Apply(_)
+            | Wish::Waive(..)
+            | Wish::WaiveOne(..)
+            | Wish::ChargeOff => {}
+        }
+    }
+    prop_assert_eq!(by_account(books).get("1010").copied().unwrap_or_default(), i128::from(cash));
     Ok(())
 }
 
@@ -281,6 +342,7 @@ proptest! {
         let [(mut found, arrived), (expected, ordered)] = settled(&mut facts, || Books::bearing(rule, release));
         same_books(&facts, (&found, &arrived), (&expected, &ordered))?;
         explanations::check(&found);
+        all_cash_is_divided(&facts, (&found, &arrived))?;
         let mut standing: Vec<Fact> = facts.iter().filter(|(.., gone)| !gone).copied().collect();
         let mut alone = Books::bearing(rule, release);
         let lived = live(&mut alone, &in_order(&standing));

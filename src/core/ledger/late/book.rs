@@ -116,8 +116,7 @@ pub(super) fn deed_of(command: &Command, moved: Balances, place_of: impl Fn(Seq)
         Command::Payment(payment) => Deed::Pays(payment.amount.minor),
         Command::Servicing(servicing) => match &servicing.act {
             ServicingAct::Recovery => servicing.amount.map_or(Deed::Moves(moved), Deed::Pays),
-            // What somebody had suspense pay is what it was when it was posted; a replay pays no more than that.
-            ServicingAct::SuspenseApplied { .. } => Deed::Applies(moved.suspense.mirrored().ok()),
+            ServicingAct::SuspenseApplied { .. } => Deed::Applies(servicing.amount),
             ServicingAct::Chargeoff { collectibility, loss } => {
                 let status = match collectibility {
                     Collectibility::Collectible => LoanStatus::ChargedOff,

@@ -11,8 +11,8 @@ use crate::core::ledger::late::history::{History, is_late_on};
 use crate::core::ledger::past::{Past, computes_interest};
 use crate::core::ledger::rules::{Refusal, movement_of};
 use crate::core::loan::{
-    Allocation, Balances, DayMovement, Deed, Fact, Life, LoanState, LoanStatus, LossAccount, Place, ReturnManner,
-    Timeline,
+    Allocation, Balances, DayMovement, Deed, Effect, Fact, Life, LoanState, LoanStatus, LossAccount, Place,
+    ReturnManner, Timeline,
 };
 use crate::core::money::{AmountOverflow, Minor};
 
@@ -24,6 +24,8 @@ pub struct View {
     /// The smallest that fees would be where the event stands and behind every later one, if no money had paid any from
     /// there on.
     pub(in crate::core::ledger) fees_unless_paid: Minor,
+    /// The smallest that suspense would be there, if it had paid no debt from there on.
+    pub(in crate::core::ledger) suspense_unless_applied: Minor,
     /// The balances at the end of the event's day.
     pub(in crate::core::ledger) end_of_day: Balances,
     /// The balances after everything, without the interest that was computed for days behind the event: what that comes
@@ -149,7 +151,8 @@ pub(in crate::core::ledger) fn look(
     let later = later_days(history, date)?;
     let view = View {
         floor: later.least_since(date, &state.balances)?,
-        fees_unless_paid: fees_unless_paid(then.balances.fees, &book.life, place),
+        fees_unless_paid: least_behind(then.balances.fees, (&book.life, place), |fact, _| fees_asked(&fact.deed)),
+        suspense_unless_applied: least_behind(then.balances.suspense, (&book.life, place), suspense_besides),
         end_of_day: later.balances_on(date, &state.balances)?,
         today: without_computed(state.balances, &book.life, place)?,
         taken_back,
@@ -201,15 +204,29 @@ fn without_computed(balances: Balances, life: &Life, place: Place) -> Result<Bal
         .try_fold(balances, |balances, effect| balances.minus(&effect.movement))
 }
 
-/// See [`View::fees_unless_paid`]; `there` is what is owed in front of everything behind the place.
-fn fees_unless_paid(there: Minor, life: &Life, place: Place) -> Minor {
-    // Wide: what was paid in between made room for more than 64 bits hold at once.
-    let (mut owed, mut least) = (i128::from(there.units()), i128::from(there.units()));
-    for (fact, ..) in life.facts().filter(|(fact, ..)| fact.place > place) {
-        owed = owed.saturating_add(i128::from(fees_asked(&fact.deed).units()));
-        least = least.min(owed);
+/// The smallest that a bucket would be at a place and behind every later one, if each fact moved so much of it; `there` is
+/// what it is at the place.
+fn least_behind(there: Minor, (life, place): (&Life, Place), moved: impl Fn(&Fact, &Effect) -> Minor) -> Minor {
+    // Wide: what is left out made room for more than 64 bits hold at once.
+    let (mut sum, mut least) = (i128::from(there.units()), i128::from(there.units()));
+    for (fact, effect, _) in life.facts().filter(|(fact, ..)| fact.place > place) {
+        sum = sum.saturating_add(i128::from(moved(fact, effect).units()));
+        least = least.min(sum);
     }
     Minor::new(i64::try_from(least.max(0)).unwrap_or(i64::MAX))
+}
+
+/// What a fact moves in suspense besides paying debts with it, which it does with as much as is there.
+const fn suspense_besides(fact: &Fact, effect: &Effect) -> Minor {
+    match fact.deed {
+        Deed::Applies(_) => Minor::ZERO,
+        Deed::Moves(_)
+        | Deed::Adjusts { .. }
+        | Deed::Pays(_)
+        | Deed::ChargesBack { .. }
+        | Deed::Accrues { .. }
+        | Deed::ChargesOff { .. } => effect.movement.suspense,
+    }
 }
 
 /// What a deed adds to fees, or takes of them, where no money has paid any. What divides money is divided anew where there

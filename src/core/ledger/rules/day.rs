@@ -52,6 +52,12 @@ impl<'a> Day<'a> {
         self.view.map_or(self.there().fees, |view| view.fees_unless_paid)
     }
 
+    /// The suspense that may pay debts: what is there, as far as nothing but debts took it later. Those are paid with what is
+    /// left.
+    pub(in crate::core::ledger) fn suspense_unless_applied(&self) -> Minor {
+        self.view.map_or(self.there().suspense, |view| view.suspense_unless_applied)
+    }
+
     /// The balances at the end of this day.
     pub(in crate::core::ledger) fn balances(&self) -> Balances {
         self.view.map_or(*self.there(), |view| view.end_of_day)

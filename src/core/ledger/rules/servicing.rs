@@ -91,19 +91,22 @@ fn waive(day: &Day<'_>, waiver: &Waiver, past: &Past) -> Result<Verdict, Refusal
     Ok(Verdict::new(lines, movement, day.date)?)
 }
 
-/// What of suspense an event may take: what it asks for, or all there is.
-fn suspense_taken(day: &Day<'_>, asked: Option<Minor>) -> Result<Minor, Refusal> {
-    let there = day.least().suspense;
-    let taken = asked.unwrap_or(there);
-    if taken.is_zero() || taken > there { Err(RejectionCode::InsufficientBalance.into()) } else { Ok(taken) }
-}
-
 /// Suspense pays what is owed, in the loan's order; what finds no debt stays.
 fn apply_suspense(day: &Day<'_>, asked: Option<Minor>) -> Result<Verdict, Refusal> {
-    let amount = suspense_taken(day, asked)?;
-    if let Some(charged_off) = day.state.charged_off {
-        return apply_to_memo(day, charged_off, amount);
+    let there = day.there().suspense;
+    let amount = asked.unwrap_or(there);
+    if amount.is_zero() || amount > there {
+        return Err(RejectionCode::InsufficientBalance.into());
     }
+    let verdict = match day.state.charged_off {
+        Some(charged_off) => apply_to_memo(day, charged_off, amount)?,
+        None => apply_to_debts(day, amount)?,
+    };
+    let taken = verdict.movement.suspense.mirrored()?;
+    if taken > day.suspense_unless_applied() { Err(RejectionCode::InsufficientBalance.into()) } else { Ok(verdict) }
+}
+
+fn apply_to_debts(day: &Day<'_>, amount: Minor) -> Result<Verdict, Refusal> {
     let split = allocate(amount, day.there(), day.state.waterfall)?;
     let split = Allocation { suspense: Minor::ZERO, ..split };
     let applied = split.total()?;
@@ -122,7 +125,11 @@ fn apply_suspense(day: &Day<'_>, asked: Option<Minor>) -> Result<Verdict, Refusa
 
 /// Suspense is given back; it waits on 2300 until it is sent.
 fn refund(day: &Day<'_>, asked: Option<Minor>) -> Result<Verdict, Refusal> {
-    let amount = suspense_taken(day, asked)?;
+    let there = day.least().suspense;
+    let amount = asked.unwrap_or(there);
+    if amount.is_zero() || amount > there {
+        return Err(RejectionCode::InsufficientBalance.into());
+    }
     let lines =
         [Line::debit(AccountCode::BORROWER_SUSPENSE, amount), Line::credit(AccountCode::REFUNDS_PAYABLE, amount)?];
     let movement = Balances { suspense: amount.mirrored()?, ..Balances::default() };
