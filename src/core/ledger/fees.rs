@@ -215,7 +215,7 @@ impl FeeBook {
     /// Every fee that was not taken back, oldest first.
     #[must_use]
     pub fn items(&self) -> Vec<FeeItem> {
-        let (mut paid, mut charged_off) = (self.paid, self.charged_off);
+        let (mut paid, mut charged_off) = (self.paid_of_fees(), self.charged_off);
         let take = |rest: &mut i128, most: i128| {
             let taken = (*rest).clamp(0, most.max(0));
             *rest = rest.saturating_sub(taken);
@@ -241,9 +241,8 @@ impl FeeBook {
 
     /// What is forgiven of each fee. What is owed again is not, of the oldest first, which the money had paid.
     fn waived(&self) -> Vec<i128> {
-        let charged: Vec<&Charged> = self.charged.iter().collect();
-        let Forgiven { mut of_each, rest } = forgiven(&charged, self.waivers.values());
-        let mut owed_again = self.owed_again().saturating_sub(rest).max(0);
+        let mut owed_again = self.paid_of_fees().saturating_neg().max(0);
+        let mut of_each = self.forgiven().of_each;
         for waived in &mut of_each {
             let taken = owed_again.min(*waived);
             (*waived, owed_again) = (waived.saturating_sub(taken), owed_again.saturating_sub(taken));
@@ -251,24 +250,43 @@ impl FeeBook {
         of_each
     }
 
-    /// Fees that are owed although they were forgiven: a waiver gave back what had paid them, and when that was charged
-    /// back the borrower had it no more.
-    fn owed_again(&self) -> i128 {
-        self.paid.saturating_neg().max(0)
+    /// What paid fees, net, as they are now. Below nothing, fees are owed although they were forgiven: a waiver gave back
+    /// what had paid them, and when that was charged back the borrower had it no more. What was forgiven a second time then
+    /// finds no fee, and nothing has to pay it.
+    fn paid_of_fees(&self) -> i128 {
+        self.paid.saturating_add(self.forgiven().rest)
     }
 
-    /// Whether the fees have room for one more waiver beside those that were made.
+    fn forgiven(&self) -> Forgiven {
+        self.forgiven_with(|_| true, None)
+    }
+
+    fn forgiven_with(&self, keeps: impl Fn(&Charged) -> bool, more: Option<&Waiver>) -> Forgiven {
+        let charged: Vec<&Charged> = self.charged.iter().filter(|charged| keeps(charged)).collect();
+        forgiven(&charged, self.waivers.values().chain(more))
+    }
+
+    /// Whether the fees have room for one more waiver beside those that were made, or those that it means are owed again.
     #[must_use]
     pub fn has_room_for(&self, waiver: &Waiver) -> bool {
-        let charged: Vec<&Charged> = self.charged.iter().collect();
-        forgiven(&charged, self.waivers.values().chain([waiver])).rest <= self.owed_again()
+        if self.forgiven_with(|_| true, Some(waiver)).rest <= self.forgiven().rest {
+            return true;
+        }
+        let meant = self.charged.iter().zip(self.waived()).filter(|(charged, _)| waiver.means(charged));
+        let left = meant.map(|(charged, waived)| i128::from(charged.assessed.units()).saturating_sub(waived));
+        i128::from(waiver.amount.units()) <= left.fold(0, i128::saturating_add)
     }
 
-    /// Whether the waivers find enough to forgive without a fee: if so it may be taken back.
+    /// Whether the waivers find as much to forgive without a fee: if so it may be taken back.
     #[must_use]
     pub fn stands_without(&self, fee: EventId) -> bool {
-        let charged: Vec<&Charged> = self.charged.iter().filter(|charged| charged.event_id != fee).collect();
-        forgiven(&charged, self.waivers.values()).rest == 0
+        self.forgiven_with(|charged| charged.event_id != fee, None).rest <= self.forgiven().rest
+    }
+
+    /// Whether fees that were owed again are forgiven again: what had them owed again stands as long as that.
+    #[must_use]
+    pub fn is_forgiven_again(&self) -> bool {
+        self.forgiven().rest > 0
     }
 }
 

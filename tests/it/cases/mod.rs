@@ -1,6 +1,7 @@
 //! Owns worked cases on the whole path: each is a loan of its own on running servers, led through the API and read there,
 //! once with one process and once with servers, broker and database apart. All that fails is told at once, by name.
 
+mod ach_returns;
 mod late_fees;
 mod loan;
 mod peers;
@@ -28,7 +29,8 @@ struct Case {
 }
 
 /// Every case.
-const CASES: [&[Case]; 5] = [late_fees::CASES, returns::CASES, peers::CASES, picture::CASES, rearranged::CASES];
+const CASES: [&[Case]; 6] =
+    [ach_returns::CASES, late_fees::CASES, returns::CASES, peers::CASES, picture::CASES, rearranged::CASES];
 
 /// Runs every case; answers what fails.
 async fn run(client: Client) -> Vec<String> {

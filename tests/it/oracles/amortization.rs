@@ -103,20 +103,20 @@ pub(super) struct SegmentRow {
 #[derive(Deserialize)]
 pub(super) struct PayoffQuote {
     pub(super) id: String,
-    annual_rate_pct: AnnualRateText,
-    convention: String,
-    principal: Cents,
+    pub(super) annual_rate_pct: AnnualRateText,
+    pub(super) convention: String,
+    pub(super) principal: Cents,
     payoff_on: Option<String>,
-    days: Option<i64>,
-    per_diem: Option<Cents>,
-    expected: QuotedAmounts,
+    pub(super) days: Option<i64>,
+    pub(super) per_diem: Option<Cents>,
+    pub(super) expected: QuotedAmounts,
 }
 
 #[derive(Deserialize)]
-struct QuotedAmounts {
-    principal: Cents,
-    interest: Cents,
-    total: Cents,
+pub(super) struct QuotedAmounts {
+    pub(super) principal: Cents,
+    pub(super) interest: Cents,
+    pub(super) total: Cents,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -210,6 +210,11 @@ impl MultiSegment {
 }
 
 impl PayoffQuote {
+    /// Why it does not run, if it does not.
+    pub(super) fn reason(&self) -> Option<Reason> {
+        reason_of(&self.convention, |day_count| self.run(day_count))
+    }
+
     fn run(&self, day_count: DayCount) -> Option<Reason> {
         let rate = self.annual_rate_pct.0;
         let (Some(days), Some(per_diem)) = (self.days, self.per_diem) else {
@@ -247,7 +252,7 @@ fn every_row_of_the_amortization_oracle_runs_or_says_why_not() {
         rows.insert(row.id.clone(), reason_of(&row.convention, |day_count| row.run(day_count)));
     }
     for quote in &file.payoff_quotes {
-        rows.insert(quote.id.clone(), reason_of(&quote.convention, |day_count| quote.run(day_count)));
+        rows.insert(quote.id.clone(), quote.reason());
     }
     let (ran, report) = told(&rows, &LEFT_OUT);
     println!("amortization oracle: {report}");

@@ -69,6 +69,30 @@ fn convention(word: &str) -> Result<DayCount, Reason> {
     }
 }
 
+/// Our order for one of the files: penalties and fees are both fees. `None` where another bucket stands between them, or
+/// where only some buckets are named. Only the sorts that a row charges count; where it charges none, the first one's
+/// place is as good as any.
+fn order_of(words: &[&str], charged: &[&str]) -> Option<Vec<&'static str>> {
+    let mut order: Vec<&str> = Vec::new();
+    for word in words {
+        let bucket = match *word {
+            "penalty" | "fee" if charged.contains(&other_of(word)) && !charged.contains(word) => continue,
+            "penalty" | "fee" if charged.is_empty() && order.contains(&"fees") => continue,
+            "penalty" | "fee" => "fees",
+            "interest" => "interest",
+            "principal" => "principal",
+            _ => return None,
+        };
+        order.push(bucket);
+    }
+    order.dedup();
+    (order.len() == 3).then_some(order)
+}
+
+fn other_of(word: &str) -> &'static str {
+    if word == "fee" { "penalty" } else { "fee" }
+}
+
 /// Days from a file's dates.
 fn span(from: &str, until: &str) -> DaySpan {
     DaySpan::new(from.parse().unwrap(), until.parse().unwrap()).unwrap()

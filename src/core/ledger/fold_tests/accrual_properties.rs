@@ -209,10 +209,12 @@ fn posts(books: &mut Books, (day, wish, _): &Fact, lived: &Lived) -> bool {
     tries(books, command)
 }
 
-/// Posts the next command, unless a rule refuses it.
+/// Posts the next command, unless a rule refuses it. The fees one by one are always those of the bucket.
 fn tries(books: &mut Books, command: Command) -> bool {
     let seq = i64::try_from(books.posted.len()).unwrap() + 1;
     books.post(&[accepted(seq, command)], at(seq));
+    let owed: i64 = fees_of(books).iter().map(|[.., owed]| owed.units()).sum();
+    assert_eq!(owed, books.state.map_or(0, |state| state.balances.fees.units()));
     books.last_sent().outcome == Outcome::Posted
 }
 

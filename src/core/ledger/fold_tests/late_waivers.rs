@@ -94,3 +94,21 @@ fn a_later_charge_off_is_lower() {
     assert_eq!([memo.fees, memo.interest, memo.principal].map(Minor::units), [0, 100, 1000]);
     assert_eq!(items(&books), [[0, 40, 0]]);
 }
+
+/// 120 of 150 were paid. A later waiver of 100 leaves the late one what is there in front of it.
+#[test]
+fn a_waiver_in_front_of_another_is_as_in_time() {
+    let waivers = [waiver("nsf", 50, date(1, 14)), waiver("late", 100, date(1, 15))];
+    let mut ends = Vec::new();
+    for order in [[0, 1], [1, 0]] {
+        let mut books = Books::of([opening([0, 0, 1000], date(1, 1)), fee("late", 100, date(1, 2))]);
+        books.posts(fee("nsf", 50, date(1, 2)));
+        books.posts(payment(120, date(1, 3)));
+        for at in order {
+            books.posts_late(waivers[at].clone());
+        }
+        ends.push((books.balances(), items(&books)));
+    }
+    assert_eq!(ends[0], ([0, 0, 1000, 120], vec![[0, 100, 0], [0, 50, 0]]));
+    assert_eq!(ends[0], ends[1]);
+}

@@ -21,6 +21,7 @@ mod late_items;
 mod late_waivers;
 mod model;
 mod named_waivers;
+mod owed_again;
 mod properties;
 mod refusals;
 mod releases;

@@ -1,6 +1,5 @@
 //! Owns the tests of the operations on one loan: fees, suspense, settlements, adjustments and reversals.
 
-use super::charge_backs::charge_back;
 use super::*;
 use crate::core::event::{
     AdjustmentLine, Collectibility, EarlierEvent, FeeCode, NO_BORROWER, ReversalReason, ReversedEntry, ServicingAct,
@@ -165,26 +164,6 @@ fn a_waiver_gives_back_no_money_that_never_came() {
     assert_eq!(books.balances(), [0, 0, 1000, 0]);
     let item = books.fees().items().remove(0);
     assert_eq!([item.paid, item.waived, item.outstanding().unwrap()].map(Minor::units), [0, 50, 0]);
-}
-
-/// The same where the borrower has had that money, and it is charged back on a day of its own: the fee is owed again, and may
-/// be forgiven again.
-#[test]
-fn what_a_waiver_gave_back_and_is_charged_back_is_owed_again() {
-    let mut books = Books::of([opening([0, 0, 1000], date(1, 1)), fee("late", 50, date(1, 10))]);
-    books.posts(payment(50, date(1, 12)));
-    books.posts(waiver("late", 50, date(1, 15)));
-    books.posts(refund(None, date(1, 16)));
-    let back = charge_back(books.event(3), 50, date(1, 20), Some(0));
-    books.posts(back);
-    let item = |books: &Books| {
-        let item = books.fees().items().remove(0);
-        [item.paid, item.waived, item.outstanding().unwrap()].map(Minor::units)
-    };
-    assert_eq!((books.balances(), item(&books)), ([50, 0, 1000, 0], [0, 0, 50]));
-    books.refuses(waiver("late", 51, date(1, 21)), RejectionCode::InsufficientBalance);
-    books.posts(waiver("late", 50, date(1, 21)));
-    assert_eq!((books.balances(), item(&books)), ([0, 0, 1000, 0], [0, 50, 0]));
 }
 
 #[test]

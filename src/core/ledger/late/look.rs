@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use crate::core::event::{Command, LegTerms, NewEvent, PaymentReturn, Servicing, ServicingAct};
+use crate::core::event::{Command, EventKind, LegTerms, NewEvent, PaymentReturn, Servicing, ServicingAct};
 use crate::core::ids::Seq;
 use crate::core::ledger::entry::Line;
 use crate::core::ledger::late::book::{Book, Standing, deed_of, placed_of};
@@ -151,8 +151,8 @@ pub(in crate::core::ledger) fn look(
     let later = later_days(history, date)?;
     let view = View {
         floor: later.least_since(date, &state.balances)?,
-        fees_unless_paid: least_behind(then.balances.fees, (&book.life, place), |fact, _| fees_asked(&fact.deed)),
-        suspense_unless_applied: least_behind(then.balances.suspense, (&book.life, place), suspense_besides),
+        fees_unless_paid: fees_unless_paid(then.balances.fees, &book, place),
+        suspense_unless_applied: suspense_unless_applied(then.balances.suspense, &book.life, place),
         end_of_day: later.balances_on(date, &state.balances)?,
         today: without_computed(state.balances, &book.life, place)?,
         taken_back,
@@ -204,21 +204,39 @@ fn without_computed(balances: Balances, life: &Life, place: Place) -> Result<Bal
         .try_fold(balances, |balances, effect| balances.minus(&effect.movement))
 }
 
-/// The smallest that a bucket would be at a place and behind every later one, if each fact moved so much of it; `there` is
-/// what it is at the place.
-fn least_behind(there: Minor, (life, place): (&Life, Place), moved: impl Fn(&Fact, &Effect) -> Minor) -> Minor {
-    // Wide: what is left out made room for more than 64 bits hold at once.
-    let (mut sum, mut least) = (i128::from(there.units()), i128::from(there.units()));
-    for (fact, effect, _) in life.facts().filter(|(fact, ..)| fact.place > place) {
-        sum = sum.saturating_add(i128::from(moved(fact, effect).units()));
-        least = least.min(sum);
+/// See [`View::fees_unless_paid`]; `there` is what is owed in front of everything behind the place.
+fn fees_unless_paid(there: Minor, book: &Book, place: Place) -> Minor {
+    // Wide: what was paid in between made room for more than 64 bits hold at once.
+    let (mut owed, mut least) = (i128::from(there.units()), i128::from(there.units()));
+    for (fact, ..) in book.life.facts().filter(|(fact, ..)| fact.place > place) {
+        owed = owed.saturating_add(i128::from(fees_asked(&fact.deed).units()));
+        if book.facts.get(&fact.place).is_some_and(|standing| standing.event.kind == EventKind::FeeWaived) {
+            // Whether fees have room for both is judged fee by fee; what a waiver does not find was paid.
+            owed = owed.max(0);
+        } else {
+            least = least.min(owed);
+        }
     }
+    narrow(least)
+}
+
+/// See [`View::suspense_unless_applied`]; `there` is what waits in front of everything behind the place.
+fn suspense_unless_applied(there: Minor, life: &Life, place: Place) -> Minor {
+    let (mut waits, mut least) = (i128::from(there.units()), i128::from(there.units()));
+    for (fact, effect, _) in life.facts().filter(|(fact, ..)| fact.place > place) {
+        waits = waits.saturating_add(i128::from(suspense_besides(&fact.deed, effect).units()));
+        least = least.min(waits);
+    }
+    narrow(least)
+}
+
+fn narrow(least: i128) -> Minor {
     Minor::new(i64::try_from(least.max(0)).unwrap_or(i64::MAX))
 }
 
-/// What a fact moves in suspense besides paying debts with it, which it does with as much as is there.
-const fn suspense_besides(fact: &Fact, effect: &Effect) -> Minor {
-    match fact.deed {
+/// What a deed moves in suspense besides paying debts with it, which it does with as much as is there.
+const fn suspense_besides(deed: &Deed, effect: &Effect) -> Minor {
+    match deed {
         Deed::Applies(_) => Minor::ZERO,
         Deed::Moves(_)
         | Deed::Adjusts { .. }

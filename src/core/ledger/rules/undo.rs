@@ -70,6 +70,10 @@ pub(super) fn judge_reversal(day: &Day<'_>, reversed: &ReversedEntry, past: &Pas
         | EventKind::ManualAdjustment => take_back(day, booked)?,
         // Money that went back on a day of its own has come again; a payment that was taken back as a whole stays so.
         EventKind::PaymentReturned if day.taken_back()?.is_some_and(|lines| !lines.is_empty()) => {
+            // A fee that it had owed again was forgiven a second time: that is taken back first.
+            if past.fees.as_ref().ok_or(Refusal::NoFees)?.is_forgiven_again() {
+                return Err(RejectionCode::NotReversible.into());
+            }
             take_back(day, booked)?
         }
         EventKind::Reversal

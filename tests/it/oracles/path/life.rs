@@ -1,10 +1,13 @@
 //! Owns the life of a loan as a caller of the API leads it.
 
+use std::collections::BTreeMap;
+
 use chrono::NaiveDate;
 use hpts::core::loan::DayCount;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::{COMPARED, Told};
 use crate::processes::client::{BORROWER, Client};
 
 /// Amounts by bucket: fees, interest, principal.
@@ -157,6 +160,11 @@ impl Loan<'_> {
         Ok(balances)
     }
 
+    /// What closes it on a day.
+    pub(super) async fn payoff(&self, on: NaiveDate) -> Result<Value, String> {
+        self.books.get(&format!("/v1/loans/{}/payoff?date={on}", self.id)).await
+    }
+
     /// What a payment would restate.
     pub(super) async fn foresees(&self, amount: i64, on: &str) -> Result<Value, String> {
         let body = json!({"borrower_id": BORROWER, "amount_minor": amount.to_string(), "currency": "USD",
@@ -240,6 +248,23 @@ impl Loan<'_> {
         minor(&balance["principal_outstanding_minor"])
     }
 
+    /// The last of a day's rows says with what principal the day ends. Behind a charge-off they say what is owed off the
+    /// books, and of an accrual nothing.
+    pub(super) async fn ends_days<'r>(&self, rows: impl Iterator<Item = &'r Value>) -> Told {
+        let mut ends: BTreeMap<&str, i64> = BTreeMap::new();
+        for row in rows.filter(|row| row["type"] != "Accrual") {
+            let day = row["effective_on"].as_str().ok_or("a row without a day")?;
+            ends.insert(day, cents(&row["principal_balance_after"]));
+            if row["type"] == "Charge-off" {
+                break;
+            }
+        }
+        for (day, expected) in ends {
+            same(&format!("principal on {day}"), &self.principal_on(day).await?, &expected)?;
+        }
+        Ok(())
+    }
+
     /// Of every fee what was assessed, what is paid, and what is owed; sorted.
     pub(super) async fn fees(&self) -> Result<Vec<[i64; 3]>, String> {
         let fees = self.books.get(&format!("/v1/loans/{}/fees", self.id)).await?;
@@ -275,30 +300,8 @@ pub(super) fn cents(value: &Value) -> i64 {
     value.as_str().map_or(0, |text| text.replace('.', "").parse().unwrap())
 }
 
-/// Two numbers, or what differs.
+/// Two values, or what differs. Every one is counted.
 pub(super) fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Result<(), String> {
+    COMPARED.with(|compared| compared.set(compared.get() + 1));
     if found == expected { Ok(()) } else { Err(format!("{what}: found {found:?}, expected {expected:?}")) }
-}
-
-/// Our order for one of the files: penalties and fees are both fees. `None` where another bucket stands between them, or
-/// where only some buckets are named. Only the sorts that a row charges count.
-pub(super) fn order_of(words: &[&str], charged: &[&str]) -> Option<Vec<&'static str>> {
-    let counts = |word: &str| charged.is_empty() || charged.contains(&word) || !charged.contains(&other_of(word));
-    let mut order: Vec<&str> = Vec::new();
-    for word in words {
-        let bucket = match *word {
-            "penalty" | "fee" if !counts(word) => continue,
-            "penalty" | "fee" => "fees",
-            "interest" => "interest",
-            "principal" => "principal",
-            _ => return None,
-        };
-        order.push(bucket);
-    }
-    order.dedup();
-    (order.len() == 3).then_some(order)
-}
-
-fn other_of(word: &str) -> &'static str {
-    if word == "fee" { "penalty" } else { "fee" }
 }

@@ -1,66 +1,63 @@
-//! Owns the rows of `tests/data/waterfall.json`: one payment on a loan that owes what the row says.
+//! Owns the rows of `tests/data/waterfall.json`: one payment on a loan that owes what the row says, and payments of all
+//! that is owed that go back, or in part.
 
-use serde_json::Value;
+use hpts::core::money::Minor;
 
-use super::life::{Books, cents, order_of, parts, same};
-use super::{Reason, Rows, Told};
+use super::life::{Books, Owed, parts, same, text};
+use super::{Expected, Reason, Rows, Told};
+use crate::oracles::waterfall::{self, Case, Parts, Returned};
 
-const DATA: &str = include_str!("../../../data/waterfall.json");
+/// The same rows as in the pure test of the waterfall, and two values of each payment, four of each return.
+pub(super) const EXPECTED: Expected =
+    Expected { run: waterfall::RUN, compared: 24 * 2 + 7 * 4, left_out: &waterfall::LEFT_OUT, parts: &[] };
 
-/// How many rows run: those of the pure test.
-pub(super) const RUN: usize = 14;
-
-/// The day of every payment.
+/// The days of payments and of returns.
 const PAID_ON: &str = "2023-02-01";
-
-/// The same rows as the pure test of the waterfall leaves out, for the same reasons.
-pub(super) fn left_out() -> Vec<(&'static str, Reason)> {
-    let ours = |reason| match reason {
-        crate::oracles::waterfall::Reason::TwoStage => Reason::TwoStage,
-        crate::oracles::waterfall::Reason::PenaltyApartFromFee => Reason::PenaltyApartFromFee,
-        crate::oracles::waterfall::Reason::AimedAtOneFee => Reason::AimedAtOneFee,
-        crate::oracles::waterfall::Reason::ReturnedPayment => Reason::ChargeBack,
-        crate::oracles::waterfall::Reason::HeldPartialPayment => Reason::HeldPartialPayment,
-    };
-    crate::oracles::waterfall::LEFT_OUT.into_iter().map(|(id, reason)| (id, ours(reason))).collect()
-}
+const BACK_ON: &str = "2023-03-01";
 
 /// The rows.
 pub(super) fn rows(books: &Books) -> Rows<'_> {
-    let file: Value = serde_json::from_str(DATA).unwrap();
+    let file = waterfall::file();
     let mut rows = Rows::new("waterfall.json");
-    for case in file["cases"].as_array().unwrap() {
-        let id = case["id"].as_str().unwrap();
-        match order(case) {
-            Ok(order) => rows.runs(id, pay(books, order, case.clone())),
-            Err(reason) => rows.leaves_out(id, reason),
+    for case in file.cases {
+        match case.order() {
+            Ok(order) => rows.runs(&case.id.clone(), pay(books, order, case)),
+            Err(reason) => rows.leaves_out(&case.id, reason),
         }
     }
-    for (list, reason) in
-        [("returned_payment_cases", Reason::ChargeBack), ("suspense_examples", Reason::HeldPartialPayment)]
-    {
-        for row in file[list].as_array().unwrap() {
-            rows.leaves_out(row["id"].as_str().unwrap(), reason);
-        }
+    for row in file.returned_payment_cases {
+        rows.runs(&row.id.clone(), go_back(books, row));
+    }
+    for row in file.suspense_examples {
+        rows.leaves_out(&row.id, Reason::HeldPartialPayment);
     }
     rows
 }
 
-fn order(case: &Value) -> Result<Vec<&'static str>, Reason> {
-    let words = case["order"].as_array().filter(|_| case["two_stage"].is_null()).ok_or(Reason::TwoStage)?;
-    let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
-    let reason = if words.len() == 4 { Reason::PenaltyApartFromFee } else { Reason::AimedAtOneFee };
-    order_of(&words, &[]).ok_or(reason)
+fn units(parts: &Parts) -> Owed {
+    parts.buckets().map(Minor::units)
 }
 
-async fn pay(books: &Books, order: Vec<&'static str>, case: Value) -> Told {
-    let owed =
-        |of: &Value| [cents(&of["penalty"]) + cents(&of["fee"]), cents(&of["interest"]), cents(&of["principal"])];
-    let loan = books.open(&order, owed(&case["before"])).await?;
-    let paid = loan.pays(cents(&case["payment"]), PAID_ON).await?;
-    let [fees, interest, principal] = owed(&case["expected"]);
-    same("split", &parts(&paid["allocation"])?, &[fees, interest, principal, cents(&case["unapplied"])])?;
-    let left: i64 = owed(&case["before"]).iter().sum::<i64>() - fees - interest - principal;
-    same("owed and suspense", &loan.owed().await?, &(left, cents(&case["unapplied"])))?;
-    Ok(6)
+async fn pay(books: &Books, order: Vec<&'static str>, case: Case) -> Told {
+    let loan = books.open(&order, units(&case.before)).await?;
+    let paid = loan.pays(case.payment.0.units(), PAID_ON).await?;
+    let ([fees, interest, principal], unapplied) = (units(&case.expected), case.unapplied.0.units());
+    same("split", &parts(&paid["allocation"])?, &[fees, interest, principal, unapplied])?;
+    let left = case.before.total().units() - case.expected.total().units();
+    same("owed and suspense", &loan.owed().await?, &(left, unapplied))
+}
+
+async fn go_back(books: &Books, row: Returned) -> Told {
+    let (split, returned) = (&row.original_payment_split, row.amount.0.units());
+    let order = ["fees", "interest", "principal"];
+    let loan = books.open_charging_back(&order, &row.credit_order(), units(split)).await?;
+    let paid = loan.pays(split.total().units(), PAID_ON).await?;
+    let ([fees, interest, principal], [back_fees, back_interest, back_principal]) =
+        (units(split), units(&row.expected_add_back));
+    same("split", &parts(&paid["allocation"])?, &[fees, interest, principal, 0])?;
+    let back = loan.charges_back(&paid, returned, BACK_ON).await?;
+    let put_back = [back_fees, back_interest, back_principal, 0];
+    same("put back", &loan.divided(&text(&back["payment_returned_event_id"])?).await?, &put_back)?;
+    same("owed again", &loan.balances(BACK_ON.parse().map_err(|_| "no day")?).await?, &put_back)?;
+    same("owed and suspense", &loan.owed().await?, &(returned, 0))
 }
