@@ -37,6 +37,7 @@ mod look;
 mod settle;
 mod sum;
 
+pub(in crate::core::ledger) use adjustment::borne_by_hand;
 pub use history::{History, earliest_late, reaches_back_to, reads_long};
 pub(in crate::core::ledger) use history::{is_late_on, reached_by};
 pub use look::{ChargeBack, View};
