@@ -16,6 +16,7 @@ use crate::core::event::{Command, EventKind, FeeCode, LegTerms, NewEvent, Servic
 use crate::core::ids::EventId;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
+use crate::core::ledger::late::borne_by_hand;
 use crate::core::ledger::posting::{Outcome, Posting};
 use crate::core::loan::Place;
 use crate::core::money::{AmountOverflow, Minor};
@@ -33,8 +34,8 @@ struct Charged {
 /// What is forgiven of which fees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiver {
-    /// Of those of this sort.
-    pub code: FeeCode,
+    /// Of those of this sort; `None` of fees that were forgiven by hand, of whatever sort.
+    pub code: Option<FeeCode>,
     /// Of this one alone, where the waiver names one.
     pub fee: Option<EventId>,
     /// Of those in front of this place.
@@ -46,8 +47,10 @@ pub struct Waiver {
 impl Waiver {
     /// Whether a fee is one that may be forgiven.
     fn means(&self, charged: &Charged) -> bool {
-        let is_of_sort = matches!(&charged.sort, FeeSort::Code(of) if *of == self.code);
-        is_of_sort && charged.place < self.place && self.fee.is_none_or(|fee| fee == charged.event_id)
+        let is_of = |code: &FeeCode| matches!(&charged.sort, FeeSort::Code(of) if of == code);
+        self.code.as_ref().is_none_or(is_of)
+            && charged.place < self.place
+            && self.fee.is_none_or(|fee| fee == charged.event_id)
     }
 }
 
@@ -125,9 +128,16 @@ impl FeeBook {
                 ServicingAct::FeeWaived { fee_code, fee } => {
                     let given_back = sum_on(entry, AccountCode::BORROWER_SUSPENSE).saturating_neg();
                     let amount = narrow(given_back.saturating_sub(moved));
-                    let (code, fee) = (fee_code.clone(), fee.map(|fee| fee.id));
+                    let (code, fee) = (Some(fee_code.clone()), fee.map(|fee| fee.id));
                     self.waivers.insert(event.id, Waiver { code, fee, place: place_of(posting), amount });
                     self.paid = self.paid.saturating_sub(given_back);
+                }
+                // What a hand takes of fees and somebody bears is forgiven; the rest has been paid otherwise.
+                ServicingAct::ManualAdjustment { lines, .. } if moved < 0 => {
+                    let forgiven = moved.saturating_neg().min(borne_by_hand(lines));
+                    let waiver = Waiver { code: None, fee: None, place: place_of(posting), amount: narrow(forgiven) };
+                    self.waivers.insert(event.id, waiver);
+                    self.paid = self.paid.saturating_sub(moved).saturating_sub(forgiven);
                 }
                 ServicingAct::Chargeoff { .. } => self.charged_off = self.charged_off.saturating_sub(moved),
                 ServicingAct::Reversal(reversed) => {
@@ -205,7 +215,7 @@ impl FeeBook {
             self.charged.remove(place);
             self.charged_off = self.charged_off.saturating_add(borne);
         } else if let Some(waiver) = self.waivers.remove(&undone) {
-            // What the waiver did not take from the bucket it had moved to suspense: that is paid again.
+            // What a waiver did not take from the bucket it had moved to suspense: that is paid again.
             self.restate((moved.saturating_sub(i128::from(waiver.amount.units())), borne));
         } else {
             self.restate((moved, borne));
@@ -298,12 +308,13 @@ struct Forgiven {
     rest: i128,
 }
 
-/// Named fees first, as those waivers have no choice. Of the others each finds all fees that earlier ones find, so in their
-/// order none takes from another what it could have spared.
+/// Named fees first, as those waivers have no choice, and what hands have forgiven last, as that has the most. Of the others
+/// each finds all fees of its sort that earlier ones find, so in their order none takes from another what it could have
+/// spared.
 fn forgiven<'w>(charged: &[&Charged], waivers: impl Iterator<Item = &'w Waiver>) -> Forgiven {
     let mut left: Vec<i128> = charged.iter().map(|charged| i128::from(charged.assessed.units())).collect();
     let mut waivers: Vec<&Waiver> = waivers.collect();
-    waivers.sort_by_key(|waiver| (waiver.fee.is_none(), waiver.place));
+    waivers.sort_by_key(|waiver| (waiver.fee.is_none(), waiver.code.is_none(), waiver.place));
     let mut all_rest = 0_i128;
     for waiver in waivers {
         let mut rest = i128::from(waiver.amount.units());

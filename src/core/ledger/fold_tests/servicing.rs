@@ -178,6 +178,31 @@ fn a_fee_that_is_waived_is_not_taken_back_before_its_waiver() {
     assert_eq!((books.balances(), books.fees().items().len()), ([20, 0, 1000, 0], 1));
 }
 
+/// What a hand has forgiven nobody has paid: it is forgiven once. What a hand booked as money has paid it.
+#[test]
+fn what_was_forgiven_by_hand_is_not_given_back() {
+    let charged = || Books::of([opening([0, 0, 1000], date(1, 1)), fee("late", 50, date(1, 10))]);
+    let mut books = charged();
+    books.posts(adjustment(&[("5200", 30), ("1300", -30)], date(1, 12)));
+    let item = |books: &Books| {
+        let item = books.fees().items().remove(0);
+        [item.paid, item.waived, item.outstanding().unwrap()].map(Minor::units)
+    };
+    assert_eq!(item(&books), [0, 30, 20]);
+    books.refuses(waiver("late", 21, date(1, 15)), RejectionCode::InsufficientBalance);
+    books.posts(waiver("late", 20, date(1, 15)));
+    assert_eq!((books.balances(), item(&books)), ([0, 0, 1000, 0], [0, 50, 0]));
+    let undo = reversal(&books, 3, date(1, 20));
+    books.posts(undo);
+    assert_eq!((books.balances(), item(&books)), ([30, 0, 1000, 0], [0, 20, 30]));
+
+    let mut books = charged();
+    books.posts(adjustment(&[("1010", 30), ("1300", -30)], date(1, 12)));
+    assert_eq!(item(&books), [30, 0, 20]);
+    books.posts(waiver("late", 50, date(1, 15)));
+    assert_eq!((books.balances(), item(&books)), ([0, 0, 1000, 30], [0, 50, 0]));
+}
+
 /// A waiver that names no fee forgives another one of its code, where there is one.
 #[test]
 fn a_fee_is_taken_back_where_its_waiver_finds_another() {

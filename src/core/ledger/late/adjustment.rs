@@ -26,10 +26,14 @@ pub(super) fn lines_by_hand(event: &NewEvent) -> &[AdjustmentLine] {
 
 /// What an adjustment asks of its loan, which it moves by so much.
 pub(super) fn deed_of_adjustment(lines: &[AdjustmentLine], asked: Balances) -> Deed {
-    let total = bearers(lines).into_iter().fold(0_i128, |sum, (_, borne)| sum.saturating_add(borne));
     // What leaves 64 bits is more than any interest.
-    let borne = Minor::new(i64::try_from(total).unwrap_or(i64::MAX));
+    let borne = Minor::new(i64::try_from(borne_by_hand(lines)).unwrap_or(i64::MAX));
     Deed::Adjusts { asked, borne }
+}
+
+/// What accounts outside the loan bear of an adjustment, in minor units.
+pub(in crate::core::ledger) fn borne_by_hand(lines: &[AdjustmentLine]) -> i128 {
+    bearers(lines).into_iter().fold(0_i128, |sum, (_, borne)| sum.saturating_add(borne))
 }
 
 /// The lines on accounts outside the loan between an adjustment as it was asked for and what it does. `asked` is what it

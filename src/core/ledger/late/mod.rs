@@ -38,6 +38,7 @@ mod look;
 mod settle;
 mod sum;
 
+pub(in crate::core::ledger) use adjustment::borne_by_hand;
 pub use explain::{DaySum, Found, MoneyIn, SplitExplained};
 pub use history::{History, earliest_late, reaches_back_to, reads_long};
 pub(in crate::core::ledger) use history::{is_late_on, reached_by};

@@ -35,7 +35,7 @@ pub(super) fn judge_servicing(
                 past.earlier.state(seq).ok_or(Refusal::NoEarlierEvent)?;
             }
             let amount = servicing.amount.ok_or(RejectionCode::InsufficientBalance)?;
-            let (code, fee) = (fee_code.clone(), fee.map(|fee| fee.id));
+            let (code, fee) = (Some(fee_code.clone()), fee.map(|fee| fee.id));
             waive(day, &Waiver { code, fee, place: Place::of_posting(day.date, i64::MAX), amount }, past)
         }
         ServicingAct::SuspenseApplied { .. } => apply_suspense(day, servicing.amount),

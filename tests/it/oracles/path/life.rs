@@ -211,6 +211,25 @@ impl Loan<'_> {
         self.books.post(&path, &body).await
     }
 
+    /// The code with which such a charge-back is refused: a conflict, which `post` would send until it is none.
+    pub(super) async fn refuses_to_charge_back(
+        &self,
+        payment: &Value,
+        amount: i64,
+        on: &str,
+    ) -> Result<String, String> {
+        let path = format!("/v1/payments/{}/return", text(&payment["payment_event_id"])?);
+        let body = json!({"return_code": "R01", "effective_at": on, "amount_minor": amount.to_string()});
+        let key = format!("oracle:{}", Uuid::new_v4());
+        for _ in 0..30 {
+            let (status, answer) = self.books.client.post(0, &path, &key, &body, None).await.ok_or("no answer")?;
+            if status != 202 {
+                return text(&answer["code"]);
+            }
+        }
+        Err(format!("no final answer for {key}"))
+    }
+
     /// How a payment, or its return, is divided today: fees, interest, principal, suspense.
     pub(super) async fn divided(&self, event: &str) -> Result<[i64; 4], String> {
         let event = self.books.get(&format!("/v1/events/{event}")).await?;

@@ -39,7 +39,7 @@ pub(super) enum Reason {
     PenaltyApartFromFee,
     /// First what is due by now, then what is not: we have one order over whole balances.
     TwoStage,
-    /// More of a payment is charged back than came in: refused here.
+    /// Behind a charge-back of more than came in, which is refused here.
     MoreThanCameIn,
     /// Held partial payments; we apply what we get at once.
     HeldPartialPayment,
