@@ -227,7 +227,7 @@ pub trait LoanReads: Send + Sync {
         since: PayoffSince,
     ) -> Result<PayoffFacts, StoreError>;
 
-    /// The postings that divide a payment's money anew, oldest first.
+    /// The postings that divide a payment's money anew, in the order of their numbers.
     async fn restatements(&self, tenant: TenantId, payment: Seq) -> Result<Vec<EventRecord>, StoreError>;
 
     /// What an event has brought about on its loan, in order.

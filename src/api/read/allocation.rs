@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use crate::api::auth::Scope;
 use crate::api::error::ApiError;
+use crate::api::http::heavy::off_the_runtime;
 use crate::api::http::query::Query;
 use crate::api::openapi::{AllocationSchema, ProblemDocument};
 use crate::api::state::ApiState;
@@ -80,7 +81,7 @@ pub struct AllocationExplained {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<AllocationSchema>)]
     current_allocation: Option<AllocationView>,
-    /// What divided it anew, oldest first: the last one's split stands.
+    /// What divided it anew, oldest first, the newest 100: the last one's split stands.
     restatements: Vec<RestatementView>,
     /// The event that took it back; of a receipt, the one that took its assignment back.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,9 +216,12 @@ struct Money {
     amount: Minor,
     /// What divided it first: the payment, or the assignment of the receipt.
     first: EventRecord,
-    /// What divided it anew, oldest first.
+    /// What divided it anew, oldest first, and of that the newest.
     later: Vec<EventRecord>,
 }
+
+/// So many new splits of a payment are told and explained: each follows from the loan as it was known then.
+const RESTATEMENTS_MAX: usize = 100;
 
 impl Money {
     /// `restating` are the postings that name the payment's split.
@@ -235,7 +239,9 @@ impl Money {
         };
         let loan = Split::of(&first)?.posting.loan_key;
         let is_split = |record: &EventRecord| Split::of(record).is_some_and(|split| split.posting.loan_key == loan);
-        Some(Self { payment, amount, later: later.into_iter().filter(is_split).collect(), first })
+        let mut later: Vec<EventRecord> = later.into_iter().filter(is_split).collect();
+        let later = later.split_off(later.len().saturating_sub(RESTATEMENTS_MAX));
+        Some(Self { payment, amount, later, first })
     }
 
     fn splits(&self) -> Vec<Split<'_>> {
@@ -297,8 +303,9 @@ async fn why(
     let span = LoanSpan { from: found.since(), to: date, version };
     let rows = state.store().loan_postings(tenant, loan, span).await?;
     let loan = sums.record.state;
-    let each = (0..splits.len()).map(|cut| found.explain(&loan, cut, &rows).map_err(BROKEN));
-    Ok((loan, each.collect::<Result<_, _>>()?))
+    let cuts = 0..splits.len();
+    let explain = move || cuts.map(|cut| found.explain(&loan, cut, &rows)).collect::<Result<_, _>>();
+    Ok((loan, off_the_runtime(explain).await?.map_err(BROKEN)?))
 }
 
 /// The event that took a split's event back; of a leg, its group.

@@ -20,7 +20,8 @@ use crate::core::event::ServicingAct;
 pub struct SuspenseRequest {
     /// The loan.
     pub loan_id: uuid::Uuid,
-    /// How much, more than 0; all of it where absent. At most what is in suspense on that day and every later one.
+    /// How much, more than 0; all of it where absent. At most what is in suspense on that day, and of that what no later
+    /// refund, transfer or adjustment has taken; to give back, what is there on every later day as well.
     #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
     pub amount_minor: Option<String>,
     /// The day it counts from.

@@ -90,8 +90,8 @@ pub struct WaivedFee {
     pub id: EventId,
     /// The first event of the chain that the fee belongs to.
     pub correlation_id: EventId,
-    /// Its place in the order of acceptance: the waiver is judged when it is posted. A waiver from before there was such
-    /// a thing has none.
+    /// Its place in the order of acceptance: the waiver is judged when it is posted. Waivers of the
+    /// first version of these details have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<Seq>,
 }

@@ -134,7 +134,10 @@ impl FeeBook {
                 }
                 // What a hand takes of fees and somebody bears is forgiven; the rest has been paid otherwise.
                 ServicingAct::ManualAdjustment { lines, .. } if moved < 0 => {
-                    let forgiven = moved.saturating_neg().min(borne_by_hand(lines));
+                    // Of what is borne, interest has the first part: where it is missing, that part is not borne.
+                    let of_interest = sum_on(entry, AccountCode::INTEREST_RECEIVABLE).saturating_neg().max(0);
+                    let borne = borne_by_hand(lines).saturating_sub(of_interest).max(0);
+                    let forgiven = moved.saturating_neg().min(borne);
                     let waiver = Waiver { code: None, fee: None, place: place_of(posting), amount: narrow(forgiven) };
                     self.waivers.insert(event.id, waiver);
                     self.paid = self.paid.saturating_sub(moved).saturating_sub(forgiven);

@@ -3,7 +3,7 @@
 //!
 //! - A late event needs what the loan was posted from its day on ([`History`]).
 //! - An event that names an earlier one, to take it back or to go on from it, needs what became of that ([`Earlier`]).
-//! - A waiver, or the reversal of a fee or of a return, needs the loan's fees ([`FeeBook`]).
+//! - A waiver, or the reversal of a return or of what brought fees, needs the loan's fees ([`FeeBook`]).
 //! - A late fee needs the money that came in for the payment that was late ([`Receipts`]).
 //! - An accrual whose interest is computed needs the loan's principal by day and its accruals ([`AccrualBook`]), a late
 //!   event in front of one as well, with its history.
@@ -175,15 +175,16 @@ fn named(command: &Command) -> Option<Seq> {
     }
 }
 
-/// Whether an event of these is judged by the loan's fees, as waivers and reversals of fees and of returns are: a store then
-/// tells them.
+/// Whether an event of these is judged by the loan's fees, as waivers and reversals of returns and of what brings fees are: a
+/// store then tells them.
 #[must_use]
 pub fn needs_fees(events: &[AcceptedEvent]) -> bool {
     events.iter().any(|event| match &event.event.command {
         Command::Servicing(servicing) => match &servicing.act {
             ServicingAct::FeeWaived { .. } => true,
             ServicingAct::Reversal(reversed) => {
-                matches!(reversed.kind, EventKind::FeeAssessed | EventKind::PaymentReturned)
+                let brings_fees = [EventKind::FeeAssessed, EventKind::ManualAdjustment, EventKind::LoanOpened];
+                brings_fees.contains(&reversed.kind) || reversed.kind == EventKind::PaymentReturned
             }
             ServicingAct::DisbursementSettled { .. }
             | ServicingAct::SuspenseApplied { .. }

@@ -1,7 +1,7 @@
 //! Owns what a loan owed on past days, as far as a backdated item needs it.
 //!
-//! What a late item takes of a loan on somebody's word is, bucket by bucket, at most the smallest balance the bucket has on
-//! any day from its own date on: see [`late`](crate::core::ledger).
+//! What a late refund, transfer or adjustment takes of a loan is, bucket by bucket, at most the smallest balance the bucket
+//! has on any day from its own date on: see [`late`](crate::core::ledger).
 
 use std::collections::BTreeMap;
 

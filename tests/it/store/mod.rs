@@ -271,6 +271,7 @@ macro_rules! conformance {
                     another_tenant_reads_no_return;
                 servicing:
                     every_act_is_posted_by_its_rule,
+                    what_a_hand_forgave_and_took_back_is_not_waived,
                     a_charge_off_is_kept_with_its_loan,
                     fees_are_read_by_item,
                     a_waiver_sees_the_fees_of_its_batch,

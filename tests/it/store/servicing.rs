@@ -44,6 +44,29 @@ async fn outcome(books: &Books, wanted: &Wanted) -> Outcome {
     books.record(wanted).await.posting.unwrap().outcome
 }
 
+/// A hand forgave a fee of which a late payment turns out to have paid all, so that what stands of the adjustment is in
+/// suspense. It is taken back: the fee is paid, and may be forgiven.
+pub(crate) async fn what_a_hand_forgave_and_took_back_is_not_waived(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 1_000]), books.fee_on(1, "late", 50, day(2, 10))]).await;
+    let forgiving = vec![line(AccountCode::FEE_WAIVER_EXPENSE, 50), line(AccountCode::FEES_RECEIVABLE, -50)];
+    let by_hand = ServicingAct::ManualAdjustment { lines: forgiving, reason_description: "goodwill".to_owned() };
+    let by_hand = books.book(vec![books.servicing(1, by_hand, None, day(2, 12))]).await;
+    let parts = async || {
+        let items = books.store.loan_fees(books.tenant, books.key(1)).await.unwrap().unwrap();
+        items.iter().map(|item| [item.paid, item.waived].map(Minor::units)).collect::<Vec<_>>()
+    };
+    assert_eq!(parts().await, [[0, 50]]);
+    books.book(vec![books.payment_on(1, 50, day(2, 11))]).await;
+    assert_eq!((parts().await, books.balances_on(1, day(12, 31)).await), (vec![[0, 50]], [0, 0, 1_000, 50]));
+    let undo = books.reversal_of(1, &by_hand[0], day(2, 20)).await;
+    books.book(vec![undo]).await;
+    assert_eq!((parts().await, books.balances_on(1, day(12, 31)).await), (vec![[50, 0]], [0, 0, 1_000, 0]));
+    let waiver = books.book(vec![books.servicing(1, waived("late"), Some(50), day(2, 21))]).await;
+    assert_eq!(outcome(&books, &waiver[0]).await, Outcome::Posted);
+    prove(&books.store).await;
+}
+
 pub(crate) async fn every_act_is_posted_by_its_rule(fixture: &impl Fixture) {
     let books = Books::open(fixture.store(), 1).await;
     let start = books.book(vec![books.disbursement_on(1, 500, day(1, 1)), books.payment_on(1, 600, day(2, 1))]).await;

@@ -305,3 +305,38 @@ fn what_names_no_loan_is_refused_in_its_turn() {
     let mut unopened = Books::default();
     unopened.refuses(act(chargeoff, None, date(1, 2)), RejectionCode::LoanNotFound);
 }
+
+/// Of 100 in suspense 50 paid a fee and 50 were refunded: none of it is there for an application of a day before. Without the
+/// refund it is, and the later application pays what is left.
+#[test]
+fn a_late_application_takes_what_later_ones_took_and_no_refund() {
+    for (refunds, late) in [(true, false), (false, true)] {
+        let mut books = Books::of([opening([0, 0, 100], date(1, 1)), payment(200, date(1, 1))]);
+        books.posts(fee("late", 50, date(1, 2)));
+        books.posts(fee("nsf", 50, date(1, 2)));
+        books.posts(apply(Some(50), date(1, 5)));
+        if refunds {
+            books.posts(refund(None, date(1, 10)));
+        }
+        if late {
+            books.posts_late(apply(Some(50), date(1, 3)));
+            assert_eq!(books.balances(), [0, 0, 0, 0]);
+        } else {
+            books.refuses(apply(Some(1), date(1, 3)), RejectionCode::InsufficientBalance);
+            assert_eq!(books.balances(), [50, 0, 0, 0]);
+        }
+    }
+}
+
+/// What a hand charged stays as long as it is forgiven.
+#[test]
+fn fees_by_hand_are_not_taken_back_before_what_forgave_them() {
+    let mut books = Books::of([opening([0, 0, 1000], date(1, 1))]);
+    books.posts(adjustment(&[("1300", 50), ("4200", -50)], date(1, 10)));
+    books.posts(adjustment(&[("5200", 50), ("1300", -50)], date(1, 12)));
+    let (charged, forgiven) = (reversal(&books, 2, date(1, 20)), reversal(&books, 3, date(1, 20)));
+    books.refuses(charged.clone(), RejectionCode::NotReversible);
+    books.posts(forgiven);
+    books.posts(charged);
+    assert_eq!(books.balances(), [0, 0, 1000, 0]);
+}

@@ -24,8 +24,8 @@ pub struct View {
     /// The smallest that fees would be where the event stands and behind every later one, if no money had paid any from
     /// there on.
     pub(in crate::core::ledger) fees_unless_paid: Minor,
-    /// The smallest that suspense would be there, if it had paid no debt from there on.
-    pub(in crate::core::ledger) suspense_unless_applied: Minor,
+    /// The suspense that may pay debts where the event stands, so that what other than debts took of it later finds it still.
+    pub(in crate::core::ledger) spare_suspense: Minor,
     /// The balances at the end of the event's day.
     pub(in crate::core::ledger) end_of_day: Balances,
     /// The balances after everything, without the interest that was computed for days behind the event: what that comes
@@ -152,7 +152,7 @@ pub(in crate::core::ledger) fn look(
     let view = View {
         floor: later.least_since(date, &state.balances)?,
         fees_unless_paid: fees_unless_paid(then.balances.fees, &book, place),
-        suspense_unless_applied: suspense_unless_applied(then.balances.suspense, &book.life, place),
+        spare_suspense: spare_suspense(then.balances.suspense, &book.life, place),
         end_of_day: later.balances_on(date, &state.balances)?,
         today: without_computed(state.balances, &book.life, place)?,
         taken_back,
@@ -220,31 +220,24 @@ fn fees_unless_paid(there: Minor, book: &Book, place: Place) -> Minor {
     narrow(least)
 }
 
-/// See [`View::suspense_unless_applied`]; `there` is what waits in front of everything behind the place.
-fn suspense_unless_applied(there: Minor, life: &Life, place: Place) -> Minor {
-    let (mut waits, mut least) = (i128::from(there.units()), i128::from(there.units()));
-    for (fact, effect, _) in life.facts().filter(|(fact, ..)| fact.place > place) {
-        waits = waits.saturating_add(i128::from(suspense_besides(&fact.deed, effect).units()));
-        least = least.min(waits);
+/// See [`View::spare_suspense`]; `there` is what waits in front of everything behind the place.
+fn spare_suspense(there: Minor, life: &Life, place: Place) -> Minor {
+    // What has to be there for what comes behind, from the last fact on. Whatever pays debts in between takes its part first.
+    let mut needed = 0_i128;
+    let behind: Vec<_> = life.facts().filter(|(fact, ..)| fact.place > place).collect();
+    for (fact, effect, release) in behind.into_iter().rev() {
+        let pays = matches!(fact.deed, Deed::Applies(_));
+        for (effect, pays) in release.map(|release| (release, true)).into_iter().chain([(effect, pays)]) {
+            if !pays || needed > 0 {
+                needed = needed.saturating_sub(i128::from(effect.movement.suspense.units())).max(0);
+            }
+        }
     }
-    narrow(least)
+    narrow(i128::from(there.units()).saturating_sub(needed))
 }
 
 fn narrow(least: i128) -> Minor {
     Minor::new(i64::try_from(least.max(0)).unwrap_or(i64::MAX))
-}
-
-/// What a deed moves in suspense besides paying debts with it, which it does with as much as is there.
-const fn suspense_besides(deed: &Deed, effect: &Effect) -> Minor {
-    match deed {
-        Deed::Applies(_) => Minor::ZERO,
-        Deed::Moves(_)
-        | Deed::Adjusts { .. }
-        | Deed::Pays(_)
-        | Deed::ChargesBack { .. }
-        | Deed::Accrues { .. }
-        | Deed::ChargesOff { .. } => effect.movement.suspense,
-    }
 }
 
 /// What a deed adds to fees, or takes of them, where no money has paid any. What divides money is divided anew where there

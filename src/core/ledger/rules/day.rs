@@ -1,5 +1,6 @@
 //! Owns what a rule may use of a loan where an event stands: money that comes pays what is owed there; what is taken of
-//! the loan is never more than is there on every later day as well.
+//! the loan is never more than is there on every later day as well, but for what only money or debts took on those days:
+//! that is divided anew.
 
 use chrono::NaiveDate;
 
@@ -54,8 +55,8 @@ impl<'a> Day<'a> {
 
     /// The suspense that may pay debts: what is there, as far as nothing but debts took it later. Those are paid with what is
     /// left.
-    pub(in crate::core::ledger) fn suspense_unless_applied(&self) -> Minor {
-        self.view.map_or(self.there().suspense, |view| view.suspense_unless_applied)
+    pub(in crate::core::ledger) fn spare_suspense(&self) -> Minor {
+        self.view.map_or(self.there().suspense, |view| view.spare_suspense)
     }
 
     /// The balances at the end of this day.

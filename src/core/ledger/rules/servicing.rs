@@ -103,7 +103,7 @@ fn apply_suspense(day: &Day<'_>, asked: Option<Minor>) -> Result<Verdict, Refusa
         None => apply_to_debts(day, amount)?,
     };
     let taken = verdict.movement.suspense.mirrored()?;
-    if taken > day.suspense_unless_applied() { Err(RejectionCode::InsufficientBalance.into()) } else { Ok(verdict) }
+    if taken > day.spare_suspense() { Err(RejectionCode::InsufficientBalance.into()) } else { Ok(verdict) }
 }
 
 fn apply_to_debts(day: &Day<'_>, amount: Minor) -> Result<Verdict, Refusal> {

@@ -48,7 +48,8 @@ pub(super) fn judge_reversal(day: &Day<'_>, reversed: &ReversedEntry, past: &Pas
             return Err(RejectionCode::NotReversible.into());
         }
         EventKind::Chargeoff => undo_chargeoff(day, booked)?,
-        EventKind::FeeAssessed => {
+        // What brought fees stays as long as waivers find no others.
+        EventKind::FeeAssessed | EventKind::ManualAdjustment | EventKind::LoanOpened => {
             let fees = past.fees.as_ref().ok_or(Refusal::NoFees)?;
             if !fees.stands_without(reversed.event.id) {
                 return Err(RejectionCode::NotReversible.into());
@@ -58,7 +59,6 @@ pub(super) fn judge_reversal(day: &Day<'_>, reversed: &ReversedEntry, past: &Pas
         EventKind::PaymentReceived
         | EventKind::Recovery
         | EventKind::Disbursement
-        | EventKind::LoanOpened
         | EventKind::DisbursementSettled
         | EventKind::Accrual
         | EventKind::FeeWaived
@@ -66,8 +66,7 @@ pub(super) fn judge_reversal(day: &Day<'_>, reversed: &ReversedEntry, past: &Pas
         | EventKind::SuspenseRefunded
         | EventKind::SuspenseTransferred
         | EventKind::Refinance
-        | EventKind::Restructure
-        | EventKind::ManualAdjustment => take_back(day, booked)?,
+        | EventKind::Restructure => take_back(day, booked)?,
         // Money that went back on a day of its own has come again; a payment that was taken back as a whole stays so.
         EventKind::PaymentReturned if day.taken_back()?.is_some_and(|lines| !lines.is_empty()) => {
             // A fee that it had owed again was forgiven a second time: that is taken back first.

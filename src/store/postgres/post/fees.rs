@@ -11,7 +11,8 @@ use crate::store::StoreError;
 use crate::store::postgres::error::classify;
 use crate::store::postgres::rows::{self, Columns, event_columns, key_column, posting_columns};
 
-/// The postings of loans that moved fees, or bore them as a loss, in order. Walks the loans' postings, which is why nothing on the hot path does.
+/// The postings of loans that moved fees, bore them as a loss, forgave them or took back what had forgiven them, in order:
+/// what stands of a waiver may be in suspense alone. Walks the loans' postings, which is why nothing on the hot path does.
 pub(in crate::store::postgres) const READ_FEE_POSTINGS: &str = concat!(
     "SELECT ",
     event_columns!(),
@@ -20,7 +21,7 @@ pub(in crate::store::postgres) const READ_FEE_POSTINGS: &str = concat!(
     " FROM unnest($1::uuid[]) AS l (loan_key) \
      JOIN postings p ON p.loan_key = l.loan_key AND p.loan_version > 0 JOIN events e ON e.seq = p.event_seq \
      WHERE p.outcome = 'posted' AND ($2 = ANY(p.accounts) OR $3 = ANY(p.accounts) OR e.kind = 'fee_waived' \
-     OR EXISTS (SELECT FROM events w WHERE w.seq = p.undoes_seq AND w.kind = 'fee_waived')) \
+     OR EXISTS (SELECT FROM events w WHERE w.seq = p.undoes_seq AND w.kind IN ('fee_waived', 'manual_adjustment'))) \
      ORDER BY p.loan_key, p.loan_version"
 );
 

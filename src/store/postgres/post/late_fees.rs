@@ -32,7 +32,7 @@ const READ_LATE_FEES: &str = concat!(
     " GROUP BY f.loan_key) AS d JOIN postings p ON p.loan_key = d.loan_key AND p.loan_version > 0 \
      JOIN events e ON e.seq = p.event_seq WHERE p.outcome = 'posted' AND (p.effective_date >= d.since \
      OR $4 = ANY(p.accounts) OR $5 = ANY(p.accounts) OR e.kind = 'fee_waived' \
-     OR EXISTS (SELECT FROM events w WHERE w.seq = p.undoes_seq AND w.kind = 'fee_waived')) \
+     OR EXISTS (SELECT FROM events w WHERE w.seq = p.undoes_seq AND w.kind IN ('fee_waived', 'manual_adjustment'))) \
      ORDER BY p.loan_key, p.loan_version"
 );
 

@@ -12,7 +12,8 @@ use crate::store::sqlite::params::loan_keys;
 use crate::store::sqlite::post::read::BatchEvents;
 use crate::store::sqlite::rows::{decode_event, decode_posting, event_columns, posting_columns};
 
-/// The postings of loans that moved fees, or bore them as a loss, in order. Walks the loans' postings, which is why nothing on the hot path does.
+/// The postings of loans that moved fees, bore them as a loss, forgave them or took back what had forgiven them, in order:
+/// what stands of a waiver may be in suspense alone. Walks the loans' postings, which is why nothing on the hot path does.
 pub(in crate::store::sqlite) const FEE_POSTINGS: &str = concat!(
     "SELECT ",
     event_columns!(),
@@ -23,7 +24,7 @@ pub(in crate::store::sqlite) const FEE_POSTINGS: &str = concat!(
     JOIN events AS e ON e.seq = p.event_seq
     WHERE p.outcome = 'posted' AND (e.kind = 'fee_waived'
         OR EXISTS (SELECT 1 FROM json_each(p.accounts) AS account WHERE account.value IN (?2, ?3))
-        OR EXISTS (SELECT 1 FROM events AS w WHERE w.seq = p.undoes_seq AND w.kind = 'fee_waived'))
+        OR EXISTS (SELECT 1 FROM events AS w WHERE w.seq = p.undoes_seq AND w.kind IN ('fee_waived', 'manual_adjustment')))
     ORDER BY p.loan_key, p.loan_version"
 );
 

@@ -35,7 +35,7 @@ pub(in crate::store::sqlite) const LATE_FEES: &str = concat!(
     JOIN events AS e ON e.seq = p.event_seq
     WHERE p.outcome = 'posted' AND (p.effective_date >= d.since OR e.kind = 'fee_waived'
         OR EXISTS (SELECT 1 FROM json_each(p.accounts) AS account WHERE account.value IN (?4, ?5))
-        OR EXISTS (SELECT 1 FROM events AS w WHERE w.seq = p.undoes_seq AND w.kind = 'fee_waived'))
+        OR EXISTS (SELECT 1 FROM events AS w WHERE w.seq = p.undoes_seq AND w.kind IN ('fee_waived', 'manual_adjustment')))
     ORDER BY p.loan_key, p.loan_version"
 );
 
