@@ -241,7 +241,7 @@ impl Money {
         let is_split = |record: &EventRecord| Split::of(record).is_some_and(|split| split.posting.loan_key == loan);
         let mut later: Vec<EventRecord> = later.into_iter().filter(is_split).collect();
         let later = later.split_off(later.len().saturating_sub(RESTATEMENTS_MAX));
-        Some(Self { payment, amount, later, first })
+        Some(Self { payment, amount, first, later })
     }
 
     fn splits(&self) -> Vec<Split<'_>> {

@@ -11,8 +11,8 @@ use crate::core::ledger::late::history::{History, is_late_on};
 use crate::core::ledger::past::{Past, computes_interest};
 use crate::core::ledger::rules::{Refusal, movement_of};
 use crate::core::loan::{
-    Allocation, Balances, DayMovement, Deed, Effect, Fact, Life, LoanState, LoanStatus, LossAccount, Place,
-    ReturnManner, Timeline,
+    Allocation, Balances, DayMovement, Deed, Fact, Life, LoanState, LoanStatus, LossAccount, Place, ReturnManner,
+    Timeline,
 };
 use crate::core::money::{AmountOverflow, Minor};
 
