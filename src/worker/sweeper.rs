@@ -5,6 +5,8 @@
 //! every such commit is over. Every quarter of an hour one begins at the stored mark and moves it; at the start and daily
 //! one looks at everything. So an event is looked at four or five times, not each minute until the mark has passed it.
 //!
+//! Rounds take at most a tenth of the time, or one begins every four seconds.
+//!
 //! An event is published again only if it was overtaken by a later one of its slot and kind of queue, if its publisher is
 //! dead or says that it was not confirmed, or if its queue is empty: a legitimate backlog is not
 //! doubled. Each further time the pause doubles.
@@ -29,6 +31,11 @@ use crate::worker::WorkerParts;
 
 /// How often a quick round runs.
 const QUICK_EVERY: Duration = Duration::from_secs(1);
+/// A round is followed by a pause of so many times what it took. Where a backlog is older than a second, all of it is
+/// judged, which must not take the time from those who work it off, nor hold their old row versions.
+const PAUSE_PER_ROUND: u32 = 9;
+/// The longest of these pauses: the lease outlives two.
+const ROUND_PAUSE_MAX: Duration = Duration::from_secs(4);
 /// How often a slow round runs.
 const SLOW_EVERY: Duration = Duration::from_mins(1);
 /// How often the stored mark is moved. Whoever starts later begins there, and all above it is read again each time.
@@ -86,6 +93,11 @@ fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
     due
 }
 
+/// How long after a round that took so long the next one begins.
+fn pause_after(round: Duration) -> Duration {
+    round.saturating_mul(PAUSE_PER_ROUND).clamp(QUICK_EVERY, ROUND_PAUSE_MAX)
+}
+
 impl Sweeper {
     pub(super) fn new(parts: &WorkerParts, worker: WorkerId) -> Self {
         let (store, broker) = (Arc::clone(&parts.store), Arc::clone(&parts.broker));
@@ -104,8 +116,9 @@ impl Sweeper {
 
     pub(super) async fn run(mut self, lifecycle: Lifecycle) {
         let stopping = lifecycle.token();
-        let mut due = Due::default();
-        while stopping.run_until_cancelled(tokio::time::sleep(QUICK_EVERY)).await.is_some() {
+        let (mut due, mut pause) = (Due::default(), QUICK_EVERY);
+        while stopping.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+            let began = Instant::now();
             let look = if is_due(&mut due.full, FULL_EVERY) {
                 // A full look is a slow one, too.
                 due.slow = Some(Instant::now());
@@ -131,6 +144,7 @@ impl Sweeper {
                 }
                 Err(error) => tracing::warn!(error = chain(&error), "a round of the sweep failed"),
             }
+            pause = pause_after(began.elapsed());
         }
     }
 
@@ -304,4 +318,17 @@ fn withdraw_gauges() {
 )]
 fn gauge(count: i64) -> f64 {
     count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_take_a_tenth_of_the_time_and_never_let_the_lease_go() {
+        assert_eq!(pause_after(Duration::from_millis(20)), QUICK_EVERY);
+        assert_eq!(pause_after(Duration::from_millis(200)), Duration::from_millis(1_800));
+        assert_eq!(pause_after(Duration::from_secs(3)), ROUND_PAUSE_MAX);
+        assert!(ROUND_PAUSE_MAX.saturating_mul(2) < LEASE);
+    }
 }
