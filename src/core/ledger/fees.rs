@@ -228,7 +228,7 @@ impl FeeBook {
     /// Every fee that was not taken back, oldest first.
     #[must_use]
     pub fn items(&self) -> Vec<FeeItem> {
-        let (mut paid, mut charged_off) = (self.paid_of_fees(), self.charged_off);
+        let ((waived, mut paid), mut charged_off) = (self.waived_and_paid(), self.charged_off);
         let take = |rest: &mut i128, most: i128| {
             let taken = (*rest).clamp(0, most.max(0));
             *rest = rest.saturating_sub(taken);
@@ -249,25 +249,22 @@ impl FeeBook {
                 charged_off: narrow(charged_off),
             }
         };
-        self.charged.iter().zip(self.waived()).map(item).collect()
+        self.charged.iter().zip(waived).map(item).collect()
     }
 
-    /// What is forgiven of each fee. What is owed again is not, of the oldest first, which the money had paid.
-    fn waived(&self) -> Vec<i128> {
-        let mut owed_again = self.paid_of_fees().saturating_neg().max(0);
-        let mut of_each = self.forgiven().of_each;
-        for waived in &mut of_each {
+    /// What is forgiven of each fee, and what paid fees, net, as they are now. Where that is below nothing, fees are owed
+    /// although they were forgiven: a waiver gave back what had paid them, and when that was charged back the borrower had it
+    /// no more. So much is not forgiven, of the oldest first, which the money had paid. What was forgiven a second time
+    /// then finds no fee, and nothing has to pay it.
+    fn waived_and_paid(&self) -> (Vec<i128>, i128) {
+        let Forgiven { of_each: mut waived, rest } = self.forgiven();
+        let paid = self.paid.saturating_add(rest);
+        let mut owed_again = paid.saturating_neg().max(0);
+        for waived in &mut waived {
             let taken = owed_again.min(*waived);
             (*waived, owed_again) = (waived.saturating_sub(taken), owed_again.saturating_sub(taken));
         }
-        of_each
-    }
-
-    /// What paid fees, net, as they are now. Below nothing, fees are owed although they were forgiven: a waiver gave back
-    /// what had paid them, and when that was charged back the borrower had it no more. What was forgiven a second time then
-    /// finds no fee, and nothing has to pay it.
-    fn paid_of_fees(&self) -> i128 {
-        self.paid.saturating_add(self.forgiven().rest)
+        (waived, paid)
     }
 
     fn forgiven(&self) -> Forgiven {
@@ -285,7 +282,7 @@ impl FeeBook {
         if self.forgiven_with(|_| true, Some(waiver)).rest <= self.forgiven().rest {
             return true;
         }
-        let meant = self.charged.iter().zip(self.waived()).filter(|(charged, _)| waiver.means(charged));
+        let meant = self.charged.iter().zip(self.waived_and_paid().0).filter(|(charged, _)| waiver.means(charged));
         let left = meant.map(|(charged, waived)| i128::from(charged.assessed.units()).saturating_sub(waived));
         i128::from(waiver.amount.units()) <= left.fold(0, i128::saturating_add)
     }

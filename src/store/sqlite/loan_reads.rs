@@ -19,8 +19,8 @@ use crate::store::sqlite::params::{Hex, json};
 use crate::store::sqlite::post::late_fee;
 use crate::store::sqlite::records::{decode_records, position, select_records, stage};
 use crate::store::sqlite::rows::{
-    broken, date, decode_accrual, decode_event, decode_moved, decode_posting, decode_record, event_columns, get, id,
-    loan_columns, on_hold, optional_bytes, posting_columns, word,
+    broken, date, decode_accrual, decode_moved, decode_posted, decode_record, event_columns, get, id, loan_columns,
+    on_hold, optional_bytes, posting_columns, word,
 };
 use crate::store::sqlite::{SqliteStore, post};
 use crate::store::{
@@ -347,13 +347,8 @@ async fn postings(
 ) -> Result<Vec<(AcceptedEvent, Posting)>, StoreError> {
     let query = sqlx::query(POSTINGS_OF_SPAN).bind(tenant.0).bind(key.bytes().to_vec()).bind(span.version);
     let query = query.bind(span.from.to_string()).bind(span.to.to_string());
-    let mut read = Vec::new();
-    for row in &query.fetch_all(db).await.map_err(store_error)? {
-        let event = decode_event(row)?;
-        let posting = decode_posting(row, event.event.id)?;
-        read.extend(posting.map(|posting| (event, posting)));
-    }
-    Ok(read)
+    let rows = query.fetch_all(db).await.map_err(store_error)?;
+    rows.iter().filter_map(|row| decode_posted(row).transpose()).collect()
 }
 
 async fn totals(

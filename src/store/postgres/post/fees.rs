@@ -11,8 +11,18 @@ use crate::store::StoreError;
 use crate::store::postgres::error::classify;
 use crate::store::postgres::rows::{self, Columns, event_columns, key_column, posting_columns};
 
-/// The postings of loans that moved fees, bore them as a loss, forgave them or took back what had forgiven them, in order:
-/// what stands of a waiver may be in suspense alone. Walks the loans' postings, which is why nothing on the hot path does.
+/// Of `postings AS p` with `events AS e`: whether one forgave fees, or took back what had. What stands of a waiver may be
+/// in suspense alone.
+macro_rules! forgives_fees {
+    () => {
+        "(e.kind = 'fee_waived' OR EXISTS (SELECT FROM events w WHERE w.seq = p.undoes_seq \
+         AND w.kind IN ('fee_waived', 'manual_adjustment')))"
+    };
+}
+pub(super) use forgives_fees;
+
+/// The postings of loans that moved fees, bore them as a loss, forgave them or took back what had forgiven them, in order.
+/// Walks the loans' postings, which is why nothing on the hot path does.
 pub(in crate::store::postgres) const READ_FEE_POSTINGS: &str = concat!(
     "SELECT ",
     event_columns!(),
@@ -20,9 +30,9 @@ pub(in crate::store::postgres) const READ_FEE_POSTINGS: &str = concat!(
     posting_columns!(),
     " FROM unnest($1::uuid[]) AS l (loan_key) \
      JOIN postings p ON p.loan_key = l.loan_key AND p.loan_version > 0 JOIN events e ON e.seq = p.event_seq \
-     WHERE p.outcome = 'posted' AND ($2 = ANY(p.accounts) OR $3 = ANY(p.accounts) OR e.kind = 'fee_waived' \
-     OR EXISTS (SELECT FROM events w WHERE w.seq = p.undoes_seq AND w.kind IN ('fee_waived', 'manual_adjustment'))) \
-     ORDER BY p.loan_key, p.loan_version"
+     WHERE p.outcome = 'posted' AND ($2 = ANY(p.accounts) OR $3 = ANY(p.accounts) OR ",
+    forgives_fees!(),
+    ") ORDER BY p.loan_key, p.loan_version"
 );
 
 /// Gives its fees to each loan whose events are judged by them.

@@ -8,6 +8,7 @@ use crate::core::event::AcceptedEvent;
 use crate::core::ids::{LoanKey, TenantId};
 use crate::core::ledger::{AccountCode, LateFeeBook, LoanWork, Posting};
 use crate::store::postgres::error::classify;
+use crate::store::postgres::post::fees::forgives_fees;
 use crate::store::postgres::rows::{self, Columns, event_columns, key_column, posting_columns};
 use crate::store::{LateFeesPage, StoreError};
 
@@ -31,9 +32,9 @@ const READ_LATE_FEES: &str = concat!(
     late_fee!(),
     " GROUP BY f.loan_key) AS d JOIN postings p ON p.loan_key = d.loan_key AND p.loan_version > 0 \
      JOIN events e ON e.seq = p.event_seq WHERE p.outcome = 'posted' AND (p.effective_date >= d.since \
-     OR $4 = ANY(p.accounts) OR $5 = ANY(p.accounts) OR e.kind = 'fee_waived' \
-     OR EXISTS (SELECT FROM events w WHERE w.seq = p.undoes_seq AND w.kind IN ('fee_waived', 'manual_adjustment'))) \
-     ORDER BY p.loan_key, p.loan_version"
+     OR $4 = ANY(p.accounts) OR $5 = ANY(p.accounts) OR ",
+    forgives_fees!(),
+    ") ORDER BY p.loan_key, p.loan_version"
 );
 
 /// The next loans of a tenant with late fees of some days: a walk of `events_late_fees`.

@@ -10,10 +10,20 @@ use crate::store::StoreError;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::loan_keys;
 use crate::store::sqlite::post::read::BatchEvents;
-use crate::store::sqlite::rows::{decode_event, decode_posting, event_columns, posting_columns};
+use crate::store::sqlite::rows::{decode_posted, event_columns, posting_columns};
 
-/// The postings of loans that moved fees, bore them as a loss, forgave them or took back what had forgiven them, in order:
-/// what stands of a waiver may be in suspense alone. Walks the loans' postings, which is why nothing on the hot path does.
+/// Of `postings AS p` with `events AS e`: whether one forgave fees, or took back what had. What stands of a waiver may be
+/// in suspense alone.
+macro_rules! forgives_fees {
+    () => {
+        "(e.kind = 'fee_waived' OR EXISTS (SELECT 1 FROM events AS w WHERE w.seq = p.undoes_seq
+            AND w.kind IN ('fee_waived', 'manual_adjustment')))"
+    };
+}
+pub(in crate::store::sqlite) use forgives_fees;
+
+/// The postings of loans that moved fees, bore them as a loss, forgave them or took back what had forgiven them, in order.
+/// Walks the loans' postings, which is why nothing on the hot path does.
 pub(in crate::store::sqlite) const FEE_POSTINGS: &str = concat!(
     "SELECT ",
     event_columns!(),
@@ -22,9 +32,10 @@ pub(in crate::store::sqlite) const FEE_POSTINGS: &str = concat!(
     " FROM jsonb_each(?1) AS wanted
     JOIN postings AS p ON p.loan_key = unhex(wanted.value) AND p.loan_version > 0
     JOIN events AS e ON e.seq = p.event_seq
-    WHERE p.outcome = 'posted' AND (e.kind = 'fee_waived'
-        OR EXISTS (SELECT 1 FROM json_each(p.accounts) AS account WHERE account.value IN (?2, ?3))
-        OR EXISTS (SELECT 1 FROM events AS w WHERE w.seq = p.undoes_seq AND w.kind IN ('fee_waived', 'manual_adjustment')))
+    WHERE p.outcome = 'posted'
+        AND (EXISTS (SELECT 1 FROM json_each(p.accounts) AS account WHERE account.value IN (?2, ?3)) OR ",
+    forgives_fees!(),
+    ")
     ORDER BY p.loan_key, p.loan_version"
 );
 
@@ -50,9 +61,8 @@ pub(in crate::store::sqlite) async fn read_fees(
     let query = sqlx::query(FEE_POSTINGS).bind(loan_keys(loans.iter().copied())?);
     let query = query.bind(AccountCode::FEES_RECEIVABLE.number()).bind(AccountCode::FEES_REVERSED.number());
     for row in &query.fetch_all(db).await.map_err(store_error)? {
-        let event = decode_event(row)?.event;
-        if let Some(posting) = decode_posting(row, event.id)? {
-            books.entry(posting.loan_key).or_default().note(&event, &posting);
+        if let Some((event, posting)) = decode_posted(row)? {
+            books.entry(posting.loan_key).or_default().note(&event.event, &posting);
         }
     }
     Ok(books)

@@ -14,7 +14,7 @@ use crate::store::StoreError;
 use crate::store::past::{Behind, Days, Marked, Moved, PastReads, Rows};
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, json};
-use crate::store::sqlite::rows::{decode_event, decode_posting, event_columns, posting_columns};
+use crate::store::sqlite::rows::{decode_posted, event_columns, posting_columns};
 
 /// What stands in the books of loans from a day on, in order. Walks the loans' postings, which is why it runs for late
 /// events only.
@@ -43,8 +43,7 @@ impl PastReads for SqliteConnection {
             since.iter().map(|(key, date)| Since { loan_key: Hex(key.bytes()), date: *date }).collect();
         let mut rows = Rows::new();
         for row in &sqlx::query(HISTORY_SINCE).bind(json(&wanted)?).fetch_all(self).await.map_err(store_error)? {
-            let event = decode_event(row)?;
-            if let Some(posting) = decode_posting(row, event.event.id)? {
+            if let Some((event, posting)) = decode_posted(row)? {
                 rows.entry(posting.loan_key).or_default().push((event, posting));
             }
         }

@@ -8,7 +8,8 @@ use crate::core::ids::{LoanKey, TenantId};
 use crate::core::ledger::{AccountCode, LateFeeBook, Posting};
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::loan_keys;
-use crate::store::sqlite::rows::{bytes, decode_event, decode_posting, event_columns, posting_columns};
+use crate::store::sqlite::post::fees::forgives_fees;
+use crate::store::sqlite::rows::{bytes, decode_posted, event_columns, posting_columns};
 use crate::store::{LateFeesPage, StoreError};
 
 /// Says that an event `f` is a late fee that says what it is for: the law of the index `events_late_fees`.
@@ -33,9 +34,10 @@ pub(in crate::store::sqlite) const LATE_FEES: &str = concat!(
     " GROUP BY f.loan_key) AS d
     JOIN postings AS p ON p.loan_key = d.loan_key AND p.loan_version > 0
     JOIN events AS e ON e.seq = p.event_seq
-    WHERE p.outcome = 'posted' AND (p.effective_date >= d.since OR e.kind = 'fee_waived'
-        OR EXISTS (SELECT 1 FROM json_each(p.accounts) AS account WHERE account.value IN (?4, ?5))
-        OR EXISTS (SELECT 1 FROM events AS w WHERE w.seq = p.undoes_seq AND w.kind IN ('fee_waived', 'manual_adjustment')))
+    WHERE p.outcome = 'posted' AND (p.effective_date >= d.since
+        OR EXISTS (SELECT 1 FROM json_each(p.accounts) AS account WHERE account.value IN (?4, ?5)) OR ",
+    forgives_fees!(),
+    ")
     ORDER BY p.loan_key, p.loan_version"
 );
 
@@ -70,13 +72,8 @@ pub(in crate::store::sqlite) async fn read_late_fees(
         .bind(from)
         .bind(AccountCode::FEES_RECEIVABLE.number())
         .bind(AccountCode::FEES_REVERSED.number());
-    let mut read = Vec::new();
-    for row in &query.fetch_all(db).await.map_err(store_error)? {
-        let event = decode_event(row)?;
-        let posting = decode_posting(row, event.event.id)?;
-        read.extend(posting.map(|posting| (event, posting)));
-    }
-    Ok(read)
+    let rows = query.fetch_all(db).await.map_err(store_error)?;
+    rows.iter().filter_map(|row| decode_posted(row).transpose()).collect()
 }
 
 /// The next loans with late fees.

@@ -8,6 +8,7 @@ use crate::core::event::{
     Stage,
 };
 use crate::core::ids::{BorrowerId, EventId, KeyHash, LoanId, LoanKey, PaymentBatchId, PublisherId, Seq};
+use crate::core::ledger::Posting;
 use crate::core::loan::Allocation;
 use crate::core::money::Minor;
 use crate::core::slot::Slot;
@@ -133,6 +134,13 @@ pub(in crate::store::sqlite) fn decode_stage(row: &SqliteRow) -> Result<Stage, S
         "posted" | "rejected" | "done" => Ok(Stage::Finished),
         _ => Err(broken("stage")),
     }
+}
+
+/// Reads an event with its posting; `None` where it has none.
+pub(in crate::store::sqlite) fn decode_posted(row: &SqliteRow) -> Result<Option<(AcceptedEvent, Posting)>, StoreError> {
+    let event = decode_event(row)?;
+    let posting = decode_posting(row, event.event.id)?;
+    Ok(posting.map(|posting| (event, posting)))
 }
 
 /// Reads an event with its stage, its posting and what happened to it later.
