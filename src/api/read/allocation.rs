@@ -15,6 +15,7 @@ use crate::api::error::ApiError;
 use crate::api::http::heavy::off_the_runtime;
 use crate::api::http::query::Query;
 use crate::api::openapi::{AllocationSchema, ProblemDocument};
+use crate::api::read::known::Known;
 use crate::api::state::ApiState;
 use crate::core::event::{Command, LegTerms};
 use crate::core::ids::{EventId, TenantId};
@@ -86,6 +87,9 @@ pub struct AllocationExplained {
     /// The event that took it back; of a receipt, the one that took its assignment back.
     #[serde(skip_serializing_if = "Option::is_none")]
     undone_by: Option<String>,
+    /// Where it was asked for: what was posted later does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known_at: Option<String>,
 }
 
 /// How a split comes about.
@@ -173,11 +177,14 @@ impl SplitView {
 }
 
 /// Explains the split of a payment.
+///
+/// With `known_at` only what was posted by that instant counts: the splits that there were, and what had undone them.
 #[utoipa::path(get, path = "/v1/payments/{payment_event_id}/allocation", tag = "payments",
     security(("oauth2" = ["hpts:ledger:read"])),
-    params(("payment_event_id" = uuid::Uuid, Path, description = "The payment")),
+    params(("payment_event_id" = uuid::Uuid, Path, description = "The payment"),
+        ("known_at" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "As it was known at this instant, RFC 3339 in UTC")),
     responses((status = 200, description = "Step by step, as first posted and for each new split", body = AllocationExplained),
-        (status = 404, description = "No such payment, or it was not divided: it waits, was rejected, or has no loan yet", body = ProblemDocument)))]
+        (status = 404, description = "No such payment, or it was not divided: it waits, was rejected, or has no loan yet; or that was so at that time", body = ProblemDocument)))]
 pub(crate) async fn get_allocation(
     State(state): State<ApiState>,
     Path(id): Path<String>,
@@ -185,15 +192,18 @@ pub(crate) async fn get_allocation(
     headers: HeaderMap,
 ) -> Result<Json<AllocationExplained>, ApiError> {
     let caller = state.caller(&headers, SCOPES).await?;
-    Query::of(&uri)?.finish()?;
+    let mut query = Query::of(&uri)?;
+    let known = Known::read(&mut query);
+    query.finish()?;
     let id = EventId::parse(&id).map_err(|_| ApiError::NotFound)?;
     let record = state.store().event(caller.tenant, id).await?.ok_or(ApiError::NotFound)?;
     if !record.event.event.kind.is_payment() {
         return Err(ApiError::NotFound);
     }
-    let restating = state.store().restatements(caller.tenant, record.event.seq).await?;
+    let record = known.cut(&state, caller.tenant, record).await?;
+    let restating = known.restatements(&state, caller.tenant, record.event.seq).await?;
     let money = Money::of(record, restating).ok_or(ApiError::NotFound)?;
-    explained(&state, caller.tenant, money).await.map(Json)
+    explained(&state, caller.tenant, (money, known)).await.map(Json)
 }
 
 /// A split in the books.
@@ -224,12 +234,9 @@ struct Money {
 const RESTATEMENTS_MAX: usize = 100;
 
 impl Money {
-    /// `restating` are the postings that name the payment's split.
+    /// `restating` are the postings that name the payment's split, in the order in which they were posted.
     fn of(record: EventRecord, mut restating: Vec<EventRecord>) -> Option<Self> {
         let (payment, amount) = (record.event.event.id, record.event.event.command.amount()?);
-        // Numbers are drawn when an event is accepted, or by a consequence when it is posted, so they tell no order.
-        restating
-            .sort_by_key(|record| record.posting.as_ref().map(|posting| (posting.posted_at, posting.loan_version)));
         let (first, later) = if matches!(record.event.event.command, Command::Receipt(_)) {
             let assigned = restating.iter().rposition(|record| is_assignment(&record.event.event.command))?;
             let later = restating.split_off(assigned.saturating_add(1));
@@ -253,7 +260,11 @@ fn is_assignment(command: &Command) -> bool {
     matches!(command, Command::Leg(leg) if matches!(leg.terms, LegTerms::ReceiptIn { .. }))
 }
 
-async fn explained(state: &ApiState, tenant: TenantId, money: Money) -> Result<AllocationExplained, ApiError> {
+async fn explained(
+    state: &ApiState,
+    tenant: TenantId,
+    (money, known): (Money, Known),
+) -> Result<AllocationExplained, ApiError> {
     let splits = money.splits();
     let first = splits.first().ok_or(ApiError::NotFound)?;
     let (loan, why) = why(state, tenant, (&money, &splits)).await?;
@@ -282,7 +293,8 @@ async fn explained(state: &ApiState, tenant: TenantId, money: Money) -> Result<A
         allocation: AllocationView::from(&first.parts),
         current_allocation: splits.last().filter(|_| splits.len() > 1).map(|last| AllocationView::from(&last.parts)),
         restatements,
-        undone_by: undone_by(state, tenant, &money.first).await?.map(|id| id.to_string()),
+        undone_by: undone_by(state, tenant, (&money.first, known)).await?.map(|id| id.to_string()),
+        known_at: known.at().map(|at| at.to_string()),
     })
 }
 
@@ -309,8 +321,12 @@ async fn why(
 }
 
 /// The event that took a split's event back; of a leg, its group.
-async fn undone_by(state: &ApiState, tenant: TenantId, record: &EventRecord) -> Result<Option<EventId>, ApiError> {
-    let Some(undoing) = record.progress.undone_by else { return Ok(None) };
+async fn undone_by(
+    state: &ApiState,
+    tenant: TenantId,
+    (record, known): (&EventRecord, Known),
+) -> Result<Option<EventId>, ApiError> {
+    let Some(undoing) = known.undoing(state, tenant, record.progress.undone_by).await? else { return Ok(None) };
     if !is_assignment(&record.event.event.command) {
         return Ok(Some(undoing.id));
     }

@@ -17,6 +17,7 @@ pub(crate) mod fees;
 pub(crate) mod health;
 pub(crate) mod holds;
 pub(crate) mod journal;
+mod known;
 pub(crate) mod late_fees;
 pub(crate) mod loans;
 pub(crate) mod lookup;

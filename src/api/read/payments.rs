@@ -11,7 +11,7 @@ use crate::api::auth::Scope;
 use crate::api::error::ApiError;
 use crate::api::http::query::Query;
 use crate::api::openapi::ProblemDocument;
-use crate::api::read::events::{followed, view};
+use crate::api::read::events::followed;
 use crate::api::read::page_token::{PagedQuery, cut};
 use crate::api::read::status::EventView;
 use crate::api::state::ApiState;
@@ -36,21 +36,25 @@ pub struct PaymentsList {
 }
 
 /// The status of a payment.
+///
+/// With `known_at` only what was posted by that instant counts: its split, and what had undone it, as a reader saw them then.
+/// What had been accepted and not posted is `accepted`. For an instant that is more than a minute ago the answer never changes.
 #[utoipa::path(get, path = "/v1/payments/{payment_event_id}", tag = "payments",
     security(("oauth2" = ["hpts:ledger:read"])),
     params(("payment_event_id" = uuid::Uuid, Path, description = "The payment"),
-        ("wait" = Option<u32>, Query, description = "Seconds to wait for its end, at most 60")),
+        ("wait" = Option<u32>, Query, description = "Seconds to wait for its end, at most 60"),
+        ("known_at" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "As it was known at this instant, RFC 3339 in UTC; without wait")),
     responses((status = 200, description = "Its status", body = EventView),
-        (status = 404, description = "No such payment", body = ProblemDocument)))]
+        (status = 404, description = "No such payment, or not at that time", body = ProblemDocument)))]
 pub(crate) async fn get_payment(
     State(state): State<ApiState>,
     Path(id): Path<String>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Json<EventView>, ApiError> {
-    let (tenant, record) = followed(&state, &id, (&uri, &headers), SCOPES).await?;
-    if record.event.event.kind.is_payment() {
-        view(&state, tenant, &record).await.map(Json)
+    let followed = followed(&state, &id, (&uri, &headers), SCOPES).await?;
+    if followed.record.event.event.kind.is_payment() {
+        followed.view(&state).await.map(Json)
     } else {
         Err(ApiError::NotFound)
     }

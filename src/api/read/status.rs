@@ -15,6 +15,7 @@ use crate::core::ledger::{
     AllocationView, FeeToReviewView, Finished, Followed, LateForView, RefusedFee, RestatedView, answer,
 };
 use crate::core::money::Minor;
+use crate::core::time::Timestamp;
 use crate::store::EventRecord;
 
 /// How far an event has come, and what came of it. Members without a value are left out.
@@ -38,6 +39,9 @@ pub struct EventView {
     /// Its event type.
     #[schema(value_type = String, example = "payment_received")]
     event_type: &'static str,
+    /// Where it was asked for: what was posted later does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known_at: Option<String>,
     /// Its loan; absent for what concerns several.
     #[serde(skip_serializing_if = "Option::is_none")]
     loan_id: Option<String>,
@@ -198,6 +202,11 @@ impl EventView {
         Self { charged_back_minor: (amount > Minor::ZERO).then(|| amount.to_string()), ..self }
     }
 
+    /// The view as it was known at an instant.
+    pub(crate) fn with_known_at(self, at: Option<Timestamp>) -> Self {
+        Self { known_at: at.map(|at| at.to_string()), ..self }
+    }
+
     /// The view of an accrual with the interest of its days as it is now, where that was restated.
     pub(crate) fn with_accrued(self, accrued: Option<AllocationView>) -> Self {
         Self { current_allocation: self.current_allocation.or(accrued), ..self }
@@ -249,6 +258,7 @@ impl EventView {
             fee_refused: None,
             status: "accepted",
             event_type: event.kind.event_type(),
+            known_at: None,
             loan_id: of_one_loan.then(|| command.loan_id().to_string()),
             borrower_id: of_one_loan.then(|| command.borrower_id().to_string()),
             amount_minor: command.amount().map(|amount| amount.to_string()),

@@ -122,14 +122,30 @@ fn instants(facts: &Facts) -> Vec<Row> {
         ("35", "2026-05-01T12:00:00Z\u{0}"),
         ("43", "'; DROP TABLE postings;--"),
     ];
-    let mut rows: Vec<Row> = bad
-        .into_iter()
-        .map(|(number, text)| {
-            let target = format!("/v1/loans/{QUIET_LOAN}/balance?known_at={}", escaped(text));
-            let row = Row::get(number, format!("known at {text:?}"), &target, &facts.demo);
+    let opened = &facts.opened;
+    let reads = [
+        format!("/v1/loans/{QUIET_LOAN}/balance"),
+        format!("/v1/events/{opened}"),
+        format!("/v1/payments/{opened}"),
+        format!("/v1/payments/{opened}/allocation"),
+    ];
+    let mut rows = Vec::new();
+    for read in &reads {
+        rows.extend(bad.into_iter().map(|(number, text)| {
+            let target = format!("{read}?known_at={}", escaped(text));
+            let row = Row::get(number, format!("{read} known at {text:?}"), &target, &facts.demo);
             row.refused(400, &["invalid_parameter"]).fields(&["known_at"])
-        })
-        .collect();
+        }));
+    }
+    let event = &reads[1];
+    let waits = format!("{event}?known_at=2026-05-01T00:00:00Z&wait=1");
+    let row = Row::get("38", "an event known at an instant, waited for", &waits, &facts.demo);
+    rows.push(row.refused(400, &["invalid_parameter"]).fields(&["known_at"]));
+    let early =
+        Row::get("60", "an event before it was", &format!("{event}?known_at=0001-01-01T00:00:00Z"), &facts.demo);
+    rows.push(early.refused(404, &["not_found"]));
+    let now = format!("{event}?known_at=9999-12-31T23:59:59.999999Z");
+    rows.push(Row::get("60", "an event known at the end", &now, &facts.demo).good(200));
     for instant in ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"] {
         let target = format!("/v1/loans/{QUIET_LOAN}/balance?as_of_date=2026-05-01&known_at={instant}");
         rows.push(Row::get("60", format!("known at {instant}"), &target, &facts.demo).good(200));

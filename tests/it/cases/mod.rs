@@ -2,6 +2,7 @@
 //! once with one process and once with servers, broker and database apart. All that fails is told at once, by name.
 
 mod ach_returns;
+mod known;
 mod late_fees;
 mod loan;
 mod peers;
@@ -29,8 +30,15 @@ struct Case {
 }
 
 /// Every case.
-const CASES: [&[Case]; 6] =
-    [ach_returns::CASES, late_fees::CASES, returns::CASES, peers::CASES, picture::CASES, rearranged::CASES];
+const CASES: [&[Case]; 7] = [
+    ach_returns::CASES,
+    known::CASES,
+    late_fees::CASES,
+    returns::CASES,
+    peers::CASES,
+    picture::CASES,
+    rearranged::CASES,
+];
 
 /// Runs every case; answers what fails.
 async fn run(client: Client) -> Vec<String> {
