@@ -133,7 +133,7 @@ proptest! {
         life in prop::collection::vec((wish(), 0..DAYS), 0..30),
     ) {
         let suspense_release = if automatic { SuspenseRelease::Automatic } else { SuspenseRelease::Manual };
-        let defaults = ProgramDefaults { suspense_release, ..ProgramDefaults::default() };
+        let defaults = ProgramDefaults { waterfalls: ruled(), suspense_release };
         let Command::LoanOpening(opening) = opening([20, 30, 200], nth_day(0)) else { panic!("not an opening") };
         let mut books = Books::of([Command::LoanOpening(LoanOpening { program_defaults: Some(defaults), ..opening })]);
         for (wish, day) in life {
