@@ -283,8 +283,9 @@ fn settle_with_fee(
 /// Whether an event has to wait for the next batch: it may restate consequences of this one, which have no numbers yet.
 #[must_use]
 pub fn must_wait(state: &LoanState, past: &Past, event: &AcceptedEvent) -> bool {
-    let cannot = |history: &History| history.has_unnumbered() || history.is_worn();
-    past.history.as_ref().is_some_and(cannot) && is_late_on(state, &event.event.command)
+    let command = &event.event.command;
+    let cannot = |history: &History| history.awaits_numbers_for(command) || history.is_worn();
+    past.history.as_ref().is_some_and(cannot) && is_late_on(state, command)
 }
 
 /// Which consequence of an event a release is: part of its id and key.

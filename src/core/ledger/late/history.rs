@@ -31,6 +31,18 @@ pub struct History {
     replays: usize,
     /// Whether a late fee stands in the rows that says what it is for.
     has_late_fees: bool,
+    /// What has no number yet of that which another late event may restate.
+    unnumbered: Unnumbered,
+}
+
+/// Which consequences this batch has made that are restated where something else comes in front of them: nothing that is
+/// kept may name them before they are written. Restatements are none of them, for what they restate has a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Unnumbered {
+    /// Suspense that paid new debt.
+    releases: bool,
+    /// Fees that returns have brought.
+    fees: bool,
 }
 
 impl History {
@@ -53,6 +65,10 @@ impl History {
     /// Takes in what the fold has posted.
     pub(in crate::core::ledger) fn note(&mut self, seq: Option<Seq>, event: &NewEvent, posting: &Posting) {
         self.has_late_fees |= late_for_of(&event.command).is_some();
+        if seq.is_none() {
+            self.unnumbered.releases |= event.kind == EventKind::SuspenseApplied;
+            self.unnumbered.fees |= event.kind == EventKind::FeeAssessed;
+        }
         self.rows.push(Row { seq, event: event.clone(), posting: posting.clone() });
     }
 
@@ -66,6 +82,7 @@ impl History {
         for (number, row) in (1_i64..).zip(&mut self.rows) {
             row.seq = row.seq.or(Some(Seq(number.saturating_neg())));
         }
+        self.unnumbered = Unnumbered::default();
     }
 
     /// Whether this batch has replayed it for long enough: another late event waits for the next one, so that no
@@ -80,10 +97,37 @@ impl History {
         self.has_late_fees
     }
 
-    /// Whether it holds releases of suspense that are not numbered yet: another late event cannot restate them, and waits
-    /// for the next batch. No other consequence does something else when a fact comes in front of it.
-    pub(in crate::core::ledger) fn has_unnumbered(&self) -> bool {
-        self.rows.iter().any(|row| row.seq.is_none() && row.event.kind == EventKind::SuspenseApplied)
+    /// Whether a late event may restate what is not numbered yet, and so waits for the next batch. What suspense pays, any
+    /// may change. A fee does something else only where the loan is charged off in front of it, or is so no more.
+    pub(in crate::core::ledger) const fn awaits_numbers_for(&self, command: &Command) -> bool {
+        self.unnumbered.releases || (self.unnumbered.fees && changes_charge_off(command))
+    }
+}
+
+/// Whether an event charges its loan off, or takes that back.
+const fn changes_charge_off(command: &Command) -> bool {
+    match command {
+        Command::Servicing(servicing) => match &servicing.act {
+            ServicingAct::Chargeoff { .. } => true,
+            ServicingAct::Reversal(reversed) => matches!(reversed.kind, EventKind::Chargeoff),
+            ServicingAct::DisbursementSettled { .. }
+            | ServicingAct::FeeWaived { .. }
+            | ServicingAct::SuspenseApplied { .. }
+            | ServicingAct::SuspenseRefunded
+            | ServicingAct::ManualAdjustment { .. }
+            | ServicingAct::Recovery
+            | ServicingAct::Restated { .. } => false,
+        },
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::BankSettlement(_)
+        | Command::Upload(_)
+        | Command::Group(_)
+        | Command::Leg(_) => false,
     }
 }
 
