@@ -1,12 +1,14 @@
 //! Owns what is told of a loan's postings where an event is late, and which events are.
 
+use std::collections::BTreeSet;
+
 use chrono::NaiveDate;
 
 use crate::core::event::{AcceptedEvent, Command, EventKind, LegTerms, NO_BORROWER, NewEvent, ServicingAct};
-use crate::core::ids::Seq;
+use crate::core::ids::{EventId, Seq};
 use crate::core::ledger::late_fees::{late_for_of, needs_receipts};
 use crate::core::ledger::past::{computes_interest, needs_fees};
-use crate::core::ledger::posting::Posting;
+use crate::core::ledger::posting::{Outcome, Posting};
 use crate::core::loan::{AccrualBook, InterestRule, LoanState};
 
 /// A posted event of a loan.
@@ -95,6 +97,28 @@ impl History {
     #[must_use]
     pub const fn has_late_fees(&self) -> bool {
         self.has_late_fees
+    }
+
+    /// Whether a payment has gone back before: a return of it stands, or the fee that one brought. Such a fee that was refused,
+    /// taken back or waived does not come again with the next part of the payment. A return of which nothing stands any
+    /// more has never been.
+    pub(in crate::core::ledger) fn went_back(&self, payment: EventId) -> bool {
+        let posted = || self.rows.iter().filter(|row| row.posting.outcome == Outcome::Posted);
+        let undone: BTreeSet<Seq> = posted().filter_map(|row| row.posting.undoes_seq).collect();
+        let is_of_payment = |row: &&Row| match &row.event.command {
+            Command::PaymentReturn(returned) => returned.payment.id == payment,
+            Command::Fee(fee) => fee.charged_for == Some(payment),
+            Command::Payment(_)
+            | Command::Disbursement(_)
+            | Command::LoanOpening(_)
+            | Command::Servicing(_)
+            | Command::Receipt(_)
+            | Command::BankSettlement(_)
+            | Command::Upload(_)
+            | Command::Group(_)
+            | Command::Leg(_) => false,
+        };
+        posted().filter(is_of_payment).any(|row| row.seq.is_none_or(|seq| !undone.contains(&seq)))
     }
 
     /// Whether a late event may restate what is not numbered yet, and so waits for the next batch. What suspense pays, any
