@@ -175,11 +175,15 @@ fn named(command: &Command) -> Option<Seq> {
     }
 }
 
-/// Whether an event of these is judged by the loan's fees, as waivers and reversals of returns and of what brings fees are: a
-/// store then tells them.
+/// Whether an event of these is judged by the loan's fees: a store then tells them.
 #[must_use]
 pub fn needs_fees(events: &[AcceptedEvent]) -> bool {
-    events.iter().any(|event| match &event.event.command {
+    events.iter().any(|event| is_judged_by_fees(&event.event.command))
+}
+
+/// Whether an event is judged by its loan's fees, as waivers and reversals of returns and of what brings fees are.
+pub(super) fn is_judged_by_fees(command: &Command) -> bool {
+    match command {
         Command::Servicing(servicing) => match &servicing.act {
             ServicingAct::FeeWaived { .. } => true,
             ServicingAct::Reversal(reversed) => {
@@ -204,7 +208,7 @@ pub fn needs_fees(events: &[AcceptedEvent]) -> bool {
         | Command::Upload(_)
         | Command::Group(_)
         | Command::Leg(_) => false,
-    })
+    }
 }
 
 /// Whether an event is an accrual whose interest is computed.

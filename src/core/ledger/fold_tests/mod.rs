@@ -19,6 +19,7 @@ mod explanations;
 mod late_fees;
 mod late_items;
 mod late_waivers;
+mod many_waivers;
 mod model;
 mod named_waivers;
 mod owed_again;
