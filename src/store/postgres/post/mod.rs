@@ -16,10 +16,11 @@ mod write;
 mod write_columns;
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::connect::{HotPath, PostgresStore, begin, finish};
+use super::connect::{HotPath, PostgresStore, REST_MAX, begin, finish};
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::Seq;
 use crate::core::ledger::{FoldInput, FoldOutput, LoanWork, reads_long};
@@ -63,9 +64,23 @@ async fn post_batch(
     let mut batch = PostedBatch::default();
     batch.times.begin = watch.lap();
     let filled = fill(&mut transaction, watch, (work, calendars), fold, &mut batch).await;
-    finish(transaction, filled).await?;
+    let fold = batch.times.fold;
+    finish(transaction, filled).await.map_err(|error| rested(error, fold))?;
     batch.times.commit = watch.lap();
     Ok(batch)
+}
+
+/// While the fold runs, the transaction rests.
+fn rested(error: StoreError, fold: Duration) -> StoreError {
+    match error {
+        StoreError::Unavailable(source) if fold >= REST_MAX => StoreError::OutOfTime(source),
+        other @ (StoreError::Unavailable(_)
+        | StoreError::Retry(_)
+        | StoreError::OutOfTime(_)
+        | StoreError::Data { .. }
+        | StoreError::Broken(_)
+        | StoreError::WrongSchema) => other,
+    }
 }
 
 /// Everything between BEGIN and COMMIT.
