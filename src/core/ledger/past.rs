@@ -3,7 +3,8 @@
 //!
 //! - A late event needs what the loan was posted from its day on ([`History`]).
 //! - An event that names an earlier one, to take it back or to go on from it, needs what became of that ([`Earlier`]).
-//! - A waiver, or the reversal of a return or of what brought fees, needs the loan's fees ([`FeeBook`]).
+//! - A waiver, an adjustment that forgives fees, or the reversal of a return or of what brought fees, needs the loan's fees
+//!   ([`FeeBook`]).
 //! - A late fee needs the money that came in for the payment that was late ([`Receipts`]).
 //! - An accrual whose interest is computed needs the loan's principal by day and its accruals ([`AccrualBook`]), a late
 //!   event in front of one as well, with its history.
@@ -15,7 +16,7 @@ use crate::core::event::{AcceptedEvent, Command, EventKind, LegTerms, NewEvent, 
 use crate::core::ids::Seq;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
-use crate::core::ledger::fees::FeeBook;
+use crate::core::ledger::fees::{FeeBook, forgiven_by_hand};
 use crate::core::ledger::late::{History, View};
 use crate::core::ledger::late_fees::{LateFeeBook, Receipts};
 use crate::core::ledger::period::Calendar;
@@ -181,11 +182,12 @@ pub fn needs_fees(events: &[AcceptedEvent]) -> bool {
     events.iter().any(|event| is_judged_by_fees(&event.event.command))
 }
 
-/// Whether an event is judged by its loan's fees, as waivers and reversals of returns and of what brings fees are.
+/// Whether an event is judged by its loan's fees, as is what forgives fees, and reversals of returns and of what brings fees.
 pub(super) fn is_judged_by_fees(command: &Command) -> bool {
     match command {
         Command::Servicing(servicing) => match &servicing.act {
             ServicingAct::FeeWaived { .. } => true,
+            ServicingAct::ManualAdjustment { lines, .. } => !forgiven_by_hand(lines).is_zero(),
             ServicingAct::Reversal(reversed) => {
                 let brings_fees = [EventKind::FeeAssessed, EventKind::ManualAdjustment, EventKind::LoanOpened];
                 brings_fees.contains(&reversed.kind) || reversed.kind == EventKind::PaymentReturned
@@ -193,7 +195,6 @@ pub(super) fn is_judged_by_fees(command: &Command) -> bool {
             ServicingAct::DisbursementSettled { .. }
             | ServicingAct::SuspenseApplied { .. }
             | ServicingAct::SuspenseRefunded
-            | ServicingAct::ManualAdjustment { .. }
             | ServicingAct::Chargeoff { .. }
             | ServicingAct::Recovery
             | ServicingAct::Restated { .. } => false,

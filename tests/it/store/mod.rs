@@ -272,6 +272,7 @@ macro_rules! conformance {
                 servicing:
                     every_act_is_posted_by_its_rule,
                     what_a_hand_forgave_and_took_back_is_not_waived,
+                    a_late_adjustment_forgives_no_fee_that_is_waived,
                     a_charge_off_is_kept_with_its_loan,
                     fees_are_read_by_item,
                     a_waiver_sees_the_fees_of_its_batch,

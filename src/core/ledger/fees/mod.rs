@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
-use crate::core::event::{Command, EventKind, FeeCode, LegTerms, NewEvent, ServicingAct};
+use crate::core::event::{AdjustmentLine, Command, EventKind, FeeCode, LegTerms, NewEvent, ServicingAct};
 use crate::core::ids::EventId;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
@@ -137,15 +137,12 @@ impl FeeBook {
                     self.waivers.insert(event.id, Waiver { code, fee, place: place_of(posting), amount });
                     self.paid = self.paid.saturating_sub(given_back);
                 }
-                // What a hand takes of fees and somebody bears is forgiven; the rest has been paid otherwise.
+                // What is not forgiven has been paid otherwise.
                 ServicingAct::ManualAdjustment { lines, .. } if moved < 0 => {
-                    // Of what is borne, interest has the first part: where it is missing, that part is not borne.
-                    let of_interest = sum_on(entry, AccountCode::INTEREST_RECEIVABLE).saturating_neg().max(0);
-                    let borne = borne_by_hand(lines).saturating_sub(of_interest).max(0);
-                    let forgiven = moved.saturating_neg().min(borne);
-                    let waiver = Waiver { code: None, fee: None, place: place_of(posting), amount: narrow(forgiven) };
+                    let amount = forgiven_by_hand(lines);
+                    let waiver = Waiver { code: None, fee: None, place: place_of(posting), amount };
                     self.waivers.insert(event.id, waiver);
-                    self.paid = self.paid.saturating_sub(moved).saturating_sub(forgiven);
+                    self.paid = self.paid.saturating_sub(moved).saturating_sub(i128::from(amount.units()));
                 }
                 ServicingAct::Chargeoff { .. } => self.charged_off = self.charged_off.saturating_sub(moved),
                 ServicingAct::Reversal(reversed) => {
@@ -325,6 +322,17 @@ impl FeeBook {
 
 /// A batch looks at this many fees and waivers of a loan at most, give or take one event: a second or two.
 const LOOKED_AT_MAX: usize = 10_000_000;
+
+/// What an adjustment forgives: what a hand takes of fees and somebody bears. Of what is borne, interest has the first part:
+/// where it is missing, that part is not borne.
+pub(in crate::core::ledger) fn forgiven_by_hand(lines: &[AdjustmentLine]) -> Minor {
+    let taken_of = |account: AccountCode| {
+        let on_it = lines.iter().filter(|line| line.account_code == account);
+        on_it.fold(0_i128, |sum, line| sum.saturating_sub(i128::from(line.signed_minor.units()))).max(0)
+    };
+    let borne = borne_by_hand(lines).saturating_sub(taken_of(AccountCode::INTEREST_RECEIVABLE)).max(0);
+    narrow(taken_of(AccountCode::FEES_RECEIVABLE).min(borne))
+}
 
 fn place_of(posting: &Posting) -> Place {
     Place::of_posting(posting.effective_date, posting.loan_version.unwrap_or(i64::MAX))

@@ -83,6 +83,26 @@ fn what_was_forgiven_later_is_not_forgiven_again() {
     assert_eq!(books.balances(), [0, 100, 1000, 0]);
 }
 
+/// Only the first fee is there on the day of the adjustment, and a waiver has forgiven that one. So had they come in order,
+/// the waiver would have found nothing.
+#[test]
+fn what_was_waived_later_is_not_forgiven_by_hand() {
+    let mut books = Books::of([opening([0, 0, 1000], date(1, 1)), fee("late", 50, date(1, 10))]);
+    books.posts(fee("nsf", 50, date(1, 20)));
+    books.posts(waiver("late", 50, date(1, 25)));
+    let by_hand = |units: i64, day: u32| adjustment(&[("1300", -units), ("5200", units)], date(1, day));
+    books.refuses(by_hand(1, 15), RejectionCode::InsufficientBalance);
+    assert_eq!((books.balances(), items(&books)), ([50, 0, 1000, 0], vec![[0, 50, 0], [0, 0, 50]]));
+    // Against money it is a payment, which pays the other fee.
+    books.posts(adjustment(&[("1300", -10), ("1010", 10)], date(1, 15)));
+    assert_eq!((books.balances(), items(&books)), ([40, 0, 1000, 0], vec![[0, 50, 0], [10, 0, 40]]));
+    books.posts_late(by_hand(40, 21));
+    assert_eq!((books.balances(), items(&books)), ([0, 0, 1000, 0], vec![[0, 50, 0], [10, 40, 0]]));
+    books.refuses(waiver("nsf", 11, date(1, 26)), RejectionCode::InsufficientBalance);
+    books.posts(waiver("nsf", 10, date(1, 26)));
+    assert_eq!((books.balances(), items(&books)), ([0, 0, 1000, 10], vec![[0, 50, 0], [0, 50, 0]]));
+}
+
 /// A charge-off of a later day takes what is owed then.
 #[test]
 fn a_later_charge_off_is_lower() {
