@@ -219,6 +219,7 @@ macro_rules! conformance {
                     a_receipt_is_assigned_once_and_counts_from_its_day,
                     a_refinance_moves_all_that_is_owed_and_opens_the_loan,
                     a_restructure_sets_up_anew_what_is_owed,
+                    a_restructure_stays_until_its_fees_are_not_forgiven,
                     an_accrual_is_taken_back_on_all_its_loans_or_none;
                 groups_order:
                     legs_committed_late_keep_the_order_of_their_parents,

@@ -31,7 +31,7 @@ use crate::store::{Fold, PostWork, PostedBatch, StoreError, Wanted};
 pub(super) use accruals::{STATEMENTS as ACCRUAL_STATEMENTS, write_marks};
 pub(super) use ahead::STATEMENTS as AHEAD_STATEMENTS;
 pub(super) use earlier::{READ_EARLIER, read as read_earlier};
-pub(super) use fees::{READ_FEE_POSTINGS, read_fees};
+pub(super) use fees::{READ_FEE_POSTINGS, add_fees, read_fees};
 pub(super) use history::{READ_HISTORY, add_accruals, add_histories};
 pub(super) use late_fees::{STATEMENTS as LATE_FEE_STATEMENTS, late_fee, loans_with_late_fees, read_late_fees};
 pub(super) use lock::{Locked, STATEMENTS as LOCK_STATEMENTS, forget_unopened, lock};
@@ -98,7 +98,7 @@ async fn fill(
     batch.groups.append(&mut chosen.groups);
     batch.apart = apart(&mut chosen.loans);
     add_histories(connection, &mut chosen.loans).await?;
-    fees::add_fees(connection, &mut chosen.loans).await?;
+    add_fees(connection, &mut chosen.loans).await?;
     history::add_receipts(connection, &mut chosen.loans).await?;
     batch.times.read = watch.lap();
     let events = by_seq(&chosen.loans);
