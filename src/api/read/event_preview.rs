@@ -127,7 +127,7 @@ pub(crate) async fn preview_event(
     caller.require(operation.scopes())?;
     let asked = asked(&state, caller.tenant, (fields, operation), &rules).await?;
     let command = asked.command(&state, caller.tenant, &rules).await?;
-    foreseen(&state, &caller, command, &tenant.chart).await.map(Json)
+    foreseen(&state, &caller, command, tenant).await.map(Json)
 }
 
 /// Fields that fail when more is known of the loan stand inside the body as well.
