@@ -14,7 +14,7 @@ use crate::core::ledger::late::{History, Looked, Own, Settlement, Settling, is_l
 use crate::core::ledger::past::{Past, computes_interest, is_judged_by_fees};
 use crate::core::ledger::posting::{Outcome, PostedEvent, Posting, RejectionCode, SystemPosting};
 use crate::core::ledger::rules::{Refusal, Verdict, judge, movement_of};
-use crate::core::loan::{Balances, LoanState, SuspenseRelease};
+use crate::core::loan::{Balances, LoanState, SuspenseRelease, Waterfalls};
 use crate::core::money::{AmountOverflow, Minor};
 use crate::core::time::Timestamp;
 
@@ -460,7 +460,7 @@ fn take_terms(state: &mut LoanState, command: &Command) {
         Command::LoanOpening(opening) => {
             state.program_id = opening.program_id;
             let defaults = opening.program_defaults.unwrap_or_default();
-            state.waterfall = opening.waterfall.unwrap_or(defaults.waterfall);
+            state.waterfalls = opening.waterfall.map_or(defaults.waterfalls, Waterfalls::from);
             state.suspense_release = defaults.suspense_release;
         }
         Command::Payment(_)
@@ -476,7 +476,7 @@ fn take_terms(state: &mut LoanState, command: &Command) {
             if let Some(terms) = leg.terms.new_loan() {
                 state.program_id = terms.program_id;
                 let defaults = terms.program_defaults.unwrap_or_default();
-                state.waterfall = terms.waterfall.unwrap_or(defaults.waterfall);
+                state.waterfalls = terms.waterfall.map_or(defaults.waterfalls, Waterfalls::from);
                 state.suspense_release = defaults.suspense_release;
             }
         }

@@ -5,6 +5,7 @@ mod ach_returns;
 mod known;
 mod late_fees;
 mod loan;
+mod orders;
 mod peers;
 mod picture;
 mod rearranged;
@@ -30,10 +31,11 @@ struct Case {
 }
 
 /// Every case.
-const CASES: [&[Case]; 7] = [
+const CASES: [&[Case]; 8] = [
     ach_returns::CASES,
     known::CASES,
     late_fees::CASES,
+    orders::CASES,
     returns::CASES,
     peers::CASES,
     picture::CASES,

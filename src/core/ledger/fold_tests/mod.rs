@@ -43,7 +43,7 @@ use crate::core::ledger::{
     AccountCode, Booked, Earlier, EarlierState, FeeBook, History, JournalEntry, Line, Outcome, Past, Posting, Receipts,
     computing_group, earliest_late, must_wait, needs_fees, needs_receipts, post_event, reaches_back_to,
 };
-use crate::core::loan::{AccrualMark, Allocation, Balances, InterestRule, LoanState, Waterfall};
+use crate::core::loan::{AccrualMark, Allocation, Balances, InterestRule, LoanState, Waterfall, Waterfalls};
 use crate::core::money::{Currency, Minor, Money};
 use crate::core::time::Timestamp;
 
@@ -118,6 +118,14 @@ fn opening([fees, interest, principal]: [i64; 3], opened_on: NaiveDate) -> Comma
 }
 
 /// The command with another order of payment, where it has one.
+/// Other orders of payment for suspense, for recoveries, and for a loan that is charged off.
+fn ruled() -> Waterfalls {
+    "fees,interest,principal;suspense@open:interest,principal,fees;recovery@:interest,fees,principal;\
+     @charged_off+written_off:principal,interest,fees"
+        .parse()
+        .unwrap()
+}
+
 fn ordered(command: Command, waterfall: Waterfall) -> Command {
     match command {
         Command::LoanOpening(opening) => Command::LoanOpening(LoanOpening { waterfall: Some(waterfall), ..opening }),

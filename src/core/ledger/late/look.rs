@@ -244,7 +244,7 @@ fn narrow(least: i128) -> Minor {
 const fn fees_asked(deed: &Deed) -> Minor {
     match deed {
         Deed::Moves(asked) | Deed::Adjusts { asked, .. } => asked.fees,
-        Deed::Pays(_)
+        Deed::Pays { .. }
         | Deed::Applies(_)
         | Deed::ChargesBack { .. }
         | Deed::Accrues { .. }
@@ -266,9 +266,9 @@ fn charge_back(book: &Book, returned: &PaymentReturn, place: Place) -> Result<Op
     let mut left = Minor::ZERO;
     for (fact, ..) in book.life.facts() {
         left = match fact.deed {
-            Deed::Pays(paid) if fact.place == of => left.plus(paid)?,
+            Deed::Pays { amount: paid, .. } if fact.place == of => left.plus(paid)?,
             Deed::ChargesBack { of: it, amount, .. } if it == of => left.minus(amount)?,
-            Deed::Pays(_)
+            Deed::Pays { .. }
             | Deed::ChargesBack { .. }
             | Deed::Moves(_)
             | Deed::Adjusts { .. }

@@ -10,7 +10,7 @@ use crate::core::ledger::rules::charge_off::{apply_to_memo, judge_chargeoff, jud
 use crate::core::ledger::rules::day::{Day, movement_of};
 use crate::core::ledger::rules::undo::{judge_reversal, unsettled};
 use crate::core::ledger::rules::{Refusal, Verdict, check_day, check_party, check_status};
-use crate::core::loan::{Allocation, Balances, LoanStatus, Place, allocate};
+use crate::core::loan::{Allocation, Balances, LoanStatus, PaymentKind, Place, allocate};
 use crate::core::money::Minor;
 
 /// Judges an act against the loan as it stands.
@@ -46,7 +46,7 @@ pub(super) fn judge_servicing(
         ServicingAct::Recovery => {
             let charged_off = day.state.charged_off.ok_or(RejectionCode::InsufficientBalance)?;
             let amount = servicing.amount.ok_or(RejectionCode::InsufficientBalance)?;
-            judge_recovery(day, charged_off, amount)
+            judge_recovery(day, charged_off, (amount, PaymentKind::Recovery))
         }
         // Born finished, so never here.
         ServicingAct::Restated { .. } => Err(RejectionCode::NotReversible.into()),
@@ -107,7 +107,7 @@ fn apply_suspense(day: &Day<'_>, asked: Option<Minor>) -> Result<Verdict, Refusa
 }
 
 fn apply_to_debts(day: &Day<'_>, amount: Minor) -> Result<Verdict, Refusal> {
-    let split = allocate(amount, day.there(), day.state.waterfall)?;
+    let split = allocate(amount, day.there(), day.state.order_for(PaymentKind::Suspense))?;
     let split = Allocation { suspense: Minor::ZERO, ..split };
     let applied = split.total()?;
     if applied.is_zero() {
