@@ -209,12 +209,15 @@ fn posts(books: &mut Books, (day, wish, _): &Fact, lived: &Lived) -> bool {
     tries(books, command)
 }
 
-/// Posts the next command, unless a rule refuses it. The fees one by one are always those of the bucket.
+/// Posts the next command, unless a rule refuses it. The fees one by one are always those of the bucket, and each is
+/// forgiven once, but for those that were owed again.
 fn tries(books: &mut Books, command: Command) -> bool {
     let seq = i64::try_from(books.posted.len()).unwrap() + 1;
     books.post(&[accepted(seq, command)], at(seq));
     let owed: i64 = fees_of(books).iter().map(|[.., owed]| owed.units()).sum();
     assert_eq!(owed, books.state.map_or(0, |state| state.balances.fees.units()));
+    let mut kinds = books.posted.iter().map(|posted| posted.event.event.kind);
+    assert!(kinds.any(|kind| kind == EventKind::PaymentReturned) || !books.fees().is_forgiven_again());
     books.last_sent().outcome == Outcome::Posted
 }
 

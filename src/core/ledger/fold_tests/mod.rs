@@ -3,7 +3,7 @@
 //! [`Books`] is the store contract (`store/post.rs`) in memory and for one loan: the row is made from the first opening
 //! event, a second one waits for the next batch, a history is given only when an event of the batch is late, from the
 //! earliest late day on, a late event waits for the next batch behind consequences of this one, of earlier events only
-//! those are told that an event of the batch names, and fees only where it waives some.
+//! those are told that an event of the batch names, and fees only where it is judged by them.
 
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows panics, which is a failed test")]
 
@@ -19,6 +19,7 @@ mod explanations;
 mod late_fees;
 mod late_items;
 mod late_waivers;
+mod many_waivers;
 mod model;
 mod named_waivers;
 mod owed_again;

@@ -3,7 +3,7 @@
 use crate::core::event::{AdjustmentLine, Command, NO_BORROWER, Servicing, ServicingAct};
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::Line;
-use crate::core::ledger::fees::Waiver;
+use crate::core::ledger::fees::{Waiver, forgiven_by_hand};
 use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::RejectionCode;
 use crate::core::ledger::rules::charge_off::{apply_to_memo, judge_chargeoff, judge_recovery};
@@ -40,7 +40,7 @@ pub(super) fn judge_servicing(
         }
         ServicingAct::SuspenseApplied { .. } => apply_suspense(day, servicing.amount),
         ServicingAct::SuspenseRefunded => refund(day, servicing.amount),
-        ServicingAct::ManualAdjustment { lines, .. } => adjust(day, lines),
+        ServicingAct::ManualAdjustment { lines, .. } => adjust(day, lines, past),
         ServicingAct::Reversal(reversed) => judge_reversal(day, reversed, past),
         ServicingAct::Chargeoff { collectibility, loss } => judge_chargeoff(day, *collectibility, *loss),
         ServicingAct::Recovery => {
@@ -136,8 +136,10 @@ fn refund(day: &Day<'_>, asked: Option<Minor>) -> Result<Verdict, Refusal> {
     Ok(Verdict::new(lines, movement, day.date)?)
 }
 
-/// Lines written by hand. Where the loan is charged off its debts stand on the memo accounts, which no hand moves.
-fn adjust(day: &Day<'_>, lines: &[AdjustmentLine]) -> Result<Verdict, Refusal> {
+/// Lines written by hand. Where the loan is charged off its debts stand on the memo accounts, which no hand moves. What
+/// they forgive of fees nobody else has forgiven, on a later day neither.
+fn adjust(day: &Day<'_>, lines: &[AdjustmentLine], past: &Past) -> Result<Verdict, Refusal> {
+    let forgiven = forgiven_by_hand(lines);
     let lines: Vec<Line> =
         lines.iter().map(|line| Line { account: line.account_code, signed: line.signed_minor }).collect();
     let movement = movement_of(&lines)?;
@@ -147,5 +149,11 @@ fn adjust(day: &Day<'_>, lines: &[AdjustmentLine]) -> Result<Verdict, Refusal> {
     }
     day.check_takes(&movement)?;
     day.check_room(&movement)?;
+    if !forgiven.is_zero() {
+        let waiver = Waiver { code: None, fee: None, place: Place::of_posting(day.date, i64::MAX), amount: forgiven };
+        if !past.fees.as_ref().ok_or(Refusal::NoFees)?.has_room_for(&waiver) {
+            return Err(RejectionCode::InsufficientBalance.into());
+        }
+    }
     Ok(Verdict::new(lines, movement, day.date)?)
 }
