@@ -2,6 +2,7 @@
 //! once with one process and once with servers, broker and database apart. All that fails is told at once, by name.
 
 mod ach_returns;
+mod groups;
 mod known;
 mod late_fees;
 mod loan;
@@ -30,8 +31,9 @@ struct Case {
 }
 
 /// Every case.
-const CASES: [&[Case]; 7] = [
+const CASES: [&[Case]; 8] = [
     ach_returns::CASES,
+    groups::CASES,
     known::CASES,
     late_fees::CASES,
     returns::CASES,
