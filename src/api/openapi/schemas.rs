@@ -81,7 +81,7 @@ pub struct ReturnAnswer {
     pub journal_entry_id: uuid::Uuid,
     /// The fee's event, if it was charged with a fee.
     pub fee_event_id: Option<uuid::Uuid>,
-    /// Why it was not, where only the loan's program asks for a fee.
+    /// The rule that refused it, where only the loan's program asks for a fee.
     pub fee_refused: Option<RefusedFeeSchema>,
     /// The later events that do something else now.
     pub restated: Option<Vec<RestatedSchema>>,

@@ -24,7 +24,7 @@ use crate::api::read::rows_form::RowsForm;
 use crate::api::state::ApiState;
 use crate::api::uploads::verdict::MOVED;
 use crate::core::ids::{EventId, Seq};
-use crate::core::ledger::RefusedFee;
+use crate::core::ledger::Followed;
 use crate::store::{EventRecord, RowsAfter, UploadException, UploadRef, UploadRows};
 
 /// Rows of a page: about a megabyte.
@@ -78,7 +78,7 @@ impl Pages {
         }
         let Some(after) = self.after else { return Ok(None) };
         let page = self.state.store().upload_rows(self.upload, after, PAGE_ROWS).await?;
-        let told = ToldOfRows { moved: self.moved(&page).await?, refused: self.refused_fees(&page).await? };
+        let told = ToldOfRows { moved: self.moved(&page).await?, fees: self.fees_of_returns(&page).await? };
         let (rows, next) = merged(&page, &told, after)?;
         self.after = next;
         if rows.is_empty() {
@@ -98,20 +98,20 @@ impl Pages {
         Ok(found.into_iter().map(|record| (record.event.event.id, record)).collect())
     }
 
-    /// The fees of the page's returns that a rule has refused. One statement where the page has returns whose loans'
-    /// programs ask for fees, and none else.
-    async fn refused_fees(&self, page: &UploadRows) -> Result<HashMap<EventId, RefusedFee>, ApiError> {
+    /// What became of the fees of the page's returns, by the return: nothing is told of one that was not charged. One
+    /// statement where the page has returns that a feed or their loans' programs ask fees for, and none else.
+    async fn fees_of_returns(&self, page: &UploadRows) -> Result<HashMap<EventId, Followed>, ApiError> {
         let of_return = |record: &EventRecord| fee_of_program(record).map(|fee| (fee, record.event.event.id));
         let returns: HashMap<EventId, EventId> = page.events.iter().filter_map(of_return).collect();
         if returns.is_empty() {
             return Ok(HashMap::new());
         }
         let fees = self.state.store().finished(returns.keys().copied().collect()).await?;
-        let refused = fees.iter().filter_map(|fee| {
-            let (fee_event_id, code) = (fee.event.event.id, fee.posting.as_ref()?.outcome.rejection()?);
-            Some((*returns.get(&fee_event_id)?, RefusedFee { fee_event_id, code: code.as_str() }))
+        let told = fees.iter().filter_map(|fee| {
+            let event = &fee.event.event;
+            Some((*returns.get(&event.id)?, Followed::of([(event, fee.posting.as_ref()?)], &[])))
         });
-        Ok(refused.collect())
+        Ok(told.collect())
     }
 }
 
@@ -122,11 +122,11 @@ type Moved = HashMap<EventId, EventRecord>;
 struct ToldOfRows {
     /// The payments of rows that came before a cut as other rows.
     moved: Moved,
-    /// The fees that returns were not charged with, by the return.
-    refused: HashMap<EventId, RefusedFee>,
+    /// The fees that followed from returns, charged or refused, by the return.
+    fees: HashMap<EventId, Followed>,
 }
 
-/// The fee of a return that a rule may have refused alone: one that only the loan's program asks for.
+/// The fee of a return that may not have been charged: one that only the feed or the loan's program asks for.
 fn fee_of_program(record: &EventRecord) -> Option<EventId> {
     let event = &record.event.event;
     let returned = event.command.payment_return().filter(|returned| returned.fee.is_none())?;
@@ -149,7 +149,7 @@ fn merged(
     for record in &page.events {
         let Some(place) = row_and_place(record).filter(|(row, _)| *row <= until) else { continue };
         next.event = place;
-        rows.push(ResultRow::of_event(place.0, record).without_fee(told.refused.get(&record.event.event.id)));
+        rows.push(ResultRow::of_event(place.0, record).followed_by(told.fees.get(&record.event.event.id)));
     }
     for exception in page.exceptions.iter().filter(|exception| exception.row_no <= until) {
         next.exception = exception.row_no;

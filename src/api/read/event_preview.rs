@@ -213,13 +213,12 @@ pub(crate) async fn preview_event(
     let named = operation.named(&state, caller.tenant).await?;
     let body = body_of(fields, (operation, &named), &rules)?;
     let asked = body.asked(&state, (caller.tenant, &named), &rules).await?;
-    let chart = &tenant.chart;
     let answer = match asked {
         Asked::OfLoan(command) => {
-            EventPreviewAnswer::OfLoan(foreseen(&state, &caller, command, chart).await.map(Box::new)?)
+            EventPreviewAnswer::OfLoan(foreseen(&state, &caller, command, tenant).await.map(Box::new)?)
         }
         Asked::OfGroup(group) => {
-            EventPreviewAnswer::OfGroup(foreseen_group(&state, &caller, &group, chart).await.map(Box::new)?)
+            EventPreviewAnswer::OfGroup(foreseen_group(&state, &caller, &group, tenant).await.map(Box::new)?)
         }
     };
     Ok(Json(answer))

@@ -1,16 +1,20 @@
 //! Owns what an operation over several loans would do: the fold of its group over what waits for each loan, and then over
 //! its legs. Nothing is written, and no key is taken.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::auth::Caller;
 use crate::api::error::ApiError;
+use crate::api::http::heavy::off_the_runtime;
 use crate::api::openapi::AllocationSchema;
 use crate::api::read::preview::{
     LoanBefore, PreviewAnswer, WAITING_MAX, foreseen_outcome, imagined_key, is_zero, unjudged,
 };
 use crate::api::state::ApiState;
+use crate::api::tenants::Tenant;
 use crate::api::write::accept::GroupRequest;
 use crate::core::event::{NewEvent, NewGroup};
 use crate::core::ids::{EventId, LoanId};
@@ -77,7 +81,7 @@ pub(super) async fn foreseen_group(
     state: &ApiState,
     caller: &Caller,
     asked: &GroupRequest,
-    chart: &Chart,
+    tenant: Arc<Tenant>,
 ) -> Result<GroupPreviewAnswer, ApiError> {
     let group = asked.group();
     if !group.tells_of_legs() {
@@ -91,11 +95,14 @@ pub(super) async fn foreseen_group(
         return Err(ApiError::Overloaded);
     }
     let now = loans.iter().map(|loan| loan.now).max().unwrap_or_else(|| state.now());
-    let before: Vec<LoanBefore> = loans.iter().map(LoanBefore::of).collect();
-    let ahead = |LoanAhead { work, on_hold, .. }: LoanAhead| LegAhead { work, on_hold };
-    let legs = loans.into_iter().map(ahead).collect();
-    let outlook = look_ahead_group(imagined(parent.clone(), now), legs, now).map_err(|reason| unjudged(&reason))?;
-    shown(&parent, before, outlook, chart)
+    off_the_runtime(move || {
+        let before: Vec<LoanBefore> = loans.iter().map(LoanBefore::of).collect();
+        let ahead = |LoanAhead { work, on_hold, .. }: LoanAhead| LegAhead { work, on_hold };
+        let legs = loans.into_iter().map(ahead).collect();
+        let outlook = look_ahead_group(imagined(parent.clone(), now), legs, now).map_err(|reason| unjudged(&reason))?;
+        shown(&parent, before, outlook, &tenant.chart)
+    })
+    .await?
 }
 
 fn shown(

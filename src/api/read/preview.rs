@@ -13,6 +13,7 @@ use crate::api::auth::{Caller, Scope};
 use crate::api::error::ApiError;
 use crate::api::http::body::read_body;
 use crate::api::http::headers::require_json;
+use crate::api::http::heavy::off_the_runtime;
 use crate::api::http::query::Query;
 use crate::api::json::{Fields, read};
 use crate::api::openapi::{AllocationSchema, FeeToReviewSchema, LateForSchema, ProblemDocument, RestatedSchema};
@@ -184,7 +185,7 @@ pub(crate) async fn preview_payment(
     let PreviewCall { caller, tenant, rules, body } =
         PreviewCall::read(&state, request, &[Scope::PaymentsWrite]).await?;
     let command = acceptable(&body, &rules)?;
-    foreseen(&state, &caller, command, &tenant.chart).await.map(Json)
+    foreseen(&state, &caller, command, tenant).await.map(Json)
 }
 
 /// A preview that is asked for: by whom, of which tenant, and the body, which is not read yet.
@@ -211,7 +212,8 @@ impl PreviewCall {
     }
 }
 
-/// What a command would do.
+/// What a command would do. The fold over what waits and over a long past takes longer than a thread of the runtime may
+/// stand still.
 ///
 /// # Errors
 /// Too many events wait for the loan, or the store is away.
@@ -219,7 +221,7 @@ pub(super) async fn foreseen(
     state: &ApiState,
     caller: &Caller,
     command: Command,
-    chart: &Chart,
+    tenant: Arc<Tenant>,
 ) -> Result<PreviewAnswer, ApiError> {
     let (id, actor) = (EventId(uuid::Uuid::nil()), caller.client_id.clone());
     let event = NewEvent::of_caller(id, caller.tenant, imagined_key()?, command, state.publisher(), actor);
@@ -227,9 +229,12 @@ pub(super) async fn foreseen(
     if ahead.is_cut {
         return Err(ApiError::Overloaded);
     }
-    let loan = LoanBefore::of(&ahead);
-    let outlook = look_ahead(ahead.work, ahead.now).map_err(|reason| unjudged(&reason))?;
-    PreviewAnswer::new(&event.command, loan, outlook, chart)
+    off_the_runtime(move || {
+        let loan = LoanBefore::of(&ahead);
+        let outlook = look_ahead(ahead.work, ahead.now).map_err(|reason| unjudged(&reason))?;
+        PreviewAnswer::new(&event.command, loan, outlook, &tenant.chart)
+    })
+    .await?
 }
 
 /// The payment, if it would be accepted.

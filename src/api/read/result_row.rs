@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::api::read::rows_form::{Tabular, guarded};
 use crate::api::read::status::EventView;
-use crate::core::ledger::{Followed, RefusedFee};
+use crate::core::ledger::Followed;
 use crate::store::{EventRecord, Resolved, UploadException};
 
 /// The first line of the CSV form, for [`ResultRow::to_csv`].
@@ -119,13 +119,12 @@ impl ResultRow {
         Self::Event(Box::new(EventRow { row, view: EventView::new(record, None) }))
     }
 
-    /// The row of a return that was not charged with the fee that its loan's program asks for.
-    pub(crate) fn without_fee(self, refused: Option<&RefusedFee>) -> Self {
-        match (self, refused) {
-            (Self::Event(event), Some(refused)) => {
+    /// The row of a return with what became of the fee that its feed or its loan's program asks for.
+    pub(crate) fn followed_by(self, followed: Option<&Followed>) -> Self {
+        match (self, followed) {
+            (Self::Event(event), Some(followed)) => {
                 let EventRow { row, view } = *event;
-                let followed = Followed { fee_refused: Some(*refused), ..Followed::default() };
-                Self::Event(Box::new(EventRow { row, view: view.followed_by(followed) }))
+                Self::Event(Box::new(EventRow { row, view: view.followed_by(followed.clone()) }))
             }
             (row, _) => row,
         }

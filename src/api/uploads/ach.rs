@@ -289,8 +289,10 @@ impl FileRows<'_> {
         };
         let code = ReturnCode::parse(&returned.code.to_string()).map_err(|_| ApiError::Broken("a return code"))?;
         let effective_date = returned.booked_on.unwrap_or(self.business_date);
-        let terms = ReturnTerms { code, effective_date, amount: None, fee: returned.fee, metadata: None };
+        // All of the payment: a return entry of part of its money is not of its amount, and matches no payment.
+        let terms = ReturnTerms { code, effective_date, amount: None, fee: None, metadata: None };
         let policy = policies.get(&payment.event.loan_key).cloned().unwrap_or_default();
+        let policy = returned.fee.into_iter().fold(policy, |policy, fee| policy.with_fee(code.number(), fee));
         Ok(match PaymentReturn::by_program(payment, terms, &policy) {
             Ok(returned) => entry.row(Command::PaymentReturn(returned)),
             Err(

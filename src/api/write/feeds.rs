@@ -66,7 +66,7 @@ pub struct FeedView {
     tolerances: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<String>,
-    /// What a borrower is charged for a payment returned with R01 or R09.
+    /// What a borrower is charged for a payment returned with R01 or R09, once; where absent, what the loan's program says.
     #[serde(skip_serializing_if = "Option::is_none")]
     return_fee_minor: Option<String>,
 }

@@ -31,7 +31,7 @@ pub struct ReturnRequest {
     #[schema(pattern = "^[1-9][0-9]{0,18}$")]
     pub amount_minor: Option<String>,
     /// What the borrower is charged for it, in whole minor units; nothing where it is 0, and where absent what the loan's
-    /// program says of the return code.
+    /// program says of the return code, once for each payment, with its first return.
     #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
     pub fee_minor: Option<String>,
     /// Free data, up to 4 KiB and 50 keys.
@@ -47,7 +47,8 @@ pub struct ReturnRequest {
 /// from then on: out of suspense first, then in the program's `credit_order`, of each bucket at most what the payment paid
 /// there. A payment that is not posted yet is posted first; one that was rejected cannot be returned (`not_reversible`).
 /// The fee is an event and an entry of its own on the day of the return; both are posted, or neither. A fee that only the
-/// loan's program asks for refuses no return: where a rule refuses it, `fee_refused` says why.
+/// loan's program asks for refuses no return: where a rule refuses it, `fee_refused` says why. It is charged with the first
+/// return of a payment and with no later one.
 #[utoipa::path(post, path = "/v1/payments/{payment_event_id}/return", tag = "payments",
     security(("oauth2" = ["hpts:payments:write"])),
     params(("payment_event_id" = uuid::Uuid, Path, description = "The payment"),

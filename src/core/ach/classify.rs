@@ -75,7 +75,7 @@ pub struct ReturnEntry {
     pub made_on: Option<NaiveDate>,
     /// The day the return settles; `None` where the file does not say: the caller's business date then.
     pub booked_on: Option<NaiveDate>,
-    /// What the borrower is charged for it, on the day of the return.
+    /// What the feed charges the borrower for its payment, on the day of the first return.
     pub fee: Option<Minor>,
 }
 

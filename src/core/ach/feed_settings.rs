@@ -57,7 +57,7 @@ pub struct FeedSettings {
     pub tolerances: Vec<String>,
     /// `USD`, the only currency of the format; also where absent.
     pub currency: Option<String>,
-    /// What the borrower is charged for a payment returned with R01 or R09; nothing where absent.
+    /// What the borrower is charged for a payment returned with R01 or R09, once; where absent, what the loan's program says.
     pub return_fee: Option<Minor>,
 }
 

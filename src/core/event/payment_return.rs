@@ -115,9 +115,10 @@ pub struct PaymentReturn {
     pub return_code: ReturnCode,
     /// The day the money went back; the fee counts from it.
     pub effective_date: NaiveDate,
-    /// What the borrower is charged for it, as it was said; more than nothing.
+    /// What the borrower is charged for it, as its caller said; more than nothing.
     pub fee: Option<Minor>,
-    /// What the loan's program charges for it, where nobody said; more than nothing.
+    /// What the loan's program charges for its payment, or the feed that brought it, where no caller said; more than nothing.
+    /// It is charged with the payment's first return only (domain rule 48), which is known when it is posted.
     pub program_fee: Option<Minor>,
     /// How it is booked: what the loan's program said when it was accepted.
     pub manner: ReturnManner,
@@ -191,7 +192,7 @@ impl PaymentReturn {
         self.undoes().map_or(self.effective_date, |payment| payment.effective_date)
     }
 
-    /// What the borrower is charged for it.
+    /// What the borrower is charged for it, where its payment has not gone back before.
     #[must_use]
     pub fn charged(&self) -> Option<Minor> {
         self.fee.or(self.program_fee)
@@ -214,10 +215,16 @@ impl PaymentReturn {
     }
 
     /// The id of its fee's event, where the return is the event `id` and has a fee. A fee of the program that a rule refuses
-    /// is an event that is rejected.
+    /// is an event that is rejected; of a payment that went back before there is none.
     #[must_use]
     pub fn fee_event_id(&self, id: EventId) -> Option<EventId> {
         self.charged().map(|_| id.consequence(self.payment.id, FEE_SORT))
+    }
+
+    /// The same where the fee is certain: its caller has named it, so both are posted or neither is.
+    #[must_use]
+    pub fn certain_fee_event_id(&self, id: EventId) -> Option<EventId> {
+        self.fee.and_then(|_| self.fee_event_id(id))
     }
 }
 

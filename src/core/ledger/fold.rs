@@ -108,7 +108,9 @@ fn post_to_loan(state: LoanState, past: &mut Past, event: &AcceptedEvent, now: T
         return Ok(without_loan(Some(state), event, *code, now));
     }
     match NewEvent::fee_of_return(event) {
-        Some(fee) if judged.verdict.is_ok() => post_with_fee(state, past, (event, judged), fee, now),
+        Some(fee) if judged.verdict.is_ok() && charges_fee(past, &event.event) => {
+            post_with_fee(state, past, (event, judged), fee, now)
+        }
         Some(_) | None => Ok(post_judged(state, past, event, judged, now)?.step(event)),
     }
 }
@@ -252,6 +254,14 @@ fn post_with_fee(
     Ok(post_judged(state, past, event, refused, now)?.step(event))
 }
 
+/// Whether a return is charged with its fee. What a caller says is charged as said; the program's fee is the payment's, and
+/// charged once, however many parts it goes back in (domain rule 48).
+fn charges_fee(past: &Past, event: &NewEvent) -> bool {
+    let Some(returned) = event.command.payment_return() else { return false };
+    let went_back = |history: &History| history.went_back(returned.payment.id);
+    returned.fee.is_some() || !past.history.as_ref().is_some_and(went_back)
+}
+
 /// Whether nobody said what a return costs its borrower but the program.
 fn is_fee_of_program(event: &AcceptedEvent) -> bool {
     event.event.command.payment_return().is_some_and(|returned| returned.fee.is_none())
@@ -283,8 +293,9 @@ fn settle_with_fee(
 /// Whether an event has to wait for the next batch: it may restate consequences of this one, which have no numbers yet.
 #[must_use]
 pub fn must_wait(state: &LoanState, past: &Past, event: &AcceptedEvent) -> bool {
-    let cannot = |history: &History| history.has_unnumbered() || history.is_worn();
-    past.history.as_ref().is_some_and(cannot) && is_late_on(state, &event.event.command)
+    let command = &event.event.command;
+    let cannot = |history: &History| history.awaits_numbers_for(command) || history.is_worn();
+    past.history.as_ref().is_some_and(cannot) && is_late_on(state, command)
 }
 
 /// Which consequence of an event a release is: part of its id and key.

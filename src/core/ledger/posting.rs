@@ -181,7 +181,8 @@ pub struct Finished {
     pub has_entry: bool,
     /// How the payment was divided.
     pub allocation: Option<Allocation>,
-    /// The fee that a return brought with it, or that a waiver names. A reply of a worker from before there were returns has none.
+    /// The fee that a return brought with it because its caller has named one, or that a waiver names. Whether the program's
+    /// fee was charged, only the events say that followed. A reply of a worker from before there were returns has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fee_event_id: Option<EventId>,
     /// The entry that a reversal takes back.
@@ -240,7 +241,7 @@ impl Finished {
             Outcome::Rejected(_) => return finished,
         }
         match &event.command {
-            Command::PaymentReturn(returned) => finished.fee_event_id = returned.fee_event_id(event.id),
+            Command::PaymentReturn(returned) => finished.fee_event_id = returned.certain_fee_event_id(event.id),
             Command::Servicing(servicing) => {
                 let reversed = servicing.act.takes_back();
                 finished.reverses_entry_id = reversed.map(|reversed| reversed.id.entry_id());

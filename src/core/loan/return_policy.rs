@@ -46,7 +46,7 @@ pub struct ReturnFeeSetting {
 pub struct ReturnPolicy {
     /// How they are booked.
     pub manner: ReturnManner,
-    /// What each costs, by the number of its code.
+    /// What a returned payment costs, by the number of the code.
     fees: BTreeMap<u8, Minor>,
 }
 
@@ -73,10 +73,17 @@ impl ReturnPolicy {
         Ok(Self { manner, fees })
     }
 
-    /// What a return costs, by the number of its code.
+    /// What a payment costs whose first return has this code, by the number of the code.
     #[must_use]
     pub fn fee_of(&self, code: u8) -> Option<Minor> {
         self.fees.get(&code).copied()
+    }
+
+    /// The same with a fee for one code: the feed that brings a return may say what it costs, and then the program does not.
+    #[must_use]
+    pub fn with_fee(mut self, code: u8, fee: Minor) -> Self {
+        self.fees.insert(code, fee);
+        self
     }
 
     /// The words again: codes of one fee together, in order.

@@ -130,7 +130,7 @@ const WRONG_UNDOS: &str = "SELECT 'posting ' || u.event_seq || ' does not undo e
      GROUP BY e.details::json ->> 'event_seq' HAVING count(*) > 1 LIMIT $1";
 
 /// Consequences: each follows a posted event of its loan and was never queued; and a posted return has the fee it
-/// names, once, and no other; a fee that only the program names may have been refused.
+/// names, once, and no other; a fee that only the program names may have been refused, or charged with an earlier return.
 const WRONG_SYSTEM_EVENTS: &str = "SELECT 'event ' || e.seq || ' follows no posted event of its loan' FROM events e \
      LEFT JOIN events c ON c.seq = e.cause_seq LEFT JOIN postings p ON p.event_seq = e.cause_seq \
      WHERE e.cause_seq IS NOT NULL AND NOT coalesce(c.loan_key = e.loan_key AND c.tenant = e.tenant \

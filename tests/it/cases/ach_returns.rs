@@ -15,6 +15,7 @@ use crate::support::ach::{AchFile, trace};
 pub(super) const CASES: &[Case] = &[
     Case { name: "a return of a file before its payment", run: |books| Box::pin(before_its_payment(books)) },
     Case { name: "what a return of a file costs by its code", run: |books| Box::pin(fees_by_code(books)) },
+    Case { name: "a payment that goes back by file twice is charged once", run: |books| Box::pin(one_fee(books)) },
 ];
 
 /// How long the worker may take for what it does by itself.
@@ -118,4 +119,38 @@ async fn fees_by_code(books: &Books) -> Told {
     let charged_off = loans[2].read("").await?;
     same("charged off", &charged_off["charged_off"]["principal_owed_minor"], &json!("100000"))?;
     same("its fees", &charged_off["charged_off"]["fees_owed_minor"], &json!("0"))
+}
+
+/// A feed charges 25.00. Its return was a mistake and is reversed; the fee stands. When the payment goes back once more, it
+/// has its fee. Of a loan that is charged off the fee is refused, and the return is booked, for the bank has moved the money.
+async fn one_fee(books: &Books) -> Told {
+    let feed = json!({"name": "charging", "view": "originator", "return_fee_minor": "2500"});
+    books.post("/v1/ach/feeds", &feed).await?;
+    let program = books.program(&json!({"returns": "chargeback"})).await?;
+    let numbers = ["94221", "94222"];
+    let loan = books.open_numbered([0, 0, 100_000], Some(program), Some(numbers[0])).await?;
+    let charged_off = books.open_numbered([0, 0, 100_000], Some(program), Some(numbers[1])).await?;
+    let mut file = AchFile::made_on('S', april(1)?);
+    file.batch_of(SecCode::Ppd, Some(april(1)?), None);
+    let traces = numbers.map(|number| file.debit(number, COLLECTED));
+    sent(books, "charging", file).await?;
+    charged_off.act("/v1/chargeoffs", "2026-04-05", &json!({})).await?;
+    let mut told = Vec::new();
+    for (made_on, number, original_trace) in
+        [(20, numbers[0], traces[0]), (21, numbers[0], traces[0]), (22, numbers[1], traces[1])]
+    {
+        let file = return_file(made_on, (number, "R01"), original_trace)?;
+        let row = row(books, &sent(books, "charging", file).await?).await?;
+        let event = books.get(&format!("/v1/events/{}", text(&row, "payment_returned_event_id"))).await?;
+        for name in ["fee_event_id", "fee_refused"] {
+            same(name, &row.get(name), &event.get(name))?;
+        }
+        told.push((text(&row, "status"), row.get("fee_event_id").is_some(), text(&row["fee_refused"], "code")));
+        if made_on == 20 {
+            loan.reverses(&row, &text(&event, "effective_at")).await?;
+        }
+    }
+    let posted = |is_charged, refused: &str| ("posted".to_owned(), is_charged, refused.to_owned());
+    same("the fees", &told, &vec![posted(true, ""), posted(false, ""), posted(false, "loan_closed")])?;
+    same("the loan", &loan.balances().await?, &[2_500, 0, 100_000, 0])
 }

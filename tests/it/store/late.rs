@@ -1,11 +1,11 @@
 //! Laws of late items: the books end as if everything had come in time, and no row that was written changes.
 
-use hpts::core::event::{Command, EventKind, Fee, FeeCode, LateFor, NewEvent, ServicingAct};
+use hpts::core::event::{Collectibility, Command, EventKind, Fee, FeeCode, LateFor, NewEvent, ServicingAct};
 use hpts::core::ids::Seq;
 use hpts::core::ledger::{AccountCode, Layer, Outcome, RejectionCode};
-use hpts::core::loan::{Allocation, Balances};
+use hpts::core::loan::{Allocation, Balances, LossAccount};
 use hpts::core::money::{Currency, Minor};
-use hpts::store::{BalanceTime, PostWork, Wanted};
+use hpts::store::{BalanceTime, PostWork, PostedBatch, Wanted};
 
 use super::{Fixture, prove};
 use crate::support::books::{Books, day, work};
@@ -188,5 +188,33 @@ pub(crate) async fn a_late_item_is_posted_once(fixture: &impl Fixture) {
     assert_eq!(fixture.count("events WHERE kind = 'payment_allocated'").await, 1);
     assert_eq!(books.loan(1).await.unwrap().state.last_posted_seq, wanted[0].seq);
     assert_ne!(wanted[0].seq, Seq(0));
+    prove(&books.store).await;
+}
+
+/// A charge-off in front of the fee that a return of its batch has brought: it restates the fee, which has no number before
+/// it is written. It is left for the next batch, and no attempt at it has failed.
+pub(crate) async fn a_charge_off_behind_a_return_in_the_batch_is_left_for_the_next(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let events = vec![
+        books.opening(1, [0, 0, 1000]),
+        books.payment_on(1, 100, day(1, 5)),
+        books.fee_on(1, "late", 25, day(2, 1)),
+        books.payment_on(1, 25, day(3, 10)),
+    ];
+    let lived = books.book(events).await;
+    let chargeoff = ServicingAct::Chargeoff { collectibility: Collectibility::Collectible, loss: LossAccount::Expense };
+    let returning = books.return_of(&lived[1], day(3, 10), 25).await;
+    let wanted = books.accept(vec![returning, books.servicing(1, chargeoff, None, day(3, 1))]).await;
+
+    let batch = books.post(&wanted).await;
+
+    let posted = |batch: &PostedBatch| batch.posted.iter().map(|(event, _)| event.seq).collect::<Vec<_>>();
+    assert_eq!((posted(&batch), batch.left, batch.failures), (vec![wanted[0].seq], vec![wanted[1].id], vec![]));
+    let next = books.post(&wanted[1..]).await;
+    assert_eq!((posted(&next), next.failures), (vec![wanted[1].seq], vec![]));
+    let memo = books.loan(1).await.unwrap().state.charged_off.unwrap().memo;
+    assert_eq!([memo.fees, memo.interest, memo.principal].map(Minor::units), [25, 0, 1000]);
+    assert_eq!(books.balances_on(1, day(12, 31)).await, [0; 4]);
+    assert_eq!(fixture.count("parked").await, 0);
     prove(&books.store).await;
 }

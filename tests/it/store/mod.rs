@@ -250,7 +250,8 @@ macro_rules! conformance {
                     a_refund_of_money_that_went_back_is_owed,
                     a_long_replay_has_a_transaction_of_its_own,
                     a_late_fee_of_a_long_loan_has_a_transaction_of_its_own,
-                    a_late_item_is_posted_once;
+                    a_late_item_is_posted_once,
+                    a_charge_off_behind_a_return_in_the_batch_is_left_for_the_next;
                 late_fees:
                     a_late_fee_is_judged_by_what_came_in,
                     late_fees_are_found_by_loan_and_tenant,

@@ -272,3 +272,27 @@ fn no_debt_is_left_on_the_balance_sheet_behind_a_late_charge_off() {
         books.fees().items().iter().map(|it| [it.paid, it.waived, it.charged_off].map(Minor::units)).collect();
     assert_eq!(seen, [[5, 0, 0], [0, 7, 0]]);
 }
+
+/// A return brings a fee, and a charge-off of a day before it has that fee owed on the memo accounts: what states the fee
+/// anew must name it, so the charge-off waits until the fee has its number. Nothing else waits for that.
+#[test]
+fn a_charge_off_waits_for_the_number_of_a_returns_fee() {
+    let lived = [
+        opening([0, 0, 1000], date(1, 1)),
+        payment(100, date(1, 5)),
+        fee("late", 25, date(2, 1)),
+        payment(25, date(3, 10)),
+    ];
+    let (mut together, mut apart) = (Books::of(lived.clone()), Books::of(lived));
+    let back = accepted(5, returning(together.event(2), date(3, 10), 25));
+    let charged = accepted(6, fee("late", 3, date(2, 20)));
+    let off = accepted(7, chargeoff(Collectibility::Collectible, date(3, 1)));
+    let batch = [back, charged, off];
+    assert_eq!(together.post_batch(&batch, at(5)), Ok(2), "the charge-off waits, the late fee does not");
+    assert_eq!(together.post_batch(&batch[2..], at(5)), Ok(1));
+    for event in &batch {
+        apart.post(std::slice::from_ref(event), at(5));
+    }
+    assert_eq!(together, apart);
+    assert_eq!((together.balances(), memo(&together)), ([0; 4], ([25 + 3, 0, 1000], 1028)));
+}

@@ -25,6 +25,7 @@ mod owed_again;
 mod properties;
 mod refusals;
 mod releases;
+mod return_fees;
 mod returns;
 mod servicing;
 mod servicing_properties;

@@ -7,8 +7,9 @@ use proptest::sample::Index;
 
 use super::model::{Effect, Four, Model, plus};
 use super::*;
+use crate::core::event::{Collectibility, ServicingAct};
 use crate::core::ledger::{JournalEntry, chain_hash};
-use crate::core::loan::Bucket;
+use crate::core::loan::{Bucket, LossAccount};
 
 /// Two of these reach the limit, three pass it.
 const HALF: i64 = i64::MAX >> 1;
@@ -101,7 +102,26 @@ fn act(wish: impl Strategy<Value = Wish>) -> impl Strategy<Value = Act> {
 /// Mostly a loan that is opened first, sometimes anything.
 fn life() -> impl Strategy<Value = Vec<Act>> {
     let first = prop_oneof![9 => opening_command().boxed(), 1 => command().boxed()].prop_map(Wish::Command);
-    (act(first), prop::collection::vec(act(wish()), 0..24)).prop_map(|(first, rest)| {
+    life_of(first, wish())
+}
+
+/// A life with charge-offs, which the naive model does not know. One is refused where the loan owes something else later, so
+/// fees and payments are alike: what a return of a later day costs, a payment behind it often pays.
+fn life_with_charge_offs() -> impl Strategy<Value = Vec<Act>> {
+    const UNITS: i64 = 10;
+    let chargeoff = ServicingAct::Chargeoff { collectibility: Collectibility::Collectible, loss: LossAccount::Expense };
+    let wish = prop_oneof![
+        3 => (1..20_u8).prop_map(|day| Wish::Command(payment(UNITS, nth_day(day)))),
+        2 => (1..20_u8).prop_map(|day| Wish::Command(servicing::fee("late", UNITS, nth_day(day)))),
+        3 => (any::<Index>(), 0..15_u8).prop_map(|(of, days)| Wish::Return { of, days, fee: UNITS }),
+        3 => (1..20_u8).prop_map(move |day| Wish::Command(servicing::act(chargeoff.clone(), None, nth_day(day)))),
+    ];
+    let first = Just(Wish::Command(opening([0, 0, 1000], nth_day(0))));
+    life_of(first, wish)
+}
+
+fn life_of(first: impl Strategy<Value = Wish>, wish: impl Strategy<Value = Wish>) -> impl Strategy<Value = Vec<Act>> {
+    (act(first), prop::collection::vec(act(wish), 0..24)).prop_map(|(first, rest)| {
         let mut acts = vec![first];
         acts.extend(rest);
         acts
@@ -401,7 +421,7 @@ proptest! {
 
     /// Where a batch is cut is chance: with the clock standing still, it leaves no trace.
     #[test]
-    fn a_batch_equals_its_events_one_by_one(acts in life()) {
+    fn a_batch_equals_its_events_one_by_one(acts in prop_oneof![life(), life_with_charge_offs()]) {
         let events = events(&acts, |turn, _| turn);
         let (mut together, mut apart) = (Books::default(), Books::default());
         together.post(&events, at(0));

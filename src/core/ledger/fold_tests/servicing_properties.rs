@@ -126,16 +126,56 @@ fn check(books: &Books) {
     assert_eq!(undone.len(), once.len(), "an entry is taken back once");
 }
 
+/// The loan registered, by a program that releases suspense by itself or does not.
+fn opened(automatic: bool) -> Command {
+    let suspense_release = if automatic { SuspenseRelease::Automatic } else { SuspenseRelease::Manual };
+    let defaults = ProgramDefaults { suspense_release, ..ProgramDefaults::default() };
+    let Command::LoanOpening(opening) = opening([20, 30, 200], nth_day(0)) else { panic!("not an opening") };
+    Command::LoanOpening(LoanOpening { program_defaults: Some(defaults), ..opening })
+}
+
+/// What callers have sent, in the order in which it was posted.
+fn sent(books: &Books) -> Vec<AcceptedEvent> {
+    let sent = books.posted.iter().filter(|posted| posted.event.event.slot.is_some());
+    sent.map(|posted| posted.event.clone()).collect()
+}
+
 proptest! {
+    /// Where batches are cut is chance: with the clock standing still, it leaves no trace. What is taken back by name was
+    /// sent by a caller, as the number of a consequence is told after its batch only.
+    #[test]
+    fn operations_in_batches_equal_operations_one_by_one(
+        automatic in any::<bool>(),
+        life in prop::collection::vec((wish(), 0..DAYS, prop::bool::weighted(0.2)), 0..30),
+    ) {
+        let mut apart = Books::default();
+        apart.post(&[accepted(1, opened(automatic))], at(0));
+        let mut ends = Vec::new();
+        for (wish, day, ends_batch) in life {
+            let Some(command) = command(&apart, &wish, nth_day(day)) else { continue };
+            let names_consequence = matches!(&command, Command::Servicing(servicing)
+                if servicing.act.names().is_some_and(|named| named.seq >= Seq(CONSEQUENCES)));
+            if !names_consequence {
+                let seq = i64::try_from(apart.posted.len()).unwrap() + 1;
+                apart.post(&[accepted(seq, command)], at(0));
+                ends.extend(ends_batch.then_some(seq));
+            }
+        }
+        let mut together = Books::default();
+        for batch in sent(&apart).chunk_by(|event, _| !ends.contains(&event.seq.0)) {
+            together.post(batch, at(0));
+        }
+        let posted = |books: &Books| books.posted.iter().map(|it| it.posting.clone()).collect::<Vec<_>>();
+        prop_assert_eq!(posted(&together), posted(&apart));
+        prop_assert_eq!(together.state, apart.state);
+    }
+
     #[test]
     fn no_bucket_is_negative_on_any_day_and_fees_add_up(
         automatic in any::<bool>(),
         life in prop::collection::vec((wish(), 0..DAYS), 0..30),
     ) {
-        let suspense_release = if automatic { SuspenseRelease::Automatic } else { SuspenseRelease::Manual };
-        let defaults = ProgramDefaults { suspense_release, ..ProgramDefaults::default() };
-        let Command::LoanOpening(opening) = opening([20, 30, 200], nth_day(0)) else { panic!("not an opening") };
-        let mut books = Books::of([Command::LoanOpening(LoanOpening { program_defaults: Some(defaults), ..opening })]);
+        let mut books = Books::of([opened(automatic)]);
         for (wish, day) in life {
             if let Some(command) = command(&books, &wish, nth_day(day)) {
                 books.next(command);

@@ -1,12 +1,14 @@
 //! Owns what is told of a loan's postings where an event is late, and which events are.
 
+use std::collections::BTreeSet;
+
 use chrono::NaiveDate;
 
 use crate::core::event::{AcceptedEvent, Command, EventKind, LegTerms, NO_BORROWER, NewEvent, ServicingAct};
-use crate::core::ids::Seq;
+use crate::core::ids::{EventId, Seq};
 use crate::core::ledger::late_fees::{late_for_of, needs_receipts};
 use crate::core::ledger::past::{computes_interest, needs_fees};
-use crate::core::ledger::posting::Posting;
+use crate::core::ledger::posting::{Outcome, Posting};
 use crate::core::loan::{AccrualBook, InterestRule, LoanState};
 
 /// A posted event of a loan.
@@ -31,6 +33,18 @@ pub struct History {
     replays: usize,
     /// Whether a late fee stands in the rows that says what it is for.
     has_late_fees: bool,
+    /// What has no number yet of that which another late event may restate.
+    unnumbered: Unnumbered,
+}
+
+/// Which consequences this batch has made that are restated where something else comes in front of them: nothing that is
+/// kept may name them before they are written. Restatements are none of them, for what they restate has a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Unnumbered {
+    /// Suspense that paid new debt.
+    releases: bool,
+    /// Fees that returns have brought.
+    fees: bool,
 }
 
 impl History {
@@ -53,6 +67,10 @@ impl History {
     /// Takes in what the fold has posted.
     pub(in crate::core::ledger) fn note(&mut self, seq: Option<Seq>, event: &NewEvent, posting: &Posting) {
         self.has_late_fees |= late_for_of(&event.command).is_some();
+        if seq.is_none() {
+            self.unnumbered.releases |= event.kind == EventKind::SuspenseApplied;
+            self.unnumbered.fees |= event.kind == EventKind::FeeAssessed;
+        }
         self.rows.push(Row { seq, event: event.clone(), posting: posting.clone() });
     }
 
@@ -66,6 +84,7 @@ impl History {
         for (number, row) in (1_i64..).zip(&mut self.rows) {
             row.seq = row.seq.or(Some(Seq(number.saturating_neg())));
         }
+        self.unnumbered = Unnumbered::default();
     }
 
     /// Whether this batch has replayed it for long enough: another late event waits for the next one, so that no
@@ -80,10 +99,59 @@ impl History {
         self.has_late_fees
     }
 
-    /// Whether it holds releases of suspense that are not numbered yet: another late event cannot restate them, and waits
-    /// for the next batch. No other consequence does something else when a fact comes in front of it.
-    pub(in crate::core::ledger) fn has_unnumbered(&self) -> bool {
-        self.rows.iter().any(|row| row.seq.is_none() && row.event.kind == EventKind::SuspenseApplied)
+    /// Whether a payment has gone back before: a return of it stands, or the fee that one brought. Such a fee that was refused,
+    /// taken back or waived does not come again with the next part of the payment. A return of which nothing stands any
+    /// more has never been.
+    pub(in crate::core::ledger) fn went_back(&self, payment: EventId) -> bool {
+        let posted = || self.rows.iter().filter(|row| row.posting.outcome == Outcome::Posted);
+        let undone: BTreeSet<Seq> = posted().filter_map(|row| row.posting.undoes_seq).collect();
+        let is_of_payment = |row: &&Row| match &row.event.command {
+            Command::PaymentReturn(returned) => returned.payment.id == payment,
+            Command::Fee(fee) => fee.charged_for == Some(payment),
+            Command::Payment(_)
+            | Command::Disbursement(_)
+            | Command::LoanOpening(_)
+            | Command::Servicing(_)
+            | Command::Receipt(_)
+            | Command::BankSettlement(_)
+            | Command::Upload(_)
+            | Command::Group(_)
+            | Command::Leg(_) => false,
+        };
+        posted().filter(is_of_payment).any(|row| row.seq.is_none_or(|seq| !undone.contains(&seq)))
+    }
+
+    /// Whether a late event may restate what is not numbered yet, and so waits for the next batch. What suspense pays, any
+    /// may change. A fee does something else only where the loan is charged off in front of it, or is so no more.
+    pub(in crate::core::ledger) const fn awaits_numbers_for(&self, command: &Command) -> bool {
+        self.unnumbered.releases || (self.unnumbered.fees && changes_charge_off(command))
+    }
+}
+
+/// Whether an event charges its loan off, or takes that back.
+const fn changes_charge_off(command: &Command) -> bool {
+    match command {
+        Command::Servicing(servicing) => match &servicing.act {
+            ServicingAct::Chargeoff { .. } => true,
+            ServicingAct::Reversal(reversed) => matches!(reversed.kind, EventKind::Chargeoff),
+            ServicingAct::DisbursementSettled { .. }
+            | ServicingAct::FeeWaived { .. }
+            | ServicingAct::SuspenseApplied { .. }
+            | ServicingAct::SuspenseRefunded
+            | ServicingAct::ManualAdjustment { .. }
+            | ServicingAct::Recovery
+            | ServicingAct::Restated { .. } => false,
+        },
+        Command::Payment(_)
+        | Command::Disbursement(_)
+        | Command::LoanOpening(_)
+        | Command::PaymentReturn(_)
+        | Command::Fee(_)
+        | Command::Receipt(_)
+        | Command::BankSettlement(_)
+        | Command::Upload(_)
+        | Command::Group(_)
+        | Command::Leg(_) => false,
     }
 }
 

@@ -12,11 +12,9 @@ use crate::core::money::Minor;
 /// Which part of its day a fact belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Turn {
-    /// Interest, which the day's payments find.
-    Accrual,
-    /// Everything else.
+    /// What was asked of that day, in the order in which it was posted; interest that somebody gave as well.
     Event,
-    /// Interest of the day itself, by the principal at its end: the next day's payments find it.
+    /// Interest that is computed for the day, by the principal at its end: the next day's payments find it.
     Close,
 }
 

@@ -62,7 +62,7 @@ pub(in crate::store::sqlite) const WRONG_UNDOS: &str = "
     LIMIT 100";
 
 /// Consequences: each follows a posted event of its loan and was never queued; and a posted return has the fee it
-/// names, once, and no other; a fee that only the program names may have been refused.
+/// names, once, and no other; a fee that only the program names may have been refused, or charged with an earlier return.
 pub(in crate::store::sqlite) const WRONG_SYSTEM_EVENTS: &str = "
     SELECT 'event ' || e.seq || ' follows no posted event of its loan' AS detail
     FROM events AS e

@@ -93,14 +93,23 @@ fn debt_behind_a_late_charge_off_is_owed_on_the_memo_accounts() {
     assert_eq!(four(&life.position().unwrap().balances), [0, 0, 100, 0]);
 }
 
-/// The day's interest stands in front of the day's payment, whenever it is booked.
+/// Given interest stands where it was posted on its day, so a payment behind it finds it and one in front of it does not.
+/// Computed interest stands at the day's end: 30 days of 10 and the day itself by the 900 that are left, 9. The payment of
+/// the next day finds it, whenever it is booked.
 #[test]
-fn a_payment_finds_the_interest_of_its_day() {
-    let (lent, paid) = (fact(1, 0, lend(1_000)), fact(2, 30, pay(100)));
-    let accrued = placed(3, day(30), Turn::Accrual, raise(1, 7));
-    let mut life = life(SuspenseRelease::Manual, &[lent, paid]);
-    assert_eq!(life.insert(accrued).unwrap().len(), 2);
-    assert_eq!(split(&life, &paid), [0, 7, 93, 0]);
+fn a_payment_finds_interest_given_in_front_of_it_and_computed_interest_of_earlier_days() {
+    let (lent, paid, next) = (fact(1, 0, lend(1_000)), fact(3, 30, pay(100)), fact(4, 31, pay(400)));
+    for (seq, found) in [(2, [0, 7, 93, 0]), (5, [0, 0, 100, 0])] {
+        let mut life = life(SuspenseRelease::Manual, &[lent, paid]);
+        life.insert(accrue(seq, 30, Some(7))).unwrap();
+        assert_eq!(split(&life, &paid), found);
+    }
+    for seq in [2, 5] {
+        let mut life =
+            life_of(bearing(SuspenseRelease::Manual, "half_up,daily", DayCount::Act365), &[lent, paid, next]);
+        life.insert(accrue(seq, 30, None)).unwrap();
+        assert_eq!((split(&life, &paid), split(&life, &next)), ([0, 0, 100, 0], [0, 309, 91, 0]));
+    }
 }
 
 /// Suspense pays a debt on the day it arose, and less of it when the money turns out not to have come.

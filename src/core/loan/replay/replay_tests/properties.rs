@@ -37,10 +37,10 @@ fn adjust(asked: [i64; 4], more: i64) -> Deed {
 
 /// Facts with their days; at most one of them is a charge-off.
 fn facts() -> impl Strategy<Value = Vec<Fact>> {
-    let wishes = prop::collection::vec((wish(), 0..DAYS, any::<bool>()), 1..40);
+    let wishes = prop::collection::vec((wish(), 0..DAYS), 1..40);
     (wishes, prop::option::of((any::<Index>(), 0..DAYS))).prop_map(|(wishes, off)| {
         let mut facts: Vec<Fact> = vec![fact(0, 0, lend(100))];
-        for (seq, (wish, days, first)) in (1..).zip(wishes) {
+        for (seq, (wish, days)) in (1..).zip(wishes) {
             let deed = match wish {
                 Wish::Deed(deed) => deed,
                 Wish::ChargeBack(of, units, order) => {
@@ -57,8 +57,7 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
                     continue;
                 }
             };
-            let turn = if first && matches!(deed, Deed::Moves(_)) { Turn::Accrual } else { Turn::Event };
-            facts.push(placed(seq, day(days), turn, deed));
+            facts.push(fact(seq, days, deed));
         }
         if let Some((at, days)) = off {
             let at = at.index(facts.len() + 1);
