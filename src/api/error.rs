@@ -339,7 +339,9 @@ fn auth_headers(error: &AuthError) -> Headers {
 /// The problem of a failed store call.
 pub(crate) fn store_code(error: &StoreError) -> ProblemCode {
     match error {
-        StoreError::Unavailable(_) | StoreError::Retry(_) => ProblemCode::DatabaseUnavailable,
+        StoreError::Unavailable(_) | StoreError::Retry(_) | StoreError::OutOfTime(_) => {
+            ProblemCode::DatabaseUnavailable
+        }
         StoreError::Data { .. } | StoreError::Broken(_) | StoreError::WrongSchema => ProblemCode::Internal,
     }
 }

@@ -9,6 +9,10 @@ pub enum StoreError {
     /// Nothing was written and trying again may work: deadlock, serialisation failure, lock or statement timeout.
     #[error("the database asks to try again")]
     Retry(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The transaction rested between two statements for longer than the database allows, which has ended it. Nothing was
+    /// written, and the same may take as long again: do less at once.
+    #[error("the transaction rested for longer than the database allows")]
+    OutOfTime(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The database refused a row for its content: nothing was written, and the same rows will be refused again.
     #[error("the database refused the data ({constraint})")]
     Data {
@@ -27,11 +31,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same call may work later, unchanged.
+    /// Whether the same call may work later.
     #[must_use]
     pub const fn is_passing(&self) -> bool {
         match self {
-            Self::Unavailable(_) | Self::Retry(_) => true,
+            Self::Unavailable(_) | Self::Retry(_) | Self::OutOfTime(_) => true,
             Self::Data { .. } | Self::Broken(_) | Self::WrongSchema => false,
         }
     }

@@ -94,7 +94,8 @@ impl Poster {
                     tasks.push(Task::Group(GroupTask { races: task.races.saturating_add(1), ..task }));
                 }
             }
-            Verdict::Isolate => self.blame(task, &chain(error), tasks).await,
+            // Nor is there half a group.
+            Verdict::Halve | Verdict::Isolate => self.blame(task, &chain(error), tasks).await,
         }
     }
 

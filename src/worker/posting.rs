@@ -140,6 +140,14 @@ impl Poster {
                             done.left.extend(part.wanted.iter().map(|wanted| wanted.id));
                         }
                     }
+                    Verdict::Halve => {
+                        tracing::warn!(error = chain(&error), "a batch takes too long; its halves are tried");
+                        if self.paused(pauses.next()).await {
+                            tasks.extend(shortened(part, seen.events().len()).into_iter().map(Task::Part));
+                        } else {
+                            done.left.extend(part.wanted.iter().map(|wanted| wanted.id));
+                        }
+                    }
                     Verdict::Isolate => self.isolate(part, &seen, &error, &mut tasks, &mut done).await,
                 },
             }
@@ -269,6 +277,15 @@ fn halves(part: Part) -> Result<[Part; 2], Part> {
     }
 }
 
+/// What is tried after a batch that took too long: its halves by loan, or of one loan half of what was judged. What of
+/// it is not posted then stays with the lane.
+fn shortened(part: Part, judged: usize) -> Vec<Part> {
+    match halves(part) {
+        Ok(halves) => halves.into(),
+        Err(part) => vec![Part { per_loan_max: part.per_loan_max.min(judged >> 1).max(1), ..part }],
+    }
+}
+
 /// What is tried after a lost race: the same without locked loans; after several, its halves.
 fn after_race(part: Part) -> Vec<Part> {
     let part = Part { skip_locked: true, races: part.races.saturating_add(1), ..part };
@@ -284,4 +301,33 @@ fn after_race(part: Part) -> Vec<Part> {
 fn pauses() -> impl Iterator<Item = Duration> + Send {
     let builder = ExponentialBuilder::default().with_min_delay(PAUSE_MIN).with_max_delay(PAUSE_MAX).with_jitter();
     builder.without_max_times().build()
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn wanted(seq: i64, loan: u8) -> Wanted {
+        let id = EventId(Uuid::from_u128(u128::from(seq.unsigned_abs())));
+        Wanted { seq: Seq(seq), id, loan_key: LoanKey::from_bytes([loan; 16]) }
+    }
+
+    fn numbers(part: &Part) -> Vec<i64> {
+        part.wanted.iter().map(|wanted| wanted.seq.0).collect()
+    }
+
+    #[test]
+    fn a_batch_that_takes_too_long_never_comes_back_whole() {
+        let of_two = Part::new(vec![wanted(1, 7), wanted(2, 8), wanted(3, 7)], 2_000);
+        let halves = shortened(of_two, 3);
+        assert_eq!(halves.iter().map(numbers).collect::<Vec<_>>(), [vec![2], vec![1, 3]]);
+        let mut of_one = Part::new(vec![wanted(1, 7), wanted(3, 7)], 2_000);
+        for (judged, most) in [(500, 250), (250, 125), (3, 1), (1, 1), (0, 1)] {
+            let shorter = shortened(of_one, judged);
+            assert_eq!((shorter.len(), numbers(&shorter[0]), shorter[0].per_loan_max), (1, vec![1, 3], most));
+            of_one = shorter[0].clone();
+        }
+    }
 }

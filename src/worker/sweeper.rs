@@ -5,7 +5,15 @@
 //! every such commit is over. Every quarter of an hour one begins at the stored mark and moves it; at the start and daily
 //! one looks at everything. So an event is looked at four or five times, not each minute until the mark has passed it.
 //!
-//! Rounds take at most a tenth of the time, or one begins every four seconds.
+//! Rounds take at most a tenth of the time, or one begins every four seconds. Where lost events were found the next one begins
+//! after a second: a round names 10,000 at most, and there may be more.
+//!
+//! # The lease
+//! It runs from the beginning of a round, and outlives what that round publishes, the gauges and the pause. Where a database
+//! is so slow that it does not, another process may take it, and leave it in the same way. So who loses it keeps for a while
+//! what it has seen finished, and goes on from there when the lease comes back. That is safe: what is finished stays so,
+//! whoever looks; only a release makes events wait again that were passed, and each round says how often there was one. A
+//! number that appears late lies above what was passed at the slow round before the last, which is kept as well.
 //!
 //! An event is published again only if it was overtaken by a later one of its slot and kind of queue, if its publisher is
 //! dead or says that it was not confirmed, or if its queue is empty: a legitimate backlog is not
@@ -34,7 +42,7 @@ const QUICK_EVERY: Duration = Duration::from_secs(1);
 /// A round is followed by a pause of so many times what it took. Where a backlog is older than a second, all of it is
 /// judged, which must not take the time from those who work it off, nor hold their old row versions.
 const PAUSE_PER_ROUND: u32 = 9;
-/// The longest of these pauses: the lease outlives two.
+/// The longest of these pauses.
 const ROUND_PAUSE_MAX: Duration = Duration::from_secs(4);
 /// How often a slow round runs.
 const SLOW_EVERY: Duration = Duration::from_mins(1);
@@ -44,8 +52,15 @@ const MARK_EVERY: Duration = Duration::from_mins(15);
 const FULL_EVERY: Duration = Duration::from_hours(24);
 /// How often the gauges are read.
 const GAUGES_EVERY: Duration = Duration::from_secs(10);
-/// The lease outlives a few rounds.
-const LEASE: Duration = Duration::from_secs(10);
+/// What a round with its publishing, and the gauges behind it, may take: on a database that is not overloaded they take
+/// less, whatever the backlog.
+const WORK_MAX: Duration = Duration::from_secs(20);
+/// By how much the lease outlives them and the longest pause.
+const LEASE_MARGIN: Duration = Duration::from_secs(6);
+/// The lease, from the beginning of a round: 30 s. When its holder dies, so long nobody sweeps.
+const LEASE: Duration = WORK_MAX.saturating_add(ROUND_PAUSE_MAX).saturating_add(LEASE_MARGIN);
+/// A lease that comes back after a longer time finds nothing that is kept.
+const AWAY_MAX: Duration = MARK_EVERY;
 /// An event younger than this is on its way.
 const OLDER_THAN: Duration = Duration::from_secs(1);
 /// The stored mark moves only over events at least this old: far longer than any intake statement may run.
@@ -68,16 +83,70 @@ pub(super) struct Sweeper {
     map: PartitionMap,
     worker: WorkerId,
     pauses: HashMap<Seq, (Instant, Duration)>,
-    quick_from: Option<Seq>,
+    seen: Seen,
     /// How often loans were released when a quick round last looked.
     releases: Option<i64>,
-    /// Up to where everything was finished at the last two slow rounds, the older first.
-    passed: [Option<Seq>; 2],
     drained: Option<(i64, Instant)>,
 }
 
+/// What this sweeper has seen finished.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    /// Up to where, by the last round: a quick one begins here.
+    quick_from: Option<Seq>,
+    /// Up to where at the last two slow rounds, the older first.
+    passed: [Option<Seq>; 2],
+    /// A full look that did not come to its end.
+    full: Option<Walk>,
+    /// Since when another process has the lease.
+    away_since: Option<Instant>,
+}
+
+impl Seen {
+    /// Another process has the lease. Answers whether we had it before this.
+    fn lose(&mut self, now: Instant) -> bool {
+        let is_first = self.away_since.is_none();
+        let since = *self.away_since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= AWAY_MAX {
+            *self = Self { away_since: self.away_since, ..Self::default() };
+        }
+        is_first && !self.is_empty()
+    }
+
+    /// Whether this sweeper begins from the beginning.
+    fn is_empty(&self) -> bool {
+        self.quick_from.is_none() && self.full.is_none() && self.passed == [None; 2]
+    }
+}
+
+/// A look on its way, window after window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Walk {
+    /// Where it goes on: `None` is the stored mark.
+    above: Option<Seq>,
+    /// Up to where everything is finished, as its first window has seen it.
+    finished_to: Option<Seq>,
+}
+
+impl Walk {
+    const fn from(above: Option<Seq>) -> Self {
+        Self { above, finished_to: None }
+    }
+}
+
+/// What a look came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// Another process has the lease.
+    Elsewhere,
+    /// Nothing was published.
+    Quiet,
+    /// Lost events were published again.
+    Republished,
+}
+
 /// When the slower rounds are due.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Due {
     slow: Option<Instant>,
     mark: Option<Instant>,
@@ -93,9 +162,12 @@ fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
     due
 }
 
-/// How long after a round that took so long the next one begins.
-fn pause_after(round: Duration) -> Duration {
-    round.saturating_mul(PAUSE_PER_ROUND).clamp(QUICK_EVERY, ROUND_PAUSE_MAX)
+/// How long after a look that took so long the next one begins.
+fn pause_after(look: Look, took: Duration) -> Duration {
+    match look {
+        Look::Republished => QUICK_EVERY,
+        Look::Quiet | Look::Elsewhere => took.saturating_mul(PAUSE_PER_ROUND).clamp(QUICK_EVERY, ROUND_PAUSE_MAX),
+    }
 }
 
 impl Sweeper {
@@ -107,9 +179,8 @@ impl Sweeper {
             map: parts.map.clone(),
             worker,
             pauses: HashMap::new(),
-            quick_from: None,
+            seen: Seen::default(),
             releases: None,
-            passed: [None; 2],
             drained: None,
         }
     }
@@ -118,65 +189,81 @@ impl Sweeper {
         let stopping = lifecycle.token();
         let (mut due, mut pause) = (Due::default(), QUICK_EVERY);
         while stopping.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
-            let began = Instant::now();
+            let (began, was_due) = (Instant::now(), due);
             let look = if is_due(&mut due.full, FULL_EVERY) {
                 // A full look is a slow one, too.
                 due.slow = Some(Instant::now());
-                self.look_from(Some(Seq(0)), &lifecycle).await
+                self.full_look(&lifecycle).await
             } else if is_due(&mut due.mark, MARK_EVERY) {
                 due.slow = due.mark;
-                self.look_from(None, &lifecycle).await
+                self.walk(&mut Walk::from(None), &lifecycle).await
             } else if is_due(&mut due.slow, SLOW_EVERY) {
-                self.look_from(self.passed[0], &lifecycle).await
+                self.walk(&mut Walk::from(self.seen.passed[0]), &lifecycle).await
             } else {
                 self.quick_look().await
             };
-            match look {
-                Ok(true) if is_due(&mut due.gauges, GAUGES_EVERY) => self.gauge_store().await,
-                Ok(true) => {}
-                // Somebody else sweeps; should the lease come to us, we begin from the beginning.
-                Ok(false) => {
-                    self.passed = [None; 2];
-                    if self.quick_from.take().is_some() {
-                        withdraw_gauges();
-                    }
-                    due = Due::default();
+            let look = look.unwrap_or_else(|error| {
+                tracing::warn!(error = chain(&error), "a round of the sweep failed");
+                Look::Quiet
+            });
+            pause = pause_after(look, began.elapsed());
+            if look == Look::Elsewhere {
+                if self.seen.lose(Instant::now()) {
+                    withdraw_gauges();
                 }
-                Err(error) => tracing::warn!(error = chain(&error), "a round of the sweep failed"),
+                due = if self.seen.is_empty() { Due::default() } else { was_due };
+                continue;
             }
-            pause = pause_after(began.elapsed());
+            self.seen.away_since = None;
+            if is_due(&mut due.gauges, GAUGES_EVERY) {
+                self.gauge_store().await;
+            }
         }
     }
 
-    /// One round above what was seen finished; false when another process has the lease. After a release the next one
-    /// begins at the stored mark, so that what an operator released beside us goes on.
-    async fn quick_look(&mut self) -> Result<bool, StoreError> {
-        let round = self.round(self.quick_from).await?;
-        let Some(round) = round else { return Ok(false) };
+    /// One round above what was seen finished. After a release the next one, quick or slow, begins at the stored mark, so that
+    /// what an operator released beside us goes on.
+    async fn quick_look(&mut self) -> Result<Look, StoreError> {
+        let Some((round, look)) = self.round(self.seen.quick_from).await? else { return Ok(Look::Elsewhere) };
         let is_released = self.releases.replace(round.releases).is_some_and(|known| known != round.releases);
-        self.quick_from = (!is_released).then_some(round.finished_to);
-        Ok(true)
+        self.seen.quick_from = (!is_released).then_some(round.finished_to);
+        if is_released {
+            self.seen.passed = [None; 2];
+        }
+        Ok(look)
+    }
+
+    /// Looks at everything, or at what was left of that when another process got the lease.
+    async fn full_look(&mut self, lifecycle: &Lifecycle) -> Result<Look, StoreError> {
+        let mut walk = self.seen.full.take().unwrap_or(Walk::from(Some(Seq(0))));
+        let look = self.walk(&mut walk, lifecycle).await;
+        if matches!(look, Ok(Look::Elsewhere)) {
+            self.seen.full = walk.finished_to.map(|_| walk);
+        }
+        look
     }
 
     /// Rounds, window after window, from a place to the end. What the quick looks have seen beyond it stays seen.
-    async fn look_from(&mut self, from: Option<Seq>, lifecycle: &Lifecycle) -> Result<bool, StoreError> {
-        let mut above = from;
-        let mut finished_to = None;
+    async fn walk(&mut self, walk: &mut Walk, lifecycle: &Lifecycle) -> Result<Look, StoreError> {
+        let mut all = Look::Quiet;
         loop {
-            let Some(round) = self.round(above).await? else { return Ok(false) };
-            finished_to.get_or_insert(round.finished_to);
-            let is_end = above.is_some_and(|above| round.looked_to <= above);
-            if is_end || lifecycle.is_stopping() {
-                self.quick_from = self.quick_from.max(finished_to);
-                self.passed = [self.passed[1], self.quick_from];
-                return Ok(true);
+            let Some((round, look)) = self.round(walk.above).await? else { return Ok(Look::Elsewhere) };
+            if look == Look::Republished {
+                all = look;
             }
-            above = Some(round.looked_to);
+            walk.finished_to.get_or_insert(round.finished_to);
+            let is_end = walk.above.is_some_and(|above| round.looked_to <= above);
+            if is_end || lifecycle.is_stopping() {
+                self.seen.quick_from = self.seen.quick_from.max(walk.finished_to);
+                self.seen.passed = [self.seen.passed[1], self.seen.quick_from];
+                return Ok(all);
+            }
+            walk.above = Some(round.looked_to);
         }
     }
 
     /// One window; `None` when another process has the lease.
-    async fn round(&mut self, above: Option<Seq>) -> Result<Option<SweepRound>, StoreError> {
+    async fn round(&mut self, above: Option<Seq>) -> Result<Option<(SweepRound, Look)>, StoreError> {
         let plan = SweepPlan {
             worker: self.worker,
             lease: LEASE,
@@ -190,10 +277,9 @@ impl Sweeper {
             return Ok(None);
         };
         let lost = self.choose(std::mem::take(&mut round.candidates)).await;
-        if !lost.is_empty() {
-            self.publish(&lost).await;
-        }
-        Ok(Some(round))
+        // Where the broker takes none, the next round would not do better for coming soon.
+        let look = if !lost.is_empty() && self.publish(&lost).await { Look::Republished } else { Look::Quiet };
+        Ok(Some((round, look)))
     }
 
     /// The events that are published again now.
@@ -244,8 +330,8 @@ impl Sweeper {
         QueueId { partition: self.map.partition(candidate.slot), class }
     }
 
-    /// Publishes hints; only those that the broker took pause before they are sent once more.
-    async fn publish(&mut self, lost: &[SweepCandidate]) {
+    /// Publishes hints; only those that the broker took pause before they are sent once more. Answers whether it took any.
+    async fn publish(&mut self, lost: &[SweepCandidate]) -> bool {
         let mut by_queue: BTreeMap<QueueId, Vec<EventRef>> = BTreeMap::new();
         for candidate in lost {
             let SweepCandidate { seq, id, tenant, loan_key, .. } = *candidate;
@@ -268,6 +354,7 @@ impl Sweeper {
         }
         metrics::counter!(SWEEPER_REPUBLISHED).increment(u64::try_from(lost.len()).unwrap_or(u64::MAX));
         tracing::warn!(events = lost.len(), refused, "events wait longer than expected; their hints are sent again");
+        refused < verdicts.len()
     }
 
     #[expect(clippy::float_arithmetic, reason = "a rate for people; no money")]
@@ -325,10 +412,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounds_take_a_tenth_of_the_time_and_never_let_the_lease_go() {
-        assert_eq!(pause_after(Duration::from_millis(20)), QUICK_EVERY);
-        assert_eq!(pause_after(Duration::from_millis(200)), Duration::from_millis(1_800));
-        assert_eq!(pause_after(Duration::from_secs(3)), ROUND_PAUSE_MAX);
-        assert!(ROUND_PAUSE_MAX.saturating_mul(2) < LEASE);
+    fn rounds_take_a_tenth_of_the_time() {
+        assert_eq!(pause_after(Look::Quiet, Duration::from_millis(20)), QUICK_EVERY);
+        assert_eq!(pause_after(Look::Quiet, Duration::from_millis(200)), Duration::from_millis(1_800));
+        assert_eq!(pause_after(Look::Quiet, Duration::from_secs(3)), ROUND_PAUSE_MAX);
+    }
+
+    /// A purge of a million is named ten thousand at a time.
+    #[test]
+    fn who_found_lost_events_looks_again_soon() {
+        assert_eq!(pause_after(Look::Republished, Duration::from_secs(3)), QUICK_EVERY);
+    }
+
+    #[test]
+    fn the_lease_outlives_a_round_the_gauges_and_the_pause() {
+        for took in [Duration::ZERO, Duration::from_secs(1), WORK_MAX] {
+            let next = took.saturating_add(pause_after(Look::Quiet, took));
+            assert!(next.saturating_add(LEASE_MARGIN) <= LEASE, "{next:?}");
+        }
+        assert_eq!(LEASE, Duration::from_secs(30), "the README says so");
+    }
+
+    #[test]
+    fn who_gets_the_lease_back_soon_goes_on_where_it_was() {
+        let began = Instant::now();
+        let swept = || Seen {
+            quick_from: Some(Seq(30)),
+            passed: [Some(Seq(10)), Some(Seq(20))],
+            full: Some(Walk { above: Some(Seq(5)), finished_to: Some(Seq(2)) }),
+            away_since: None,
+        };
+        let mut seen = swept();
+        assert!(seen.lose(began), "its gauges are withdrawn, once");
+        assert!(!seen.lose(began.checked_add(SLOW_EVERY).unwrap()));
+        assert_eq!(seen, Seen { away_since: Some(began), ..swept() });
+        assert!(!seen.lose(began.checked_add(AWAY_MAX).unwrap()));
+        assert!(seen.is_empty(), "after a long time it begins from the beginning");
+        assert!(!Seen::default().lose(began), "it has no gauges that never swept");
     }
 }

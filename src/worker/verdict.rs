@@ -9,6 +9,8 @@ pub(super) enum Verdict {
     Wait,
     /// Do the same again at once, without the loans that somebody else holds.
     SkipLocked,
+    /// Wait a little and do half of it: the whole takes longer than the database lets a transaction rest.
+    Halve,
     /// Some event of the batch cannot be written: find it.
     Isolate,
 }
@@ -18,6 +20,7 @@ pub(super) fn of(error: &StoreError) -> Verdict {
     match error {
         StoreError::Unavailable(_) | StoreError::WrongSchema => Verdict::Wait,
         StoreError::Retry(_) => Verdict::SkipLocked,
+        StoreError::OutOfTime(_) => Verdict::Halve,
         StoreError::Data { .. } | StoreError::Broken(_) => Verdict::Isolate,
     }
 }

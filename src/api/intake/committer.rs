@@ -149,7 +149,7 @@ impl From<Acceptance> for Accepted {
 
 fn log_failure(error: &StoreError) -> IntakeError {
     match error {
-        StoreError::Unavailable(_) | StoreError::Retry(_) | StoreError::WrongSchema => {
+        StoreError::Unavailable(_) | StoreError::Retry(_) | StoreError::OutOfTime(_) | StoreError::WrongSchema => {
             tracing::error!(error = chain(error), "events could not be accepted");
             IntakeError::DatabaseUnavailable
         }

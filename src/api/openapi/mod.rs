@@ -58,7 +58,7 @@ pub use crate::api::write::holds::{LoanHoldAnswer, LoanHoldRequest, LoanReleaseR
 pub use crate::api::write::loans::{LoanRequest, OpeningBalancesRequest};
 pub use crate::api::write::payments::PaymentRequest;
 pub use crate::api::write::periods::{PeriodAnswer, PeriodRequest};
-pub use crate::api::write::programs::{LateFeesView, ProgramView, ProgramsList, ReturnFeeView};
+pub use crate::api::write::programs::{LateFeesView, ProgramView, ProgramsList, ReturnFeeView, WaterfallRuleView};
 pub use crate::api::write::rearrangements::{MoveRequest, NewLoanRequest, RearrangementRequest};
 pub use crate::api::write::returns::ReturnRequest;
 pub use crate::api::write::reversals::ReversalRequest;

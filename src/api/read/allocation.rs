@@ -20,7 +20,7 @@ use crate::api::state::ApiState;
 use crate::core::event::{Command, LegTerms};
 use crate::core::ids::{EventId, TenantId};
 use crate::core::ledger::{AllocationView, Found, MoneyIn, Posting, Refusal, SplitExplained};
-use crate::core::loan::{Allocation, Bucket, BucketStep, Limit, LoanState};
+use crate::core::loan::{Allocation, Bucket, BucketStep, Limit};
 use crate::core::money::Minor;
 use crate::store::{EventRecord, LoanSpan};
 
@@ -69,7 +69,7 @@ pub struct AllocationExplained {
     /// Whether something that was posted before it stands behind it: something later dated, or interest that was computed for
     /// its own day. It was divided by what stands in front of it, and what stands behind was divided anew.
     is_backdated: bool,
-    /// The loan's order of payment.
+    /// The order of payment that it followed.
     #[schema(value_type = Vec<String>)]
     waterfall: [&'static str; 3],
     /// Why it was divided as first posted.
@@ -267,7 +267,8 @@ async fn explained(
 ) -> Result<AllocationExplained, ApiError> {
     let splits = money.splits();
     let first = splits.first().ok_or(ApiError::NotFound)?;
-    let (loan, why) = why(state, tenant, (&money, &splits)).await?;
+    let why = why(state, tenant, (&money, &splits)).await?;
+    let waterfall = why.first().ok_or(ApiError::NotFound)?.waterfall;
     let mut why = splits.iter().zip(why).map(|(split, why)| (SplitView::of(&why, &split.parts), why.is_in_front));
     let (first_why, is_backdated) = why.next().ok_or(ApiError::NotFound)?;
     let mut restatements = Vec::new();
@@ -288,7 +289,7 @@ async fn explained(
         posted_at: first.posting.posted_at.to_string(),
         loan_version: first.version,
         is_backdated,
-        waterfall: loan.waterfall.order().map(Bucket::as_str),
+        waterfall: waterfall.order().map(Bucket::as_str),
         why: first_why,
         allocation: AllocationView::from(&first.parts),
         current_allocation: splits.last().filter(|_| splits.len() > 1).map(|last| AllocationView::from(&last.parts)),
@@ -298,26 +299,27 @@ async fn explained(
     })
 }
 
-/// How each split of the money comes about, and the loan.
+/// How each split of the money comes about.
 async fn why(
     state: &ApiState,
     tenant: TenantId,
     (money, splits): (&Money, &[Split<'_>]),
-) -> Result<(LoanState, Vec<SplitExplained>), ApiError> {
+) -> Result<Vec<SplitExplained>, ApiError> {
     const BROKEN: fn(Refusal) -> ApiError = |_| ApiError::Broken("a balance leaves 64 bits");
     let first = splits.first().ok_or(ApiError::NotFound)?;
     let (loan, date) = (first.posting.loan_key, first.posting.effective_date);
     let versions: Vec<i64> = splits.iter().map(|split| split.version.saturating_sub(1)).collect();
     let version = versions.last().copied().unwrap_or(0);
     let sums = state.store().loan_sums(tenant, loan, versions.clone()).await?.ok_or(ApiError::NotFound)?;
-    let money_in = MoneyIn { amount: money.amount, date, version: first.version };
+    let kind = money.first.event.event.command.payment_kind().ok_or(ApiError::NotFound)?;
+    let money_in = MoneyIn { amount: money.amount, kind, date, version: first.version };
     let found = Found::new(money_in, versions, sums.days);
     let span = LoanSpan { from: found.since(), to: date, version };
     let rows = state.store().loan_postings(tenant, loan, span).await?;
     let loan = sums.record.state;
     let cuts = 0..splits.len();
     let explain = move || cuts.map(|cut| found.explain(&loan, cut, &rows)).collect::<Result<_, _>>();
-    Ok((loan, off_the_runtime(explain).await?.map_err(BROKEN)?))
+    off_the_runtime(explain).await?.map_err(BROKEN)
 }
 
 /// The event that took a split's event back; of a leg, its group.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::api::auth::Scope;
 use crate::api::error::ApiError;
 use crate::api::http::query::Query;
-use crate::api::openapi::ProblemDocument;
+use crate::api::openapi::{ProblemDocument, WaterfallRuleView};
 use crate::api::read::page_token::PagedQuery;
 use crate::api::state::ApiState;
 use crate::core::event::LoanNumber;
@@ -40,6 +40,9 @@ pub struct LoanView {
     /// The order in which payments pay.
     #[schema(value_type = Vec<String>)]
     waterfall: [&'static str; 3],
+    /// Other orders for some payments, from its program: the first that fits.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    waterfall_rules: Vec<WaterfallRuleView>,
     principal_outstanding_minor: String,
     interest_receivable_minor: String,
     fees_receivable_minor: String,
@@ -214,7 +217,8 @@ fn loan_view(LoanRecord { state, loan_number, on_hold }: LoanRecord) -> Result<L
         opened_on: state.opened_on.to_string(),
         status: state.status.as_str(),
         on_hold,
-        waterfall: state.waterfall.order().map(Bucket::as_str),
+        waterfall: state.waterfalls.usual().order().map(Bucket::as_str),
+        waterfall_rules: state.waterfalls.settings().into_iter().map(WaterfallRuleView::from).collect(),
         principal_outstanding_minor: state.balances.principal.to_string(),
         interest_receivable_minor: state.balances.interest.to_string(),
         fees_receivable_minor: state.balances.fees.to_string(),

@@ -102,7 +102,7 @@ pub(super) async fn defaults_of(
         return Err(ApiError::field(field, "other_currency", "is a program of another currency"));
     }
     Ok(program
-        .map(|program| ProgramDefaults { waterfall: program.waterfall, suspense_release: program.suspense_release }))
+        .map(|program| ProgramDefaults { waterfalls: program.waterfalls, suspense_release: program.suspense_release }))
 }
 
 fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Command> {

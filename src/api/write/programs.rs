@@ -1,5 +1,6 @@
 //! Owns `POST /v1/programs`, `GET /v1/programs` and `GET /v1/programs/{program_id}`: the terms that loans share.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -24,6 +25,7 @@ use crate::core::event::{AcceptedEvent, FeeCode, Upload, UploadOperation};
 use crate::core::ids::{LoanKey, ProgramId, TenantId};
 use crate::core::loan::{
     GRACE_DAYS_MAX, LateFeePolicy, LateFeeSetting, Program, ProgramSettings, ReturnFeeSetting, ReturnPolicy,
+    WATERFALL_RULES_MAX, WaterfallRuleSetting,
 };
 use crate::store::ProgramRecord;
 
@@ -33,7 +35,9 @@ const READ: &[Scope] = &[Scope::LedgerRead, Scope::LoansWrite];
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(example = json!({"program_id": "44444444-4444-4444-4444-444444444444", "currency": "USD",
     "annual_rate": "7.25", "day_count_convention": "ACT_365", "rounding": "half_up,daily",
-    "waterfall": ["fees", "interest", "principal"], "suspense_release": "automatic", "returns": "chargeback",
+    "waterfall": ["fees", "interest", "principal"],
+    "waterfall_rules": [{"loan_statuses": ["charged_off", "written_off"], "waterfall": ["principal", "interest", "fees"]}],
+    "suspense_release": "automatic", "returns": "chargeback",
     "credit_order": ["principal", "interest", "fees"],
     "return_fees": [{"return_codes": ["R01", "R09"], "fee_minor": "2500"}],
     "late_fees": {"fee_codes": ["late"], "grace_days": 15}}))]
@@ -56,6 +60,11 @@ pub struct ProgramView {
     rounding: String,
     /// The order in which payments pay, where a loan's opening names none.
     waterfall: Vec<String>,
+    /// Other orders for some payments, at most 4: the first that fits a payment gives its order. A loan whose opening names
+    /// an order has that one alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 4)]
+    waterfall_rules: Vec<WaterfallRuleView>,
     /// What becomes of suspense when new debt arises: `manual` or `automatic`.
     #[schema(example = "manual")]
     suspense_release: String,
@@ -73,6 +82,28 @@ pub struct ProgramView {
     /// Which fees are late fees: each then says for which payment it is, and is refused where that came in on time.
     #[serde(skip_serializing_if = "Option::is_none")]
     late_fees: Option<LateFeesView>,
+}
+
+/// An order for some payments: of some kinds, while the loan stands so, or both.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"payment_kinds": ["card"], "loan_statuses": ["open"],
+    "waterfall": ["principal", "interest", "fees"]}))]
+pub struct WaterfallRuleView {
+    /// A source method, `receipt` for receipts that are assigned, `recovery` for recoveries booked as such, or `suspense`
+    /// where suspense pays; of all kinds where absent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    payment_kinds: Vec<String>,
+    /// `open`, `charged_off` or `written_off`, as the loan stands where the payment counts; always where absent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    loan_statuses: Vec<String>,
+    /// The order.
+    waterfall: Vec<String>,
+}
+
+impl From<WaterfallRuleSetting> for WaterfallRuleView {
+    fn from(WaterfallRuleSetting { payment_kinds, loan_statuses, waterfall }: WaterfallRuleSetting) -> Self {
+        Self { payment_kinds, loan_statuses, waterfall }
+    }
 }
 
 /// Which fees are late fees.
@@ -106,6 +137,7 @@ impl From<ProgramSettings> for ProgramView {
             day_count_convention: settings.day_count_convention,
             rounding: settings.rounding,
             waterfall: settings.waterfall,
+            waterfall_rules: settings.waterfall_rules.into_iter().map(WaterfallRuleView::from).collect(),
             suspense_release: settings.suspense_release,
             returns: settings.returns,
             credit_order: settings.credit_order,
@@ -176,6 +208,17 @@ fn taken() -> ApiError {
     ApiError::field("program_id", "taken", "is the id of another program")
 }
 
+fn owned(words: Vec<Cow<'_, str>>) -> Vec<String> {
+    words.into_iter().map(Cow::into_owned).collect()
+}
+
+fn parse_waterfall_rule(fields: &mut Fields<'_>) -> Option<WaterfallRuleSetting> {
+    let [payment_kinds, loan_statuses] =
+        ["payment_kinds", "loan_statuses"].map(|name| fields.texts(name).map(owned).unwrap_or_default());
+    let waterfall = owned(fields.required_texts("waterfall")?);
+    Some(WaterfallRuleSetting { payment_kinds, loan_statuses, waterfall })
+}
+
 fn parse(fields: &mut Fields<'_>) -> Option<Program> {
     let text = |text: &str| Ok::<_, &str>(text.to_owned());
     let program_id = fields.required("program_id", ProgramId::parse);
@@ -184,19 +227,19 @@ fn parse(fields: &mut Fields<'_>) -> Option<Program> {
     let day_count_convention = fields.required("day_count_convention", text);
     let rounding = fields.required("rounding", text);
     let waterfall = fields.required_texts("waterfall");
+    let waterfall_rules = fields.optional_objects("waterfall_rules", 1..=WATERFALL_RULES_MAX, parse_waterfall_rule);
     let suspense_release = fields.required("suspense_release", text);
     let returns = fields.optional("returns", text);
     let credit_order = fields.texts("credit_order");
     let return_fees = fields.optional_objects("return_fees", 1..=RETURN_FEES_MAX, |fee| {
         let return_codes = fee.required_texts("return_codes");
         let fee_minor = fee.required("fee_minor", text);
-        let return_codes = return_codes?.into_iter().map(std::borrow::Cow::into_owned).collect();
-        Some(ReturnFeeSetting { return_codes, fee_minor: fee_minor? })
+        Some(ReturnFeeSetting { return_codes: owned(return_codes?), fee_minor: fee_minor? })
     });
     let late_fees = fields.object("late_fees", |late| {
         let fee_codes = late.required_texts("fee_codes");
         let grace_days = late.whole_number("grace_days", GRACE_DAYS_MAX);
-        let fee_codes: Vec<String> = fee_codes?.into_iter().map(std::borrow::Cow::into_owned).collect();
+        let fee_codes = owned(fee_codes?);
         if fee_codes.iter().any(|code| *code == FeeCode::returned_payment().as_str()) {
             let message = "must not name returned_payment: fees of that code are for payments that went back";
             late.fail("fee_codes", "reserved", message);
@@ -209,10 +252,11 @@ fn parse(fields: &mut Fields<'_>) -> Option<Program> {
         annual_rate,
         day_count_convention: day_count_convention?,
         rounding: rounding?,
-        waterfall: waterfall?.into_iter().map(std::borrow::Cow::into_owned).collect(),
+        waterfall: owned(waterfall?),
+        waterfall_rules: waterfall_rules.unwrap_or_default(),
         suspense_release: suspense_release?,
         returns,
-        credit_order: credit_order.map(|order| order.into_iter().map(std::borrow::Cow::into_owned).collect()),
+        credit_order: credit_order.map(owned),
         return_fees: return_fees.unwrap_or_default(),
         late_fees: late_fees.flatten(),
     };

@@ -21,7 +21,7 @@ use crate::core::event::servicing::{Party, Servicing, ServicingAct};
 use crate::core::event::upload::{Upload, UploadOperation};
 use crate::core::ids::{BorrowerId, EventId, LoanId, ProgramId, Seq};
 use crate::core::ledger::AccountCode;
-use crate::core::loan::{CreditOrder, ReturnManner, SuspenseRelease, Waterfall};
+use crate::core::loan::{CreditOrder, ReturnManner, SuspenseRelease, Waterfall, Waterfalls};
 use crate::core::money::{Currency, Minor, Money};
 
 /// A row that no command can have written.
@@ -116,7 +116,7 @@ impl Command {
                     loan_number: opening.loan_number.as_ref().map(|number| number.as_str().to_owned()),
                     program_id: opening.program_id,
                     waterfall: opening.waterfall.map(|waterfall| waterfall.to_string()),
-                    program_waterfall: opening.program_defaults.map(|program| program.waterfall.to_string()),
+                    program_waterfall: opening.program_defaults.map(|program| program.waterfalls.to_string()),
                     suspense_release: opening.program_defaults.map(|program| program.suspense_release),
                     fees_minor: opening.opening_balances.fees.units(),
                     interest_minor: opening.opening_balances.interest.units(),
@@ -259,7 +259,7 @@ fn opening(columns: CommandColumns) -> Result<LoanOpening, ColumnsError> {
     let details: OpeningDetails = details(&columns)?;
     let loan_number = details.loan_number.as_deref().map(LoanNumber::parse).transpose();
     let waterfall = details.waterfall.as_deref().map(str::parse::<Waterfall>).transpose();
-    let of_program = details.program_waterfall.as_deref().map(str::parse::<Waterfall>).transpose();
+    let of_program = details.program_waterfall.as_deref().map(str::parse::<Waterfalls>).transpose();
     let of_program = of_program.map_err(|_| ColumnsError("program_waterfall"))?.zip(details.suspense_release);
     Ok(LoanOpening {
         loan_id: columns.loan_id,
@@ -269,7 +269,7 @@ fn opening(columns: CommandColumns) -> Result<LoanOpening, ColumnsError> {
         loan_number: loan_number.map_err(|_| ColumnsError("loan_number"))?,
         program_id: details.program_id,
         program_defaults: of_program
-            .map(|(waterfall, suspense_release)| ProgramDefaults { waterfall, suspense_release }),
+            .map(|(waterfalls, suspense_release)| ProgramDefaults { waterfalls, suspense_release }),
         waterfall: waterfall.map_err(|_| ColumnsError("waterfall"))?,
         opening_balances: OpeningBalances {
             fees: Minor::new(details.fees_minor),

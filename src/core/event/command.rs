@@ -12,7 +12,7 @@ use crate::core::event::receipt::Receipt;
 use crate::core::event::servicing::Servicing;
 use crate::core::event::upload::{NO_BORROWER, NO_LOAN, Upload};
 use crate::core::ids::{BorrowerId, LoanId, ProgramId};
-use crate::core::loan::{SuspenseRelease, Waterfall};
+use crate::core::loan::{SuspenseRelease, Waterfall, Waterfalls};
 use crate::core::money::{Currency, Minor, Money};
 
 /// How money came or goes.
@@ -162,8 +162,9 @@ pub struct OpeningBalances {
 /// What a loan takes from its program where its opening does not say otherwise, as the program stood at acceptance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgramDefaults {
-    /// The order payments are allocated in.
-    pub waterfall: Waterfall,
+    /// The orders payments are allocated in.
+    #[serde(rename = "waterfall")]
+    pub waterfalls: Waterfalls,
     /// What becomes of suspense when new debt arises.
     pub suspense_release: SuspenseRelease,
 }

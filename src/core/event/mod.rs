@@ -16,6 +16,7 @@ mod hold;
 mod key;
 mod kind;
 mod metadata;
+mod payment_kind;
 mod payment_return;
 mod receipt;
 mod reversal;

@@ -9,11 +9,12 @@ use crate::core::event::{AcceptedEvent, Command, LegTerms, NewEvent, Party, Serv
 use crate::core::ids::{LoanKey, Seq};
 use crate::core::ledger::chain::chain_hash;
 use crate::core::ledger::entry::JournalEntry;
+use crate::core::ledger::fees::FeeBook;
 use crate::core::ledger::late::{History, Looked, Own, Settlement, Settling, is_late_on, look, reached_by};
-use crate::core::ledger::past::{Past, computes_interest};
+use crate::core::ledger::past::{Past, computes_interest, is_judged_by_fees};
 use crate::core::ledger::posting::{Outcome, PostedEvent, Posting, RejectionCode, SystemPosting};
 use crate::core::ledger::rules::{Refusal, Verdict, judge, movement_of};
-use crate::core::loan::{Balances, LoanState, SuspenseRelease};
+use crate::core::loan::{Balances, LoanState, SuspenseRelease, Waterfalls};
 use crate::core::money::{AmountOverflow, Minor};
 use crate::core::time::Timestamp;
 
@@ -172,6 +173,9 @@ fn judge_on(state: &LoanState, past: &mut Past, event: &NewEvent) -> Result<Judg
     if let (Some(_), Some(history)) = (&looked, &mut past.history) {
         history.note_replay();
     }
+    if let Some(fees) = past.fees.as_mut().filter(|_| is_judged_by_fees(&event.command)) {
+        fees.note_question();
+    }
     past.view = looked.as_ref().map(|looked| looked.view.clone());
     let then = looked.as_ref().map_or(state, |looked| &looked.then);
     let verdict = ruled(judge(then, &event.command, past));
@@ -290,12 +294,14 @@ fn settle_with_fee(
     Ok(settlement.map(|settlement| (settlement, charged)).map_err(|AmountOverflow| RejectionCode::AmountOverflow))
 }
 
-/// Whether an event has to wait for the next batch: it may restate consequences of this one, which have no numbers yet.
+/// Whether an event has to wait for the next batch: it may restate consequences of this one, which have no numbers yet, or
+/// this batch has looked at the loan's past for long enough.
 #[must_use]
 pub fn must_wait(state: &LoanState, past: &Past, event: &AcceptedEvent) -> bool {
     let command = &event.event.command;
     let cannot = |history: &History| history.awaits_numbers_for(command) || history.is_worn();
-    past.history.as_ref().is_some_and(cannot) && is_late_on(state, command)
+    (past.history.as_ref().is_some_and(cannot) && is_late_on(state, command))
+        || (past.fees.as_ref().is_some_and(FeeBook::is_worn) && is_judged_by_fees(command))
 }
 
 /// Which consequence of an event a release is: part of its id and key.
@@ -454,7 +460,7 @@ fn take_terms(state: &mut LoanState, command: &Command) {
         Command::LoanOpening(opening) => {
             state.program_id = opening.program_id;
             let defaults = opening.program_defaults.unwrap_or_default();
-            state.waterfall = opening.waterfall.unwrap_or(defaults.waterfall);
+            state.waterfalls = opening.waterfall.map_or(defaults.waterfalls, Waterfalls::from);
             state.suspense_release = defaults.suspense_release;
         }
         Command::Payment(_)
@@ -470,7 +476,7 @@ fn take_terms(state: &mut LoanState, command: &Command) {
             if let Some(terms) = leg.terms.new_loan() {
                 state.program_id = terms.program_id;
                 let defaults = terms.program_defaults.unwrap_or_default();
-                state.waterfall = terms.waterfall.unwrap_or(defaults.waterfall);
+                state.waterfalls = terms.waterfall.map_or(defaults.waterfalls, Waterfalls::from);
                 state.suspense_release = defaults.suspense_release;
             }
         }

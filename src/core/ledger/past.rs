@@ -3,7 +3,8 @@
 //!
 //! - A late event needs what the loan was posted from its day on ([`History`]).
 //! - An event that names an earlier one, to take it back or to go on from it, needs what became of that ([`Earlier`]).
-//! - A waiver, or the reversal of a return or of what brought fees, needs the loan's fees ([`FeeBook`]).
+//! - A waiver, an adjustment that forgives fees, or the reversal of a return or of what brought fees, be it a leg, needs the
+//!   loan's fees ([`FeeBook`]).
 //! - A late fee needs the money that came in for the payment that was late ([`Receipts`]).
 //! - An accrual whose interest is computed needs the loan's principal by day and its accruals ([`AccrualBook`]), a late
 //!   event in front of one as well, with its history.
@@ -11,11 +12,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::core::event::{AcceptedEvent, Command, EventKind, LegTerms, NewEvent, ServicingAct};
+use crate::core::event::{AcceptedEvent, Command, EventKind, Leg, LegTerms, NewEvent, ServicingAct};
 use crate::core::ids::Seq;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
-use crate::core::ledger::fees::FeeBook;
+use crate::core::ledger::fees::{FeeBook, forgiven_by_hand};
 use crate::core::ledger::late::{History, View};
 use crate::core::ledger::late_fees::{LateFeeBook, Receipts};
 use crate::core::ledger::period::Calendar;
@@ -80,6 +81,12 @@ impl Booked {
     pub fn is_recovery(&self) -> bool {
         self.split.is_some() && self.lines.iter().any(|line| line.account == AccountCode::CHARGED_OFF_MEMO)
     }
+
+    /// Whether more fees are owed by it than before.
+    pub(super) fn brings_fees(&self) -> bool {
+        let on_fees = self.lines.iter().filter(|line| line.account == AccountCode::FEES_RECEIVABLE);
+        on_fees.fold(0_i128, |sum, line| sum.saturating_add(i128::from(line.signed.units()))) > 0
+    }
 }
 
 /// What became of an earlier event.
@@ -129,6 +136,26 @@ impl Earlier {
         self.0.get(&seq).and_then(Option::as_ref)
     }
 
+    /// Whether legs among these events take back one that has brought fees: a store then tells the loan's fees.
+    #[must_use]
+    pub fn takes_back_fees(&self, events: &[AcceptedEvent]) -> bool {
+        let brought_fees = |seq| matches!(self.state(seq), Some(EarlierState::Posted(booked)) if booked.brings_fees());
+        let is_undo = |leg: &Leg| matches!(leg.terms, LegTerms::Reversal { .. });
+        events.iter().any(|event| match &event.event.command {
+            Command::Leg(leg) => is_undo(leg) && leg.terms.names().is_some_and(|named| brought_fees(named.seq)),
+            Command::Payment(_)
+            | Command::Disbursement(_)
+            | Command::LoanOpening(_)
+            | Command::PaymentReturn(_)
+            | Command::Fee(_)
+            | Command::Servicing(_)
+            | Command::Receipt(_)
+            | Command::BankSettlement(_)
+            | Command::Upload(_)
+            | Command::Group(_) => false,
+        })
+    }
+
     /// Notes what the fold has done with an event.
     pub(super) fn note(&mut self, event: &AcceptedEvent, posting: &Posting) {
         if self.is_empty() {
@@ -175,13 +202,18 @@ fn named(command: &Command) -> Option<Seq> {
     }
 }
 
-/// Whether an event of these is judged by the loan's fees, as waivers and reversals of returns and of what brings fees are: a
-/// store then tells them.
+/// Whether an event of these is judged by the loan's fees: a store then tells them. Of legs see [`Earlier::takes_back_fees`].
 #[must_use]
 pub fn needs_fees(events: &[AcceptedEvent]) -> bool {
-    events.iter().any(|event| match &event.event.command {
+    events.iter().any(|event| is_judged_by_fees(&event.event.command))
+}
+
+/// Whether an event is judged by its loan's fees, as is what forgives fees, and reversals of returns and of what brings fees.
+pub(super) fn is_judged_by_fees(command: &Command) -> bool {
+    match command {
         Command::Servicing(servicing) => match &servicing.act {
             ServicingAct::FeeWaived { .. } => true,
+            ServicingAct::ManualAdjustment { lines, .. } => !forgiven_by_hand(lines).is_zero(),
             ServicingAct::Reversal(reversed) => {
                 let brings_fees = [EventKind::FeeAssessed, EventKind::ManualAdjustment, EventKind::LoanOpened];
                 brings_fees.contains(&reversed.kind) || reversed.kind == EventKind::PaymentReturned
@@ -189,7 +221,6 @@ pub fn needs_fees(events: &[AcceptedEvent]) -> bool {
             ServicingAct::DisbursementSettled { .. }
             | ServicingAct::SuspenseApplied { .. }
             | ServicingAct::SuspenseRefunded
-            | ServicingAct::ManualAdjustment { .. }
             | ServicingAct::Chargeoff { .. }
             | ServicingAct::Recovery
             | ServicingAct::Restated { .. } => false,
@@ -204,7 +235,7 @@ pub fn needs_fees(events: &[AcceptedEvent]) -> bool {
         | Command::Upload(_)
         | Command::Group(_)
         | Command::Leg(_) => false,
-    })
+    }
 }
 
 /// Whether an event is an accrual whose interest is computed.

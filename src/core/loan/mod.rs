@@ -22,6 +22,7 @@ mod rounding;
 mod state;
 mod timeline;
 mod waterfall;
+mod waterfalls;
 
 pub use accrual::{AccrualBook, AccrualMark};
 pub use accruing::Accruing;
@@ -42,3 +43,4 @@ pub use rounding::{Rounding, RoundingError, RoundingMode, RoundingTime};
 pub use state::{LoanState, LoanStatus, LoanTerms, Standing, SuspenseRelease, UnknownSuspenseRelease};
 pub use timeline::{DayMovement, Timeline};
 pub use waterfall::{Bucket, Waterfall, WaterfallError};
+pub use waterfalls::{PaymentKind, WATERFALL_RULES_MAX, WaterfallRuleSetting, Waterfalls, WaterfallsError};

@@ -13,6 +13,7 @@ use crate::core::loan::return_policy::{ReturnFeeSetting, ReturnManner, ReturnPol
 use crate::core::loan::rounding::Rounding;
 use crate::core::loan::state::SuspenseRelease;
 use crate::core::loan::waterfall::Waterfall;
+use crate::core::loan::waterfalls::{WaterfallRuleSetting, Waterfalls};
 use crate::core::money::Currency;
 
 /// A program in words, as it is sent, stored and answered.
@@ -31,6 +32,9 @@ pub struct ProgramSettings {
     pub rounding: String,
     /// The order in which payments pay.
     pub waterfall: Vec<String>,
+    /// Other orders for some kinds of payments, or for loans that stand so: the first that fits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waterfall_rules: Vec<WaterfallRuleSetting>,
     /// What becomes of suspense when new debt arises.
     pub suspense_release: String,
     /// How payments that go back are booked: `void` where absent.
@@ -69,8 +73,8 @@ pub struct Program {
     pub day_count: DayCount,
     /// How interest is rounded.
     pub rounding: Rounding,
-    /// The order in which payments pay, where a loan's opening names none.
-    pub waterfall: Waterfall,
+    /// The orders in which payments pay, where a loan's opening names none.
+    pub waterfalls: Waterfalls,
     /// What becomes of suspense when new debt arises.
     pub suspense_release: SuspenseRelease,
     /// What becomes of payments that go back.
@@ -93,16 +97,19 @@ impl Program {
         let rounding = read(&mut faults, "rounding", settings.rounding.parse());
         let words = settings.waterfall.iter().map(String::as_str);
         let waterfall = read(&mut faults, "waterfall", Waterfall::from_words(words));
+        let rules = &settings.waterfall_rules;
+        let waterfalls =
+            waterfall.and_then(|usual| read(&mut faults, "waterfall_rules", Waterfalls::new(usual, rules)));
         let suspense_release = read(&mut faults, "suspense_release", settings.suspense_release.parse());
         let returns = waterfall.and_then(|waterfall| read_returns(&mut faults, settings, waterfall));
         let late_fees = settings.late_fees.as_ref().map_or(Ok(LateFeePolicy::default()), LateFeePolicy::new);
         let late_fees = read(&mut faults, "late_fees", late_fees).unwrap_or_default();
-        match (currency, day_count, rounding, waterfall, suspense_release, returns) {
+        match (currency, day_count, rounding, waterfalls, suspense_release, returns) {
             (
                 Some(currency),
                 Some(day_count),
                 Some(rounding),
-                Some(waterfall),
+                Some(waterfalls),
                 Some(suspense_release),
                 Some(returns),
             ) if faults.is_empty() => {
@@ -114,7 +121,7 @@ impl Program {
                     annual_rate,
                     day_count,
                     rounding,
-                    waterfall,
+                    waterfalls,
                     suspense_release,
                     returns,
                     late_fees,
@@ -140,14 +147,13 @@ impl Program {
             annual_rate: self.annual_rate.map(|rate| rate.to_string()),
             day_count_convention: self.day_count.as_str().to_owned(),
             rounding: self.rounding.to_string(),
-            waterfall: self.waterfall.order().map(|bucket| bucket.as_str().to_owned()).to_vec(),
+            waterfall: self.waterfalls.usual().words(),
+            waterfall_rules: self.waterfalls.settings(),
             suspense_release: self.suspense_release.as_str().to_owned(),
             returns: (self.returns.manner != ReturnManner::Void).then(|| self.returns.manner.as_str().to_owned()),
             credit_order: match self.returns.manner {
                 ReturnManner::Void => None,
-                ReturnManner::Chargeback(order) => {
-                    Some(order.order().map(|bucket| bucket.as_str().to_owned()).to_vec())
-                }
+                ReturnManner::Chargeback(order) => Some(order.words()),
             },
             return_fees: self.returns.fee_settings(),
             late_fees: self.late_fees.setting(),
@@ -195,7 +201,8 @@ mod tests {
             annual_rate: Some("7.250".to_owned()),
             day_count_convention: "30_360".to_owned(),
             rounding: "half_even,daily".to_owned(),
-            waterfall: ["interest", "fees", "principal"].map(str::to_owned).to_vec(),
+            waterfall: words(["interest", "fees", "principal"]),
+            waterfall_rules: Vec::new(),
             suspense_release: "automatic".to_owned(),
             returns: None,
             credit_order: None,
@@ -241,6 +248,21 @@ mod tests {
         assert_eq!(faults(&with(Some("chargeback"), Some(["fees", "fees", "principal"]))), ["credit_order"]);
         let fee = ReturnFeeSetting { return_codes: vec!["R1".to_owned()], fee_minor: "25".to_owned() };
         assert_eq!(faults(&ProgramSettings { return_fees: vec![fee], ..settings() }), ["return_fees"]);
+    }
+
+    #[test]
+    fn a_program_may_have_other_orders_for_some_payments() {
+        let rule = |waterfall| WaterfallRuleSetting {
+            payment_kinds: vec!["card".to_owned()],
+            loan_statuses: Vec::new(),
+            waterfall: words(waterfall),
+        };
+        let with = |rule| ProgramSettings { waterfall_rules: vec![rule], ..settings() };
+        let program = Program::new(&with(rule(["principal", "interest", "fees"]))).unwrap();
+        assert_eq!(program.settings().waterfall_rules, [rule(["principal", "interest", "fees"])]);
+        assert_eq!(Program::new(&program.settings()).as_ref(), Ok(&program));
+        let faults = Program::new(&with(rule(["fees", "fees", "fees"]))).unwrap_err();
+        assert_eq!(faults.into_iter().map(|fault| fault.field).collect::<Vec<_>>(), ["waterfall_rules"]);
     }
 
     #[test]

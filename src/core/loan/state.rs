@@ -9,6 +9,7 @@ use crate::core::ids::{BorrowerId, LoanId, LoanKey, ProgramId, Seq, TenantId};
 use crate::core::loan::balances::Balances;
 use crate::core::loan::charge_off::ChargedOff;
 use crate::core::loan::waterfall::Waterfall;
+use crate::core::loan::waterfalls::{PaymentKind, Waterfalls};
 use crate::core::money::Currency;
 use crate::core::time::Timestamp;
 
@@ -105,8 +106,8 @@ pub struct LoanTerms {
     pub program_id: Option<ProgramId>,
     /// Whether it takes events.
     pub status: LoanStatus,
-    /// The order in which payments pay.
-    pub waterfall: Waterfall,
+    /// The orders in which payments pay.
+    pub waterfalls: Waterfalls,
     /// Its charge-off, while that stands.
     pub charged_off: Option<ChargedOff>,
     /// What becomes of suspense when new debt arises.
@@ -139,7 +140,7 @@ pub struct LoanState {
     /// What it owes after everything posted.
     pub balances: Balances,
     /// How payments are divided.
-    pub waterfall: Waterfall,
+    pub waterfalls: Waterfalls,
     /// How many postings it has; they are numbered 1 to this without a gap.
     pub version: i64,
     /// The greatest `seq` posted, system events not counted.
@@ -174,7 +175,7 @@ impl LoanState {
             charged_off: None,
             suspense_release: SuspenseRelease::default(),
             balances: Balances::default(),
-            waterfall: Waterfall::default(),
+            waterfalls: Waterfalls::default(),
             version: 0,
             last_posted_seq: Seq(0),
             greatest_effective_date: opened_on,
@@ -183,13 +184,19 @@ impl LoanState {
         }
     }
 
+    /// The order that money of a kind follows on the loan as it stands.
+    #[must_use]
+    pub fn order_for(&self, kind: PaymentKind) -> Waterfall {
+        self.waterfalls.order(kind, self.status)
+    }
+
     /// What few postings change.
     #[must_use]
     pub const fn terms(&self) -> LoanTerms {
         LoanTerms {
             program_id: self.program_id,
             status: self.status,
-            waterfall: self.waterfall,
+            waterfalls: self.waterfalls,
             charged_off: self.charged_off,
             suspense_release: self.suspense_release,
         }

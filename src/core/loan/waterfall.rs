@@ -69,6 +69,12 @@ impl Waterfall {
     pub const fn order(self) -> [Bucket; 3] {
         self.0
     }
+
+    /// The same in words.
+    #[must_use]
+    pub fn words(self) -> Vec<String> {
+        self.0.map(|bucket| bucket.as_str().to_owned()).to_vec()
+    }
 }
 
 impl From<Waterfall> for String {

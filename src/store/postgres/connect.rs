@@ -33,6 +33,10 @@ const LONG_CALL_MAX: Duration = Duration::from_mins(10);
 /// How many prepared statements a connection keeps: all of ours, several times over.
 const STATEMENT_CACHE: usize = 200;
 
+/// From here on a server that hangs up has ended a transaction which rested: somewhat less than the sessions' setting. It
+/// says so before it closes, but who writes into a closed connection need not read that.
+pub(super) const REST_MAX: Duration = Duration::from_secs(9);
+
 /// Settings of every session.
 ///
 /// The timeouts free the loans of a frozen worker. The planner is held to index walks: every statement here is a walk

@@ -22,6 +22,7 @@ fn classify_state(code: &str, constraint: String, error: sqlx::Error) -> StoreEr
         // The rows, not the day: they will be refused again.
         Remedy::ChangeData => StoreError::Data { constraint, source: Box::new(error) },
         Remedy::TryAgain => StoreError::Retry(Box::new(error)),
+        Remedy::DoLess => StoreError::OutOfTime(Box::new(error)),
         Remedy::Wait => StoreError::Unavailable(Box::new(error)),
         Remedy::Migrate => StoreError::WrongSchema,
         Remedy::Stop => StoreError::Broken(with_causes(&error)),
@@ -32,6 +33,7 @@ fn classify_state(code: &str, constraint: String, error: sqlx::Error) -> StoreEr
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Remedy {
     TryAgain,
+    DoLess,
     ChangeData,
     Wait,
     Migrate,
@@ -43,6 +45,8 @@ fn remedy(code: &str) -> Remedy {
     match (code, code.get(..2).unwrap_or_default()) {
         // Serialisation failure, deadlock, lock timeout, statement timeout, a transaction that failed before.
         ("40001" | "40P01" | "55P03" | "57014" | "25P02", _) => Remedy::TryAgain,
+        // A transaction that rested for too long.
+        ("25P03", _) => Remedy::DoLess,
         // Cardinality, values, constraints; what our triggers raise.
         ("P0001", _) | (_, "21" | "22" | "23") => Remedy::ChangeData,
         // A table or column that is not there.
@@ -103,7 +107,7 @@ mod tests {
             ("08006", Remedy::Wait),
             ("0A000", Remedy::Wait),
             ("25006", Remedy::Wait),
-            ("25P03", Remedy::Wait),
+            ("25P03", Remedy::DoLess),
             ("28P01", Remedy::Wait),
             ("3D000", Remedy::Wait),
             ("42501", Remedy::Wait),

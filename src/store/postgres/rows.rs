@@ -308,7 +308,7 @@ pub(super) fn loan(columns: &mut Columns<'_>) -> Result<LoanRow, StoreError> {
         charged_off: None,
         suspense_release: SuspenseRelease::default(),
         balances,
-        waterfall: columns.word("waterfall")?,
+        waterfalls: columns.word("waterfall")?,
         version: columns.take()?,
         last_posted_seq: Seq(columns.take()?),
         greatest_effective_date: columns.take()?,

@@ -178,7 +178,7 @@ impl Row for LoanChange<'_> {
         values.add(state.balances.interest.units())?;
         values.add(state.balances.principal.units())?;
         values.add(state.balances.suspense.units())?;
-        values.add(state.waterfall.to_string())?;
+        values.add(state.waterfalls.to_string())?;
         values.add(state.version)?;
         values.add(last_posted_seq.0)?;
         values.add(state.greatest_effective_date)?;
@@ -257,7 +257,7 @@ impl<'a> OpeningRow<'a> {
             borrower_id: hex_id(state.borrower_id.0),
             currency: state.currency.code().to_owned(),
             opened_on: state.opened_on,
-            waterfall: state.waterfall.to_string(),
+            waterfall: state.waterfalls.to_string(),
         }
     }
 }

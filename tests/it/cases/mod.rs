@@ -6,6 +6,7 @@ mod groups;
 mod known;
 mod late_fees;
 mod loan;
+mod orders;
 mod peers;
 mod picture;
 mod rearranged;
@@ -31,11 +32,12 @@ struct Case {
 }
 
 /// Every case.
-const CASES: [&[Case]; 8] = [
+const CASES: [&[Case]; 9] = [
     ach_returns::CASES,
     groups::CASES,
     known::CASES,
     late_fees::CASES,
+    orders::CASES,
     returns::CASES,
     peers::CASES,
     picture::CASES,

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use hpts::core::ids::Seq;
 use hpts::core::loan::{
-    Allocation, Balances, Deed, Fact, Life, Place, Position, ReplayTerms, SuspenseRelease, Turn, Waterfall, allocate,
+    Allocation, Balances, Deed, Fact, Life, PaymentKind, Place, Position, ReplayTerms, SuspenseRelease, Turn,
+    Waterfall, allocate,
 };
 use hpts::core::money::Minor;
 use serde::Deserialize;
@@ -148,7 +149,7 @@ impl Returned {
     /// The payment pays all that is owed, and so much goes back on a later day.
     fn check(&self) {
         let terms = ReplayTerms {
-            waterfall: Waterfall::default(),
+            waterfalls: Waterfall::default().into(),
             suspense_release: SuspenseRelease::Automatic,
             interest: None,
         };
@@ -162,7 +163,7 @@ impl Returned {
         });
         let order = Waterfall::from_words(self.credit_order()).unwrap();
         let back = Deed::ChargesBack { of: paid_at, amount: self.amount.0, order };
-        for (place, deed) in [(paid_at, Deed::Pays(paid.total())), (back_at, back)] {
+        for (place, deed) in [(paid_at, Deed::Pays { amount: paid.total(), kind: PaymentKind::Ach }), (back_at, back)] {
             life.insert(Fact { place, deed, releases_suspense: true }).unwrap();
         }
         let split = |place| life.effect(place).unwrap().split;

@@ -2,8 +2,9 @@
 
 use chrono::NaiveDate;
 use hpts::core::event::{
-    Command, EarlierEvent, EventKind, GroupOperation, LegRequest, LegTerms, LoanNumber, Move, MovedBucket, NewGroup,
-    NewLoanTerms, ProgramDefaults, Rearrangement, Receipt, ReversalReason, ReversedEntry, SourceMethod,
+    AdjustmentLine, Command, EarlierEvent, EventKind, GroupOperation, LegRequest, LegTerms, LoanNumber, Move,
+    MovedBucket, NewGroup, NewLoanTerms, ProgramDefaults, Rearrangement, Receipt, ReversalReason, ReversedEntry,
+    ServicingAct, SourceMethod,
 };
 use hpts::core::ids::LoanKey;
 use hpts::core::ledger::{AccountCode, Layer, Outcome, RejectionCode};
@@ -287,6 +288,34 @@ pub(crate) async fn a_restructure_sets_up_anew_what_is_owed(fixture: &impl Fixtu
     assert_eq!(outcome, refused(RejectionCode::InsufficientBalance));
     let undo = run(&books, reversal(&books, within, EventKind::Restructure, day(5, 3)).await).await.1;
     assert_eq!((undo, balances(&books, 1).await), (Outcome::Done, [10, 20, 470, 0]));
+    prove(&books.store).await;
+}
+
+/// Fees that a group has brought and a hand has forgiven are not taken away from under that.
+pub(crate) async fn a_restructure_stays_until_its_fees_are_not_forgiven(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![opening(&books, 1, [20, 0, 500]), opening(&books, 2, [0, 0, 100])]).await;
+    let fees = [moved(MovedBucket::Fees, MovedBucket::Fees, 20)];
+    let moving = rearrangement(&books, Rearrangement::Restructure, &fees, Some((2, None)));
+    let (group, outcome) = run(&books, moving).await;
+    assert_eq!((outcome, balances(&books, 2).await), (Outcome::Done, [20, 0, 100, 0]));
+    let of_one = |event: hpts::core::event::NewEvent| {
+        let Command::Servicing(mut servicing) = event.command else { panic!("not an act") };
+        servicing.party.borrower_id = borrower(1);
+        books.event(Command::Servicing(servicing))
+    };
+    let line = |account_code, units| AdjustmentLine { account_code, signed_minor: Minor::new(units) };
+    let lines = vec![line(AccountCode::FEES_RECEIVABLE, -20), line(AccountCode::FEE_WAIVER_EXPENSE, 20)];
+    let forgiving = ServicingAct::ManualAdjustment { lines, reason_description: "goodwill".to_owned() };
+    let by_hand = books.book(vec![of_one(books.servicing(2, forgiving, None, day(5, 3)))]).await;
+    assert_eq!(balances(&books, 2).await, [0, 0, 100, 0]);
+
+    let undo = async || run(&books, reversal(&books, group, EventKind::Restructure, day(5, 4)).await).await.1;
+    assert_eq!(undo().await, refused(RejectionCode::NotReversible));
+    let give_up = books.reversal_of(2, &by_hand[0], day(5, 4)).await;
+    books.book(vec![of_one(give_up)]).await;
+    assert_eq!(undo().await, Outcome::Done);
+    assert_eq!((balances(&books, 1).await, balances(&books, 2).await), ([20, 0, 500, 0], [0, 0, 100, 0]));
     prove(&books.store).await;
 }
 

@@ -220,6 +220,7 @@ macro_rules! conformance {
                     a_receipt_is_assigned_once_and_counts_from_its_day,
                     a_refinance_moves_all_that_is_owed_and_opens_the_loan,
                     a_restructure_sets_up_anew_what_is_owed,
+                    a_restructure_stays_until_its_fees_are_not_forgiven,
                     an_accrual_is_taken_back_on_all_its_loans_or_none;
                 groups_order:
                     legs_committed_late_keep_the_order_of_their_parents,
@@ -274,6 +275,7 @@ macro_rules! conformance {
                 servicing:
                     every_act_is_posted_by_its_rule,
                     what_a_hand_forgave_and_took_back_is_not_waived,
+                    a_late_adjustment_forgives_no_fee_that_is_waived,
                     a_charge_off_is_kept_with_its_loan,
                     fees_are_read_by_item,
                     a_waiver_sees_the_fees_of_its_batch,

@@ -67,6 +67,26 @@ pub(crate) async fn what_a_hand_forgave_and_took_back_is_not_waived(fixture: &im
     prove(&books.store).await;
 }
 
+/// What comes late is told what waivers of later days have forgiven.
+pub(crate) async fn a_late_adjustment_forgives_no_fee_that_is_waived(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 1_000]), books.fee_on(1, "late", 50, day(2, 10))]).await;
+    books.book(vec![books.fee_on(1, "nsf", 50, day(2, 20))]).await;
+    books.book(vec![books.servicing(1, waived("late"), Some(50), day(2, 25))]).await;
+    let forgiving = vec![line(AccountCode::FEES_RECEIVABLE, -50), line(AccountCode::FEE_WAIVER_EXPENSE, 50)];
+    let by_hand = ServicingAct::ManualAdjustment { lines: forgiving, reason_description: "goodwill".to_owned() };
+    let adjustments =
+        [day(2, 15), day(2, 21)].map(|day| books.servicing(1, by_hand.clone(), None, day)).into_iter().collect();
+    let adjustments = books.book(adjustments).await;
+    let refused = Outcome::Rejected(RejectionCode::InsufficientBalance);
+    assert_eq!(outcome(&books, &adjustments[0]).await, refused, "only the waived fee is there");
+    assert_eq!(outcome(&books, &adjustments[1]).await, Outcome::Posted);
+    let items = books.store.loan_fees(books.tenant, books.key(1)).await.unwrap().unwrap();
+    let parts = items.iter().map(|item| [item.paid, item.waived].map(Minor::units)).collect::<Vec<_>>();
+    assert_eq!((parts, books.balances_on(1, day(12, 31)).await), (vec![[0, 50], [0, 50]], [0, 0, 1_000, 0]));
+    prove(&books.store).await;
+}
+
 pub(crate) async fn every_act_is_posted_by_its_rule(fixture: &impl Fixture) {
     let books = Books::open(fixture.store(), 1).await;
     let start = books.book(vec![books.disbursement_on(1, 500, day(1, 1)), books.payment_on(1, 600, day(2, 1))]).await;

@@ -11,7 +11,7 @@ use crate::core::ids::ProgramId;
 use crate::core::ledger::{
     Calendar, ClosedPeriodRule, GroupInput, LegWork, LoanWork, Period, RejectionCode, post_group,
 };
-use crate::core::loan::{AccrualBook, InterestRule, InterestTerms, LossAccount, SuspenseRelease};
+use crate::core::loan::{AccrualBook, InterestRule, InterestTerms, LossAccount, SuspenseRelease, Waterfalls};
 
 /// The program of the loan.
 pub(super) const PROGRAM: ProgramId = ProgramId(Uuid::from_u128(0x77));
@@ -22,20 +22,25 @@ pub(super) fn rule() -> InterestRule {
 }
 
 /// A loan of the program, of New Year.
-fn of_program(principal: i64, suspense_release: SuspenseRelease) -> Command {
+fn of_program(principal: i64, suspense_release: SuspenseRelease, waterfalls: Waterfalls) -> Command {
     let Command::LoanOpening(opening) = opening([0, 0, principal], date(1, 1)) else { panic!("not an opening") };
-    let defaults = ProgramDefaults { waterfall: Waterfall::default(), suspense_release };
+    let defaults = ProgramDefaults { waterfalls, suspense_release };
     Command::LoanOpening(LoanOpening { program_id: Some(PROGRAM), program_defaults: Some(defaults), ..opening })
 }
 
 /// Its books, with 10,000.00 lent.
 pub(super) fn books() -> Books {
-    Books::of([of_program(1_000_000, SuspenseRelease::Manual)])
+    Books::of([of_program(1_000_000, SuspenseRelease::Manual, Waterfalls::default())])
 }
 
 impl Books {
     pub(super) fn bearing(rule: InterestRule, suspense_release: SuspenseRelease) -> Self {
-        Self { rule: Some(rule), ..Self::of([of_program(0, suspense_release)]) }
+        Self { rule: Some(rule), ..Self::of([of_program(0, suspense_release, Waterfalls::default())]) }
+    }
+
+    /// The same with other orders of payment for some money.
+    pub(super) fn bearing_and_ruled(rule: InterestRule, suspense_release: SuspenseRelease) -> Self {
+        Self { rule: Some(rule), ..Self::of([of_program(0, suspense_release, ruled())]) }
     }
 
     /// Posts a group of one leg as the next event; answers the number of the leg.
@@ -216,7 +221,7 @@ fn to_backdate_twice_states_each_accrual_twice_and_no_more() {
 fn late_items_of_one_batch_mend_interest_as_one_by_one() {
     for release in SuspenseRelease::ALL {
         let lived = || {
-            let mut books = Books::of([of_program(1_000_000, release)]);
+            let mut books = Books::of([of_program(1_000_000, release, Waterfalls::default())]);
             books.posts(fee("late", 300, date(1, 5)));
             assert_eq!([10, 20, 30].map(|day| books.accrues(date(1, day))), [2_000; 3]);
             books.posts_late(payment(1_010_000, date(1, 31)));

@@ -44,8 +44,8 @@ impl Books {
         let splits = self.splits_of(Seq(seq));
         let versions: Vec<i64> = splits.iter().map(|(version, _)| version - 1).collect();
         let (amount, date) = (payment.amount.minor, payment.effective_date);
-        let found =
-            Found::new(MoneyIn { amount, date, version: versions[0] + 1 }, versions.clone(), self.day_sums(&versions));
+        let money = MoneyIn { amount, kind: payment.source_method.payment_kind(), date, version: versions[0] + 1 };
+        let found = Found::new(money, versions.clone(), self.day_sums(&versions));
         let within = |it: &&Posted| {
             (found.since()..=date).contains(&it.posting.effective_date) && it.posting.outcome == Outcome::Posted
         };

@@ -83,6 +83,64 @@ fn what_was_forgiven_later_is_not_forgiven_again() {
     assert_eq!(books.balances(), [0, 100, 1000, 0]);
 }
 
+/// Only the first fee is there on the day of the adjustment, and a waiver has forgiven that one. So had they come in order,
+/// the waiver would have found nothing.
+#[test]
+fn what_was_waived_later_is_not_forgiven_by_hand() {
+    let mut books = Books::of([opening([0, 0, 1000], date(1, 1)), fee("late", 50, date(1, 10))]);
+    books.posts(fee("nsf", 50, date(1, 20)));
+    books.posts(waiver("late", 50, date(1, 25)));
+    let by_hand = |units: i64, day: u32| adjustment(&[("1300", -units), ("5200", units)], date(1, day));
+    books.refuses(by_hand(1, 15), RejectionCode::InsufficientBalance);
+    assert_eq!((books.balances(), items(&books)), ([50, 0, 1000, 0], vec![[0, 50, 0], [0, 0, 50]]));
+    // Against money it is a payment, which pays the other fee.
+    books.posts(adjustment(&[("1300", -10), ("1010", 10)], date(1, 15)));
+    assert_eq!((books.balances(), items(&books)), ([40, 0, 1000, 0], vec![[0, 50, 0], [10, 0, 40]]));
+    books.posts_late(by_hand(40, 21));
+    assert_eq!((books.balances(), items(&books)), ([0, 0, 1000, 0], vec![[0, 50, 0], [10, 40, 0]]));
+    books.refuses(waiver("nsf", 11, date(1, 26)), RejectionCode::InsufficientBalance);
+    books.posts(waiver("nsf", 10, date(1, 26)));
+    assert_eq!((books.balances(), items(&books)), ([0, 0, 1000, 10], vec![[0, 50, 0], [0, 50, 0]]));
+}
+
+/// 50 had paid the first fee. They pay the second, which was forgiven, and so are the borrower's; the third was taken by hand.
+#[test]
+fn what_a_hand_took_later_of_a_later_fee_is_not_missed() {
+    let waivers = [waiver("nsf", 50, date(1, 20)), waiver("late", 50, date(1, 15))];
+    let by_hand = adjustment(&[("1300", -30), ("5200", 30)], date(1, 22));
+    let rest = [fee("wire", 30, date(1, 21)), by_hand];
+    let mut ends = Vec::new();
+    for is_late in [true, false] {
+        let mut books = Books::of([opening([0, 0, 1000], date(1, 1)), fee("late", 50, date(1, 10))]);
+        books.posts(payment(50, date(1, 12)));
+        books.posts(fee("nsf", 50, date(1, 14)));
+        let [nsf, late] = waivers.clone();
+        let [first, last] = if is_late { [nsf, late] } else { [late, nsf] };
+        books.posts(first);
+        if is_late {
+            rest.clone().into_iter().for_each(|it| drop(books.posts(it)));
+            books.posts_late(last);
+        } else {
+            books.posts(last);
+            rest.clone().into_iter().for_each(|it| drop(books.posts(it)));
+        }
+        ends.push((books.balances(), items(&books)));
+    }
+    assert_eq!(ends[0], ([0, 0, 1000, 50], vec![[0, 50, 0], [0, 50, 0], [0, 30, 0]]));
+    assert_eq!(ends[0], ends[1]);
+}
+
+/// What a hand took of the very fee that is there is there no more.
+#[test]
+fn what_a_hand_took_later_of_these_fees_is_missed() {
+    let mut books = charged();
+    books.posts(fee("nsf", 30, date(1, 22)));
+    books.posts(adjustment(&[("1300", -70), ("1010", 70)], date(1, 23)));
+    books.posts(waiver("nsf", 30, date(1, 24)));
+    // Of 70 the third day needs 30 from here on, beside the 40 that are there.
+    books.refuses(waiver("late", 1, date(1, 20)), RejectionCode::InsufficientBalance);
+}
+
 /// A charge-off of a later day takes what is owed then.
 #[test]
 fn a_later_charge_off_is_lower() {

@@ -3,7 +3,7 @@
 //! [`Books`] is the store contract (`store/post.rs`) in memory and for one loan: the row is made from the first opening
 //! event, a second one waits for the next batch, a history is given only when an event of the batch is late, from the
 //! earliest late day on, a late event waits for the next batch behind consequences of this one, of earlier events only
-//! those are told that an event of the batch names, and fees only where it waives some.
+//! those are told that an event of the batch names, and fees only where it is judged by them.
 
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows panics, which is a failed test")]
 
@@ -19,6 +19,7 @@ mod explanations;
 mod late_fees;
 mod late_items;
 mod late_waivers;
+mod many_waivers;
 mod model;
 mod named_waivers;
 mod owed_again;
@@ -42,7 +43,7 @@ use crate::core::ledger::{
     AccountCode, Booked, Earlier, EarlierState, FeeBook, History, JournalEntry, Line, Outcome, Past, Posting, Receipts,
     computing_group, earliest_late, must_wait, needs_fees, needs_receipts, post_event, reaches_back_to,
 };
-use crate::core::loan::{AccrualMark, Allocation, Balances, InterestRule, LoanState, Waterfall};
+use crate::core::loan::{AccrualMark, Allocation, Balances, InterestRule, LoanState, Waterfall, Waterfalls};
 use crate::core::money::{Currency, Minor, Money};
 use crate::core::time::Timestamp;
 
@@ -117,6 +118,14 @@ fn opening([fees, interest, principal]: [i64; 3], opened_on: NaiveDate) -> Comma
 }
 
 /// The command with another order of payment, where it has one.
+/// Other orders of payment for suspense, for recoveries, and for a loan that is charged off.
+fn ruled() -> Waterfalls {
+    "fees,interest,principal;suspense@open:interest,principal,fees;recovery@:interest,fees,principal;\
+     @charged_off+written_off:principal,interest,fees"
+        .parse()
+        .unwrap()
+}
+
 fn ordered(command: Command, waterfall: Waterfall) -> Command {
     match command {
         Command::LoanOpening(opening) => Command::LoanOpening(LoanOpening { waterfall: Some(waterfall), ..opening }),

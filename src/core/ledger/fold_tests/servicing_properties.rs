@@ -129,7 +129,7 @@ fn check(books: &Books) {
 /// The loan registered, by a program that releases suspense by itself or does not.
 fn opened(automatic: bool) -> Command {
     let suspense_release = if automatic { SuspenseRelease::Automatic } else { SuspenseRelease::Manual };
-    let defaults = ProgramDefaults { suspense_release, ..ProgramDefaults::default() };
+    let defaults = ProgramDefaults { waterfalls: ruled(), suspense_release };
     let Command::LoanOpening(opening) = opening([20, 30, 200], nth_day(0)) else { panic!("not an opening") };
     Command::LoanOpening(LoanOpening { program_defaults: Some(defaults), ..opening })
 }

@@ -8,7 +8,7 @@ use crate::core::ledger::group::{Blamed, GroupVerdict, LegWork, blame, open_loan
 use crate::core::ledger::past::EarlierState;
 use crate::core::ledger::posting::RejectionCode;
 use crate::core::ledger::rules::{Day, Refusal, Verdict, judge_payment, movement_of};
-use crate::core::loan::{Allocation, Balances, LoanState, LoanStatus};
+use crate::core::loan::{Allocation, Balances, LoanState, LoanStatus, PaymentKind};
 use crate::core::money::{AmountOverflow, Minor};
 
 /// Suspense of one loan becomes that of another loan of the same borrower.
@@ -43,7 +43,7 @@ pub(super) fn judge_assignment(legs: &[LegWork]) -> Blamed<GroupVerdict> {
     }
     let loan = blame(1, unclosed(to))?;
     let target = blame(1, day_of(&loan, to))?;
-    let paid = blame(1, judge_payment(&target, amount))?;
+    let paid = blame(1, judge_payment(&target, (amount, PaymentKind::Receipt)))?;
     let split = paid.allocation;
     let lines = paid.entry.iter().flat_map(JournalEntry::lines).map(|line| match line.account {
         AccountCode::PAYMENT_CLEARING => Line { account: AccountCode::LOAN_TRANSFER_CLEARING, ..*line },

@@ -11,5 +11,5 @@ pub(super) fn judge(work: &LegWork) -> Result<Verdict, Refusal> {
     let LegTerms::Reversal { leg, restates } = &request.terms else { return Err(Refusal::OtherLeg) };
     let state = work.standing().filter(|state| state.version > 0).ok_or(RejectionCode::LoanNotFound)?;
     let day = Day::new(&state, request.effective_date, &work.past)?;
-    Ok(Verdict { restates_seq: *restates, ..judge_mirror(&day, leg.seq, &work.past)? })
+    Ok(Verdict { restates_seq: *restates, ..judge_mirror(&day, *leg, &work.past)? })
 }

@@ -100,6 +100,11 @@ fn part_of(event: &NewEvent, posting: &Posting) -> Part {
     }
 }
 
+/// Money of the command pays.
+fn pays(command: &Command, amount: Minor, moved: Balances) -> Deed {
+    command.payment_kind().map_or(Deed::Moves(moved), |kind| Deed::Pays { amount, kind })
+}
+
 /// What an event asks of the loan. `moved` is what its own posting moved, `place_of` tells where an earlier event stands.
 pub(super) fn deed_of(command: &Command, moved: Balances, place_of: impl Fn(Seq) -> Option<Place>) -> Deed {
     let effective_date = command.effective_date();
@@ -113,9 +118,11 @@ pub(super) fn deed_of(command: &Command, moved: Balances, place_of: impl Fn(Seq)
                 Deed::ChargesBack { of, amount: returned.amount.minor, order }
             }
         },
-        Command::Payment(payment) => Deed::Pays(payment.amount.minor),
+        Command::Payment(payment) => pays(command, payment.amount.minor, moved),
         Command::Servicing(servicing) => match &servicing.act {
-            ServicingAct::Recovery => servicing.amount.map_or(Deed::Moves(moved), Deed::Pays),
+            ServicingAct::Recovery => {
+                servicing.amount.map_or(Deed::Moves(moved), |amount| pays(command, amount, moved))
+            }
             ServicingAct::SuspenseApplied { .. } => Deed::Applies(servicing.amount),
             ServicingAct::Chargeoff { collectibility, loss } => {
                 let status = match collectibility {
@@ -136,7 +143,7 @@ pub(super) fn deed_of(command: &Command, moved: Balances, place_of: impl Fn(Seq)
             | ServicingAct::Restated { .. } => Deed::Moves(moved),
         },
         Command::Leg(leg) => match &leg.terms {
-            LegTerms::ReceiptIn { amount } => Deed::Pays(*amount),
+            LegTerms::ReceiptIn { amount } => pays(command, *amount, moved),
             LegTerms::Accrual { interest, .. } => {
                 Deed::Accrues { interest: *interest, until: effective_date.succ_opt().unwrap_or(effective_date) }
             }
@@ -168,7 +175,7 @@ pub(super) const fn releases_suspense(deed: &Deed) -> bool {
         | Deed::Accrues { .. }
         | Deed::ChargesOff { .. }
         | Deed::ChargesBack { .. } => true,
-        Deed::Pays(_) | Deed::Applies(_) => false,
+        Deed::Pays { .. } | Deed::Applies(_) => false,
     }
 }
 
@@ -276,8 +283,8 @@ impl Told {
                 facts.insert(place, standing);
             }
         }
-        let (waterfall, suspense_release) = (state.waterfall, state.suspense_release);
-        let terms = ReplayTerms { waterfall, suspense_release, interest: interest.map(|(rule, _)| rule) };
+        let (waterfalls, suspense_release) = (state.waterfalls, state.suspense_release);
+        let terms = ReplayTerms { waterfalls, suspense_release, interest: interest.map(|(rule, _)| rule) };
         let start = Position { accruing: interest.map(|(_, accruing)| accruing), ..start.position()? };
         Ok(Book { life: Life::resume(terms, start, told)?, facts, releases: released })
     }
@@ -391,7 +398,7 @@ fn effect_of(standing: &Standing, deed: &Deed, place: Place) -> Result<Effect, A
     let nothing = Balances::default();
     let effect = Effect { movement, memo: nothing, split: None, charges_off: None };
     Ok(match deed {
-        Deed::Pays(_) | Deed::Applies(_) => {
+        Deed::Pays { .. } | Deed::Applies(_) => {
             let split = standing.split.unwrap_or_default();
             let paid = Balances { suspense: Minor::ZERO, ..split.movement()? };
             Effect { memo: paid.minus(&debts)?, split: Some(split), ..effect }

@@ -28,7 +28,7 @@ pub(super) fn difference(
     ];
     let total = Minor::sum([memo.fees, memo.interest, memo.principal])?;
     match deed {
-        Deed::Pays(_) | Deed::Applies(_) => lines.push(Line::debit(recoveries(loss), total)),
+        Deed::Pays { .. } | Deed::Applies(_) => lines.push(Line::debit(recoveries(loss), total)),
         Deed::Moves(_) | Deed::Adjusts { .. } | Deed::ChargesOff { .. } | Deed::ChargesBack { .. } => {
             lines.extend(borne(&memo, loss));
         }

@@ -19,7 +19,8 @@ use crate::core::ledger::late::sum::Sum;
 use crate::core::ledger::posting::Posting;
 use crate::core::ledger::rules::Refusal;
 use crate::core::loan::{
-    Allocation, Balances, BucketStep, Life, LoanState, LoanStatus, Place, Position, ReplayTerms, explain,
+    Allocation, Balances, BucketStep, Life, LoanState, LoanStatus, PaymentKind, Place, Position, ReplayTerms,
+    Waterfall, explain,
 };
 use crate::core::money::{AmountOverflow, Minor};
 
@@ -41,6 +42,8 @@ pub struct DaySum {
 pub struct MoneyIn {
     /// How much.
     pub amount: Minor,
+    /// How it came.
+    pub kind: PaymentKind,
     /// The day it counts from.
     pub date: NaiveDate,
     /// Its number among the loan's postings.
@@ -50,7 +53,9 @@ pub struct MoneyIn {
 /// A split with how it comes about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SplitExplained {
-    /// The waterfall, first step first.
+    /// The order that the money followed.
+    pub waterfall: Waterfall,
+    /// Its steps, the first one first.
     pub steps: Vec<BucketStep>,
     /// What it comes to.
     pub split: Allocation,
@@ -93,7 +98,7 @@ impl Found {
         cut: usize,
         rows: &[(AcceptedEvent, Posting)],
     ) -> Result<SplitExplained, Refusal> {
-        let MoneyIn { amount, date, version } = self.money;
+        let MoneyIn { amount, kind, date, version } = self.money;
         let known = self.versions.get(cut).copied().unwrap_or(0);
         let is_known = |row: &&(AcceptedEvent, Posting)| row.1.loan_version.is_some_and(|version| version <= known);
         let rows = History::new(rows.iter().filter(is_known).cloned());
@@ -102,15 +107,16 @@ impl Found {
         let nothing = LoanState { balances, charged_off: None, status, ..*state };
         let book = Book::new(&nothing, &rows)?;
         let terms =
-            ReplayTerms { waterfall: state.waterfall, suspense_release: state.suspense_release, interest: None };
+            ReplayTerms { waterfalls: state.waterfalls, suspense_release: state.suspense_release, interest: None };
         let start = Position { balances: self.before(cut)?, ..Position::default() };
         let facts = book.life.facts().map(|(fact, effect, release)| (*fact, *effect, release.copied()));
         let place = Place::of_posting(date, version);
         let position = Life::resume(terms, start, facts)?.position_before(place)?;
-        let (steps, split) = explain(amount, &position.payable(), state.waterfall)?;
+        let waterfall = position.order_for(kind, &state.waterfalls);
+        let (steps, split) = explain(amount, &position.payable(), waterfall)?;
         let is_later = self.days.iter().any(|day| day.cut <= cut && day.date > date);
         let is_in_front = is_later || book.life.facts().any(|(fact, ..)| fact.place > place);
-        Ok(SplitExplained { steps, split, is_recovery: position.charged_off.is_some(), is_in_front })
+        Ok(SplitExplained { waterfall, steps, split, is_recovery: position.charged_off.is_some(), is_in_front })
     }
 
     /// The balances in front of the first day that is told one by one.

@@ -21,8 +21,8 @@ use crate::core::money::{AmountOverflow, Minor};
 pub struct View {
     /// The smallest balance of each bucket at the end of any day from the event's own on.
     pub(in crate::core::ledger) floor: Balances,
-    /// The smallest that fees would be where the event stands and behind every later one, if no money had paid any from
-    /// there on.
+    /// The fees that may be forgiven where the event stands, so that what else was taken of them later finds them still, if no
+    /// money had paid any from there on.
     pub(in crate::core::ledger) fees_unless_paid: Minor,
     /// The suspense that may pay debts where the event stands, so that what other than debts took of it later finds it still.
     pub(in crate::core::ledger) spare_suspense: Minor,
@@ -206,18 +206,17 @@ fn without_computed(balances: Balances, life: &Life, place: Place) -> Result<Bal
 
 /// See [`View::fees_unless_paid`]; `there` is what is owed in front of everything behind the place.
 fn fees_unless_paid(there: Minor, book: &Book, place: Place) -> Minor {
-    // Wide: what was paid in between made room for more than 64 bits hold at once.
-    let (mut owed, mut least) = (i128::from(there.units()), i128::from(there.units()));
-    for (fact, ..) in book.life.facts().filter(|(fact, ..)| fact.place > place) {
-        owed = owed.saturating_add(i128::from(fees_asked(&fact.deed).units()));
-        if book.facts.get(&fact.place).is_some_and(|standing| standing.event.kind == EventKind::FeeWaived) {
-            // Whether fees have room for both is judged fee by fee; what a waiver does not find was paid.
-            owed = owed.max(0);
-        } else {
-            least = least.min(owed);
+    // What has to be there for what comes behind, from the last fact on. A waiver asks for no more than it finds: whether
+    // fees have room for both is judged fee by fee, and what it does not find was paid. But it takes its part first.
+    let mut needed = 0_i128;
+    let behind: Vec<_> = book.life.facts().filter(|(fact, ..)| fact.place > place).collect();
+    for (fact, ..) in behind.into_iter().rev() {
+        let is_waiver = || book.facts.get(&fact.place).is_some_and(|it| it.event.kind == EventKind::FeeWaived);
+        if needed > 0 || !is_waiver() {
+            needed = needed.saturating_sub(i128::from(fees_asked(&fact.deed).units())).max(0);
         }
     }
-    narrow(least)
+    narrow(i128::from(there.units()).saturating_sub(needed))
 }
 
 /// See [`View::spare_suspense`]; `there` is what waits in front of everything behind the place.
@@ -245,7 +244,7 @@ fn narrow(least: i128) -> Minor {
 const fn fees_asked(deed: &Deed) -> Minor {
     match deed {
         Deed::Moves(asked) | Deed::Adjusts { asked, .. } => asked.fees,
-        Deed::Pays(_)
+        Deed::Pays { .. }
         | Deed::Applies(_)
         | Deed::ChargesBack { .. }
         | Deed::Accrues { .. }
@@ -267,9 +266,9 @@ fn charge_back(book: &Book, returned: &PaymentReturn, place: Place) -> Result<Op
     let mut left = Minor::ZERO;
     for (fact, ..) in book.life.facts() {
         left = match fact.deed {
-            Deed::Pays(paid) if fact.place == of => left.plus(paid)?,
+            Deed::Pays { amount: paid, .. } if fact.place == of => left.plus(paid)?,
             Deed::ChargesBack { of: it, amount, .. } if it == of => left.minus(amount)?,
-            Deed::Pays(_)
+            Deed::Pays { .. }
             | Deed::ChargesBack { .. }
             | Deed::Moves(_)
             | Deed::Adjusts { .. }

@@ -9,7 +9,9 @@ use crate::core::ledger::entry::Line;
 use crate::core::ledger::posting::RejectionCode;
 use crate::core::ledger::rules::day::Day;
 use crate::core::ledger::rules::{Refusal, Verdict};
-use crate::core::loan::{Allocation, Balances, ChargedOff, LoanStatus, LossAccount, Memo, Standing, allocate};
+use crate::core::loan::{
+    Allocation, Balances, ChargedOff, LoanStatus, LossAccount, Memo, PaymentKind, Standing, allocate,
+};
 use crate::core::money::{AmountOverflow, Minor};
 
 /// The account that bears the loss of principal.
@@ -77,8 +79,12 @@ pub(super) fn judge_chargeoff(
 }
 
 /// Money for a loan that is charged off pays the memo buckets in the loan's order; what is more is the borrower's.
-pub(super) fn judge_recovery(day: &Day<'_>, charged_off: ChargedOff, amount: Minor) -> Result<Verdict, Refusal> {
-    let split = allocate(amount, &payable(day, charged_off), day.state.waterfall)?;
+pub(super) fn judge_recovery(
+    day: &Day<'_>,
+    charged_off: ChargedOff,
+    (amount, kind): (Minor, PaymentKind),
+) -> Result<Verdict, Refusal> {
+    let split = allocate(amount, &payable(day, charged_off), day.state.order_for(kind))?;
     let recovered = amount.minus(split.suspense)?;
     let money = [
         Line::debit(AccountCode::PAYMENT_CLEARING, amount),
@@ -92,7 +98,7 @@ pub(super) fn judge_recovery(day: &Day<'_>, charged_off: ChargedOff, amount: Min
 
 /// Suspense pays the memo buckets in the loan's order, at most `amount`.
 pub(super) fn apply_to_memo(day: &Day<'_>, charged_off: ChargedOff, amount: Minor) -> Result<Verdict, Refusal> {
-    let split = allocate(amount, &payable(day, charged_off), day.state.waterfall)?;
+    let split = allocate(amount, &payable(day, charged_off), day.state.order_for(PaymentKind::Suspense))?;
     let recovered = amount.minus(split.suspense)?;
     if recovered.is_zero() {
         return Err(RejectionCode::InsufficientBalance.into());

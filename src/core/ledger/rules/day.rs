@@ -47,8 +47,8 @@ impl<'a> Day<'a> {
         self.view.map_or(*self.there(), |view| view.floor.least(self.there()))
     }
 
-    /// The fees that may be forgiven: those that are there, as far as nothing but money took them later. Money is divided
-    /// anew behind a waiver.
+    /// The fees that may be forgiven: those that are there, as far as nothing but money and waivers took them later. Money is
+    /// divided anew behind a waiver, and a later waiver gives back what it does not find.
     pub(in crate::core::ledger) fn fees_unless_paid(&self) -> Minor {
         self.view.map_or(self.there().fees, |view| view.fees_unless_paid)
     }

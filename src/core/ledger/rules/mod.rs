@@ -163,7 +163,7 @@ fn by_its_rule(state: &LoanState, command: &Command, past: &Past) -> Result<Verd
             check_party(state, command)?;
             check_status(state, &[LoanStatus::Open, LoanStatus::ChargedOff])?;
             check_day(state, command)?;
-            judge_payment(&day()?, payment.amount.minor)
+            judge_payment(&day()?, (payment.amount.minor, payment.source_method.payment_kind()))
         }
         Command::Disbursement(disbursement) => {
             check_chargeable(state, command)?;

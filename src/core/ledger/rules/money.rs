@@ -7,15 +7,18 @@ use crate::core::ledger::posting::RejectionCode;
 use crate::core::ledger::rules::charge_off::judge_recovery;
 use crate::core::ledger::rules::day::Day;
 use crate::core::ledger::rules::{Refusal, Verdict};
-use crate::core::loan::{Balances, allocate};
+use crate::core::loan::{Balances, PaymentKind, allocate};
 use crate::core::money::Minor;
 
 /// Money received: on a loan that is charged off it is a recovery.
-pub(in crate::core::ledger) fn judge_payment(day: &Day<'_>, amount: Minor) -> Result<Verdict, Refusal> {
+pub(in crate::core::ledger) fn judge_payment(
+    day: &Day<'_>,
+    (amount, kind): (Minor, PaymentKind),
+) -> Result<Verdict, Refusal> {
     if let Some(charged_off) = day.state.charged_off {
-        return judge_recovery(day, charged_off, amount);
+        return judge_recovery(day, charged_off, (amount, kind));
     }
-    let split = allocate(amount, day.there(), day.state.waterfall)?;
+    let split = allocate(amount, day.there(), day.state.order_for(kind))?;
     let lines = [
         Line::debit(AccountCode::PAYMENT_CLEARING, amount),
         Line::credit(AccountCode::FEES_RECEIVABLE, split.fees)?,

@@ -3,14 +3,14 @@
 use crate::core::event::{AdjustmentLine, Command, NO_BORROWER, Servicing, ServicingAct};
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::Line;
-use crate::core::ledger::fees::Waiver;
+use crate::core::ledger::fees::{Waiver, forgiven_by_hand};
 use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::RejectionCode;
 use crate::core::ledger::rules::charge_off::{apply_to_memo, judge_chargeoff, judge_recovery};
 use crate::core::ledger::rules::day::{Day, movement_of};
 use crate::core::ledger::rules::undo::{judge_reversal, unsettled};
 use crate::core::ledger::rules::{Refusal, Verdict, check_day, check_party, check_status};
-use crate::core::loan::{Allocation, Balances, LoanStatus, Place, allocate};
+use crate::core::loan::{Allocation, Balances, LoanStatus, PaymentKind, Place, allocate};
 use crate::core::money::Minor;
 
 /// Judges an act against the loan as it stands.
@@ -40,13 +40,13 @@ pub(super) fn judge_servicing(
         }
         ServicingAct::SuspenseApplied { .. } => apply_suspense(day, servicing.amount),
         ServicingAct::SuspenseRefunded => refund(day, servicing.amount),
-        ServicingAct::ManualAdjustment { lines, .. } => adjust(day, lines),
+        ServicingAct::ManualAdjustment { lines, .. } => adjust(day, lines, past),
         ServicingAct::Reversal(reversed) => judge_reversal(day, reversed, past),
         ServicingAct::Chargeoff { collectibility, loss } => judge_chargeoff(day, *collectibility, *loss),
         ServicingAct::Recovery => {
             let charged_off = day.state.charged_off.ok_or(RejectionCode::InsufficientBalance)?;
             let amount = servicing.amount.ok_or(RejectionCode::InsufficientBalance)?;
-            judge_recovery(day, charged_off, amount)
+            judge_recovery(day, charged_off, (amount, PaymentKind::Recovery))
         }
         // Born finished, so never here.
         ServicingAct::Restated { .. } => Err(RejectionCode::NotReversible.into()),
@@ -107,7 +107,7 @@ fn apply_suspense(day: &Day<'_>, asked: Option<Minor>) -> Result<Verdict, Refusa
 }
 
 fn apply_to_debts(day: &Day<'_>, amount: Minor) -> Result<Verdict, Refusal> {
-    let split = allocate(amount, day.there(), day.state.waterfall)?;
+    let split = allocate(amount, day.there(), day.state.order_for(PaymentKind::Suspense))?;
     let split = Allocation { suspense: Minor::ZERO, ..split };
     let applied = split.total()?;
     if applied.is_zero() {
@@ -136,8 +136,10 @@ fn refund(day: &Day<'_>, asked: Option<Minor>) -> Result<Verdict, Refusal> {
     Ok(Verdict::new(lines, movement, day.date)?)
 }
 
-/// Lines written by hand. Where the loan is charged off its debts stand on the memo accounts, which no hand moves.
-fn adjust(day: &Day<'_>, lines: &[AdjustmentLine]) -> Result<Verdict, Refusal> {
+/// Lines written by hand. Where the loan is charged off its debts stand on the memo accounts, which no hand moves. What
+/// they forgive of fees nobody else has forgiven, on a later day neither.
+fn adjust(day: &Day<'_>, lines: &[AdjustmentLine], past: &Past) -> Result<Verdict, Refusal> {
+    let forgiven = forgiven_by_hand(lines);
     let lines: Vec<Line> =
         lines.iter().map(|line| Line { account: line.account_code, signed: line.signed_minor }).collect();
     let movement = movement_of(&lines)?;
@@ -147,5 +149,11 @@ fn adjust(day: &Day<'_>, lines: &[AdjustmentLine]) -> Result<Verdict, Refusal> {
     }
     day.check_takes(&movement)?;
     day.check_room(&movement)?;
+    if !forgiven.is_zero() {
+        let waiver = Waiver { code: None, fee: None, place: Place::of_posting(day.date, i64::MAX), amount: forgiven };
+        if !past.fees.as_ref().ok_or(Refusal::NoFees)?.has_room_for(&waiver) {
+            return Err(RejectionCode::InsufficientBalance.into());
+        }
+    }
     Ok(Verdict::new(lines, movement, day.date)?)
 }

@@ -1,7 +1,7 @@
 //! Owns the rules of what takes an entry back, once and at the entry's own day: returns and reversals.
 
-use crate::core::event::{EventKind, NO_BORROWER, PaymentReturn, ReversedEntry};
-use crate::core::ids::Seq;
+use crate::core::event::{EarlierEvent, EventKind, NO_BORROWER, PaymentReturn, ReversedEntry};
+use crate::core::ids::{EventId, Seq};
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{Direction, Line};
 use crate::core::ledger::late::ChargeBack;
@@ -50,10 +50,7 @@ pub(super) fn judge_reversal(day: &Day<'_>, reversed: &ReversedEntry, past: &Pas
         EventKind::Chargeoff => undo_chargeoff(day, booked)?,
         // What brought fees stays as long as waivers find no others.
         EventKind::FeeAssessed | EventKind::ManualAdjustment | EventKind::LoanOpened => {
-            let fees = past.fees.as_ref().ok_or(Refusal::NoFees)?;
-            if !fees.stands_without(reversed.event.id) {
-                return Err(RejectionCode::NotReversible.into());
-            }
+            check_stands_without(reversed.event.id, past)?;
             take_back(day, booked)?
         }
         EventKind::PaymentReceived
@@ -86,10 +83,19 @@ pub(super) fn judge_reversal(day: &Day<'_>, reversed: &ReversedEntry, past: &Pas
     Ok(Verdict { undoes_seq: Some(reversed.event.seq), ..verdict })
 }
 
-/// Takes a leg of a group back by its mirror.
-pub(in crate::core::ledger) fn judge_mirror(day: &Day<'_>, seq: Seq, past: &Past) -> Result<Verdict, Refusal> {
-    let booked = standing(past, seq)?;
-    Ok(Verdict { undoes_seq: Some(seq), ..take_back(day, booked)? })
+/// Takes a leg of a group back by its mirror. One that brought fees stays as long as waivers find no others.
+pub(in crate::core::ledger) fn judge_mirror(day: &Day<'_>, leg: EarlierEvent, past: &Past) -> Result<Verdict, Refusal> {
+    let booked = standing(past, leg.seq)?;
+    if booked.brings_fees() {
+        check_stands_without(leg.id, past)?;
+    }
+    Ok(Verdict { undoes_seq: Some(leg.seq), ..take_back(day, booked)? })
+}
+
+/// Proves that waivers find as much to forgive without what brought fees.
+fn check_stands_without(event: EventId, past: &Past) -> Result<(), Refusal> {
+    let fees = past.fees.as_ref().ok_or(Refusal::NoFees)?;
+    if fees.stands_without(event) { Ok(()) } else { Err(RejectionCode::NotReversible.into()) }
 }
 
 /// The entry to take back, if there is one that stands.

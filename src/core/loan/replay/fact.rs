@@ -7,6 +7,7 @@ use crate::core::loan::balances::Balances;
 use crate::core::loan::charge_off::LossAccount;
 use crate::core::loan::state::LoanStatus;
 use crate::core::loan::waterfall::Waterfall;
+use crate::core::loan::waterfalls::PaymentKind;
 use crate::core::money::Minor;
 
 /// Which part of its day a fact belongs to.
@@ -63,7 +64,12 @@ pub enum Deed {
         until: NaiveDate,
     },
     /// Money came in.
-    Pays(Minor),
+    Pays {
+        /// How much.
+        amount: Minor,
+        /// How it came: that decides in which order it pays.
+        kind: PaymentKind,
+    },
     /// Suspense pays what is owed: at most so much, or all there is.
     Applies(Option<Minor>),
     /// All that is owed leaves the balance sheet.

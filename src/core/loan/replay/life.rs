@@ -10,7 +10,7 @@ use crate::core::loan::replay::effect::{Change, Effect};
 use crate::core::loan::replay::fact::{Deed, Fact, Place};
 use crate::core::loan::replay::position::Position;
 use crate::core::loan::state::SuspenseRelease;
-use crate::core::loan::waterfall::Waterfall;
+use crate::core::loan::waterfalls::Waterfalls;
 use crate::core::money::{AmountOverflow, Minor};
 
 /// So many facts lie between two checkpoints: finding a position adds up at most so many effects.
@@ -20,7 +20,7 @@ const CHECKPOINT_EVERY: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplayTerms {
     /// The order in which payments pay.
-    pub waterfall: Waterfall,
+    pub waterfalls: Waterfalls,
     /// What becomes of suspense when new debt arises.
     pub suspense_release: SuspenseRelease,
     /// How interest is computed; `None` where no interest of the life is.
@@ -227,20 +227,20 @@ impl Life {
 
     /// What a fact does at a position.
     fn judge(&self, plan: &Plan, position: &Position, fact: Fact) -> Result<Told, AmountOverflow> {
-        let ReplayTerms { waterfall, suspense_release, .. } = self.terms;
+        let ReplayTerms { waterfalls, suspense_release, .. } = &self.terms;
         let left = match fact.deed {
             Deed::ChargesBack { of, .. } => self.left_of(plan, of, fact.place)?,
             Deed::Moves(_)
             | Deed::Adjusts { .. }
             | Deed::Accrues { .. }
-            | Deed::Pays(_)
+            | Deed::Pays { .. }
             | Deed::Applies(_)
             | Deed::ChargesOff { .. } => Allocation::default(),
         };
         let effect = position.effect(&fact, &self.terms, &left)?;
         let release = match suspense_release {
             SuspenseRelease::Automatic if fact.releases_suspense && raises(&fact, &effect) => {
-                position.after(&effect)?.release(&fact.deed, &effect, waterfall)?
+                position.after(&effect)?.release(&fact.deed, &effect, waterfalls)?
             }
             SuspenseRelease::Automatic | SuspenseRelease::Manual => None,
         };
@@ -295,7 +295,7 @@ fn charged_back(fact: &Fact) -> Option<Place> {
         Deed::Moves(_)
         | Deed::Adjusts { .. }
         | Deed::Accrues { .. }
-        | Deed::Pays(_)
+        | Deed::Pays { .. }
         | Deed::Applies(_)
         | Deed::ChargesOff { .. } => None,
     }

@@ -12,6 +12,7 @@ use crate::core::loan::replay::fact::{CreditOrder, Deed, Fact};
 use crate::core::loan::replay::life::ReplayTerms;
 use crate::core::loan::state::LoanStatus;
 use crate::core::loan::waterfall::{Bucket, Waterfall};
+use crate::core::loan::waterfalls::{PaymentKind, Waterfalls};
 use crate::core::money::{AmountOverflow, Minor};
 
 /// Where a loan stands between two facts.
@@ -47,7 +48,6 @@ impl Position {
     /// # Errors
     /// [`AmountOverflow`] when a movement leaves 64 bits.
     pub(super) fn effect(&self, fact: &Fact, terms: &ReplayTerms, left: &Allocation) -> Result<Effect, AmountOverflow> {
-        let waterfall = terms.waterfall;
         match fact.deed {
             Deed::Moves(asked) => self.moved(&asked),
             Deed::Adjusts { asked, borne } => self.moved(&self.adjusted(&asked, borne)?),
@@ -55,8 +55,8 @@ impl Position {
                 let interest = interest.map_or_else(|| self.interest(terms.interest.as_ref(), until), Ok)?;
                 self.moved(&Balances { interest, ..Balances::default() })
             }
-            Deed::Pays(amount) => self.paid(amount, waterfall),
-            Deed::Applies(asked) => self.applied(asked, &self.payable(), waterfall),
+            Deed::Pays { amount, kind } => self.paid(amount, self.order_for(kind, &terms.waterfalls)),
+            Deed::Applies(asked) => self.applied(asked, &self.payable(), &terms.waterfalls),
             Deed::ChargesOff { loss, status } => {
                 let Balances { fees, interest, principal, .. } = self.balances;
                 let memo = Balances { fees, interest, principal, suspense: Minor::ZERO };
@@ -77,7 +77,7 @@ impl Position {
         &self,
         deed: &Deed,
         effect: &Effect,
-        waterfall: Waterfall,
+        waterfalls: &Waterfalls,
     ) -> Result<Option<Effect>, AmountOverflow> {
         let payable = self.payable();
         let payable = match deed {
@@ -88,12 +88,12 @@ impl Position {
             Deed::Accrues { interest: Some(_), .. }
             | Deed::Moves(_)
             | Deed::Adjusts { .. }
-            | Deed::Pays(_)
+            | Deed::Pays { .. }
             | Deed::Applies(_)
             | Deed::ChargesOff { .. }
             | Deed::ChargesBack { .. } => payable,
         };
-        Ok(Some(self.applied(None, &payable, waterfall)?).filter(|effect| !effect.is_nothing()))
+        Ok(Some(self.applied(None, &payable, waterfalls)?).filter(|effect| !effect.is_nothing()))
     }
 
     /// The position after an effect.
@@ -138,7 +138,7 @@ impl Position {
                 Deed::Accrues { until, .. } => accruing.covered(rule, until),
                 Deed::Moves(_)
                 | Deed::Adjusts { .. }
-                | Deed::Pays(_)
+                | Deed::Pays { .. }
                 | Deed::Applies(_)
                 | Deed::ChargesOff { .. }
                 | Deed::ChargesBack { .. } => Ok(accruing),
@@ -202,6 +202,12 @@ impl Position {
         Ok(Effect { movement, memo: Balances { suspense: Minor::ZERO, ..moved }, ..Effect::default() })
     }
 
+    /// The order that money of a kind follows here.
+    #[must_use]
+    pub fn order_for(&self, kind: PaymentKind, waterfalls: &Waterfalls) -> Waterfall {
+        waterfalls.order(kind, self.status)
+    }
+
     /// The effect of a split: debts fall on the balance sheet, or on the memo accounts.
     fn divided(&self, split: Allocation, suspense: Minor) -> Result<Effect, AmountOverflow> {
         let debts = Balances { suspense: Minor::ZERO, ..split.movement()? };
@@ -222,11 +228,11 @@ impl Position {
         &self,
         asked: Option<Minor>,
         payable: &Balances,
-        waterfall: Waterfall,
+        waterfalls: &Waterfalls,
     ) -> Result<Effect, AmountOverflow> {
         let there = self.balances.suspense.max(Minor::ZERO);
         let amount = asked.map_or(there, |asked| asked.min(there));
-        let split = allocate(amount, payable, waterfall)?;
+        let split = allocate(amount, payable, self.order_for(PaymentKind::Suspense, waterfalls))?;
         let split = Allocation { suspense: Minor::ZERO, ..split };
         self.divided(split, split.total()?.mirrored()?)
     }

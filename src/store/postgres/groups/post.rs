@@ -9,7 +9,7 @@ use super::super::connect::{HotPath, PostgresStore, begin};
 use super::super::error::classify;
 use super::super::periods;
 use super::super::post::{
-    Locked, add_accruals, add_histories, forget_unopened, lock, read_earlier, write_legs, write_marks,
+    Locked, add_accruals, add_fees, add_histories, forget_unopened, lock, read_earlier, write_legs, write_marks,
 };
 use super::super::rows::key_column;
 use super::look::{GroupRows, read_clock, read_group, read_in_front};
@@ -106,6 +106,7 @@ async fn fill(
         group.legs.iter().map(|leg| loan_work(&locked, leg, (&mut earlier, &calendar))).collect();
     add_histories(connection, &mut loans, None).await?;
     add_accruals(connection, &mut loans).await?;
+    add_fees(connection, &mut loans).await?;
     batch.times.read = watch.lap();
     let is_held = |key: &LoanKey| locked.held.contains(key) || locked.loans.get(key).is_some_and(|loan| loan.on_hold);
     let legs = loans.into_iter().map(|work| {

@@ -36,8 +36,12 @@ pub(in crate::store::postgres) const READ_FEE_POSTINGS: &str = concat!(
 );
 
 /// Gives its fees to each loan whose events are judged by them.
-pub(super) async fn add_fees(connection: &mut PgConnection, loans: &mut [LoanWork]) -> Result<(), StoreError> {
-    let asked: Vec<LoanKey> = loans.iter().filter(|loan| needs_fees(&loan.events)).map(|loan| loan.key).collect();
+pub(in crate::store::postgres) async fn add_fees(
+    connection: &mut PgConnection,
+    loans: &mut [LoanWork],
+) -> Result<(), StoreError> {
+    let asks = |loan: &&LoanWork| needs_fees(&loan.events) || loan.past.earlier.takes_back_fees(&loan.events);
+    let asked: Vec<LoanKey> = loans.iter().filter(asks).map(|loan| loan.key).collect();
     if asked.is_empty() {
         return Ok(());
     }

@@ -232,7 +232,7 @@ async fn insert_loans(
 ) -> Result<BTreeSet<LoanKey>, StoreError> {
     let states: Vec<LoanState> = openings.values().map(unopened).collect();
     let numbers: Vec<_> = openings.values().map(|opening| loan_number(&opening.event.command)).collect();
-    let waterfalls: Vec<String> = states.iter().map(|state| state.waterfall.to_string()).collect();
+    let waterfalls: Vec<String> = states.iter().map(|state| state.waterfalls.to_string()).collect();
     let query = sqlx::query(INSERT_LOANS)
         .bind(states.iter().map(|state| key_column(state.key)).collect::<Vec<_>>())
         .bind(states.iter().map(|state| state.tenant.0).collect::<Vec<_>>())

@@ -16,10 +16,11 @@ mod write;
 mod write_columns;
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::connect::{HotPath, PostgresStore, begin, finish};
+use super::connect::{HotPath, PostgresStore, REST_MAX, begin, finish};
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::Seq;
 use crate::core::ledger::{FoldInput, FoldOutput, LoanWork, reads_long};
@@ -30,7 +31,7 @@ use crate::store::{Fold, PostWork, PostedBatch, StoreError, Wanted};
 pub(super) use accruals::{STATEMENTS as ACCRUAL_STATEMENTS, write_marks};
 pub(super) use ahead::STATEMENTS as AHEAD_STATEMENTS;
 pub(super) use earlier::{READ_EARLIER, read as read_earlier};
-pub(super) use fees::{READ_FEE_POSTINGS, read_fees};
+pub(super) use fees::{READ_FEE_POSTINGS, add_fees, read_fees};
 pub(super) use history::{READ_HISTORY, add_accruals, add_histories};
 pub(super) use late_fees::{STATEMENTS as LATE_FEE_STATEMENTS, late_fee, loans_with_late_fees, read_late_fees};
 pub(super) use lock::{Locked, STATEMENTS as LOCK_STATEMENTS, forget_unopened, lock};
@@ -63,9 +64,23 @@ async fn post_batch(
     let mut batch = PostedBatch::default();
     batch.times.begin = watch.lap();
     let filled = fill(&mut transaction, watch, (work, calendars), fold, &mut batch).await;
-    finish(transaction, filled).await?;
+    let fold = batch.times.fold;
+    finish(transaction, filled).await.map_err(|error| rested(error, fold))?;
     batch.times.commit = watch.lap();
     Ok(batch)
+}
+
+/// While the fold runs, the transaction rests.
+fn rested(error: StoreError, fold: Duration) -> StoreError {
+    match error {
+        StoreError::Unavailable(source) if fold >= REST_MAX => StoreError::OutOfTime(source),
+        other @ (StoreError::Unavailable(_)
+        | StoreError::Retry(_)
+        | StoreError::OutOfTime(_)
+        | StoreError::Data { .. }
+        | StoreError::Broken(_)
+        | StoreError::WrongSchema) => other,
+    }
 }
 
 /// Everything between BEGIN and COMMIT.
@@ -83,7 +98,7 @@ async fn fill(
     batch.groups.append(&mut chosen.groups);
     batch.apart = apart(&mut chosen.loans);
     add_histories(connection, &mut chosen.loans, None).await?;
-    fees::add_fees(connection, &mut chosen.loans).await?;
+    add_fees(connection, &mut chosen.loans).await?;
     history::add_receipts(connection, &mut chosen.loans).await?;
     batch.times.read = watch.lap();
     let events = by_seq(&chosen.loans);

@@ -49,7 +49,7 @@ pub(in crate::store::postgres) async fn write(
         .bind(changed.iter().map(|state| SuspenseRelease::as_str(state.suspense_release)).collect::<Vec<_>>())
         .bind(changed.iter().map(|state| state.program_id.map(|program| program.0)).collect::<Vec<_>>())
         .bind(changed.iter().map(|state| state.status.as_str()).collect::<Vec<_>>())
-        .bind(changed.iter().map(|state| state.waterfall.to_string()).collect::<Vec<_>>());
+        .bind(changed.iter().map(|state| state.waterfalls.to_string()).collect::<Vec<_>>());
     let written = query.execute(connection).await.map_err(classify)?.rows_affected();
     if usize::try_from(written) == Ok(changed.len()) { Ok(()) } else { Err(overtaken("a loan was gone")) }
 }

@@ -227,6 +227,7 @@ fn finished_before(error: StoreError) -> StoreError {
         other @ (StoreError::Data { .. }
         | StoreError::Unavailable(_)
         | StoreError::Retry(_)
+        | StoreError::OutOfTime(_)
         | StoreError::Broken(_)
         | StoreError::WrongSchema) => other,
     }

@@ -86,7 +86,12 @@ async fn of_loan(
     let accruals = read_whole_accruals(db, batch.asking(&loans)).await?.remove(&key);
     // Read anew: what lanes remember belongs to a number that only a posting transaction holds still.
     let calendars = periods::calendars(db, &CalendarCache::default(), 0, &BTreeSet::from([tenant])).await?;
-    let fees = fees::of_batch(db, &batch).await?;
+    let mut fees = fees::of_batch(db, &batch).await?;
+    let takes_back = |events: &Vec<AcceptedEvent>| earlier.get(&key).is_some_and(|it| it.takes_back_fees(events));
+    if batch.events.get(&key).is_some_and(takes_back) {
+        let book = fees::read_fees(db, &[key]).await?.remove(&key);
+        fees.insert(key, book.unwrap_or_default());
+    }
     let receipts = read_receipts(db, batch.asking(&loans)).await?;
     let pasts = Pasts { histories, earlier, fees, receipts, calendars };
     let works = read::loan_works(batch.events, pasts, &loans);

@@ -85,7 +85,7 @@ pub(in crate::store::sqlite) fn decode_loan(row: &impl Columns) -> Result<LoanSt
             principal: minor(row, "principal")?,
             suspense: minor(row, "suspense")?,
         },
-        waterfall: word(row, "waterfall")?,
+        waterfalls: word(row, "waterfall")?,
         version: int(row, "version")?,
         last_posted_seq: Seq(int(row, "last_posted_seq")?),
         greatest_effective_date: date(row, "greatest_effective_date")?,

@@ -12,8 +12,8 @@ use chrono::{Days, NaiveDate};
 use super::*;
 use crate::core::ids::Seq;
 use crate::core::loan::{
-    AccrualBook, Balances, Bucket, DayCount, InterestRule, InterestTerms, LoanStatus, LossAccount, SuspenseRelease,
-    Waterfall,
+    AccrualBook, Balances, Bucket, DayCount, InterestRule, InterestTerms, LoanStatus, LossAccount, PaymentKind,
+    SuspenseRelease, Waterfall, Waterfalls,
 };
 use crate::core::money::Minor;
 
@@ -40,7 +40,7 @@ fn fact(seq: i64, days: u8, deed: Deed) -> Fact {
 }
 
 fn placed(seq: i64, date: NaiveDate, turn: Turn, deed: Deed) -> Fact {
-    let releases_suspense = !matches!(deed, Deed::Pays(_) | Deed::Applies(_));
+    let releases_suspense = !matches!(deed, Deed::Pays { .. } | Deed::Applies(_));
     Fact { place: Place { date, turn, seq: Seq(seq), version: seq }, deed, releases_suspense }
 }
 
@@ -55,7 +55,11 @@ fn lend(units: i64) -> Deed {
 }
 
 fn pay(units: i64) -> Deed {
-    Deed::Pays(Minor::new(units))
+    paid_by(PaymentKind::Ach, units)
+}
+
+fn paid_by(kind: PaymentKind, units: i64) -> Deed {
+    Deed::Pays { amount: Minor::new(units), kind }
 }
 
 const fn charge_off() -> Deed {
@@ -63,7 +67,7 @@ const fn charge_off() -> Deed {
 }
 
 fn terms(suspense_release: SuspenseRelease) -> ReplayTerms {
-    ReplayTerms { waterfall: Waterfall::default(), suspense_release, interest: None }
+    ReplayTerms { waterfalls: Waterfalls::default(), suspense_release, interest: None }
 }
 
 /// The same of a loan that bears 1 % a day, so that a few days and small amounts make whole units.

@@ -35,17 +35,16 @@ struct Lived {
 pub(super) fn lived(facts: &[Fact], terms: ReplayTerms) -> BTreeMap<Place, Did> {
     let mut sorted = facts.to_vec();
     sorted.sort_by_key(|fact| fact.place);
-    let order = terms.waterfall.order().map(index);
     let mut loan = Lived::default();
     let mut all = BTreeMap::new();
     for fact in sorted {
-        let mut did = loan.does(&fact, (order, terms.interest.as_ref()));
+        let mut did = loan.does(&fact, &terms);
         let is_move = matches!(fact.deed, Deed::Moves(_) | Deed::Adjusts { .. } | Deed::Accrues { .. });
         let raised = did.moved.iter().any(|part| *part > 0) || (is_move && did.memo.iter().any(|part| *part > 0));
         if terms.suspense_release == SuspenseRelease::Automatic && fact.releases_suspense && raised {
             let is_computed = matches!(fact.deed, Deed::Accrues { interest: None, .. });
             let brought = is_computed.then_some(did.moved[1] + did.memo[1]);
-            (did.released, did.released_memo) = loan.releases(brought, order);
+            (did.released, did.released_memo) = loan.releases(brought, loan.order(PaymentKind::Suspense, &terms));
         }
         let moved = i64::try_from(did.moved[2] + did.released[2]).unwrap();
         loan.principal.push((fact.place.date, Minor::new(moved)));
@@ -67,7 +66,13 @@ fn units(amount: Minor) -> i128 {
 }
 
 impl Lived {
-    fn does(&mut self, fact: &Fact, (order, rule): ([usize; 3], Option<&InterestRule>)) -> Did {
+    /// The order of payment that money of a kind follows now.
+    fn order(&self, kind: PaymentKind, terms: &ReplayTerms) -> [usize; 3] {
+        let status = if self.memo.is_some() { LoanStatus::ChargedOff } else { LoanStatus::Open };
+        terms.waterfalls.order(kind, status).order().map(index)
+    }
+
+    fn does(&mut self, fact: &Fact, terms: &ReplayTerms) -> Did {
         let before = (self.owed, self.suspense, self.memo.unwrap_or_default());
         match fact.deed {
             Deed::Moves(asked) => self.moves([asked.fees, asked.interest, asked.principal, asked.suspense].map(units)),
@@ -75,18 +80,18 @@ impl Lived {
                 self.adjusts([asked.fees, asked.interest, asked.principal, asked.suspense].map(units), units(borne));
             }
             Deed::Accrues { interest, until } => {
-                let interest = interest.map_or_else(|| self.interest(rule.unwrap(), until), units);
+                let interest = interest.map_or_else(|| self.interest(terms.interest.as_ref().unwrap(), until), units);
                 self.accrued_until = self.accrued_until.max(Some(until));
                 self.moves([0, interest, 0, 0]);
             }
-            Deed::Pays(amount) => {
-                let (split, rest) = self.divide(units(amount), order);
+            Deed::Pays { amount, kind } => {
+                let (split, rest) = self.divide(units(amount), self.order(kind, terms));
                 self.suspense += rest;
                 self.splits.insert(fact.place, split);
             }
             Deed::Applies(asked) => {
                 let most = asked.map_or(self.suspense, |asked| units(asked).min(self.suspense));
-                self.applies(most, order);
+                self.applies(most, self.order(PaymentKind::Suspense, terms));
             }
             Deed::ChargesOff { .. } => self.memo = Some(std::mem::take(&mut self.owed)),
             Deed::ChargesBack { of, amount, order } => self.charges_back(of, units(amount), order.order().map(index)),

@@ -64,7 +64,8 @@ impl<'c> Case<'c> {
         let is_charge = |step: &&Value| text(case, "id") != PAYS_ALL && text(step, "type") == "charge";
         let charged: Vec<&str> = steps.iter().filter(is_charge).map(|step| text(step, "bucket")).collect();
         let waterfall = waterfall(order, &charged)?;
-        let terms = ReplayTerms { waterfall, suspense_release: SuspenseRelease::Automatic, interest: None };
+        let terms =
+            ReplayTerms { waterfalls: waterfall.into(), suspense_release: SuspenseRelease::Automatic, interest: None };
         let life = Life::new(terms, Position::default());
         Some(Self { id: text(case, "id"), life, places: BTreeMap::new(), voided: BTreeMap::new(), seq: 0 })
     }
@@ -183,7 +184,7 @@ impl<'c> Case<'c> {
 fn is_of(fact: &Fact, row: &Value) -> bool {
     let amount = cents(&row["amount"]);
     let is_kind = match fact.deed {
-        Deed::Pays(paid) => text(row, "type") == "Repayment" && paid.units() == amount,
+        Deed::Pays { amount: paid, .. } => text(row, "type") == "Repayment" && paid.units() == amount,
         Deed::ChargesBack { amount: back, .. } => text(row, "type") == "Chargeback" && back.units() == amount,
         Deed::ChargesOff { .. } => text(row, "type") == "Charge-off",
         Deed::Moves(_) | Deed::Adjusts { .. } | Deed::Accrues { .. } | Deed::Applies(_) => false,

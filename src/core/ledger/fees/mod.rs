@@ -8,14 +8,17 @@
 //! any. What each forgives follows from the fees and the waivers alone, by the day they count from, and neither from
 //! payments nor from the order of arrival.
 
+mod forgiven;
+
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
-use crate::core::event::{Command, EventKind, FeeCode, LegTerms, NewEvent, ServicingAct};
+use crate::core::event::{AdjustmentLine, Command, EventKind, FeeCode, LegTerms, NewEvent, ServicingAct};
 use crate::core::ids::EventId;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
+use crate::core::ledger::fees::forgiven::{Forgiven, forgiven};
 use crate::core::ledger::late::borne_by_hand;
 use crate::core::ledger::posting::{Outcome, Posting};
 use crate::core::loan::Place;
@@ -115,6 +118,8 @@ pub struct FeeBook {
     /// Net of everything that paid fees. Wide: sums over all postings.
     paid: i128,
     charged_off: i128,
+    /// How many questions this batch has asked.
+    questions: usize,
 }
 
 impl FeeBook {
@@ -132,15 +137,12 @@ impl FeeBook {
                     self.waivers.insert(event.id, Waiver { code, fee, place: place_of(posting), amount });
                     self.paid = self.paid.saturating_sub(given_back);
                 }
-                // What a hand takes of fees and somebody bears is forgiven; the rest has been paid otherwise.
+                // What is not forgiven has been paid otherwise.
                 ServicingAct::ManualAdjustment { lines, .. } if moved < 0 => {
-                    // Of what is borne, interest has the first part: where it is missing, that part is not borne.
-                    let of_interest = sum_on(entry, AccountCode::INTEREST_RECEIVABLE).saturating_neg().max(0);
-                    let borne = borne_by_hand(lines).saturating_sub(of_interest).max(0);
-                    let forgiven = moved.saturating_neg().min(borne);
-                    let waiver = Waiver { code: None, fee: None, place: place_of(posting), amount: narrow(forgiven) };
+                    let amount = forgiven_by_hand(lines);
+                    let waiver = Waiver { code: None, fee: None, place: place_of(posting), amount };
                     self.waivers.insert(event.id, waiver);
-                    self.paid = self.paid.saturating_sub(moved).saturating_sub(forgiven);
+                    self.paid = self.paid.saturating_sub(moved).saturating_sub(i128::from(amount.units()));
                 }
                 ServicingAct::Chargeoff { .. } => self.charged_off = self.charged_off.saturating_sub(moved),
                 ServicingAct::Reversal(reversed) => {
@@ -228,7 +230,7 @@ impl FeeBook {
     /// Every fee that was not taken back, oldest first.
     #[must_use]
     pub fn items(&self) -> Vec<FeeItem> {
-        let ((waived, mut paid), mut charged_off) = (self.waived_and_paid(), self.charged_off);
+        let ((waived, mut paid), mut charged_off) = (self.waived_and_paid(self.forgiven()), self.charged_off);
         let take = |rest: &mut i128, most: i128| {
             let taken = (*rest).clamp(0, most.max(0));
             *rest = rest.saturating_sub(taken);
@@ -256,8 +258,7 @@ impl FeeBook {
     /// although they were forgiven: a waiver gave back what had paid them, and when that was charged back the borrower had it
     /// no more. So much is not forgiven, of the oldest first, which the money had paid. What was forgiven a second time
     /// then finds no fee, and nothing has to pay it.
-    fn waived_and_paid(&self) -> (Vec<i128>, i128) {
-        let Forgiven { of_each: mut waived, rest } = self.forgiven();
+    fn waived_and_paid(&self, Forgiven { of_each: mut waived, rest }: Forgiven) -> (Vec<i128>, i128) {
         let paid = self.paid.saturating_add(rest);
         let mut owed_again = paid.saturating_neg().max(0);
         for waived in &mut waived {
@@ -279,18 +280,25 @@ impl FeeBook {
     /// Whether the fees have room for one more waiver beside those that were made, or those that it means are owed again.
     #[must_use]
     pub fn has_room_for(&self, waiver: &Waiver) -> bool {
-        if self.forgiven_with(|_| true, Some(waiver)).rest <= self.forgiven().rest {
+        let rest = self.forgiven_with(|_| true, Some(waiver)).rest;
+        if rest == 0 {
             return true;
         }
-        let meant = self.charged.iter().zip(self.waived_and_paid().0).filter(|(charged, _)| waiver.means(charged));
-        let left = meant.map(|(charged, waived)| i128::from(charged.assessed.units()).saturating_sub(waived));
+        let forgiven = self.forgiven();
+        if rest <= forgiven.rest {
+            return true;
+        }
+        let (forgiven, _) = self.waived_and_paid(forgiven);
+        let meant = self.charged.iter().zip(forgiven).filter(|(charged, _)| waiver.means(charged));
+        let left = meant.map(|(charged, forgiven)| i128::from(charged.assessed.units()).saturating_sub(forgiven));
         i128::from(waiver.amount.units()) <= left.fold(0, i128::saturating_add)
     }
 
     /// Whether the waivers find as much to forgive without a fee: if so it may be taken back.
     #[must_use]
     pub fn stands_without(&self, fee: EventId) -> bool {
-        self.forgiven_with(|charged| charged.event_id != fee, None).rest <= self.forgiven().rest
+        let rest = self.forgiven_with(|charged| charged.event_id != fee, None).rest;
+        rest == 0 || rest <= self.forgiven().rest
     }
 
     /// Whether fees that were owed again are forgiven again: what had them owed again stands as long as that.
@@ -298,36 +306,32 @@ impl FeeBook {
     pub fn is_forgiven_again(&self) -> bool {
         self.forgiven().rest > 0
     }
-}
 
-/// What waivers forgive.
-struct Forgiven {
-    /// Of each fee, in their order.
-    of_each: Vec<i128>,
-    /// What finds no fee.
-    rest: i128,
-}
-
-/// Named fees first, as those waivers have no choice, and what hands have forgiven last, as that has the most. Of the others
-/// each finds all fees of its sort that earlier ones find, so in their order none takes from another what it could have
-/// spared.
-fn forgiven<'w>(charged: &[&Charged], waivers: impl Iterator<Item = &'w Waiver>) -> Forgiven {
-    let mut left: Vec<i128> = charged.iter().map(|charged| i128::from(charged.assessed.units())).collect();
-    let mut waivers: Vec<&Waiver> = waivers.collect();
-    waivers.sort_by_key(|waiver| (waiver.fee.is_none(), waiver.code.is_none(), waiver.place));
-    let mut all_rest = 0_i128;
-    for waiver in waivers {
-        let mut rest = i128::from(waiver.amount.units());
-        let meant = charged.iter().zip(&mut left).filter(|(charged, _)| waiver.means(charged));
-        for (_, left) in meant.rev() {
-            let taken = rest.min(*left).max(0);
-            (rest, *left) = (rest.saturating_sub(taken), left.saturating_sub(taken));
-        }
-        all_rest = all_rest.saturating_add(rest);
+    /// Notes that a batch asks the book a question.
+    pub(in crate::core::ledger) const fn note_question(&mut self) {
+        self.questions = self.questions.saturating_add(1);
     }
-    let of_each =
-        charged.iter().zip(left).map(|(charged, left)| i128::from(charged.assessed.units()).saturating_sub(left));
-    Forgiven { of_each: of_each.collect(), rest: all_rest }
+
+    /// Whether this batch has asked it for long enough: another event that is judged by fees waits for the next one, so that
+    /// no transaction stands still for longer than its database allows.
+    pub(in crate::core::ledger) fn is_worn(&self) -> bool {
+        let length = self.charged.len().saturating_add(self.waivers.len());
+        self.questions.saturating_mul(length) > LOOKED_AT_MAX
+    }
+}
+
+/// A batch looks at this many fees and waivers of a loan at most, give or take one event: a second or two.
+const LOOKED_AT_MAX: usize = 10_000_000;
+
+/// What an adjustment forgives: what a hand takes of fees and somebody bears. Of what is borne, interest has the first part:
+/// where it is missing, that part is not borne.
+pub(in crate::core::ledger) fn forgiven_by_hand(lines: &[AdjustmentLine]) -> Minor {
+    let taken_of = |account: AccountCode| {
+        let on_it = lines.iter().filter(|line| line.account_code == account);
+        on_it.fold(0_i128, |sum, line| sum.saturating_sub(i128::from(line.signed_minor.units()))).max(0)
+    };
+    let borne = borne_by_hand(lines).saturating_sub(taken_of(AccountCode::INTEREST_RECEIVABLE)).max(0);
+    narrow(taken_of(AccountCode::FEES_RECEIVABLE).min(borne))
 }
 
 fn place_of(posting: &Posting) -> Place {
