@@ -95,6 +95,9 @@ pub enum ApiError {
     /// More rows than the operation takes.
     #[error("the batch is too large")]
     BatchTooLarge,
+    /// The operation is one that is not looked ahead to.
+    #[error("no preview")]
+    NoPreview,
     /// The amount is above the tenant's limit.
     #[error("above the limit")]
     LimitExceeded {
@@ -223,6 +226,7 @@ impl ApiError {
             Self::NotPostable(errors) => (of_fields(Code::NotPostable, errors), Vec::new()),
             Self::BatchTooLarge => plain(Code::BatchTooLarge),
             Self::NotReversible => plain(Code::NotReversible),
+            Self::NoPreview => plain(Code::NoPreview),
             Self::LimitExceeded { limit } => {
                 let detail = format!("one payment may be at most {limit} minor units");
                 (Problem::new(Code::LimitExceeded, detail), Vec::new())

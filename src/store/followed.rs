@@ -8,9 +8,6 @@ use crate::core::ledger::{
 };
 use crate::store::{Store, StoreError};
 
-/// What followed from a group of more loans is not told with it: it is read by leg.
-const LEGS_TOLD_MAX: u32 = 16;
-
 /// What followed from an event: nothing, where it is not in the books. Two short reads, of which one for money alone; of a
 /// small group three for each of its loans.
 ///
@@ -19,7 +16,7 @@ const LEGS_TOLD_MAX: u32 = 16;
 pub async fn what_followed(store: &dyn Store, event: &NewEvent, posting: &Posting) -> Result<Followed, StoreError> {
     match (posting.outcome, &event.command) {
         (Outcome::Posted, _) => followed_on_loan(store, event, posting).await,
-        (Outcome::Done, Command::Group(group)) if group.legs <= LEGS_TOLD_MAX => {
+        (Outcome::Done, Command::Group(group)) if group.tells_of_legs() => {
             let mut followed = Followed::default();
             for number in (1..=group.legs).filter_map(|number| i32::try_from(number).ok()) {
                 let leg = store.event(event.tenant, event.id.leg(number)).await?;

@@ -8,11 +8,12 @@ use async_trait::async_trait;
 use chrono::NaiveDate;
 use uuid::Uuid;
 
-use crate::core::event::{AcceptedEvent, EventKind, NewEvent};
+use crate::core::event::{AcceptedEvent, Command, EventKind, NewEvent, NewGroup};
 use crate::core::ids::{BorrowerId, EventId, LoanKey, Seq, TenantId};
 use crate::core::ledger::{DaySum, LoanWork, Posting};
 use crate::core::loan::LoanHistory;
 use crate::core::time::Timestamp;
+use crate::store::past::ImaginedRule;
 use crate::store::{EventRecord, LoanRecord, StoreError, Undoing};
 
 /// Which loans to list.
@@ -257,12 +258,24 @@ pub trait LoanReads: Send + Sync {
     /// The loan of an event that is not accepted, with at most `limit` waiting events before it, in one snapshot.
     /// Nothing is written and nothing locked; another tenant's loan is none.
     async fn loan_ahead(&self, event: NewEvent, limit: i64) -> Result<LoanAhead, StoreError>;
+
+    /// The same for the loans of all legs of a group that is not accepted, by number, in one snapshot.
+    async fn group_ahead(&self, group: NewGroup, limit: i64) -> Result<Vec<LoanAhead>, StoreError>;
 }
+
+/// Where an imagined event stands: behind everything that waits.
+pub const IMAGINED: Seq = Seq(i64::MAX);
 
 /// An imagined event in the order of a loan: behind everything that waits.
 #[must_use]
 pub fn imagined(event: NewEvent, now: Timestamp) -> AcceptedEvent {
-    AcceptedEvent { seq: Seq(i64::MAX), accepted_at: now, event }
+    AcceptedEvent { seq: IMAGINED, accepted_at: now, event }
+}
+
+/// By what rule an imagined group computes interest.
+pub(crate) fn imagined_rule(parent: &NewEvent) -> ImaginedRule {
+    let Command::Group(group) = &parent.command else { return None };
+    group.operation.interest_rule().map(|rule| (IMAGINED, *rule))
 }
 
 /// Which balances: effective by a day, and posted by an instant.

@@ -67,15 +67,16 @@ pub use groups::{GroupAcceptance, GroupFold, GroupProgress, GroupWork};
 pub use holds::{Failure, HoldChange, HoldRecord, Holds, WaitingEvent, WaitingFilter};
 pub use intake::{Acceptance, KnownEvent};
 pub use loan_check::{LoanFault, LoanFaultKind, LoanFaults, LoansChecked, UnknownLoanFault};
+pub(crate) use loan_reads::imagined_rule;
 pub use loan_reads::{
-    BalanceTime, HistoryCut, KindTotals, LateFeesPage, LoanAhead, LoanDays, LoanPlace, LoanReads, LoanSpan, LoanSums,
-    LoansFilter, LoansPage, PayoffFacts, PayoffSince, StatementPage, StatementRecord, imagined,
+    BalanceTime, HistoryCut, IMAGINED, KindTotals, LateFeesPage, LoanAhead, LoanDays, LoanPlace, LoanReads, LoanSpan,
+    LoanSums, LoansFilter, LoansPage, PayoffFacts, PayoffSince, StatementPage, StatementRecord, imagined,
 };
 pub use operations::{
     Attempts, Counts, ParkRequest, PublisherBeat, SweepCandidate, SweepPlan, SweepRound, WorkerBeat, WorkerView,
 };
 pub use poller_reads::{Change, ChangePlace, PollerReads};
-pub use post::{Fold, PhaseTimes, PostWork, PostedBatch, Wanted, restating};
+pub use post::{Fold, PhaseTimes, PostWork, PostedBatch, Wanted, is_restating, restating};
 pub use read::{
     AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanParty, LoanRecord, PaymentsFilter, PaymentsPage,
     Progress, Undoing,

@@ -29,6 +29,10 @@ pub(crate) type Days = BTreeMap<LoanKey, NaiveDate>;
 /// What loans were posted, each in the order of its versions.
 pub(crate) type Rows = BTreeMap<LoanKey, Vec<(AcceptedEvent, Posting)>>;
 
+/// By what rule the interest of a group is computed that is only imagined, and at which place it would stand: no row says
+/// so.
+pub(crate) type ImaginedRule = Option<(Seq, InterestRule)>;
+
 /// What the interest of loans is computed from.
 pub(crate) type Books = BTreeMap<LoanKey, AccrualBook>;
 
@@ -110,6 +114,7 @@ impl<'b> From<&'b LoanWork> for Asking<'b> {
 pub(crate) async fn read_histories<'b>(
     reads: &mut impl PastReads,
     loans: impl Iterator<Item = Asking<'b>> + Send,
+    imagined: ImaginedRule,
 ) -> Result<BTreeMap<LoanKey, History>, StoreError> {
     let late = loans.filter_map(|asking| Some((asking, earliest_late(asking.state?, asking.events)?)));
     let late: Vec<(Asking<'b>, NaiveDate)> = late.collect();
@@ -127,7 +132,7 @@ pub(crate) async fn read_histories<'b>(
         computing_group(posted.chain(asking.events)).map(|group| (asking.key, group))
     };
     let computing: BTreeMap<LoanKey, Seq> = late.iter().filter_map(|(asking, _)| computing(asking)).collect();
-    let mut before = read_before(reads, &computing, &reached).await?;
+    let mut before = read_before(reads, (&computing, imagined), &reached).await?;
     let history = |key: LoanKey| {
         let history = History::new(rows.remove(&key).unwrap_or_default());
         match before.remove(&key) {
@@ -142,7 +147,7 @@ pub(crate) async fn read_histories<'b>(
 /// histories.
 async fn read_before(
     reads: &mut impl PastReads,
-    computing: &BTreeMap<LoanKey, Seq>,
+    (computing, imagined): (&BTreeMap<LoanKey, Seq>, ImaginedRule),
     reached: &Days,
 ) -> Result<BTreeMap<LoanKey, (InterestRule, AccrualBook)>, StoreError> {
     if computing.is_empty() {
@@ -153,7 +158,7 @@ async fn read_before(
         group.operation.interest_rule().map(|rule| (parent.seq, *rule))
     };
     let parents = reads.parents(&computing.values().copied().collect()).await?;
-    let rules: BTreeMap<Seq, InterestRule> = parents.into_iter().filter_map(rule_of).collect();
+    let rules: BTreeMap<Seq, InterestRule> = parents.into_iter().filter_map(rule_of).chain(imagined).collect();
     let until: Days = computing.keys().filter_map(|key| Some((*key, *reached.get(key)?))).collect();
     let mut books = read_books(reads, &until).await?;
     let found = computing.iter().filter_map(|(key, group)| Some((*key, (*rules.get(group)?, books.remove(key)?))));
@@ -169,13 +174,28 @@ pub(crate) async fn read_accruals<'b>(
     reads: &mut impl PastReads,
     in_order: impl Iterator<Item = Asking<'b>> + Send,
 ) -> Result<Books, StoreError> {
-    let until = |asking: Asking<'b>| {
-        computing_group(asking.events)?;
-        let date = asking.events.last()?.event.command.effective_date();
-        Some((asking.key, date.succ_opt().unwrap_or(date)))
-    };
-    let until: Days = in_order.filter_map(until).collect();
+    let until: Days = in_order.filter_map(accrued_until).collect();
     read_books(reads, &until).await
+}
+
+/// The same for loans that an accrual is only imagined for, from their whole past: what waits in front of it is noted as
+/// well, whatever day it counts from, and a mark holds for what is posted alone.
+///
+/// # Errors
+/// The store is away, or a row is unreadable.
+pub(crate) async fn read_whole_accruals<'b>(
+    reads: &mut impl PastReads,
+    loans: impl Iterator<Item = Asking<'b>> + Send,
+) -> Result<Books, StoreError> {
+    let until: Days = loans.filter_map(accrued_until).collect();
+    if until.is_empty() { Ok(Books::new()) } else { read_whole(reads, &until).await }
+}
+
+/// The first day behind the last event of a loan whose interest is computed.
+fn accrued_until(asking: Asking<'_>) -> Option<(LoanKey, NaiveDate)> {
+    computing_group(asking.events)?;
+    let date = asking.events.last()?.event.command.effective_date();
+    Some((asking.key, date.succ_opt().unwrap_or(date)))
 }
 
 async fn read_books(reads: &mut impl PastReads, until: &Days) -> Result<Books, StoreError> {
@@ -186,13 +206,19 @@ async fn read_books(reads: &mut impl PastReads, until: &Days) -> Result<Books, S
     books.retain(|_, book| book.holds());
     let whole: Days = until.iter().filter(|(key, _)| !books.contains_key(key)).map(|(key, day)| (*key, *day)).collect();
     if !whole.is_empty() {
-        books.extend(whole.keys().map(|key| (*key, AccrualBook::default())));
-        for moved in reads.moved_before(&whole).await? {
-            let book = books.entry(moved.loan).or_default();
-            book.note_principal(moved.date, moved.principal);
-            if moved.accrues {
-                book.note_accrual(moved.date);
-            }
+        books.extend(read_whole(reads, &whole).await?);
+    }
+    Ok(books)
+}
+
+/// The books of loans from their whole past before a day.
+async fn read_whole(reads: &mut impl PastReads, until: &Days) -> Result<Books, StoreError> {
+    let mut books: Books = until.keys().map(|key| (*key, AccrualBook::default())).collect();
+    for moved in reads.moved_before(until).await? {
+        let book = books.entry(moved.loan).or_default();
+        book.note_principal(moved.date, moved.principal);
+        if moved.accrues {
+            book.note_accrual(moved.date);
         }
     }
     Ok(books)

@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use crate::core::event::{AcceptedEvent, EventKind};
 use crate::core::ids::{EventId, LoanKey, PublisherId, Seq};
-use crate::core::ledger::{EventFailure, FoldInput, FoldOutput, Posting, SystemPosting};
+use crate::core::ledger::{EventFailure, FoldInput, FoldOutput, GroupOutput, Posting, SystemPosting};
 
 /// The fold a lane brings: pure, called once, between the reads and the writes.
 pub type Fold = Arc<dyn Fn(FoldInput) -> FoldOutput + Send + Sync>;
@@ -81,11 +81,19 @@ pub struct PostWork {
 /// shown late fees to be wrong: who answers for them reads more than their own posting.
 #[must_use]
 pub fn restating(output: &FoldOutput) -> BTreeSet<Seq> {
-    let is_told = |done: &&SystemPosting| {
-        done.event.kind == EventKind::PaymentAllocated || done.posting.outcome.rejection().is_some()
-    };
-    let told = output.system.iter().filter(is_told);
+    let told = output.system.iter().filter(|done| is_told(done));
     told.filter_map(|done| done.event.origin.cause_seq).chain(output.reviewing.iter().copied()).collect()
+}
+
+/// Whether a group is told of with more than its parent's posting, as [`restating`] says it of events alone.
+#[must_use]
+pub fn is_restating(output: &GroupOutput) -> bool {
+    output.is_reviewing || output.system.iter().any(is_told)
+}
+
+/// Whether a consequence is told with its cause.
+fn is_told(done: &SystemPosting) -> bool {
+    done.event.kind == EventKind::PaymentAllocated || done.posting.outcome.rejection().is_some()
 }
 
 /// How long each phase of a batch took.
@@ -123,7 +131,8 @@ pub struct PostedBatch {
     /// Groups whose legs stand next on loans of this batch: their parents' places, in order. These loans stopped before
     /// them.
     pub groups: BTreeSet<Seq>,
-    /// Of the events posted, those of which more is to be told than their own posting says: see [`restating`].
+    /// Of the events posted, those of which more is to be told than their own posting says: see [`restating`]; of a group
+    /// its parent, see [`is_restating`].
     pub restating: BTreeSet<Seq>,
     /// Events of loans of which much is read, for a replay or a late fee, loan by loan: taken out of this batch, to be posted each in one of its
     /// own.

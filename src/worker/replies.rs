@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::broker::{Broker, Reply};
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{EventId, PublisherId, Seq};
-use crate::core::ledger::{Finished, Outcome, Posting, RESULTS_MAX, Results};
+use crate::core::ledger::{Finished, Posting, RESULTS_MAX, Results};
 use crate::runtime::telemetry::chain;
 
 /// Sends the results of what was posted. Rows of uploads and legs are left out: nobody waits for a row, and who brought a
@@ -21,8 +21,7 @@ pub(super) async fn send<'a>(
     let mut by_publisher: HashMap<PublisherId, Vec<(EventId, Finished)>> = HashMap::new();
     for (event, posting) in posted.filter(|(event, _)| !event.event.is_bulk() && event.event.origin.group.is_none()) {
         let finished = Finished::of(&event.event, posting);
-        // What a group has brought about is on the loans of its legs.
-        let may_restate = finished.may_restate && (posting.outcome == Outcome::Done || restates(event.seq));
+        let may_restate = finished.may_restate && restates(event.seq);
         let finished = Finished { may_restate, ..finished };
         by_publisher.entry(event.event.publisher).or_default().push((event.event.id, finished));
     }

@@ -19,8 +19,9 @@ pub use crate::api::read::bank_statements::{
 };
 pub use crate::api::read::batches::{BatchView, BatchesList, CountsView, TallyView, TotalsView};
 pub use crate::api::read::entries::{EntriesList, EntryView, LineView};
-pub use crate::api::read::event_preview::EventPreviewRequest;
+pub use crate::api::read::event_preview::{EventPreviewAnswer, EventPreviewRequest};
 pub use crate::api::read::fees::{FeeItemView, FeesList};
+pub use crate::api::read::group_preview::GroupPreviewAnswer;
 pub use crate::api::read::health::{Checks, Live, Ready};
 pub use crate::api::read::holds::{LoanHoldView, WaitingEventView};
 pub use crate::api::read::late_fees::{FeeReviewView, FeeReviewsList};

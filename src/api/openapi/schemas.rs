@@ -119,6 +119,8 @@ pub struct AccrualAnswer {
     pub loan_count: u32,
     /// The interest of all of them.
     pub total_accrued_minor: String,
+    /// The later events that do something else now; only where it came late, and is over at most 16 loans.
+    pub restated: Option<Vec<RestatedSchema>>,
     /// When it was posted.
     pub posted_at: chrono::DateTime<chrono::Utc>,
 }

@@ -77,6 +77,8 @@ pub enum ProblemCode {
     InsufficientBalance,
     /// `not_postable`
     NotPostable,
+    /// `no_preview`
+    NoPreview,
     /// `amount_overflow`
     AmountOverflow,
     /// `limit_exceeded`

@@ -20,7 +20,7 @@ pub(super) enum Retryable {
 }
 
 /// The list, in order of the variants.
-pub(super) const ROWS: [Row; 47] = [
+pub(super) const ROWS: [Row; 48] = [
     Row {
         code: ProblemCode::MalformedJson,
         name: "malformed_json",
@@ -322,6 +322,15 @@ pub(super) const ROWS: [Row; 47] = [
         explanation: "The entry was judged again and something is still in its way, as errors says: it moves no money \
             that a payer owes, its return names no single payment, or it needs an effective_at that counts. Nothing was \
             stored; send another request under the same key, or discard the exception.",
+    },
+    Row {
+        code: ProblemCode::NoPreview,
+        name: "no_preview",
+        status: 422,
+        title: "There is no preview of this operation",
+        retryable: Retryable::No,
+        explanation: "Operations over more than 16 loans are not looked ahead to, nor is the reversal of one. This says \
+            nothing about the operation itself: sent to its own address it is judged as ever.",
     },
     Row {
         code: ProblemCode::AmountOverflow,

@@ -14,6 +14,7 @@ pub(crate) mod entries;
 pub(crate) mod event_preview;
 pub(crate) mod events;
 pub(crate) mod fees;
+pub(crate) mod group_preview;
 pub(crate) mod health;
 pub(crate) mod holds;
 pub(crate) mod journal;

@@ -34,7 +34,7 @@ use crate::core::loan::LoanState;
 use crate::store::LoanAhead;
 
 /// The most waiting events that are counted. A loan with more is told to try again later.
-const WAITING_MAX: i64 = 1_000;
+pub(super) const WAITING_MAX: i64 = 1_000;
 
 /// The key of an event that is never accepted.
 const KEY: &str = "event-preview";
@@ -52,6 +52,9 @@ const KEY: &str = "event-preview";
     "balances_after": {"fees_receivable_minor": "0", "interest_receivable_minor": "0",
         "principal_outstanding_minor": "921651", "total_exposure_minor": "921651", "suspense_minor": "0"}}))]
 pub struct PreviewAnswer {
+    /// The loan, where the operation is over several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loan_id: Option<String>,
     /// `posted` or `rejected`.
     #[schema(value_type = String)]
     outcome: &'static str,
@@ -160,7 +163,7 @@ impl ConsequenceForeseen {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
-const fn is_zero(count: &usize) -> bool {
+pub(super) const fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
@@ -220,12 +223,18 @@ pub(super) async fn foreseen(
     command: Command,
     tenant: Arc<Tenant>,
 ) -> Result<PreviewAnswer, ApiError> {
-    let event = imagined_event(state, caller, command)?;
+    let (id, actor) = (EventId(uuid::Uuid::nil()), caller.client_id.clone());
+    let event = NewEvent::of_caller(id, caller.tenant, imagined_key()?, command, state.publisher(), actor);
     let ahead = state.store().loan_ahead(event.clone(), WAITING_MAX).await?;
     if ahead.is_cut {
         return Err(ApiError::Overloaded);
     }
-    off_the_runtime(move || answer(&event, ahead, &tenant.chart)).await?
+    off_the_runtime(move || {
+        let loan = LoanBefore::of(&ahead);
+        let outlook = look_ahead(ahead.work, ahead.now).map_err(|reason| unjudged(&reason))?;
+        PreviewAnswer::new(&event.command, loan, outlook, &tenant.chart)
+    })
+    .await?
 }
 
 /// The payment, if it would be accepted.
@@ -246,46 +255,71 @@ pub(super) fn within_limit(command: Command, rules: &AcceptanceRules) -> Result<
     }
 }
 
-fn imagined_event(state: &ApiState, caller: &Caller, command: Command) -> Result<NewEvent, ApiError> {
-    let key = IdempotencyKey::parse(KEY).map_err(|_| ApiError::Broken("the preview has no key"))?;
-    let (id, actor) = (EventId(uuid::Uuid::nil()), caller.client_id.clone());
-    Ok(NewEvent::of_caller(id, caller.tenant, key, command, state.publisher(), actor))
+/// The key of an event that is never accepted.
+pub(super) fn imagined_key() -> Result<IdempotencyKey, ApiError> {
+    IdempotencyKey::parse(KEY).map_err(|_| ApiError::Broken("the preview has no key"))
 }
 
-fn answer(event: &NewEvent, ahead: LoanAhead, chart: &Chart) -> Result<PreviewAnswer, ApiError> {
-    const BROKEN: ApiError = ApiError::Broken("a balance leaves 64 bits");
-    let queued_events = ahead.work.events.len().saturating_sub(1);
-    let loan_version = ahead.work.state.map_or(0, |state| state.version);
-    let outlook = look_ahead(ahead.work, ahead.now).map_err(|reason| {
-        tracing::error!(reason, "an event cannot be previewed");
-        ApiError::Broken("an event cannot be judged")
-    })?;
-    let Outlook { before, step, stuck, fees_to_review, received } = outlook;
-    let late_for = late_for_of(&event.command).zip(received);
-    let posting = &step.posting.posting;
-    let (outcome, rejection) = match posting.outcome {
+/// An event that cannot be judged: our own mistake.
+pub(super) fn unjudged(reason: &str) -> ApiError {
+    tracing::error!(reason, "an event cannot be previewed");
+    ApiError::Broken("an event cannot be judged")
+}
+
+/// The loan as it is, with what waits for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LoanBefore {
+    pub(super) version: i64,
+    pub(super) queued_events: usize,
+    pub(super) on_hold: bool,
+}
+
+impl LoanBefore {
+    pub(super) fn of(ahead: &LoanAhead) -> Self {
+        Self {
+            version: ahead.work.state.map_or(0, |state| state.version),
+            queued_events: ahead.work.events.len().saturating_sub(1),
+            on_hold: ahead.on_hold,
+        }
+    }
+}
+
+/// How an event would end, and why a rule would refuse it.
+pub(super) const fn foreseen_outcome(outcome: Outcome) -> (&'static str, Option<RejectionCode>) {
+    match outcome {
         Outcome::Posted | Outcome::Done => ("posted", None),
         Outcome::Rejected(code) => ("rejected", Some(code)),
-    };
-    let shown = |state: Option<LoanState>| {
-        let open = state.filter(|state| state.version > 0);
-        open.map(|state| BalancesView::of(&state.balances)).transpose().map_err(|_| BROKEN)
-    };
-    Ok(PreviewAnswer {
-        outcome,
-        rejection_code: rejection.map(RejectionCode::as_str),
-        effective_at: posting.effective_date.to_string(),
-        loan_version,
-        queued_events,
-        stuck_events: stuck.len(),
-        on_hold: ahead.on_hold,
-        allocation: posting.allocation.as_ref().map(AllocationView::from),
-        lines: posting.entry.as_ref().map(|entry| lines_of(&event.command, (entry, chart), 1)).unwrap_or_default(),
-        restated: step.system.iter().filter_map(|done| RestatedForeseen::of(done, chart)).collect(),
-        fees_to_review: fees_to_review.iter().map(FeeToReviewView::from).collect(),
-        late_for: late_for.map(|(late_for, received)| LateForView::of(late_for, received)),
-        consequences: step.system.iter().filter_map(|done| ConsequenceForeseen::of(done, chart)).collect(),
-        balances_before: shown(before)?,
-        balances_after: shown(step.state)?,
-    })
+    }
+}
+
+impl PreviewAnswer {
+    pub(super) fn new(command: &Command, loan: LoanBefore, outlook: Outlook, chart: &Chart) -> Result<Self, ApiError> {
+        const BROKEN: ApiError = ApiError::Broken("a balance leaves 64 bits");
+        let Outlook { before, step, stuck, fees_to_review, received } = outlook;
+        let late_for = late_for_of(command).zip(received);
+        let posting = &step.posting.posting;
+        let (outcome, rejection) = foreseen_outcome(posting.outcome);
+        let shown = |state: Option<LoanState>| {
+            let open = state.filter(|state| state.version > 0);
+            open.map(|state| BalancesView::of(&state.balances)).transpose().map_err(|_| BROKEN)
+        };
+        Ok(Self {
+            loan_id: matches!(command, Command::Leg(_)).then(|| command.loan_id().to_string()),
+            outcome,
+            rejection_code: rejection.map(RejectionCode::as_str),
+            effective_at: posting.effective_date.to_string(),
+            loan_version: loan.version,
+            queued_events: loan.queued_events,
+            stuck_events: stuck.len(),
+            on_hold: loan.on_hold,
+            allocation: posting.allocation.as_ref().map(AllocationView::from),
+            lines: posting.entry.as_ref().map(|entry| lines_of(command, (entry, chart), 1)).unwrap_or_default(),
+            restated: step.system.iter().filter_map(|done| RestatedForeseen::of(done, chart)).collect(),
+            fees_to_review: fees_to_review.iter().map(FeeToReviewView::from).collect(),
+            late_for: late_for.map(|(late_for, received)| LateForView::of(late_for, received)),
+            consequences: step.system.iter().filter_map(|done| ConsequenceForeseen::of(done, chart)).collect(),
+            balances_before: shown(before)?,
+            balances_after: shown(step.state)?,
+        })
+    }
 }

@@ -78,6 +78,29 @@ pub(crate) struct GroupRequest {
     pub(crate) legs: Vec<LegRequest>,
 }
 
+impl GroupRequest {
+    /// What its parent is asked.
+    pub(crate) fn group(&self) -> Group {
+        Group {
+            operation: self.operation.clone(),
+            currency: self.currency,
+            effective_date: self.effective_date,
+            legs: u32::try_from(self.legs.len()).unwrap_or(u32::MAX),
+            legs_hash: LegsHash::of(&self.legs),
+            metadata: self.metadata.clone(),
+        }
+    }
+}
+
+/// What a body asks for, of one loan or of several.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// An event of one loan.
+    OfLoan(Command),
+    /// A group.
+    OfGroup(GroupRequest),
+}
+
 /// Accepts a group and answers for its parent, as for any other event.
 pub(crate) async fn accept_group_and_answer(
     state: &ApiState,
@@ -86,16 +109,12 @@ pub(crate) async fn accept_group_and_answer(
 ) -> Result<Response, ApiError> {
     let id = state.intake().next_id();
     let (tenant, actor) = (request.caller.tenant, request.caller.client_id.clone());
-    let GroupRequest { operation, currency, effective_date, metadata, legs } = asked;
-    let legs_hash = LegsHash::of(&legs);
-    let count = u32::try_from(legs.len()).unwrap_or(u32::MAX);
-    let group = Group { operation, currency, effective_date, legs: count, legs_hash, metadata };
-    let parent = NewEvent::of_group(id, tenant, request.key, group, state.publisher(), actor);
+    let parent = NewEvent::of_group(id, tenant, request.key, asked.group(), state.publisher(), actor);
     let incoming = (parent.command.clone(), parent.fingerprint);
     let brought = Brought { id, kind: parent.kind };
     let wait = request.prefer.wait(state.settings().wait_default);
     let seat = (!wait.is_zero()).then(|| state.waiting_room().enter(id));
-    let accepted = state.intake().accept_group(NewGroup::new(parent, &legs)).await?;
+    let accepted = state.intake().accept_group(NewGroup::new(parent, &asked.legs)).await?;
     answered(state, (tenant, request.prefer), accepted, (brought, seat, wait), &incoming).await
 }
 

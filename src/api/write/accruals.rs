@@ -88,7 +88,7 @@ pub struct AccrualRequest {
 pub(crate) async fn post_accruals(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read_up_to(&state, request, &[Scope::AccrualsWrite], BODY_BYTES_MAX).await?;
     let (request, asked) = off_the_runtime(move || {
-        let asked = request.parsed(|fields| parse(fields, &request.rules));
+        let asked = request.parsed(|fields| parse_accruals(fields, &request.rules));
         (request, asked)
     })
     .await?;
@@ -98,7 +98,7 @@ pub(crate) async fn post_accruals(State(state): State<ApiState>, request: Reques
 
 /// What is asked, before its loans are looked up.
 #[derive(Debug)]
-struct Asked {
+pub(crate) struct AskedAccruals {
     program: ProgramId,
     day_count: DayCount,
     date: chrono::NaiveDate,
@@ -107,7 +107,7 @@ struct Asked {
     metadata: Option<Metadata>,
 }
 
-fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Asked> {
+pub(crate) fn parse_accruals(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<AskedAccruals> {
     let program = fields.required("program_id", ProgramId::parse);
     let date = fields.date_until("accrual_date", rules.latest_effective);
     let day_count = fields.required("day_count_convention", str::parse::<DayCount>);
@@ -128,13 +128,16 @@ fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Asked> {
         fields.fail("loans", "invalid", "the interest of all loans must be at most 9223372036854775807");
         return None;
     }
-    Some(Asked { program: program?, day_count: day_count?, date: date?, loans, metadata })
+    Some(AskedAccruals { program: program?, day_count: day_count?, date: date?, loans, metadata })
 }
 
-impl Asked {
+impl AskedAccruals {
     /// The group, with what is known of its loans. One that is not known yet may be opened by an event in front; its
     /// posting rule decides.
-    async fn group(self, state: &ApiState, tenant: TenantId) -> Result<GroupRequest, ApiError> {
+    ///
+    /// # Errors
+    /// A loan is of another program or currency, interest cannot be computed, or the store is away.
+    pub(crate) async fn group(self, state: &ApiState, tenant: TenantId) -> Result<GroupRequest, ApiError> {
         let program = self.computing(state, tenant).await?;
         let key = |loan: &LoanId| LoanKey::of_loan(tenant, *loan);
         let keys = self.loans.iter().map(|(loan, ..)| key(loan)).collect();
@@ -222,7 +225,7 @@ mod tests {
         let bytes = serde_json::to_vec(body).unwrap();
         let mut fields = Fields::of_body(read(&bytes).unwrap());
         let rules = AcceptanceRules { latest_effective: day(5), payment_limit: None };
-        let asked = parse(&mut fields, &rules);
+        let asked = parse_accruals(&mut fields, &rules);
         let errors: Vec<String> = fields.finish().into_iter().map(|error| error.field).collect();
         // An unknown field is found after all others are read.
         assert!(asked.is_some() || !errors.is_empty(), "nothing is wrong, and nothing is asked");

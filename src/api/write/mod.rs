@@ -1,6 +1,6 @@
 //! Owns the writes: how a POST becomes an event, and the event's result an answer.
 
-mod accept;
+pub(crate) mod accept;
 pub(crate) mod accruals;
 pub(crate) mod ach_files;
 mod ach_matches;

@@ -112,13 +112,14 @@ pub(crate) async fn post_restructure(State(state): State<ApiState>, request: Req
 
 async fn rearrange(state: &ApiState, request: Request, sort: Rearrangement) -> Result<Response, ApiError> {
     let request = WriteRequest::read(state, request, &[Scope::AdjustmentsWrite]).await?;
-    let asked = request.parsed(|fields| parse(fields, &request.rules, sort))?;
-    let party = party(state, request.caller.tenant, asked.from).await?;
-    let asked = asked.with_program(state, request.caller.tenant, party.currency).await?;
-    accept_group_and_answer(state, request, asked.group(sort, party.party())).await
+    let asked = request.parsed(|fields| parse_rearrangement(fields, &request.rules, sort))?;
+    let group = asked.group(state, request.caller.tenant).await?;
+    accept_group_and_answer(state, request, group).await
 }
 
-struct Asked {
+/// A refinance or restructure that a body asks for.
+pub(crate) struct AskedRearrangement {
+    sort: Rearrangement,
     from: LoanId,
     to: Option<LoanId>,
     date: NaiveDate,
@@ -127,7 +128,17 @@ struct Asked {
     metadata: Option<Metadata>,
 }
 
-impl Asked {
+impl AskedRearrangement {
+    /// The group, with borrower and currency of the old loan and the terms of the new one.
+    ///
+    /// # Errors
+    /// The new loan's program is not there or in another currency, or the store is away.
+    pub(crate) async fn group(self, state: &ApiState, tenant: TenantId) -> Result<GroupRequest, ApiError> {
+        let party = party(state, tenant, self.from).await?;
+        let asked = self.with_program(state, tenant, party.currency).await?;
+        Ok(asked.of_party(party.party()))
+    }
+
     /// With the defaults of the new loan's program, as a loan that is registered has them.
     async fn with_program(self, state: &ApiState, tenant: TenantId, currency: Currency) -> Result<Self, ApiError> {
         let Some(terms) = self.new_loan else { return Ok(self) };
@@ -138,7 +149,8 @@ impl Asked {
         Ok(Self { new_loan: Some(NewLoanTerms { program_defaults, ..terms }), ..self })
     }
 
-    fn group(self, sort: Rearrangement, party: Party) -> GroupRequest {
+    fn of_party(self, party: Party) -> GroupRequest {
+        let sort = self.sort;
         let (effective_date, borrower_id) = (self.date, Some(party.borrower_id));
         let out = LegTerms::MovedOut { sort };
         let mut legs = vec![LegRequest { loan_id: self.from, borrower_id, effective_date, terms: out }];
@@ -151,7 +163,11 @@ impl Asked {
     }
 }
 
-fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules, sort: Rearrangement) -> Option<Asked> {
+pub(crate) fn parse_rearrangement(
+    fields: &mut Fields<'_>,
+    rules: &AcceptanceRules,
+    sort: Rearrangement,
+) -> Option<AskedRearrangement> {
     let is_within = !fields.has("to_loan_id");
     let from = fields.required("loan_id", LoanId::parse);
     let to = match sort {
@@ -180,7 +196,7 @@ fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules, sort: Rearrangement) 
             fields.fail(&field, "invalid", "must be another bucket, for the loan is the same");
         }
     }
-    Some(Asked { from: from?, to, date: date?, moves, new_loan, metadata })
+    Some(AskedRearrangement { sort, from: from?, to, date: date?, moves, new_loan, metadata })
 }
 
 fn parse_move(fields: &mut Fields<'_>) -> Option<Move> {

@@ -10,7 +10,7 @@ use crate::api::error::ApiError;
 use crate::api::json::Fields;
 use crate::api::openapi::{AcceptedView, ProblemDocument, ReversalAnswer};
 use crate::api::state::ApiState;
-use crate::api::write::accept::{GroupRequest, accept_and_answer, accept_group_and_answer};
+use crate::api::write::accept::{Asked, GroupRequest, accept_and_answer, accept_group_and_answer};
 use crate::api::write::request::{AcceptanceRules, WriteRequest};
 use crate::core::event::{
     Command, EarlierEvent, EventKind, GroupOperation, LegRequest, LegTerms, Metadata, Party, ReversalReason,
@@ -62,17 +62,10 @@ pub struct ReversalRequest {
 pub(crate) async fn post_reversal(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::ReversalsWrite]).await?;
     let asked = request.parsed(|fields| parse_reversal(fields, &request.rules))?;
-    let record = entry(&state, request.caller.tenant, asked.entry_id).await?;
-    if matches!(record.event.event.command, Command::Group(_)) {
-        let group = group_reversal(&state, asked, &record).await?;
-        return accept_group_and_answer(&state, request, group).await;
+    match asked.asked(&state, request.caller.tenant).await? {
+        Asked::OfGroup(group) => accept_group_and_answer(&state, request, group).await,
+        Asked::OfLoan(command) => accept_and_answer(&state, request, command).await,
     }
-    // An entry of several loans is taken back on all of them or on none, which a reversal of one loan cannot do.
-    if record.event.event.origin.group.is_some() {
-        return Err(ApiError::NotReversible);
-    }
-    let command = reversal(asked, &record)?;
-    accept_and_answer(&state, request, command).await
 }
 
 /// A reversal that a body asks for.
@@ -100,16 +93,20 @@ pub(crate) fn parse_reversal(fields: &mut Fields<'_>, rules: &AcceptanceRules) -
 }
 
 impl AskedReversal {
-    /// The command that takes the entry of one loan back.
+    /// What takes the entry back.
     ///
     /// # Errors
-    /// There is no such entry, it is one of several loans, or the store is away.
-    pub(crate) async fn command(self, state: &ApiState, tenant: TenantId) -> Result<Command, ApiError> {
+    /// There is no such entry, it is a reversal or a leg's, or the store is away.
+    pub(crate) async fn asked(self, state: &ApiState, tenant: TenantId) -> Result<Asked, ApiError> {
         let record = entry(state, tenant, self.entry_id).await?;
-        if matches!(record.event.event.command, Command::Group(_)) || record.event.event.origin.group.is_some() {
+        if matches!(record.event.event.command, Command::Group(_)) {
+            return group_reversal(state, self, &record).await.map(Asked::OfGroup);
+        }
+        // An entry of several loans is taken back on all of them or on none, which a reversal of one loan cannot do.
+        if record.event.event.origin.group.is_some() {
             return Err(ApiError::NotReversible);
         }
-        reversal(self, &record)
+        reversal(self, &record).map(Asked::OfLoan)
     }
 }
 

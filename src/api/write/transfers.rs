@@ -12,8 +12,8 @@ use crate::api::state::ApiState;
 use crate::api::write::accept::{GroupRequest, accept_group_and_answer};
 use crate::api::write::request::{AcceptanceRules, WriteRequest};
 use crate::api::write::servicing::{optional_amount, party};
-use crate::core::event::{Command, EarlierEvent, GroupOperation, LegRequest, LegTerms, Metadata};
-use crate::core::ids::{EventId, LoanId};
+use crate::core::event::{Command, EarlierEvent, GroupOperation, LegRequest, LegTerms, Metadata, Receipt};
+use crate::core::ids::{EventId, LoanId, TenantId};
 use crate::core::money::Minor;
 
 /// Suspense that goes to another loan.
@@ -61,29 +61,12 @@ pub struct ReceiptAssignmentRequest {
 pub(crate) async fn post_transfer(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::AdjustmentsWrite]).await?;
     let asked = request.parsed(|fields| parse_transfer(fields, &request.rules))?;
-    let tenant = request.caller.tenant;
-    let (from, to) = (party(&state, tenant, asked.from).await?, party(&state, tenant, asked.to).await?);
-    let effective_date = asked.date;
-    let legs = vec![
-        LegRequest {
-            loan_id: asked.from,
-            borrower_id: Some(from.borrower_id),
-            effective_date,
-            terms: LegTerms::SuspenseOut { amount: asked.amount },
-        },
-        LegRequest {
-            loan_id: asked.to,
-            borrower_id: Some(to.borrower_id),
-            effective_date,
-            terms: LegTerms::SuspenseIn,
-        },
-    ];
-    let (operation, currency, metadata) = (GroupOperation::SuspenseTransfer, from.currency, asked.metadata);
-    let group = GroupRequest { operation, currency, effective_date, metadata, legs };
+    let group = asked.group(&state, request.caller.tenant).await?;
     accept_group_and_answer(&state, request, group).await
 }
 
-struct Transfer {
+/// A transfer that a body asks for.
+pub(crate) struct Transfer {
     from: LoanId,
     to: LoanId,
     amount: Option<Minor>,
@@ -91,7 +74,24 @@ struct Transfer {
     metadata: Option<Metadata>,
 }
 
-fn parse_transfer(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Transfer> {
+impl Transfer {
+    /// The group, with the loans' borrowers.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub(crate) async fn group(self, state: &ApiState, tenant: TenantId) -> Result<GroupRequest, ApiError> {
+        let (from, to) = (party(state, tenant, self.from).await?, party(state, tenant, self.to).await?);
+        let Self { from: loan_id, to: to_loan_id, amount, date: effective_date, metadata } = self;
+        let borrower_id = Some(from.borrower_id);
+        let out = LegRequest { loan_id, borrower_id, effective_date, terms: LegTerms::SuspenseOut { amount } };
+        let (loan_id, borrower_id) = (to_loan_id, Some(to.borrower_id));
+        let legs = vec![out, LegRequest { loan_id, borrower_id, effective_date, terms: LegTerms::SuspenseIn }];
+        let (operation, currency) = (GroupOperation::SuspenseTransfer, from.currency);
+        Ok(GroupRequest { operation, currency, effective_date, metadata, legs })
+    }
+}
+
+pub(crate) fn parse_transfer(fields: &mut Fields<'_>, rules: &AcceptanceRules) -> Option<Transfer> {
     let from = fields.required("loan_id", LoanId::parse);
     let to = fields.required("to_loan_id", LoanId::parse);
     let amount = optional_amount(fields, "amount_minor");
@@ -128,21 +128,65 @@ pub(crate) async fn post_assignment(
 ) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::PaymentsWrite]).await?;
     let id = EventId::parse(&id).map_err(|_| ApiError::NotFound)?;
-    let record = state.store().event(request.caller.tenant, id).await?.ok_or(ApiError::NotFound)?;
-    let Command::Receipt(receipt) = &record.event.event.command else { return Err(ApiError::NotFound) };
-    let (loan_id, metadata) = request.parsed(|fields| {
-        let loan_id = fields.required("loan_id", LoanId::parse);
-        let metadata = fields.metadata();
-        Some((loan_id?, metadata))
-    })?;
-    let borrower_id = Some(party(&state, request.caller.tenant, loan_id).await?.borrower_id);
-    let (effective_date, amount) = (receipt.effective_date, receipt.amount.minor);
-    let receipt_out = LegTerms::ReceiptOut { receipt: EarlierEvent { id, seq: record.event.seq }, amount };
-    let legs = vec![
-        LegRequest { loan_id: receipt.loan_id, borrower_id: None, effective_date, terms: receipt_out },
-        LegRequest { loan_id, borrower_id, effective_date, terms: LegTerms::ReceiptIn { amount } },
-    ];
-    let operation = GroupOperation::ReceiptAssignment { receipt_id: id };
-    let group = GroupRequest { operation, currency: receipt.amount.currency, effective_date, metadata, legs };
+    let receipt = receipt_to_assign(&state, request.caller.tenant, id).await?;
+    let asked = request.parsed(parse_assignment)?;
+    let group = asked.group(&state, request.caller.tenant, &receipt).await?;
     accept_group_and_answer(&state, request, group).await
+}
+
+/// A receipt with its place.
+pub(crate) struct PlacedReceipt {
+    event: EarlierEvent,
+    receipt: Receipt,
+}
+
+/// The receipt of an id.
+///
+/// # Errors
+/// There is none, or the store is away.
+pub(crate) async fn receipt_to_assign(
+    state: &ApiState,
+    tenant: TenantId,
+    id: EventId,
+) -> Result<PlacedReceipt, ApiError> {
+    let record = state.store().event(tenant, id).await?.ok_or(ApiError::NotFound)?;
+    let event = EarlierEvent { id, seq: record.event.seq };
+    let Command::Receipt(receipt) = record.event.event.command else { return Err(ApiError::NotFound) };
+    Ok(PlacedReceipt { event, receipt })
+}
+
+/// An assignment that a body asks for.
+pub(crate) struct Assignment {
+    loan_id: LoanId,
+    metadata: Option<Metadata>,
+}
+
+pub(crate) fn parse_assignment(fields: &mut Fields<'_>) -> Option<Assignment> {
+    let loan_id = fields.required("loan_id", LoanId::parse);
+    let metadata = fields.metadata();
+    Some(Assignment { loan_id: loan_id?, metadata })
+}
+
+impl Assignment {
+    /// The group, with the loan's borrower.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub(crate) async fn group(
+        self,
+        state: &ApiState,
+        tenant: TenantId,
+        PlacedReceipt { event, receipt }: &PlacedReceipt,
+    ) -> Result<GroupRequest, ApiError> {
+        let Self { loan_id, metadata } = self;
+        let borrower_id = Some(party(state, tenant, loan_id).await?.borrower_id);
+        let (effective_date, amount) = (receipt.effective_date, receipt.amount.minor);
+        let out = LegTerms::ReceiptOut { receipt: *event, amount };
+        let legs = vec![
+            LegRequest { loan_id: receipt.loan_id, borrower_id: None, effective_date, terms: out },
+            LegRequest { loan_id, borrower_id, effective_date, terms: LegTerms::ReceiptIn { amount } },
+        ];
+        let operation = GroupOperation::ReceiptAssignment { receipt_id: event.id };
+        Ok(GroupRequest { operation, currency: receipt.amount.currency, effective_date, metadata, legs })
+    }
 }

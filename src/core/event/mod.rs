@@ -36,8 +36,8 @@ pub use decision::{Decision, Stage, decide};
 pub use fee::{Fee, FeeCode, FeeCodeError, LateFor};
 pub use fingerprint::Fingerprint;
 pub use group::{
-    Group, GroupOperation, LEGS_MAX, Leg, LegRequest, LegTerms, LegsHash, Move, MovedBucket, NewGroup, NewLoanTerms,
-    Rearrangement, UnknownMovedBucket,
+    Group, GroupOperation, LEGS_MAX, LEGS_TOLD_MAX, Leg, LegRequest, LegTerms, LegsHash, Move, MovedBucket, NewGroup,
+    NewLoanTerms, Rearrangement, UnknownMovedBucket,
 };
 pub use hold::{HoldMode, HoldOperation, UnknownHoldMode};
 pub use key::{IdempotencyKey, IdempotencyKeyError};

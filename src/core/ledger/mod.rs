@@ -27,7 +27,7 @@ mod results;
 mod rules;
 
 pub use account::{Account, AccountCode, AccountCodeError, CHART, NormalBalance, account_of};
-pub use ahead::{Outlook, look_ahead};
+pub use ahead::{GroupOutlook, LegAhead, Outlook, look_ahead, look_ahead_group};
 pub use answer::{AllocationView, Answer, answer};
 pub use chain::chain_hash;
 pub use chart::{ADDED_FIRST, ADDED_LAST, AccountSetting, Chart, ChartFault, ShownAccount, is_added};

@@ -233,7 +233,7 @@ impl Finished {
             correlation_id: None,
             loan_count: group.map(|group| group.legs),
             refused_loans: posting.refused_loans.clone(),
-            may_restate: posting.outcome == Outcome::Posted || group.is_some_and(Group::brings_money),
+            may_restate: posting.outcome == Outcome::Posted || group.is_some_and(Group::tells_of_legs),
             posted_at: posting.posted_at,
         };
         match posting.outcome {

@@ -10,7 +10,7 @@ use super::intake_rows::Prepared;
 use super::post::{late_fee, loans_with_late_fees, read_late_fees};
 use super::read::{record, record_columns, record_joins, record_of};
 use super::rows::{self, Columns, broken, event_columns, key_column, loan_columns, posting_columns};
-use crate::core::event::{AcceptedEvent, EventKind, NewEvent};
+use crate::core::event::{AcceptedEvent, EventKind, NewEvent, NewGroup};
 use crate::core::ids::{EventId, LoanKey, Seq, TenantId};
 use crate::core::ledger::{AccountCode, DaySum, Layer, Posting};
 use crate::core::loan::{Balances, LoanDay, LoanHistory};
@@ -351,6 +351,10 @@ impl LoanReads for PostgresStore {
 
     async fn loan_ahead(&self, event: NewEvent, limit: i64) -> Result<LoanAhead, StoreError> {
         self.owned(move |store| async move { store.read_ahead(event, limit).await }).await
+    }
+
+    async fn group_ahead(&self, group: NewGroup, limit: i64) -> Result<Vec<LoanAhead>, StoreError> {
+        self.owned(move |store| async move { store.read_group_ahead(group, limit).await }).await
     }
 }
 

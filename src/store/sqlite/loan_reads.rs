@@ -8,7 +8,7 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use crate::core::event::{AcceptedEvent, EventKind, NewEvent};
+use crate::core::event::{AcceptedEvent, EventKind, NewEvent, NewGroup};
 use crate::core::ids::{EventId, LoanKey, Seq, TenantId};
 use crate::core::ledger::{DaySum, Posting};
 use crate::core::loan::{LoanDay, LoanHistory};
@@ -276,6 +276,11 @@ impl LoanReads for SqliteStore {
     async fn loan_ahead(&self, event: NewEvent, limit: i64) -> Result<LoanAhead, StoreError> {
         let now = self.now();
         self.read(move |db| Box::pin(post::look_ahead(db, event, limit, now))).await
+    }
+
+    async fn group_ahead(&self, group: NewGroup, limit: i64) -> Result<Vec<LoanAhead>, StoreError> {
+        let now = self.now();
+        self.read(move |db| Box::pin(async move { post::look_ahead_group(db, &group, limit, now).await })).await
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::row::Row;
 use super::world::{Facts, payment};
+use crate::processes::client::LOAN;
 
 const PREVIEW: &str = "/v1/events/preview";
 
@@ -67,10 +68,41 @@ pub(super) fn rows(facts: &Facts) -> Vec<Row> {
             .refused(405, &["method_not_allowed"])
             .has("allow", "POST"),
     ];
+    rows.extend(of_groups(facts));
     for path in
         ["", "/v1/loans", "v1/fees", "/v1/fees/", "/v1/payments/1/return", "/v1/chargeoffs", "https://x/v1/fees"]
     {
         rows.push(of(facts, "40", format!("a preview of {path:?}"), path, &json!({})).invalid(&["path"]));
     }
+    rows
+}
+
+/// Those of operations over several loans.
+fn of_groups(facts: &Facts) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (path, fields) in [
+        ("/v1/suspense/transfers", vec!["body.loan_id", "body.to_loan_id", "body.effective_at"]),
+        ("/v1/restructures", vec!["body.loan_id", "body.effective_at", "body.moves"]),
+        ("/v1/refinances", vec!["body.loan_id", "body.to_loan_id", "body.effective_at", "body.moves"]),
+        ("/v1/accruals/batch", vec!["body.program_id", "body.accrual_date", "body.day_count_convention", "body.loans"]),
+    ] {
+        rows.push(of(facts, "39", format!("a preview of nothing at {path}"), path, &json!({})).invalid(&fields));
+    }
+    let assignment = |id: &str| format!("/v1/receipts/{id}/assignment");
+    let loan = json!({"loan_id": LOAN});
+    rows.push(
+        of(facts, "64", "a preview of a receipt that is a payment", assignment(&facts.paid), &loan)
+            .refused(404, &["not_found"]),
+    );
+    rows.push(of(facts, "40", "a preview of no receipt", assignment("1"), &loan).invalid(&["path"]));
+    let loans: Vec<Value> = (0..17)
+        .map(|_| json!({"loan_id": uuid::Uuid::new_v4(), "outstanding_principal_minor": "1", "interest_minor": "1"}))
+        .collect();
+    let accrual = json!({"program_id": uuid::Uuid::new_v4(), "accrual_date": "2026-05-01",
+        "day_count_convention": "ACT_365", "loans": loans});
+    rows.push(
+        of(facts, "40", "a preview over more than 16 loans", "/v1/accruals/batch", &accrual)
+            .refused(422, &["no_preview"]),
+    );
     rows
 }

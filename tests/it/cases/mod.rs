@@ -2,6 +2,7 @@
 //! once with one process and once with servers, broker and database apart. All that fails is told at once, by name.
 
 mod ach_returns;
+mod groups;
 mod known;
 mod late_fees;
 mod loan;
@@ -31,8 +32,9 @@ struct Case {
 }
 
 /// Every case.
-const CASES: [&[Case]; 8] = [
+const CASES: [&[Case]; 9] = [
     ach_returns::CASES,
+    groups::CASES,
     known::CASES,
     late_fees::CASES,
     orders::CASES,

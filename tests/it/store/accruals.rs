@@ -2,11 +2,14 @@
 //!
 //! The program of these laws bears 7.3 % over 365 days: 0.02 % a day, so that 10,000.00 bear 2.00.
 
+use std::collections::BTreeSet;
+
 use chrono::{Days, NaiveDate};
 use hpts::core::event::{Collectibility, Command, EventKind, NewEvent, ServicingAct};
 use hpts::core::ids::ProgramId;
-use hpts::core::ledger::{Outcome, RejectionCode};
+use hpts::core::ledger::{LegAhead, Outcome, RejectionCode, look_ahead_group};
 use hpts::core::loan::{InterestRule, InterestTerms, LossAccount, RoundingMode};
+use hpts::store::{GroupProgress, LoanAhead, imagined};
 use uuid::Uuid;
 
 use super::groups_between::{reversal, run};
@@ -338,5 +341,44 @@ pub(crate) async fn a_programs_rate_is_that_of_its_loans(fixture: &impl Fixture)
     assert_eq!(accrue(&books, day(1, 31), (1, 500)).await.1, refused);
     assert_eq!(accrue(&books, day(1, 31), (2, 500)).await.1, refused);
     assert_eq!((interest(&books, 1).await, interest(&books, 2).await), (0, 0));
+    prove(&books.store).await;
+}
+
+/// An accrual is looked ahead to behind all that waits in front of it, a late payment as well, and does what was told.
+pub(crate) async fn an_accrual_is_foreseen_behind_what_waits(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![of_program(&books, 1, 1_001_234, PROGRAM)]).await;
+    accrue(&books, day(1, 10), (1, 1_001_234)).await.1.unwrap();
+    let paid = vec![books.payment_on(1, 300_000, day(1, 5)), books.payment_on(1, 100_000, day(1, 15))];
+    let waiting = books.accept(paid).await;
+    let foreseen = async |principal| {
+        let group = books.accrual_by_rule(day(1, 20), (PROGRAM, rule()), &[(1, principal)]);
+        let loans = books.store.group_ahead(group.clone(), 100).await.unwrap();
+        let now = loans[0].now;
+        assert_eq!((loans.len(), loans[0].is_cut, loans[0].work.events.len()), (1, false, 3));
+        let ahead = |loan: LoanAhead| LegAhead { work: loan.work, on_hold: loan.on_hold };
+        let legs = loans.into_iter().map(ahead).collect();
+        look_ahead_group(imagined(group.parent, now), legs, now).unwrap()
+    };
+    let refused = foreseen(1_001_234).await;
+    assert_eq!(refused.parent.outcome, Outcome::Rejected(RejectionCode::PrincipalMismatch));
+    let principal = refused.legs[0].1.before.unwrap().balances.principal.units();
+    let told = foreseen(principal).await;
+    assert_eq!((fixture.count("events").await, told.legs[0].1.stuck.len()), (5, 0), "nothing is accepted by looking");
+
+    books.post(&waiting).await;
+    let accrued = books.accept_group(books.accrual_by_rule(day(1, 20), (PROGRAM, rule()), &[(1, principal)])).await;
+    let GroupProgress::Finished(batch) = books.try_group(accrued.seq).await else { panic!("it is not posted") };
+
+    assert!(batch.restating.is_empty(), "it is in order: who answers need not look for more");
+    assert_eq!(told.parent.outcome, Outcome::Done);
+    let leg = books.store.event(books.tenant, accrued.id.leg(1)).await.unwrap().unwrap().posting.unwrap();
+    let foreseen = &told.legs[0].1.step;
+    assert_eq!(foreseen.posting.posting.entry, leg.entry);
+    assert!(leg.entry.is_some() && told.parent.allocation.is_some());
+    assert_eq!(foreseen.state.unwrap().balances, books.loan(1).await.unwrap().state.balances);
+    let late = books.accept_group(books.accrual_by_rule(day(1, 3), (PROGRAM, rule()), &[(1, 1_001_234)])).await;
+    let GroupProgress::Finished(batch) = books.try_group(late.seq).await else { panic!("it is not posted") };
+    assert_eq!(batch.restating, BTreeSet::from([late.seq]), "more is to be told of its parent");
     prove(&books.store).await;
 }

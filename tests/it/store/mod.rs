@@ -161,7 +161,8 @@ macro_rules! conformance {
                     a_long_life_is_mended_in_one_pass,
                     nothing_accrues_while_a_charge_off_stands,
                     a_callers_interest_covers_its_days,
-                    a_programs_rate_is_that_of_its_loans;
+                    a_programs_rate_is_that_of_its_loans,
+                    an_accrual_is_foreseen_behind_what_waits;
                 at_once:
                     what_was_just_accepted_is_posted_in_order,
                     what_waits_before_it_is_posted_with_it,

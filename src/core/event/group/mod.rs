@@ -26,6 +26,9 @@ pub use terms::{GroupOperation, LegTerms};
 /// The most legs of a group.
 pub const LEGS_MAX: usize = 10_000;
 
+/// What followed from a group of so many legs, or would follow, is told with it; of one of more it is read by leg.
+pub const LEGS_TOLD_MAX: u32 = 16;
+
 /// A hash over all legs of a group, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -66,15 +69,10 @@ pub struct Leg {
 }
 
 impl Group {
-    /// Whether it brings money to a loan, which may come late.
+    /// Whether it has so few legs that what followed from each of them is told with it.
     #[must_use]
-    pub const fn brings_money(&self) -> bool {
-        match &self.operation {
-            GroupOperation::SuspenseTransfer | GroupOperation::ReceiptAssignment { .. } => true,
-            GroupOperation::Accrual { .. } | GroupOperation::Rearrangement { .. } | GroupOperation::Reversal(_) => {
-                false
-            }
-        }
+    pub const fn tells_of_legs(&self) -> bool {
+        self.legs <= LEGS_TOLD_MAX
     }
 }
 

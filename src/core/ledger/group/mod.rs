@@ -12,12 +12,12 @@ mod accrual;
 mod pair;
 mod reversal;
 
-use crate::core::event::{AcceptedEvent, Command, Group, GroupOperation, Leg, LegTerms};
+use crate::core::event::{AcceptedEvent, Command, EventKind, Group, GroupOperation, Leg, LegTerms};
 use crate::core::ids::{LoanId, LoanKey};
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::JournalEntry;
 use crate::core::ledger::fold::{Booking, Judged, LoanWork, book, post_judged, without_loan};
-use crate::core::ledger::late::{Looked, look};
+use crate::core::ledger::late::{History, Looked, look};
 use crate::core::ledger::past::Past;
 use crate::core::ledger::posting::{Outcome, PostedEvent, Posting, REFUSED_LOANS_MAX, RejectionCode, SystemPosting};
 use crate::core::ledger::rules::{Refusal, Verdict};
@@ -115,6 +115,8 @@ pub struct GroupOutput {
     pub states: Vec<LoanState>,
     /// How far loans are accrued behind these versions.
     pub accrued: Vec<(LoanKey, i64, AccrualMark)>,
+    /// Whether a leg may have shown late fees to be for payments on time: who answers looks.
+    pub is_reviewing: bool,
 }
 
 /// A rule that refuses a group, and the loans that it names.
@@ -313,6 +315,9 @@ fn post(input: GroupInput, verdict: GroupVerdict) -> Result<GroupOutput, String>
         let accrued = verdict.accrued;
         let judged = Judged { looked, verdict: Ok(verdict) };
         let posted = post_judged(state, &mut past, &event, judged, input.now)?;
+        // As for an event alone: what is taken back may have taken money back on a later day.
+        output.is_reviewing |= event.event.kind == EventKind::Reversal;
+        output.is_reviewing |= past.history.as_ref().is_some_and(History::has_late_fees);
         let version = posted.posting.loan_version;
         output.accrued.extend(accrued.zip(version).map(|(mark, version)| (state.key, version, mark)));
         output.system.extend(posted.system);
@@ -371,6 +376,7 @@ fn empty(input: &GroupInput, outcome: Outcome) -> GroupOutput {
         system: Vec::new(),
         states: Vec::with_capacity(legs),
         accrued: Vec::new(),
+        is_reviewing: false,
     }
 }
 

@@ -19,7 +19,7 @@ use crate::core::ledger::{Calendar, Earlier, GroupInput, LegWork, LoanWork, Past
 use crate::core::money::Minor;
 use crate::runtime::clock::Stopwatch;
 use crate::store::calendars::CalendarCache;
-use crate::store::{GroupFold, GroupProgress, GroupWork, PostWork, PostedBatch, StoreError, Wanted};
+use crate::store::{GroupFold, GroupProgress, GroupWork, PostWork, PostedBatch, StoreError, Wanted, is_restating};
 
 /// The posting of a parent: no loan, no lines. The loans that a group was refused for stand in its answer.
 pub(in crate::store::postgres) const INSERT_PARENT_POSTING: &str = "INSERT INTO postings (event_seq, loan_key, \
@@ -104,7 +104,7 @@ async fn fill(
     let calendar = calendar.unwrap_or_default();
     let mut loans: Vec<LoanWork> =
         group.legs.iter().map(|leg| loan_work(&locked, leg, (&mut earlier, &calendar))).collect();
-    add_histories(connection, &mut loans).await?;
+    add_histories(connection, &mut loans, None).await?;
     add_accruals(connection, &mut loans).await?;
     add_fees(connection, &mut loans).await?;
     batch.times.read = watch.lap();
@@ -122,6 +122,7 @@ async fn fill(
     batch.times.fold = watch.lap();
     forget_unopened(connection, &locked, &output.states).await?;
     let parent = output.parent.clone();
+    batch.restating.extend(is_restating(&output).then_some(group.parent.seq));
     write_marks(connection, &output).await?;
     let events: HashMap<Seq, AcceptedEvent> = group.legs.into_iter().map(|leg| (leg.seq, leg)).collect();
     write_legs(connection, (work.lane_slot, &locked), (&group.parent, events), output, batch).await?;

@@ -1,5 +1,5 @@
-//! Owns the loan before an imagined event: what posting would be given, read in one snapshot, without a lock and
-//! without a trace.
+//! Owns the loan before an imagined event, or those of an imagined group: what posting would be given, read in one
+//! snapshot, without a lock and without a trace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,16 +8,17 @@ use sqlx::{Connection, PgConnection};
 use super::lock::{loan_number, unopened};
 use super::read::READ_UNPOSTED_EVENTS;
 use super::{earlier, fees, history, late_fees};
-use crate::core::event::{AcceptedEvent, NewEvent};
+use crate::core::event::{AcceptedEvent, NewEvent, NewGroup};
 use crate::core::ids::{LoanKey, Seq, TenantId};
 use crate::core::ledger::{LoanWork, Past, RejectionCode};
 use crate::core::loan::LoanState;
 use crate::store::calendars::CalendarCache;
+use crate::store::past::ImaginedRule;
 use crate::store::postgres::connect::{PostgresStore, finish};
 use crate::store::postgres::error::classify;
 use crate::store::postgres::periods;
 use crate::store::postgres::rows::{self, Columns, key_column, loan_columns};
-use crate::store::{LoanAhead, StoreError, imagined};
+use crate::store::{IMAGINED, LoanAhead, StoreError, imagined, imagined_rule};
 
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
@@ -45,12 +46,40 @@ impl PostgresStore {
     ) -> Result<LoanAhead, StoreError> {
         let mut connection = self.connection().await?;
         let mut transaction = connection.begin_with(SNAPSHOT).await.map_err(classify)?;
-        let ahead = look_ahead(&mut transaction, event, limit).await;
+        let ahead = look_ahead(&mut transaction, event, (limit, None)).await;
+        finish(transaction, ahead).await
+    }
+
+    pub(in crate::store::postgres) async fn read_group_ahead(
+        &self,
+        group: NewGroup,
+        limit: i64,
+    ) -> Result<Vec<LoanAhead>, StoreError> {
+        let mut connection = self.connection().await?;
+        let mut transaction = connection.begin_with(SNAPSHOT).await.map_err(classify)?;
+        let ahead = look_ahead_group(&mut transaction, &group, limit).await;
         finish(transaction, ahead).await
     }
 }
 
-async fn look_ahead(connection: &mut PgConnection, event: NewEvent, limit: i64) -> Result<LoanAhead, StoreError> {
+async fn look_ahead_group(
+    connection: &mut PgConnection,
+    group: &NewGroup,
+    limit: i64,
+) -> Result<Vec<LoanAhead>, StoreError> {
+    let rule = imagined_rule(&group.parent);
+    let mut loans = Vec::with_capacity(group.legs.len());
+    for leg in group.legs_at(IMAGINED) {
+        loans.push(look_ahead(connection, leg, (limit, rule)).await?);
+    }
+    Ok(loans)
+}
+
+async fn look_ahead(
+    connection: &mut PgConnection,
+    event: NewEvent,
+    (limit, rule): (i64, ImaginedRule),
+) -> Result<LoanAhead, StoreError> {
     let (tenant, key) = (event.tenant, event.loan_key);
     let query = sqlx::query(CLOCK_AND_HOLD).bind(tenant.0).bind(key_column(key));
     let row = query.fetch_one(&mut *connection).await.map_err(classify)?;
@@ -76,7 +105,8 @@ async fn look_ahead(connection: &mut PgConnection, event: NewEvent, limit: i64) 
     let refusal = (refuses && !waits).then_some(RejectionCode::LoanOnHold);
     let past = Past { earlier: earlier_events, calendar, refusal, ..Past::default() };
     let mut loans = [LoanWork { key, state, number_taken, past, events }];
-    history::add_histories(connection, &mut loans).await?;
+    history::add_histories(connection, &mut loans, rule).await?;
+    history::add_whole_accruals(connection, &mut loans).await?;
     fees::add_fees(connection, &mut loans).await?;
     history::add_receipts(connection, &mut loans).await?;
     let [mut work] = loans;

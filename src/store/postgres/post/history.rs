@@ -11,7 +11,8 @@ use crate::core::ids::{LoanKey, Seq};
 use crate::core::ledger::{LoanWork, Past};
 use crate::store::StoreError;
 use crate::store::past::{
-    Asking, Behind, Days, Marked, Moved, PastReads, Rows, read_accruals, read_histories, read_receipts,
+    Asking, Behind, Days, ImaginedRule, Marked, Moved, PastReads, Rows, read_accruals, read_histories, read_receipts,
+    read_whole_accruals,
 };
 use crate::store::postgres::error::classify;
 use crate::store::postgres::rows::{self, Columns, event_columns, key_column, posting_columns};
@@ -66,8 +67,9 @@ impl PastReads for PgConnection {
 pub(in crate::store::postgres) async fn add_histories(
     connection: &mut PgConnection,
     loans: &mut [LoanWork],
+    imagined: ImaginedRule,
 ) -> Result<(), StoreError> {
-    let mut histories = read_histories(connection, loans.iter().map(Asking::from)).await?;
+    let mut histories = read_histories(connection, loans.iter().map(Asking::from), imagined).await?;
     give(&mut histories, loans, |past, history| past.history = Some(history));
     Ok(())
 }
@@ -79,6 +81,16 @@ pub(in crate::store::postgres) async fn add_accruals(
 ) -> Result<(), StoreError> {
     let in_order = loans.iter().filter(|loan| loan.past.history.is_none()).map(Asking::from);
     let mut books = read_accruals(connection, in_order).await?;
+    give(&mut books, loans, |past, book| past.accruals = Some(book));
+    Ok(())
+}
+
+/// Gives the same to a loan that an accrual is imagined for, from its whole past.
+pub(super) async fn add_whole_accruals(
+    connection: &mut PgConnection,
+    loans: &mut [LoanWork],
+) -> Result<(), StoreError> {
+    let mut books = read_whole_accruals(connection, loans.iter().map(Asking::from)).await?;
     give(&mut books, loans, |past, book| past.accruals = Some(book));
     Ok(())
 }

@@ -97,7 +97,7 @@ async fn fill(
     settle::settle(connection, work, &locked, &chosen, batch).await?;
     batch.groups.append(&mut chosen.groups);
     batch.apart = apart(&mut chosen.loans);
-    add_histories(connection, &mut chosen.loans).await?;
+    add_histories(connection, &mut chosen.loans, None).await?;
     add_fees(connection, &mut chosen.loans).await?;
     history::add_receipts(connection, &mut chosen.loans).await?;
     batch.times.read = watch.lap();

@@ -23,7 +23,7 @@ use crate::store::sqlite::post::{
     write_legs, write_marks, write_terms,
 };
 use crate::store::sqlite::rows::{broken, bytes};
-use crate::store::{GroupFold, GroupProgress, GroupWork, PhaseTimes, PostedBatch, StoreError, Wanted};
+use crate::store::{GroupFold, GroupProgress, GroupWork, PhaseTimes, PostedBatch, StoreError, Wanted, is_restating};
 
 /// The posting of a parent: no loan, no lines. The loans that a group was refused for stand in its answer.
 pub(in crate::store::sqlite) const POST_PARENT: &str = "
@@ -129,7 +129,7 @@ async fn input(
 ) -> Result<GroupInput, StoreError> {
     let events = group.legs.iter().map(|leg| (leg.event.loan_key, vec![leg.clone()])).collect();
     let events = BatchEvents { events, ..BatchEvents::default() };
-    let mut histories = read_histories(db, events.asking(loans)).await?;
+    let mut histories = read_histories(db, events.asking(loans), None).await?;
     let in_order = events.asking(loans).filter(|asking| !histories.contains_key(&asking.key));
     let mut accruals = read_accruals(db, in_order).await?;
     let mut fees = fees(db, &events, &pasts.earlier).await?;
@@ -179,13 +179,14 @@ async fn write(
     let GroupRows { parent, legs } = group;
     let group_seq = parent.seq;
     let events: BTreeMap<Seq, AcceptedEvent> = legs.into_iter().map(|leg| (leg.seq, leg)).collect();
+    let restating = is_restating(&output).then_some(group_seq).into_iter().collect();
     let mut posted = write_legs(db, (&parent, &events), &output, loans, at).await?;
     write_terms(db, loans, &output.states).await?;
     write_marks(db, &output).await?;
     post_parent(db, parent.seq, &output.parent).await?;
     posted.push((parent, output.parent));
     unpark(db, &[group_seq], &posted).await?;
-    Ok(PostedBatch { posted, ..PostedBatch::default() })
+    Ok(PostedBatch { posted, restating, ..PostedBatch::default() })
 }
 
 async fn post_parent(db: &mut SqliteConnection, seq: Seq, posting: &Posting) -> Result<(), StoreError> {

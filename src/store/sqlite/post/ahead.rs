@@ -1,23 +1,24 @@
-//! Owns the loan before an imagined event: what posting would be given, read in one snapshot and without a trace.
+//! Owns the loan before an imagined event, or those of an imagined group: what posting would be given, read in one
+//! snapshot and without a trace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::SqliteConnection;
 
-use crate::core::event::{AcceptedEvent, Command, NewEvent};
+use crate::core::event::{AcceptedEvent, NewEvent, NewGroup};
 use crate::core::ids::{Seq, TenantId};
 use crate::core::ledger::LoanWork;
 use crate::core::time::Timestamp;
 use crate::store::calendars::CalendarCache;
-use crate::store::past::{read_histories, read_receipts};
+use crate::store::past::{ImaginedRule, read_histories, read_receipts, read_whole_accruals};
 use crate::store::sqlite::error::store_error;
-use crate::store::sqlite::params::json;
+use crate::store::sqlite::params::{json, loan_number};
 use crate::store::sqlite::periods;
 use crate::store::sqlite::post::loans::{LockedLoan, locked, unopened};
 use crate::store::sqlite::post::read::{self, BatchEvents, Pasts, Queue, UNPOSTED_EVENTS, packed_events};
 use crate::store::sqlite::post::{earlier, fees, late_fees};
 use crate::store::sqlite::rows::{broken, get};
-use crate::store::{LoanAhead, StoreError, imagined};
+use crate::store::{IMAGINED, LoanAhead, StoreError, imagined, imagined_rule};
 
 /// Whether a loan waits for a person; it may wait before it exists.
 pub(in crate::store::sqlite) const LOAN_HELD: &str =
@@ -32,6 +33,30 @@ pub(in crate::store::sqlite) async fn look_ahead(
     db: &mut SqliteConnection,
     event: NewEvent,
     limit: i64,
+    now: Timestamp,
+) -> Result<LoanAhead, StoreError> {
+    of_loan(db, event, (limit, None), now).await
+}
+
+/// The same for the legs of a group, by number.
+pub(in crate::store::sqlite) async fn look_ahead_group(
+    db: &mut SqliteConnection,
+    group: &NewGroup,
+    limit: i64,
+    now: Timestamp,
+) -> Result<Vec<LoanAhead>, StoreError> {
+    let rule = imagined_rule(&group.parent);
+    let mut loans = Vec::with_capacity(group.legs.len());
+    for leg in group.legs_at(IMAGINED) {
+        loans.push(of_loan(db, leg, (limit, rule), now).await?);
+    }
+    Ok(loans)
+}
+
+async fn of_loan(
+    db: &mut SqliteConnection,
+    event: NewEvent,
+    (limit, rule): (i64, ImaginedRule),
     now: Timestamp,
 ) -> Result<LoanAhead, StoreError> {
     let (tenant, key) = (event.tenant, event.loan_key);
@@ -57,14 +82,21 @@ pub(in crate::store::sqlite) async fn look_ahead(
         loan = opening(db, tenant, batch.events.get(&key).map_or(&[], Vec::as_slice)).await?;
     }
     let loans = BTreeMap::from([(key, loan)]);
-    let histories = read_histories(db, batch.asking(&loans)).await?;
+    let histories = read_histories(db, batch.asking(&loans), rule).await?;
+    let accruals = read_whole_accruals(db, batch.asking(&loans)).await?.remove(&key);
     // Read anew: what lanes remember belongs to a number that only a posting transaction holds still.
     let calendars = periods::calendars(db, &CalendarCache::default(), 0, &BTreeSet::from([tenant])).await?;
-    let fees = fees::of_batch(db, &batch).await?;
+    let mut fees = fees::of_batch(db, &batch).await?;
+    let takes_back = |events: &Vec<AcceptedEvent>| earlier.get(&key).is_some_and(|it| it.takes_back_fees(events));
+    if batch.events.get(&key).is_some_and(takes_back) {
+        let book = fees::read_fees(db, &[key]).await?.remove(&key);
+        fees.insert(key, book.unwrap_or_default());
+    }
     let receipts = read_receipts(db, batch.asking(&loans)).await?;
     let pasts = Pasts { histories, earlier, fees, receipts, calendars };
     let works = read::loan_works(batch.events, pasts, &loans);
     let mut work: LoanWork = works.into_iter().next().ok_or_else(|| broken("an event without its loan"))?;
+    work.past.accruals = accruals;
     work.past.late_fees = Some(late_fees::late_fee_book(db, tenant, key).await?);
     Ok(LoanAhead { now, work, on_hold: waits || refuses, is_cut })
 }
@@ -91,8 +123,7 @@ async fn opening(
     let Some(first) = events.iter().find(|event| event.event.command.opens_loan()) else {
         return Ok(LockedLoan::default());
     };
-    let number = if let Command::LoanOpening(opening) = &first.event.command { &opening.loan_number } else { &None };
-    let number_taken = match number {
+    let number_taken = match loan_number(&first.event.command) {
         None => false,
         Some(number) => {
             let query = sqlx::query(NUMBER_TAKEN).bind(tenant.0).bind(number.comparable().to_owned());

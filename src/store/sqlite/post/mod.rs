@@ -41,7 +41,7 @@ use crate::store::sqlite::writer::Transaction;
 use crate::store::{Fold, PhaseTimes, PostWork, PostedBatch, StoreError, Wanted, restating};
 
 pub(super) use accruals::{ACCRUALS, MARKS, PARENTS, SINCE_MARK, WRITE_MARKS, write_marks};
-pub(super) use ahead::{LOAN_HELD, NUMBER_TAKEN, look_ahead};
+pub(super) use ahead::{LOAN_HELD, NUMBER_TAKEN, look_ahead, look_ahead_group};
 pub(super) use earlier::EARLIER_EVENTS;
 pub(super) use fees::{FEE_POSTINGS, read_fees};
 pub(super) use fresh::LOANS_OF_FRESH;
@@ -85,7 +85,7 @@ pub(super) async fn post_batch(
     let mut groups = std::mem::take(&mut events.groups);
     groups.extend(&sorted.groups);
     let apart = apart(&mut events, &loans);
-    let histories = read_histories(db, events.asking(&loans)).await?;
+    let histories = read_histories(db, events.asking(&loans), None).await?;
     let calendars = periods::calendars(db, calendars, events.calendar_version, &events.tenants()).await?;
     let fees = fees::of_batch(db, &events).await?;
     let receipts = read_receipts(db, events.asking(&loans)).await?;

@@ -103,13 +103,17 @@ async fn a_receipt_that_finds_its_loan_late_tells_what_it_changes() {
     let received = world.get(&format!("/v1/events/{receipt}"), &token).await.json()["effective_at"].clone();
     let loan = numbered_loan(&world, &token, "420").await;
     let clerk = world.token("demo", "hpts:adjustments:write").await;
+    // In front of the receipt: when that finds its loan it pays this fee, and the payment of 2 May no more.
+    let before = json!({"loan_id": loan, "amount_minor": "500", "fee_code": "nsf", "effective_at": "2026-01-02"});
+    assert_eq!(world.post("/v1/fees", &clerk, "fee:before:all", &before).await.status, 201);
     let fee = json!({"loan_id": loan, "amount_minor": "2500", "fee_code": "late", "effective_at": "2026-05-02",
         "late_for": {"period_from": received, "due_at": received, "due_minor": "3000"}});
     let fee = world.post("/v1/fees", &clerk, "fee:too:early", &fee).await;
     assert_eq!(fee.status, 201, "{fee:?}");
     let paid = json!({"loan_id": loan, "borrower_id": crate::api::world::BORROWER, "amount_minor": "9000",
         "currency": "USD", "effective_at": "2026-05-02", "source_method": "ach"});
-    assert_eq!(world.post("/v1/payments", &token, "pay:on:2:may", &paid).await.status, 201);
+    let paid = world.post("/v1/payments", &token, "pay:on:2:may", &paid).await;
+    assert_eq!((paid.status, &paid.json()["allocation"]["fees_minor"]), (201, &json!("3000")));
     let path = format!("/v1/receipts/{receipt}/assignment");
 
     let assigned = world.post(&path, &token, "assign:late", &json!({"loan_id": loan})).await;
@@ -118,9 +122,14 @@ async fn a_receipt_that_finds_its_loan_late_tells_what_it_changes() {
     let told = assigned.json()["fees_to_review"].clone();
     assert_eq!(told[0]["fee_event_id"], fee.json()["fee_event_id"], "{assigned:?}");
     assert_eq!(told[0]["late_for"]["received_minor"], "3000", "{told}");
+    let restated = assigned.json()["restated"].clone();
+    assert_eq!(restated.as_array().map(Vec::len), Some(1), "{assigned:?}");
+    assert_eq!(restated[0]["event_id"], paid.json()["payment_event_id"], "{restated}");
+    let fees = ["allocation_before", "allocation"].map(|name| restated[0][name]["fees_minor"].clone());
+    assert_eq!(fees, [json!("3000"), json!("2500")], "{restated}");
     let id = assigned.json()["receipt_assigned_event_id"].as_str().unwrap().to_owned();
     let status = world.get(&format!("/v1/events/{id}"), &token).await.json();
-    assert_eq!((&status["fees_to_review"], &status["restated"]), (&told, &assigned.json()["restated"]), "{status}");
+    assert_eq!((&status["fees_to_review"], &status["restated"]), (&told, &restated), "{status}");
     let again = world.post(&path, &token, "assign:late", &json!({"loan_id": loan})).await;
     assert_eq!((again.status, &again.bytes), (200, &assigned.bytes));
 }
