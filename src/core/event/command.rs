@@ -400,6 +400,24 @@ impl Command {
             Self::Disbursement(_) | Self::LoanOpening(_) | Self::Receipt(_) | Self::BankSettlement(_) => true,
         }
     }
+
+    /// The lender's number of the loan that it opens, where the caller gave one.
+    #[must_use]
+    pub fn loan_number(&self) -> Option<&LoanNumber> {
+        match self {
+            Self::LoanOpening(opening) => opening.loan_number.as_ref(),
+            Self::Leg(leg) => leg.terms.new_loan().and_then(|terms| terms.loan_number.as_ref()),
+            Self::Payment(_)
+            | Self::Disbursement(_)
+            | Self::PaymentReturn(_)
+            | Self::Fee(_)
+            | Self::Servicing(_)
+            | Self::Receipt(_)
+            | Self::BankSettlement(_)
+            | Self::Upload(_)
+            | Self::Group(_) => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::core::event::{AcceptedEvent, Command, EventKind, Leg, LegTerms, NewEv
 use crate::core::ids::Seq;
 use crate::core::ledger::account::AccountCode;
 use crate::core::ledger::entry::{JournalEntry, Line};
-use crate::core::ledger::fees::{FeeBook, forgiven_by_hand};
+use crate::core::ledger::fees::{FeeBook, forgiven_by_hand, sum_on};
 use crate::core::ledger::late::{History, View};
 use crate::core::ledger::late_fees::{LateFeeBook, Receipts};
 use crate::core::ledger::period::Calendar;
@@ -84,8 +84,7 @@ impl Booked {
 
     /// Whether more fees are owed by it than before.
     pub(super) fn brings_fees(&self) -> bool {
-        let on_fees = self.lines.iter().filter(|line| line.account == AccountCode::FEES_RECEIVABLE);
-        on_fees.fold(0_i128, |sum, line| sum.saturating_add(i128::from(line.signed.units()))) > 0
+        sum_on(&self.lines, AccountCode::FEES_RECEIVABLE) > 0
     }
 }
 

@@ -5,7 +5,7 @@ use chrono::NaiveDate;
 use serde::{Serialize, Serializer};
 use sqlx::sqlite::SqliteArguments;
 
-use crate::core::event::{AcceptedEvent, Command, IdempotencyKey, LoanNumber, Metadata, NewEvent, SourceMethod};
+use crate::core::event::{AcceptedEvent, IdempotencyKey, LoanNumber, Metadata, NewEvent, SourceMethod};
 use crate::core::ids::{EventId, LoanKey, Seq, TenantId};
 use crate::core::ledger::{JournalEntry, Line, Posting, RejectionCode};
 use crate::core::loan::LoanState;
@@ -214,23 +214,6 @@ impl TermsChange {
     }
 }
 
-/// The lender's number of a loan that an event opens.
-pub(super) fn loan_number(command: &Command) -> Option<&LoanNumber> {
-    match command {
-        Command::LoanOpening(opening) => opening.loan_number.as_ref(),
-        Command::Leg(leg) => leg.terms.new_loan().and_then(|terms| terms.loan_number.as_ref()),
-        Command::Payment(_)
-        | Command::Disbursement(_)
-        | Command::PaymentReturn(_)
-        | Command::Fee(_)
-        | Command::Servicing(_)
-        | Command::Receipt(_)
-        | Command::BankSettlement(_)
-        | Command::Upload(_)
-        | Command::Group(_) => None,
-    }
-}
-
 /// A row of `loans` before its first posting, as its opening event makes it.
 #[derive(Debug, Serialize)]
 pub(super) struct OpeningRow<'a> {
@@ -247,7 +230,7 @@ pub(super) struct OpeningRow<'a> {
 
 impl<'a> OpeningRow<'a> {
     pub(super) fn new(opening: &'a AcceptedEvent, state: &LoanState) -> Self {
-        let number = loan_number(&opening.event.command);
+        let number = opening.event.command.loan_number();
         Self {
             loan_key: Hex(state.key.bytes()),
             tenant: hex_id(state.tenant.0),

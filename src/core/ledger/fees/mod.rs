@@ -126,12 +126,12 @@ impl FeeBook {
     /// Takes the next posting of the loan in. One that moves no fees changes nothing.
     pub fn note(&mut self, event: &NewEvent, posting: &Posting) {
         let Some(entry) = posting.entry.as_ref().filter(|_| posting.outcome == Outcome::Posted) else { return };
-        let moved = sum_on(entry, AccountCode::FEES_RECEIVABLE);
+        let moved = sum_on(entry.lines(), AccountCode::FEES_RECEIVABLE);
         match &event.command {
             Command::Fee(fee) => self.charge(event, FeeSort::Code(fee.fee_code.clone()), fee.due_on, posting, moved),
             Command::Servicing(servicing) => match &servicing.act {
                 ServicingAct::FeeWaived { fee_code, fee } => {
-                    let given_back = sum_on(entry, AccountCode::BORROWER_SUSPENSE).saturating_neg();
+                    let given_back = sum_on(entry.lines(), AccountCode::BORROWER_SUSPENSE).saturating_neg();
                     let amount = narrow(given_back.saturating_sub(moved));
                     let (code, fee) = (Some(fee_code.clone()), fee.map(|fee| fee.id));
                     self.waivers.insert(event.id, Waiver { code, fee, place: place_of(posting), amount });
@@ -157,7 +157,7 @@ impl FeeBook {
                 | ServicingAct::ManualAdjustment { .. }
                 | ServicingAct::Recovery => self.moved(event, posting, moved),
             },
-            Command::PaymentReturn(_) => self.restate((moved, sum_on(entry, AccountCode::FEES_REVERSED))),
+            Command::PaymentReturn(_) => self.restate((moved, sum_on(entry.lines(), AccountCode::FEES_REVERSED))),
             Command::Payment(_)
             | Command::Disbursement(_)
             | Command::LoanOpening(_)
@@ -342,11 +342,12 @@ fn place_of(posting: &Posting) -> Place {
 /// as well, which charge nothing off.
 fn borne_of(kind: EventKind, entry: &JournalEntry) -> i128 {
     let is_by_hand = kind == EventKind::ManualAdjustment && !entry.has_line_on(AccountCode::CHARGED_OFF_MEMO);
-    if is_by_hand { 0 } else { sum_on(entry, AccountCode::FEES_REVERSED) }
+    if is_by_hand { 0 } else { sum_on(entry.lines(), AccountCode::FEES_REVERSED) }
 }
 
-fn sum_on(entry: &JournalEntry, account: AccountCode) -> i128 {
-    let on_it = entry.lines().iter().filter(|line: &&Line| line.account == account);
+/// What lines add to an account.
+pub(super) fn sum_on(lines: &[Line], account: AccountCode) -> i128 {
+    let on_it = lines.iter().filter(|line| line.account == account);
     on_it.fold(0_i128, |sum, line| sum.saturating_add(i128::from(line.signed.units())))
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{Connection, PgConnection};
 
-use super::lock::{loan_number, unopened};
+use super::lock::unopened;
 use super::read::READ_UNPOSTED_EVENTS;
 use super::{earlier, fees, history, late_fees};
 use crate::core::event::{AcceptedEvent, NewEvent, NewGroup};
@@ -143,8 +143,8 @@ async fn opening(
     let Some(first) = events.iter().find(|event| event.event.command.opens_loan()) else {
         return Ok((None, false));
     };
-    if let Some((_, number)) = loan_number(&first.event.command) {
-        let query = sqlx::query(NUMBER_IS_TAKEN).bind(tenant.0).bind(number.to_owned());
+    if let Some(number) = first.event.command.loan_number() {
+        let query = sqlx::query(NUMBER_IS_TAKEN).bind(tenant.0).bind(number.comparable().to_owned());
         let row = query.fetch_one(connection).await.map_err(classify)?;
         if Columns::of(&row).take()? {
             return Ok((None, true));

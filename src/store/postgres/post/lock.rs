@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::core::event::{AcceptedEvent, Command};
+use crate::core::event::{AcceptedEvent, LoanNumber};
 use crate::core::ids::LoanKey;
 use crate::core::loan::LoanState;
 use crate::store::postgres::error::{classify, overtaken};
@@ -231,7 +231,7 @@ async fn insert_loans(
     openings: &BTreeMap<LoanKey, AcceptedEvent>,
 ) -> Result<BTreeSet<LoanKey>, StoreError> {
     let states: Vec<LoanState> = openings.values().map(unopened).collect();
-    let numbers: Vec<_> = openings.values().map(|opening| loan_number(&opening.event.command)).collect();
+    let numbers: Vec<_> = openings.values().map(|opening| opening.event.command.loan_number()).collect();
     let waterfalls: Vec<String> = states.iter().map(|state| state.waterfalls.to_string()).collect();
     let query = sqlx::query(INSERT_LOANS)
         .bind(states.iter().map(|state| key_column(state.key)).collect::<Vec<_>>())
@@ -240,8 +240,8 @@ async fn insert_loans(
         .bind(states.iter().map(|state| state.borrower_id.0).collect::<Vec<_>>())
         .bind(states.iter().map(|state| state.currency.code()).collect::<Vec<_>>())
         .bind(states.iter().map(|state| state.opened_on).collect::<Vec<_>>())
-        .bind(numbers.iter().map(|number| number.map(|(number, _)| number)).collect::<Vec<_>>())
-        .bind(numbers.iter().map(|number| number.map(|(_, comparable)| comparable)).collect::<Vec<_>>())
+        .bind(numbers.iter().map(|number| number.map(LoanNumber::as_str)).collect::<Vec<_>>())
+        .bind(numbers.iter().map(|number| number.map(LoanNumber::comparable)).collect::<Vec<_>>())
         .bind(states.iter().map(|state| state.status.as_str()).collect::<Vec<_>>())
         .bind(waterfalls)
         .bind([0_u8; 32].as_slice());
@@ -257,24 +257,6 @@ pub(super) fn unopened(opening: &AcceptedEvent) -> LoanState {
         command.currency(),
         command.effective_date(),
     )
-}
-
-/// The number as written and as compared.
-pub(super) fn loan_number(command: &Command) -> Option<(&str, &str)> {
-    let number = match command {
-        Command::LoanOpening(opening) => opening.loan_number.as_ref(),
-        Command::Leg(leg) => leg.terms.new_loan().and_then(|terms| terms.loan_number.as_ref()),
-        Command::Payment(_)
-        | Command::Disbursement(_)
-        | Command::PaymentReturn(_)
-        | Command::Fee(_)
-        | Command::Servicing(_)
-        | Command::Receipt(_)
-        | Command::BankSettlement(_)
-        | Command::Upload(_)
-        | Command::Group(_) => None,
-    };
-    number.map(|number| (number.as_str(), number.comparable()))
 }
 
 /// Deletes the rows that we made and that got no version.

@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::{LoanKey, Seq};
 use crate::core::ledger::{
-    Calendar, Earlier, FeeBook, GroupInput, GroupOutput, LegWork, LoanWork, Past, Posting, RejectionCode,
+    Calendar, Earlier, GroupInput, GroupOutput, LegWork, LoanWork, Past, Posting, RejectionCode,
 };
 use crate::core::money::Minor;
 use crate::core::time::Timestamp;
@@ -19,8 +19,8 @@ use crate::store::sqlite::groups::look::{GroupRows, group_rows, in_front, unfini
 use crate::store::sqlite::params::{json, loan_keys};
 use crate::store::sqlite::periods::calendars as calendars_of;
 use crate::store::sqlite::post::{
-    BatchEvents, HELD_LOANS, LockedLoan, Sorted, ToPost, delete_unopened, lock_loans, read_earlier, read_fees, unpark,
-    write_legs, write_marks, write_terms,
+    BatchEvents, HELD_LOANS, LockedLoan, Sorted, ToPost, delete_unopened, fees_of_batch, lock_loans, read_earlier,
+    unpark, write_legs, write_marks, write_terms,
 };
 use crate::store::sqlite::rows::{broken, bytes};
 use crate::store::{GroupFold, GroupProgress, GroupWork, PhaseTimes, PostedBatch, StoreError, Wanted, is_restating};
@@ -132,7 +132,7 @@ async fn input(
     let mut histories = read_histories(db, events.asking(loans), None).await?;
     let in_order = events.asking(loans).filter(|asking| !histories.contains_key(&asking.key));
     let mut accruals = read_accruals(db, in_order).await?;
-    let mut fees = fees(db, &events, &pasts.earlier).await?;
+    let mut fees = fees_of_batch(db, &events, &pasts.earlier).await?;
     let legs = group.legs.iter().map(|leg| {
         let key = leg.event.loan_key;
         let loan = loans.get(&key);
@@ -154,19 +154,6 @@ async fn input(
     });
     let legs = legs.collect::<Result<_, _>>()?;
     Ok(GroupInput { now, parent: group.parent.clone(), legs, refusal: work.refusal })
-}
-
-/// The fees of loans of which a leg takes back some.
-async fn fees(
-    db: &mut SqliteConnection,
-    legs: &BatchEvents,
-    earlier: &BTreeMap<LoanKey, Earlier>,
-) -> Result<BTreeMap<LoanKey, FeeBook>, StoreError> {
-    let takes_back = |(key, events): &(&LoanKey, &Vec<AcceptedEvent>)| {
-        earlier.get(key).is_some_and(|earlier| earlier.takes_back_fees(events))
-    };
-    let asked: Vec<LoanKey> = legs.events.iter().filter(takes_back).map(|(key, _)| *key).collect();
-    if asked.is_empty() { Ok(BTreeMap::new()) } else { read_fees(db, &asked).await }
 }
 
 async fn write(

@@ -12,7 +12,7 @@ use crate::core::time::Timestamp;
 use crate::store::calendars::CalendarCache;
 use crate::store::past::{ImaginedRule, read_histories, read_receipts, read_whole_accruals};
 use crate::store::sqlite::error::store_error;
-use crate::store::sqlite::params::{json, loan_number};
+use crate::store::sqlite::params::json;
 use crate::store::sqlite::periods;
 use crate::store::sqlite::post::loans::{LockedLoan, locked, unopened};
 use crate::store::sqlite::post::read::{self, BatchEvents, Pasts, Queue, UNPOSTED_EVENTS, packed_events};
@@ -86,12 +86,7 @@ async fn of_loan(
     let accruals = read_whole_accruals(db, batch.asking(&loans)).await?.remove(&key);
     // Read anew: what lanes remember belongs to a number that only a posting transaction holds still.
     let calendars = periods::calendars(db, &CalendarCache::default(), 0, &BTreeSet::from([tenant])).await?;
-    let mut fees = fees::of_batch(db, &batch).await?;
-    let takes_back = |events: &Vec<AcceptedEvent>| earlier.get(&key).is_some_and(|it| it.takes_back_fees(events));
-    if batch.events.get(&key).is_some_and(takes_back) {
-        let book = fees::read_fees(db, &[key]).await?.remove(&key);
-        fees.insert(key, book.unwrap_or_default());
-    }
+    let fees = fees::of_batch(db, &batch, &earlier).await?;
     let receipts = read_receipts(db, batch.asking(&loans)).await?;
     let pasts = Pasts { histories, earlier, fees, receipts, calendars };
     let works = read::loan_works(batch.events, pasts, &loans);
@@ -123,7 +118,7 @@ async fn opening(
     let Some(first) = events.iter().find(|event| event.event.command.opens_loan()) else {
         return Ok(LockedLoan::default());
     };
-    let number_taken = match loan_number(&first.event.command) {
+    let number_taken = match first.event.command.loan_number() {
         None => false,
         Some(number) => {
             let query = sqlx::query(NUMBER_TAKEN).bind(tenant.0).bind(number.comparable().to_owned());

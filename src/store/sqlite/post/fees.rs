@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use sqlx::SqliteConnection;
 
+use crate::core::event::AcceptedEvent;
 use crate::core::ids::LoanKey;
-use crate::core::ledger::{AccountCode, FeeBook, needs_fees};
+use crate::core::ledger::{AccountCode, Earlier, FeeBook, needs_fees};
 use crate::store::StoreError;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::loan_keys;
@@ -40,12 +41,15 @@ pub(in crate::store::sqlite) const FEE_POSTINGS: &str = concat!(
 );
 
 /// The fees of each loan whose events are judged by them.
-pub(super) async fn of_batch(
+pub(in crate::store::sqlite) async fn of_batch(
     db: &mut SqliteConnection,
     batch: &BatchEvents,
+    earlier: &BTreeMap<LoanKey, Earlier>,
 ) -> Result<BTreeMap<LoanKey, FeeBook>, StoreError> {
-    let asked: Vec<LoanKey> =
-        batch.events.iter().filter(|(_, events)| needs_fees(events)).map(|(key, _)| *key).collect();
+    let asks = |(key, events): &(&LoanKey, &Vec<AcceptedEvent>)| {
+        needs_fees(events) || earlier.get(key).is_some_and(|earlier| earlier.takes_back_fees(events))
+    };
+    let asked: Vec<LoanKey> = batch.events.iter().filter(asks).map(|(key, _)| *key).collect();
     if asked.is_empty() {
         return Ok(BTreeMap::new());
     }

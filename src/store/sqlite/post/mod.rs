@@ -43,7 +43,7 @@ use crate::store::{Fold, PhaseTimes, PostWork, PostedBatch, StoreError, Wanted, 
 pub(super) use accruals::{ACCRUALS, MARKS, PARENTS, SINCE_MARK, WRITE_MARKS, write_marks};
 pub(super) use ahead::{LOAN_HELD, NUMBER_TAKEN, look_ahead, look_ahead_group};
 pub(super) use earlier::EARLIER_EVENTS;
-pub(super) use fees::{FEE_POSTINGS, read_fees};
+pub(super) use fees::{FEE_POSTINGS, of_batch as fees_of_batch, read_fees};
 pub(super) use fresh::LOANS_OF_FRESH;
 pub(super) use history::HISTORY_SINCE;
 pub(super) use late_fees::{LATE_FEES, LOANS_WITH_LATE_FEES, late_fee, loans_with_late_fees, read_late_fees};
@@ -87,7 +87,7 @@ pub(super) async fn post_batch(
     let apart = apart(&mut events, &loans);
     let histories = read_histories(db, events.asking(&loans), None).await?;
     let calendars = periods::calendars(db, calendars, events.calendar_version, &events.tenants()).await?;
-    let fees = fees::of_batch(db, &events).await?;
+    let fees = fees::of_batch(db, &events, &earlier).await?;
     let receipts = read_receipts(db, events.asking(&loans)).await?;
     let pasts = Pasts { histories, earlier, fees, receipts, calendars };
     let tried: HashSet<EventId> = events.events.values().flatten().map(|event| event.event.id).collect();
