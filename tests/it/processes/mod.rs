@@ -15,6 +15,7 @@ mod outside_issuer;
 mod pollers;
 mod restart;
 mod spans;
+mod role;
 mod uploads;
 mod webhooks;
 
@@ -123,6 +124,16 @@ impl System {
     }
 
     /// A fresh data folder; `serve --demo` fills it.
+    /// The same system, for processes that come to the database as another role. It must not outlive the first.
+    pub(crate) fn as_role(&self, role: &str, password: &str) -> Self {
+        let url = self.database_url();
+        let (_, place) = url.rsplit_once('@').unwrap();
+        let mut settings = self.settings.clone();
+        settings.retain(|(name, _)| *name != "HPTS_DATABASE_URL");
+        settings.push(("HPTS_DATABASE_URL", format!("postgres://{role}:{password}@{place}")));
+        Self { settings, database: None, prefix: self.prefix.clone(), data_dir: None }
+    }
+
     pub(crate) fn embedded() -> Self {
         let prefix = format!("hpts_test_{}", Uuid::new_v4().simple());
         let data_dir = std::env::temp_dir().join(&prefix);

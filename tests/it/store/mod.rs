@@ -19,6 +19,7 @@ mod periods;
 mod postgres;
 mod postgres_changes;
 mod postgres_periods;
+mod postgres_role;
 mod posting;
 mod reads;
 mod reconciliation;

@@ -11,6 +11,17 @@ use uuid::Uuid;
 /// Where the server is; the role must be able to make databases.
 const DEFAULT_URL: &str = "postgres://hpts:hpts@127.0.0.1:5432/hpts";
 
+/// The role that migrations grant to where it exists; its password is its name.
+pub(crate) const SERVICE_ROLE: &str = "hpts_service";
+
+/// Makes the role of the servers, which belongs to the whole server and stays. One at a time: tests run side by side.
+pub(crate) async fn service_role() {
+    let sql = "BEGIN; SELECT pg_advisory_xact_lock(4711); DO $$ BEGIN \
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'hpts_service') THEN \
+        CREATE ROLE hpts_service LOGIN PASSWORD 'hpts_service'; END IF; END $$; COMMIT";
+    run(&server_url(), sql).await.unwrap();
+}
+
 #[expect(clippy::disallowed_methods, reason = "tests have no configuration to read it from")]
 fn server_url() -> String {
     std::env::var("HPTS_TEST_DATABASE_URL").unwrap_or_else(|_| DEFAULT_URL.to_owned())
