@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::broker::Broker;
 use crate::runtime::lifecycle::Lifecycle;
-use crate::runtime::telemetry::{BROKER_BLOCKED, CONFIRMS_PENDING, GIT_SHA, Metrics, VERSION};
+use crate::runtime::telemetry::{BROKER_BLOCKED, BROKER_UP, CONFIRMS_PENDING, DATABASE_UP, GIT_SHA, Metrics, VERSION};
 use crate::store::Store;
 
 /// How long a dependency may take to answer before it counts as away.
@@ -66,9 +66,21 @@ pub fn router(monitored: Monitored) -> Router {
         .with_state(monitored)
 }
 
+/// Whether the database answers.
+async fn is_database_up(monitored: &Monitored) -> bool {
+    matches!(tokio::time::timeout(ANSWER_WITHIN, monitored.store.now()).await, Ok(Ok(_)))
+}
+
 async fn metrics(State(monitored): State<Monitored>) -> Response {
     let health = monitored.broker.health();
-    gauge!(BROKER_BLOCKED).set(if health.blocked { 1.0 } else { 0.0 });
+    let told = [
+        (DATABASE_UP, is_database_up(&monitored).await),
+        (BROKER_UP, health.connected),
+        (BROKER_BLOCKED, health.blocked),
+    ];
+    for (name, is_so) in told {
+        gauge!(name).set(f64::from(u8::from(is_so)));
+    }
     gauge!(CONFIRMS_PENDING).set(f64::from(u32::try_from(health.confirms_pending).unwrap_or(u32::MAX)));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], monitored.metrics.render()).into_response()
 }
@@ -81,7 +93,7 @@ async fn live(State(monitored): State<Monitored>) -> Response {
 }
 
 async fn ready(State(monitored): State<Monitored>) -> Response {
-    let database = matches!(tokio::time::timeout(ANSWER_WITHIN, monitored.store.now()).await, Ok(Ok(_)));
+    let database = is_database_up(&monitored).await;
     let broker = monitored.broker.health().connected;
     let progress = monitored.liveness.is_live();
     let running = !monitored.stopping.is_stopping();

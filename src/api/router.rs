@@ -8,7 +8,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::api::auth::{jwks, token};
 use crate::api::error::ApiError;
 use crate::api::http::edge::{edge, panicked};
-use crate::api::openapi::{docs, openapi_json};
+use crate::api::metrics::begin_at_zero;
+use crate::api::openapi::{docs, openapi_json, paths};
 use crate::api::problem::page;
 use crate::api::read::{
     accounts, ach_exceptions, ach_files as ach_file_reads, allocation, bank_statements as bank_reads, batch_results,
@@ -26,6 +27,7 @@ use crate::api::write::{
 
 /// Every address of the API.
 pub fn router(state: ApiState) -> Router {
+    begin_at_zero(paths());
     let request_ids = state.request_ids();
     let issuer = if state.auth().built_in().is_some() { built_in_issuer() } else { Router::new() };
     Router::new()

@@ -119,6 +119,9 @@ pub trait Broker: Send + Sync + Debug + 'static {
     /// How many messages wait in a queue, unsettled ones not counted.
     async fn depth(&self, generation: i32, queue: QueueId) -> Result<u64, BrokerError>;
 
+    /// How many messages lie in the dead-letter queue.
+    async fn dead_depth(&self) -> Result<u64, BrokerError>;
+
     /// How the broker feels.
     fn health(&self) -> BrokerHealth;
 

@@ -50,6 +50,7 @@ struct Process {
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
     map: PartitionMap,
+    metrics: Metrics,
     _lock: Option<DataLock>,
 }
 
@@ -130,8 +131,10 @@ impl Process {
         if with_demo {
             demo::load(&store, &base, &clock).await?;
         }
+        // Before anything is counted that belongs to callers.
+        let metrics = Metrics::install(&base)?;
         let (requests, work) = (Lifecycle::new(), Lifecycle::new());
-        Ok(Self { requests, work, base, spans, clock, store, broker, map, _lock: lock })
+        Ok(Self { requests, work, base, spans, clock, store, broker, map, metrics, _lock: lock })
     }
 
     /// Starts a worker, and the telling of webhooks beside it.
@@ -203,7 +206,7 @@ impl Process {
     }
 
     async fn monitor(&self, config: &Config, worker: Option<Worker>) -> Result<(), CliError> {
-        let metrics = Metrics::install(&self.base)?;
+        let metrics = self.metrics.clone();
         let MetricsListen::On(address) = config.metrics_listen else { return Ok(()) };
         let listener = listen(address, "HPTS_METRICS_LISTEN").await?;
         let (store, broker) = (Arc::clone(&self.store), Arc::clone(&self.broker));

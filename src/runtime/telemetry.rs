@@ -30,22 +30,28 @@ pub const BATCH_EVENTS: &str = "hpts_batch_events";
 pub const BATCH_SECONDS: &str = "hpts_batch_seconds";
 /// Age of the oldest event that waits to be posted.
 pub const OLDEST_UNPOSTED_AGE: &str = "hpts_oldest_unposted_age_seconds";
-/// Events that wait to be posted.
+/// Events that wait to be posted; counted up to a million.
 pub const UNPOSTED_EVENTS: &str = "hpts_unposted_events";
-/// Messages ready in a partition's queues, by `partition`.
+/// Messages ready in a partition's queues, by `partition`; not a number where the broker does not say.
 pub const PARTITION_READY: &str = "hpts_partition_ready";
-/// Unposted events divided by the recent posting rate.
+/// Unposted events, as far as they are counted, divided by the recent posting rate.
 pub const SECONDS_TO_DRAIN: &str = "hpts_seconds_to_drain";
 /// Messages the broker handed out again.
 pub const REDELIVERIES: &str = "hpts_redeliveries_total";
 /// Messages that could not be acted on, by `reason`.
 pub const BAD_MESSAGES: &str = "hpts_amqp_bad_message_total";
+/// Messages in the dead-letter queue.
+pub const DEAD_LETTERS: &str = "hpts_dead_letters";
 /// Events parked for a person.
 pub const PARKED_EVENTS: &str = "hpts_parked_events";
-/// Events that wait because their loan is on hold.
+/// Events that wait because their loan is on hold; counted up to a million.
 pub const HELD_EVENTS: &str = "hpts_held_events";
 /// Published messages without a confirm yet.
 pub const CONFIRMS_PENDING: &str = "hpts_confirms_pending";
+/// 1 while the database answers this process, 0 while it does not.
+pub const DATABASE_UP: &str = "hpts_database_up";
+/// 1 while both connections to the broker are up, 0 while one is not.
+pub const BROKER_UP: &str = "hpts_broker_up";
 /// 1 while the broker blocks publishing.
 pub const BROKER_BLOCKED: &str = "hpts_broker_blocked";
 /// Hints published again by the sweeper.
@@ -58,14 +64,24 @@ pub const CHANGES_DELAY: &str = "hpts_changes_delay_seconds";
 pub const WEBHOOK_DELIVERIES: &str = "hpts_webhook_deliveries_total";
 /// Accepted events that are nowhere, over all tenants; must be 0.
 pub const CONSERVATION_DIFFERENCE: &str = "hpts_conservation_difference";
-/// Books that did not reconcile in the last scheduled run.
+/// Books whose sums disagreed in the last scheduled run.
 pub const RECONCILIATION_MISMATCHES: &str = "hpts_reconciliation_mismatches";
+/// Bank accounts that held something else than the ledger, or had an open line, in the last scheduled run.
+pub const BANKS_UNRECONCILED: &str = "hpts_bank_accounts_unreconciled";
+/// Lines of bank statements that waited for a person in the last scheduled run.
+pub const BANK_OPEN_LINES: &str = "hpts_bank_open_lines";
 /// Loans that do not hold what their postings say, at the last look at all of them.
 pub const LOAN_FAULTS: &str = "hpts_loan_faults";
 /// Waiting for a database connection from the pool.
 pub const DB_POOL_WAIT: &str = "hpts_db_pool_wait_seconds";
 /// Always 1, with `version` and `git_sha`.
 pub const BUILD_INFO: &str = "hpts_build_info";
+
+/// Every `outcome` of a webhook's delivery.
+pub const DELIVERY_OUTCOMES: [&str; 4] = ["delivered", "failed", "blocked", "gone"];
+/// Every `reason` of a message that could not be acted on.
+pub const BAD_MESSAGE_REASONS: [&str; 7] =
+    ["unknown_event", "misnamed", "wrong_partition", "malformed", "too_large", "future_version", "too_many_events"];
 
 /// Upper bounds of the time histograms, in seconds.
 const TIME_BUCKETS: [f64; 14] =
@@ -152,6 +168,7 @@ impl Metrics {
             }
         });
         metrics::gauge!(BUILD_INFO, "version" => VERSION, "git_sha" => GIT_SHA).set(1.0);
+        begin_at_zero();
         Ok(METRICS.get_or_init(|| Self(handle)).clone())
     }
 
@@ -159,6 +176,17 @@ impl Metrics {
     #[must_use]
     pub fn render(&self) -> String {
         self.0.render()
+    }
+}
+
+/// The counters that alerts look at begin at 0: a series that comes with its first count has risen nowhere.
+fn begin_at_zero() {
+    metrics::counter!(SWEEPER_REPUBLISHED).increment(0);
+    for outcome in DELIVERY_OUTCOMES {
+        metrics::counter!(WEBHOOK_DELIVERIES, "outcome" => outcome).increment(0);
+    }
+    for reason in BAD_MESSAGE_REASONS {
+        metrics::counter!(BAD_MESSAGES, "reason" => reason).increment(0);
     }
 }
 

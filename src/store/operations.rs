@@ -127,4 +127,7 @@ pub struct Counts {
     pub parked: i64,
     /// Unposted events of loans on hold. Counts at most 1,000,000.
     pub held: i64,
+    /// Postings so far, by a count that may begin anywhere and anew: between two looks its rise is how many were made,
+    /// roughly, by all processes.
+    pub posted: i64,
 }

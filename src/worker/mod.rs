@@ -16,6 +16,7 @@
 //!
 //! What a batch costs: see `lane`.
 
+mod backlog;
 mod dealing;
 mod directly;
 mod feed;
@@ -28,6 +29,8 @@ mod reconciler;
 mod replies;
 mod sweeper;
 mod trace;
+#[cfg(test)]
+mod try_store;
 mod verdict;
 mod webhooks;
 
@@ -142,7 +145,15 @@ impl Pulse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::event::WireError;
     use crate::core::time::Timestamp;
+    use crate::runtime::telemetry::BAD_MESSAGE_REASONS;
+
+    #[test]
+    fn every_bad_message_is_counted_under_a_reason_that_begins_at_zero() {
+        let all = [WireError::Malformed, WireError::TooLarge, WireError::FutureVersion(9), WireError::TooManyEvents];
+        assert!(all.iter().all(|error| BAD_MESSAGE_REASONS.contains(&error.reason())));
+    }
 
     #[test]
     fn a_worker_is_dead_when_work_waits_without_progress() {

@@ -30,12 +30,10 @@ use crate::core::event::{ENVELOPE_EVENTS_MAX, Envelope, EventRef};
 use crate::core::ids::{Seq, WorkerId};
 use crate::core::slot::{Partition, PartitionMap};
 use crate::runtime::lifecycle::Lifecycle;
-use crate::runtime::telemetry::{
-    HELD_EVENTS, OLDEST_UNPOSTED_AGE, PARKED_EVENTS, PARTITION_READY, SECONDS_TO_DRAIN, SWEEPER_REPUBLISHED,
-    UNPOSTED_EVENTS, chain,
-};
+use crate::runtime::telemetry::{SWEEPER_REPUBLISHED, chain};
 use crate::store::{Store, StoreError, SweepCandidate, SweepPlan, SweepRound};
 use crate::worker::WorkerParts;
+use crate::worker::backlog::Backlog;
 
 /// How often a quick round runs.
 const QUICK_EVERY: Duration = Duration::from_secs(1);
@@ -50,8 +48,6 @@ const SLOW_EVERY: Duration = Duration::from_mins(1);
 const MARK_EVERY: Duration = Duration::from_mins(15);
 /// How often a full round runs.
 const FULL_EVERY: Duration = Duration::from_hours(24);
-/// How often the gauges are read.
-const GAUGES_EVERY: Duration = Duration::from_secs(10);
 /// What a round with its publishing, and the gauges behind it, may take: on a database that is not overloaded they take
 /// less, whatever the backlog.
 const WORK_MAX: Duration = Duration::from_secs(20);
@@ -86,7 +82,7 @@ pub(super) struct Sweeper {
     seen: Seen,
     /// How often loans were released when a quick round last looked.
     releases: Option<i64>,
-    drained: Option<(i64, Instant)>,
+    backlog: Backlog,
 }
 
 /// What this sweeper has seen finished.
@@ -103,14 +99,12 @@ struct Seen {
 }
 
 impl Seen {
-    /// Another process has the lease. Answers whether we had it before this.
-    fn lose(&mut self, now: Instant) -> bool {
-        let is_first = self.away_since.is_none();
+    /// Another process has the lease.
+    fn lose(&mut self, now: Instant) {
         let since = *self.away_since.get_or_insert(now);
         if now.saturating_duration_since(since) >= AWAY_MAX {
             *self = Self { away_since: self.away_since, ..Self::default() };
         }
-        is_first && !self.is_empty()
     }
 
     /// Whether this sweeper begins from the beginning.
@@ -151,7 +145,6 @@ struct Due {
     slow: Option<Instant>,
     mark: Option<Instant>,
     full: Option<Instant>,
-    gauges: Option<Instant>,
 }
 
 fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
@@ -173,6 +166,7 @@ fn pause_after(look: Look, took: Duration) -> Duration {
 impl Sweeper {
     pub(super) fn new(parts: &WorkerParts, worker: WorkerId) -> Self {
         let (store, broker) = (Arc::clone(&parts.store), Arc::clone(&parts.broker));
+        let backlog = Backlog::new(Arc::clone(&store), Arc::clone(&broker), parts.map.clone());
         Self {
             store,
             broker,
@@ -181,7 +175,7 @@ impl Sweeper {
             pauses: HashMap::new(),
             seen: Seen::default(),
             releases: None,
-            drained: None,
+            backlog,
         }
     }
 
@@ -202,21 +196,22 @@ impl Sweeper {
             } else {
                 self.quick_look().await
             };
-            let look = look.unwrap_or_else(|error| {
-                tracing::warn!(error = chain(&error), "a round of the sweep failed");
-                Look::Quiet
-            });
-            pause = pause_after(look, began.elapsed());
-            if look == Look::Elsewhere {
-                if self.seen.lose(Instant::now()) {
-                    withdraw_gauges();
+            pause = pause_after(*look.as_ref().unwrap_or(&Look::Quiet), began.elapsed());
+            match look {
+                Ok(Look::Elsewhere) => {
+                    self.backlog.withdraw();
+                    self.seen.lose(Instant::now());
+                    due = if self.seen.is_empty() { Due::default() } else { was_due };
                 }
-                due = if self.seen.is_empty() { Due::default() } else { was_due };
-                continue;
-            }
-            self.seen.away_since = None;
-            if is_due(&mut due.gauges, GAUGES_EVERY) {
-                self.gauge_store().await;
+                Ok(Look::Quiet | Look::Republished) => {
+                    self.seen.away_since = None;
+                    self.backlog.tell().await;
+                }
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "a round of the sweep failed");
+                    self.backlog.withdraw();
+                    self.seen.away_since = None;
+                }
             }
         }
     }
@@ -259,6 +254,8 @@ impl Sweeper {
                 return Ok(all);
             }
             walk.above = Some(round.looked_to);
+            // A walk over everything takes minutes, which is long for an old number.
+            self.backlog.tell().await;
         }
     }
 
@@ -345,71 +342,29 @@ impl Sweeper {
             }
         }
         let verdicts = self.broker.publish(self.map.generation, messages).await;
-        let refused = verdicts.iter().filter(|verdict| verdict.is_err()).count();
+        let taken = verdicts.iter().zip(groups).filter(|(verdict, _)| verdict.is_ok());
+        let taken: Vec<Seq> = taken.flat_map(|(_, group)| group).map(|event| event.seq).collect();
         let now = Instant::now();
-        for (_, group) in verdicts.iter().zip(groups).filter(|(verdict, _)| verdict.is_ok()) {
-            for event in group {
-                self.pause(event.seq, now);
-            }
+        for seq in &taken {
+            self.pause(*seq, now);
         }
-        metrics::counter!(SWEEPER_REPUBLISHED).increment(u64::try_from(lost.len()).unwrap_or(u64::MAX));
+        metrics::counter!(SWEEPER_REPUBLISHED).increment(u64::try_from(taken.len()).unwrap_or(u64::MAX));
+        let refused = lost.len().saturating_sub(taken.len());
         tracing::warn!(events = lost.len(), refused, "events wait longer than expected; their hints are sent again");
-        refused < verdicts.len()
+        !taken.is_empty()
     }
-
-    #[expect(clippy::float_arithmetic, reason = "a rate for people; no money")]
-    async fn gauge_store(&mut self) {
-        let counts = match self.store.counts().await {
-            Ok(counts) => counts,
-            Err(error) => return tracing::warn!(error = chain(&error), "the backlog could not be counted"),
-        };
-        metrics::gauge!(UNPOSTED_EVENTS).set(gauge(counts.unposted));
-        metrics::gauge!(OLDEST_UNPOSTED_AGE).set(counts.oldest_unposted.as_secs_f64());
-        metrics::gauge!(PARKED_EVENTS).set(gauge(counts.parked));
-        metrics::gauge!(HELD_EVENTS).set(gauge(counts.held));
-        if let Some((before, at)) = self.drained.replace((counts.unposted, Instant::now())) {
-            let rate = gauge(before.saturating_sub(counts.unposted)) / at.elapsed().as_secs_f64();
-            let seconds = if counts.unposted == 0 {
-                0.0
-            } else if rate > 0.0 {
-                gauge(counts.unposted) / rate
-            } else {
-                f64::INFINITY
-            };
-            metrics::gauge!(SECONDS_TO_DRAIN).set(seconds);
-        }
-        for partition in self.map.all() {
-            let mut ready: u64 = 0;
-            for class in [QueueClass::Single, QueueClass::Bulk] {
-                let depth = self.broker.depth(self.map.generation, QueueId { partition, class }).await;
-                ready = ready.saturating_add(depth.unwrap_or(0));
-            }
-            let label = partition.0.to_string();
-            metrics::gauge!(PARTITION_READY, "partition" => label).set(gauge(i64::try_from(ready).unwrap_or(i64::MAX)));
-        }
-    }
-}
-
-/// The backlog is told by whoever sweeps; an old number must not outlive the lease.
-fn withdraw_gauges() {
-    for name in [UNPOSTED_EVENTS, OLDEST_UNPOSTED_AGE, PARKED_EVENTS, HELD_EVENTS, SECONDS_TO_DRAIN] {
-        metrics::gauge!(name).set(0.0);
-    }
-}
-
-/// A count as a gauge wants it; exact up to 2^53.
-#[expect(
-    clippy::as_conversions,
-    clippy::cast_precision_loss,
-    reason = "metrics are floats; counts stay far below 2^53"
-)]
-fn gauge(count: i64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]
 mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use uuid::Uuid;
+
     use super::*;
+    use crate::broker::in_process::InProcessBroker;
+    use crate::core::ids::{EventId, LoanKey, TenantId};
+    use crate::runtime::clock::Clock;
+    use crate::worker::try_store::TryStore;
 
     #[test]
     fn rounds_take_a_tenth_of_the_time() {
@@ -443,11 +398,50 @@ mod tests {
             away_since: None,
         };
         let mut seen = swept();
-        assert!(seen.lose(began), "its gauges are withdrawn, once");
-        assert!(!seen.lose(began.checked_add(SLOW_EVERY).unwrap()));
+        seen.lose(began);
+        seen.lose(began.checked_add(SLOW_EVERY).unwrap());
         assert_eq!(seen, Seen { away_since: Some(began), ..swept() });
-        assert!(!seen.lose(began.checked_add(AWAY_MAX).unwrap()));
+        seen.lose(began.checked_add(AWAY_MAX).unwrap());
         assert!(seen.is_empty(), "after a long time it begins from the beginning");
-        assert!(!Seen::default().lose(began), "it has no gauges that never swept");
+    }
+
+    #[tokio::test]
+    async fn hints_are_counted_that_the_broker_took() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let _recorded_here = metrics::set_default_local_recorder(&recorder);
+        let files = TryStore::open().await;
+        let (all, queues) = (PartitionMap::even(1, 2), PartitionMap::even(1, 1));
+        let parts = WorkerParts {
+            store: files.store(),
+            broker: Arc::new(InProcessBroker::new(&queues)),
+            map: all.clone(),
+            lanes: 1,
+            batch_max: 1,
+            clock: Clock::system(),
+        };
+        let mut sweeper = Sweeper::new(&parts, WorkerId(Uuid::from_u128(1)));
+        let lost: Vec<SweepCandidate> = (1..=40).map(candidate).collect();
+        let taken = lost.iter().filter(|lost| all.partition(lost.slot) == Partition(0)).count();
+        assert!(0 < taken && taken < lost.len(), "of both partitions, and one has a queue");
+
+        assert!(sweeper.publish(&lost).await);
+
+        let text = recorder.handle().render();
+        assert!(text.contains(&format!("hpts_sweeper_republished_total {taken}\n")), "{taken}: {text}");
+        assert_eq!(sweeper.pauses.len(), taken);
+    }
+
+    fn candidate(number: u8) -> SweepCandidate {
+        let loan_key = LoanKey::from_bytes([number.wrapping_mul(37); 16]);
+        SweepCandidate {
+            seq: Seq(i64::from(number)),
+            id: EventId(Uuid::from_u128(u128::from(number))),
+            tenant: TenantId(Uuid::from_u128(1)),
+            loan_key,
+            slot: loan_key.slot(),
+            bulk: false,
+            overtaken: true,
+            orphaned: false,
+        }
     }
 }

@@ -161,8 +161,9 @@ impl Follower {
     }
 }
 
-/// Tells how far the feed is behind.
+/// Tells how far the feed is behind; not a number where that is not known, so that no old one stands there.
 async fn measure(store: &dyn Store) -> Result<(), StoreError> {
-    gauge!(CHANGES_DELAY).set(store.changes_delay().await?.as_secs_f64());
-    Ok(())
+    let delay = store.changes_delay().await;
+    gauge!(CHANGES_DELAY).set(delay.as_ref().map_or(f64::NAN, Duration::as_secs_f64));
+    delay.map(drop)
 }

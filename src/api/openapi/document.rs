@@ -144,6 +144,14 @@ pub(crate) async fn openapi_json(State(state): State<ApiState>) -> Response {
     ([(CONTENT_TYPE, "application/json")], Bytes::clone(document)).into_response()
 }
 
+/// Every address that is described.
+static PATHS: LazyLock<Vec<String>> = LazyLock::new(|| ApiDoc::openapi().paths.paths.into_keys().collect());
+
+/// Every address that is described.
+pub(crate) fn paths() -> impl Iterator<Item = &'static str> {
+    PATHS.iter().map(String::as_str)
+}
+
 /// The page at `/docs`.
 pub(crate) fn docs() -> Router<ApiState> {
     SwaggerUi::new("/docs").config(Config::from("/openapi.json")).into()

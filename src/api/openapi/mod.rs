@@ -66,7 +66,7 @@ pub use crate::api::write::settlements::SettlementRequest;
 pub use crate::api::write::suspense::SuspenseRequest;
 pub use crate::api::write::transfers::{ReceiptAssignmentRequest, SuspenseTransferRequest};
 pub use document::ApiDoc;
-pub(crate) use document::{docs, openapi_json};
+pub(crate) use document::{docs, openapi_json, paths};
 pub use late_fees::{FeeToReviewSchema, LateForSchema, RefusedFeeSchema};
 pub use schemas::{
     AcceptedView, AccrualAnswer, AllocationSchema, DisbursementAnswer, EventIds, LoanAnswer, PaymentAnswer,

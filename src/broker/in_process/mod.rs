@@ -181,6 +181,10 @@ impl Broker for InProcessBroker {
         Ok(u64::try_from(queue.depth()).unwrap_or(u64::MAX))
     }
 
+    async fn dead_depth(&self) -> Result<u64, BrokerError> {
+        Ok(u64::try_from(self.shared.lock().dead.len()).unwrap_or(u64::MAX))
+    }
+
     fn health(&self) -> BrokerHealth {
         BrokerHealth { connected: !self.shared.lock().closed, blocked: false, confirms_pending: 0 }
     }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lapin::Channel;
 use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
+use lapin::types::{FieldTable, ShortString};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -170,6 +170,15 @@ impl RabbitBroker {
         RabbitSubscription::start(&connection, name, queue, &self.lifecycle).await
     }
 
+    /// How many messages of a queue are ready.
+    async fn messages_in(&self, name: ShortString) -> Result<u64, BrokerError> {
+        let options = QueueDeclareOptions::durable().passive();
+        let channel = self.channel().await?;
+        let found = exchange(channel.queue_declare(name, options, FieldTable::default())).await;
+        repair::close(&channel).await;
+        found.map(|queue| u64::from(queue.message_count()))
+    }
+
     /// A channel for one question: a refused one closes its channel.
     async fn channel(&self) -> Result<Channel, BrokerError> {
         let connection = self.consume_link.get()?;
@@ -266,12 +275,11 @@ impl Broker for RabbitBroker {
     }
 
     async fn depth(&self, generation: i32, queue: QueueId) -> Result<u64, BrokerError> {
-        let name = self.topology.queue_name(generation, queue);
-        let options = QueueDeclareOptions::durable().passive();
-        let channel = self.channel().await?;
-        let found = exchange(channel.queue_declare(name, options, FieldTable::default())).await;
-        repair::close(&channel).await;
-        found.map(|queue| u64::from(queue.message_count()))
+        self.messages_in(self.topology.queue_name(generation, queue)).await
+    }
+
+    async fn dead_depth(&self) -> Result<u64, BrokerError> {
+        self.messages_in(self.topology.dead_name()).await
     }
 
     fn health(&self) -> BrokerHealth {

@@ -73,7 +73,8 @@ impl Topology {
         format!("{}.reply.{publisher}", self.prefix).into()
     }
 
-    fn dead_name(&self) -> ShortString {
+    /// `<prefix>.dead`.
+    pub(super) fn dead_name(&self) -> ShortString {
         format!("{}.dead", self.prefix).into()
     }
 

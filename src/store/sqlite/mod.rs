@@ -52,6 +52,7 @@ mod writer;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -85,7 +86,7 @@ pub use statements::STATEMENTS;
 
 use error::store_error;
 use loans::AccountQuestion;
-use writer::Writer;
+use writer::{FrameTimes, Writer};
 
 /// The store in a file.
 #[derive(Debug)]
@@ -98,6 +99,8 @@ pub struct SqliteStore {
     calendars: CalendarCache,
     /// Who is about to give the writer a large job.
     turns: Arc<Turns>,
+    /// How many events this process has posted, for metrics.
+    posted: AtomicI64,
 }
 
 impl SqliteStore {
@@ -113,7 +116,8 @@ impl SqliteStore {
         // third of waking the runtime's. Nobody waits for the handle: it ends when the store is closed or dropped.
         let runtime = Handle::current();
         drop(tasks.spawn_blocking(move || runtime.block_on(task)));
-        Ok(Self { clock, writer, readers: connect::readers(path), tasks, calendars: CalendarCache::default(), turns })
+        let (readers, calendars, posted) = (connect::readers(path), CalendarCache::default(), AtomicI64::new(0));
+        Ok(Self { clock, writer, readers, tasks, calendars, turns, posted })
     }
 
     /// Runs reads in a task of their own, in one snapshot.
@@ -134,6 +138,12 @@ impl SqliteStore {
 
     fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Notes what a transaction has posted, and what stood around it.
+    fn note_posted(&self, batch: &mut PostedBatch, FrameTimes { begin, commit }: FrameTimes) {
+        (batch.times.begin, batch.times.commit) = (begin, commit);
+        self.posted.fetch_add(i64::try_from(batch.posted.len()).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 }
 
@@ -278,8 +288,7 @@ impl Store for SqliteStore {
         });
         let (mut progress, frame) = post.await?;
         if let GroupProgress::Finished(batch) = &mut progress {
-            batch.times.begin = frame.begin;
-            batch.times.commit = frame.commit;
+            self.note_posted(batch, frame);
         }
         Ok(progress)
     }
@@ -294,8 +303,7 @@ impl Store for SqliteStore {
             Box::pin(async move { post::post_batch(tx, work, fold, (&calendars, clock.now())).await })
         });
         let (mut batch, frame) = post.await?;
-        batch.times.begin = frame.begin;
-        batch.times.commit = frame.commit;
+        self.note_posted(&mut batch, frame);
         Ok(batch)
     }
 
@@ -406,8 +414,8 @@ impl Store for SqliteStore {
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
-        let now = self.now();
-        self.read(move |db| Box::pin(sweep::counts(db, now))).await
+        let (now, posted) = (self.now(), self.posted.load(Ordering::Relaxed));
+        self.read(move |db| Box::pin(sweep::counts(db, now, posted))).await
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {

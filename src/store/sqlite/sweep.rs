@@ -226,8 +226,8 @@ pub(super) async fn move_mark(
     Ok(())
 }
 
-/// Counts for metrics and readiness.
-pub(super) async fn counts(db: &mut SqliteConnection, now: Timestamp) -> Result<Counts, StoreError> {
+/// Counts for metrics and readiness; what this process has posted is counted outside.
+pub(super) async fn counts(db: &mut SqliteConnection, now: Timestamp, posted: i64) -> Result<Counts, StoreError> {
     let mark: i64 = get(&sqlx::query(MARK).fetch_one(&mut *db).await.map_err(store_error)?, "mark")?;
     let flight = sqlx::query(COUNT_IN_FLIGHT).bind(mark).bind(mark.saturating_add(COUNTED_WINDOW)).bind(COUNTED_MAX);
     let flight = flight.fetch_one(&mut *db).await.map_err(store_error)?;
@@ -240,5 +240,6 @@ pub(super) async fn counts(db: &mut SqliteConnection, now: Timestamp) -> Result<
         oldest_unposted: std::time::Duration::from_micros(u64::try_from(age).unwrap_or(0)),
         parked: get(&parked, "parked")?,
         held: get(&held, "held")?,
+        posted,
     })
 }

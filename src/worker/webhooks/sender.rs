@@ -192,3 +192,25 @@ fn outcome_of(error: &reqwest::Error) -> Outcome {
         Outcome::Unreachable
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::telemetry::DELIVERY_OUTCOMES;
+
+    #[test]
+    fn every_outcome_is_counted_under_a_label_that_begins_at_zero() {
+        let all = [
+            Outcome::Delivered,
+            Outcome::Gone,
+            Outcome::Refused(None),
+            Outcome::Redirected,
+            Outcome::TooLong,
+            Outcome::TimedOut,
+            Outcome::Unreachable,
+            Outcome::Blocked,
+            Outcome::Unsigned,
+        ];
+        assert!(all.iter().all(|outcome| DELIVERY_OUTCOMES.contains(&outcome.label())));
+    }
+}

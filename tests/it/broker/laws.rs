@@ -76,6 +76,7 @@ pub(super) async fn rejected_goes_to_dead_letters(world: Arc<World>) {
     let deliveries = take(&mut subscription, 3).await;
     assert!(subscription.reject(deliveries[1].tag).await);
     assert!(subscription.ack_through(deliveries[2].tag).await);
+    eventually("the dead letter is counted", async || world.broker.dead_depth().await.unwrap() == 1).await;
     eventually("the dead letter is there", async || world.dead_letter().await == Some(1_u32.to_be_bytes().to_vec()))
         .await;
     subscription.close().await;

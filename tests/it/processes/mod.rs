@@ -11,11 +11,12 @@ mod imports;
 mod injected;
 mod life;
 mod loan_reads;
+mod monitoring;
 mod outside_issuer;
 mod pollers;
 mod restart;
-mod spans;
 mod role;
+mod spans;
 mod uploads;
 mod webhooks;
 
@@ -123,7 +124,6 @@ impl System {
         system
     }
 
-    /// A fresh data folder; `serve --demo` fills it.
     /// The same system, for processes that come to the database as another role. It must not outlive the first.
     pub(crate) fn as_role(&self, role: &str, password: &str) -> Self {
         let url = self.database_url();
@@ -134,6 +134,7 @@ impl System {
         Self { settings, database: None, prefix: self.prefix.clone(), data_dir: None }
     }
 
+    /// A fresh data folder; `serve --demo` fills it.
     pub(crate) fn embedded() -> Self {
         let prefix = format!("hpts_test_{}", Uuid::new_v4().simple());
         let data_dir = std::env::temp_dir().join(&prefix);

@@ -293,6 +293,7 @@ macro_rules! conformance {
                     payments_are_found_by_thousands;
                 operations:
                     parked_event_holds_its_loan_until_released,
+                    what_is_posted_is_counted,
                     only_the_first_unposted_event_is_parked,
                     healed_attempts_are_forgotten,
                     sweep_finds_the_overtaken_and_the_orphaned,

@@ -48,6 +48,18 @@ pub(crate) async fn parked_event_holds_its_loan_until_released(fixture: &impl Fi
     prove(&books.store).await;
 }
 
+/// The server's statistics are some seconds late.
+pub(crate) async fn what_is_posted_is_counted(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let before = books.store.counts().await.unwrap();
+    books.book(vec![books.opening(1, [0, 0, 500]), books.payment(1, 1), books.payment(1, 2)]).await;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while books.store.counts().await.unwrap().posted != before.posted + 3 {
+        assert!(tokio::time::Instant::now() < deadline, "{:?}", books.store.counts().await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 pub(crate) async fn only_the_first_unposted_event_is_parked(fixture: &impl Fixture) {
     let books = Books::open(fixture.store(), 1).await;
     let opened = books.book(vec![books.opening(1, [0, 0, 500])]).await;
