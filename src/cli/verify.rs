@@ -14,12 +14,14 @@ pub(super) async fn verify(config: &Config, json: bool) -> Result<(), CliError> 
     let clock = Clock::system();
     let store = connect::current_store(config, &clock).await?;
     let mut report = store.verify().await?;
+    let mut open_banks = Vec::new();
     for run in run_all(store.as_ref(), &clock).await? {
         let ReconciliationQuestion { tenant, currency, as_of } = run.question;
         report.problems.extend(run.findings.told().into_iter().map(|(check, detail)| VerifyProblem {
             check,
             detail: format!("tenant {tenant} {currency} {as_of}: {detail}"),
         }));
+        open_banks.extend(run.findings.open_banks().map(|bank| format!("tenant {tenant} {currency}: {}", bank.told())));
     }
     store.close().await;
     if json {
@@ -31,6 +33,7 @@ pub(super) async fn verify(config: &Config, json: bool) -> Result<(), CliError> 
         let shown = serde_json::json!({
             "events": report.events, "posted": report.posted, "rejected": report.rejected, "parked": report.parked,
             "held": report.held, "in_flight": report.in_flight, "loans": report.loans, "problems": problems,
+            "open_banks": open_banks,
         });
         println!("{shown}");
     } else {
@@ -40,6 +43,9 @@ pub(super) async fn verify(config: &Config, json: bool) -> Result<(), CliError> 
         );
         for problem in &report.problems {
             println!("{}: {}", problem.check, problem.detail);
+        }
+        for bank in &open_banks {
+            println!("not reconciled with the bank, which is no problem of the books: {bank}");
         }
         if report.problems.is_empty() {
             println!(

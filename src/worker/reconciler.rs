@@ -17,7 +17,9 @@ use crate::core::ids::{LoanKey, WorkerId};
 use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
 use crate::runtime::lifecycle::Lifecycle;
-use crate::runtime::telemetry::{CONSERVATION_DIFFERENCE, LOAN_FAULTS, RECONCILIATION_MISMATCHES, chain};
+use crate::runtime::telemetry::{
+    BANK_OPEN_LINES, BANKS_UNRECONCILED, CONSERVATION_DIFFERENCE, LOAN_FAULTS, RECONCILIATION_MISMATCHES, chain,
+};
 use crate::store::{ReconciliationQuestion, ReconciliationRun, Store, StoreError};
 
 /// How often the task looks whether something is due.
@@ -32,6 +34,10 @@ const CHECK_RESTS: u32 = 200;
 const LEASE: Duration = Duration::from_mins(10);
 /// How often the lease is renewed, and how often it is noted that every loan was checked: an idle ledger stays idle.
 const NOTE_EVERY: Duration = Duration::from_mins(1);
+
+/// What it tells.
+const TOLD: [&str; 5] =
+    [CONSERVATION_DIFFERENCE, RECONCILIATION_MISMATCHES, BANKS_UNRECONCILED, BANK_OPEN_LINES, LOAN_FAULTS];
 
 /// The reconciling task.
 #[derive(Debug)]
@@ -176,13 +182,13 @@ impl Reconciler {
         Ok(())
     }
 
-    /// What this process told is told by another one now.
+    /// What this process told is told by another one now; here it is not known any more.
     fn withdraw(&mut self) {
         self.leased_at = None;
         if std::mem::take(&mut self.is_telling) {
-            metrics::gauge!(CONSERVATION_DIFFERENCE).set(0.0);
-            metrics::gauge!(RECONCILIATION_MISMATCHES).set(0.0);
-            metrics::gauge!(LOAN_FAULTS).set(0.0);
+            for name in TOLD {
+                metrics::gauge!(name).set(f64::NAN);
+            }
         }
     }
 }
@@ -223,6 +229,22 @@ fn tell(runs: &[ReconciliationRun]) {
         }
     }
     metrics::gauge!(RECONCILIATION_MISMATCHES).set(gauge(u64::try_from(wrong.len()).unwrap_or(u64::MAX)));
+    tell_of_banks(runs);
+}
+
+/// What a bank holds beyond the ledger is work for somebody, and no fault of the books.
+fn tell_of_banks(runs: &[ReconciliationRun]) {
+    let (mut accounts, mut lines) = (0_u64, 0_u64);
+    for run in runs {
+        let ReconciliationQuestion { tenant, currency, as_of } = run.question;
+        for bank in run.findings.open_banks() {
+            accounts = accounts.saturating_add(1);
+            lines = lines.saturating_add(bank.open_lines.unsigned_abs());
+            tracing::info!(%tenant, %currency, %as_of, detail = bank.told(), "a bank account is not reconciled");
+        }
+    }
+    metrics::gauge!(BANKS_UNRECONCILED).set(gauge(accounts));
+    metrics::gauge!(BANK_OPEN_LINES).set(gauge(lines));
 }
 
 /// A count as a gauge wants it; exact up to 2^53.

@@ -340,10 +340,9 @@ pub(crate) async fn a_statement_moves_clearing_to_cash(fixture: &impl Fixture) {
         .await
         .unwrap()
         .remove(0);
-    assert_eq!(
-        run.findings.told()[0].1,
-        "OPERATING-1 on 2026-05-03: 1056 at the bank, 1050 in the ledger; 2 open lines of 6"
-    );
+    assert!(run.findings.is_ok() && run.findings.told().is_empty(), "open lines are ordinary work: {run:?}");
+    let open: Vec<_> = run.findings.open_banks().map(BankCheck::told).collect();
+    assert_eq!(open, ["OPERATING-1 on 2026-05-03: 1056 at the bank, 1050 in the ledger; 2 open lines of 6"]);
     prove(&books.store).await;
 }
 
