@@ -32,6 +32,7 @@ const SCOPES: &[Scope] = &[
     Scope::AccrualsWrite,
     Scope::ReversalsWrite,
     Scope::AdjustmentsWrite,
+    Scope::ReconciliationWrite,
 ];
 
 /// The status of an event of any kind.

@@ -127,6 +127,10 @@ async fn lines_settle_what_they_name_and_the_account_reconciles() {
     let settled = lines[0]["bank_settled_event_id"].as_str().unwrap();
     let event = ledger.get(&format!("/v1/events/{settled}")).await;
     assert_eq!((&event["status"], &event["batch_id"]), (&json!("posted"), &answer["statement_id"]), "{event}");
+    // Who brings statements follows what they post, and sees nothing else of the uploads.
+    let writer = ledger.world.token("demo", "hpts:reconciliation:write").await;
+    let seen = async |path: String| ledger.world.get(&path, &writer).await.status;
+    assert_eq!((seen(format!("/v1/events/{settled}")).await, seen(format!("/v1/batches/{id}")).await), (200, 403));
     let entry = ledger.get(&format!("/v1/journal-entries/{}", event["journal_entry_id"].as_str().unwrap())).await;
     assert_eq!((&entry["event_type"], &entry["effective_at"]), (&json!("manual_adjustment"), &json!("2026-05-01")));
     let told: Vec<_> =
