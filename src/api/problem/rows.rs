@@ -124,8 +124,9 @@ pub(super) const ROWS: [Row; 48] = [
         status: 406,
         title: "The answer has no form you accept",
         retryable: Retryable::No,
-        explanation: "Answers are application/json and problems application/problem+json. Allow one of them in the \
-            Accept header, or leave the header out.",
+        explanation: "Answers are application/json and problems application/problem+json. Results and journal entries \
+            may also be application/x-ndjson or text/csv, a loan's statement text/csv, and the stream of changes is \
+            text/event-stream. Allow one that the address has in the Accept header, or leave the header out.",
     },
     Row {
         code: ProblemCode::RequestTimeout,
@@ -193,7 +194,8 @@ pub(super) const ROWS: [Row; 48] = [
         title: "The body's type is not supported",
         retryable: Retryable::No,
         explanation: "Send 'Content-Type: application/json', in UTF-8 and without Content-Encoding. Batches may also \
-            be 'application/x-ndjson', ACH files are 'text/plain', and both may be compressed with gzip.",
+            be 'application/x-ndjson', ACH files are 'text/plain' and bank statements 'text/csv'; these uploads, and \
+            batches in JSON, may be compressed with gzip.",
     },
     Row {
         code: ProblemCode::ValidationFailed,
@@ -235,7 +237,8 @@ pub(super) const ROWS: [Row; 48] = [
         status: 422,
         title: "The batch has too many rows",
         retryable: Retryable::No,
-        explanation: "Split the batch, or upload it as application/x-ndjson.",
+        explanation: "Split it. Payments may instead be uploaded as application/x-ndjson, which takes 10,000,000 rows; a \
+            bank statement has at most 10,000 lines, and may cover fewer days.",
     },
     Row {
         code: ProblemCode::LoanNotFound,
