@@ -241,6 +241,20 @@ fn dashboards_and_alerts_name_metrics_that_exist() {
     hold("what operators look at is what the processes record", &findings);
 }
 
+#[test]
+fn the_runbook_has_a_row_for_every_alert() {
+    let runbook = read(&root().join("docs/operations.md"));
+    let alerts = read(&root().join("deploy/prometheus/alerts.yml"));
+    let mut findings = Vec::new();
+    for (number, line) in numbered(&alerts) {
+        let alert = line.trim().strip_prefix("- alert: ");
+        if let Some(name) = alert.filter(|name| !runbook.contains(&format!("| `{name}` |"))) {
+            findings.push(format!("deploy/prometheus/alerts.yml:{number}: {name}"));
+        }
+    }
+    hold("who is called finds in docs/operations.md what to do", &findings);
+}
+
 /// Fails with the law and every place that breaks it.
 #[track_caller]
 fn hold(law: &str, findings: &[String]) {
