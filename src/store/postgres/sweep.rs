@@ -11,7 +11,7 @@ use super::processes::interval;
 use super::rows::Columns;
 use crate::core::ids::Seq;
 use crate::core::time::Timestamp;
-use crate::store::{Counts, StoreError, SweepPlan, SweepRound};
+use crate::store::{Counts, StoreError, SweepCandidate, SweepPlan, SweepRound};
 
 /// How many numbers a round looks at: about a second of reading, 20 seconds of intake at full speed.
 const WINDOW: i64 = 1_000_000;
@@ -46,8 +46,10 @@ macro_rules! waits {
     };
 }
 
-/// Long walks over two keys side by side are merges; see the settings of a session.
-const ALLOW_MERGES: &str = "SET LOCAL enable_mergejoin = on; SET LOCAL enable_hashjoin = on";
+/// Long walks over two keys side by side are merges; see the settings of a session. By one process: a merge in parallel
+/// has each of them walk all of the inner side, beside lanes that need the processors.
+const ALLOW_MERGES: &str = "SET LOCAL enable_mergejoin = on; SET LOCAL enable_hashjoin = on; \
+     SET LOCAL max_parallel_workers_per_gather = 0";
 
 /// Takes or renews the lease.
 const TAKE_LEASE: &str = "UPDATE sweeper SET holder = $1, leased_to = clock_timestamp() + $2::interval \
@@ -58,9 +60,13 @@ const TAKE_LEASE: &str = "UPDATE sweeper SET holder = $1, leased_to = clock_time
 const READ_REACH: &str = "SELECT least((SELECT min(e.seq) FROM events e WHERE e.seq > $1) + $2, \
      (SELECT max(e.seq) FROM events e WHERE e.seq > $1))";
 
-/// The first event of the round that waits, whatever its age.
-const FIRST_WAITING: &str =
-    concat!("SELECT e.seq FROM events e WHERE e.seq > $1 AND e.seq <= $2 AND ", waits!(), " ORDER BY e.seq LIMIT 1");
+/// The first event of the round that waits, whatever its age, and whether it waits for longer than it should.
+const FIRST_WAITING: &str = concat!(
+    "SELECT e.seq, e.accepted_at <= clock_timestamp() - $3::interval FROM events e \
+     WHERE e.seq > $1 AND e.seq <= $2 AND ",
+    waits!(),
+    " ORDER BY e.seq LIMIT 1"
+);
 
 /// Before this instant no event is young, and no transaction that may still commit an event had begun. Asked before
 /// anything is looked at: what commits in between is seen by the look. Of a transaction that has a number but has
@@ -116,12 +122,10 @@ const FORGET_HEALED: &str = "DELETE FROM parked WHERE event_seq IN (SELECT k.eve
 
 /// What waits above where the last round got, and how long the oldest has waited.
 const COUNT_WAITING: &str = concat!(
-    "SELECT (SELECT count(*) FROM (SELECT FROM events e WHERE e.seq > $1 AND e.seq <= $2 AND ",
+    "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(waiting.accepted_at)) * 1000000, 0)::bigint \
+     FROM (SELECT e.accepted_at FROM events e WHERE e.seq > $1 AND e.seq <= $2 AND ",
     waits!(),
-    " ORDER BY e.seq LIMIT $3) AS waiting), coalesce((SELECT extract(epoch FROM clock_timestamp() - e.accepted_at) \
-     * 1000000 FROM events e WHERE e.seq > $1 AND e.seq <= $2 AND ",
-    waits!(),
-    " ORDER BY e.seq LIMIT 1), 0)::bigint"
+    " ORDER BY e.seq LIMIT $3) AS waiting"
 );
 
 /// From where on events may wait.
@@ -191,22 +195,12 @@ async fn round(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Option
     let Some(reach) = Columns::of(&row).take::<Option<i64>>()? else {
         return Ok(Some(SweepRound { candidates: Vec::new(), finished_to: Seq(from), looked_to: Seq(from), releases }));
     };
-    let finished_to = finished_to(connection, from, reach).await?;
-    let candidates = if finished_to == reach {
-        Vec::new()
-    } else {
-        let query = sqlx::query(READ_CANDIDATES)
-            .bind(finished_to)
-            .bind(reach)
-            .bind(interval(plan.older_than)?)
-            .bind(plan.limit)
-            .bind(interval(plan.publisher_dead_after)?)
-            .bind(OVERTAKEN_WINDOW)
-            .bind(JUDGED_MAX)
-            .bind(interval(MARGIN)?)
-            .bind(LATER_OF_LOAN_MAX);
-        let rows = query.fetch_all(&mut *connection).await.map_err(classify)?;
-        rows.iter().map(candidate).collect::<Result<_, _>>()?
+    let first = first_waiting(connection, plan, (from, reach)).await?;
+    let finished_to = first.as_ref().map_or(reach, |first| first.seq.saturating_sub(1));
+    // Where the first is young, so are those behind it, but for the length of a statement.
+    let candidates = match first {
+        Some(FirstWaiting { is_late: true, .. }) => candidates(connection, plan, (finished_to, reach)).await?,
+        Some(_) | None => Vec::new(),
     };
     let moved_to = match horizon {
         Some(horizon) => last_settled(connection, horizon, from, finished_to).await?.unwrap_or(mark),
@@ -217,12 +211,43 @@ async fn round(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Option
     Ok(Some(SweepRound { candidates, finished_to: Seq(finished_to), looked_to: Seq(reach), releases }))
 }
 
-/// Up to where nothing waits.
-async fn finished_to(connection: &mut PgConnection, from: i64, reach: i64) -> Result<i64, StoreError> {
-    let query = sqlx::query(FIRST_WAITING).bind(from).bind(reach);
+/// The first event that waits.
+struct FirstWaiting {
+    seq: i64,
+    is_late: bool,
+}
+
+async fn first_waiting(
+    connection: &mut PgConnection,
+    plan: &SweepPlan,
+    (from, reach): (i64, i64),
+) -> Result<Option<FirstWaiting>, StoreError> {
+    let query = sqlx::query(FIRST_WAITING).bind(from).bind(reach).bind(interval(plan.older_than)?);
     let first = query.fetch_optional(connection).await.map_err(classify)?;
-    let first: Option<i64> = first.map(|row| Columns::of(&row).take()).transpose()?;
-    Ok(first.map_or(reach, |first| first.saturating_sub(1)))
+    let first = first.map(|row| {
+        let mut columns = Columns::of(&row);
+        Ok(FirstWaiting { seq: columns.take()?, is_late: columns.take()? })
+    });
+    first.transpose()
+}
+
+async fn candidates(
+    connection: &mut PgConnection,
+    plan: &SweepPlan,
+    (finished_to, reach): (i64, i64),
+) -> Result<Vec<SweepCandidate>, StoreError> {
+    let query = sqlx::query(READ_CANDIDATES)
+        .bind(finished_to)
+        .bind(reach)
+        .bind(interval(plan.older_than)?)
+        .bind(plan.limit)
+        .bind(interval(plan.publisher_dead_after)?)
+        .bind(OVERTAKEN_WINDOW)
+        .bind(JUDGED_MAX)
+        .bind(interval(MARGIN)?)
+        .bind(LATER_OF_LOAN_MAX);
+    let rows = query.fetch_all(connection).await.map_err(classify)?;
+    rows.iter().map(candidate).collect()
 }
 
 /// What a round from the mark on does first. Answers the horizon of the mark.
