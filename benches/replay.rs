@@ -83,7 +83,7 @@ fn accepted(seq: i64, command: Command) -> AcceptedEvent {
     let id = EventId(Uuid::from_u128(u128::from(seq.unsigned_abs()) << 1));
     let key = IdempotencyKey::parse(&format!("event:{seq:08}")).unwrap();
     let event = NewEvent::of_caller(id, TENANT, key, command, PublisherId(Uuid::nil()), "bench".to_owned());
-    AcceptedEvent { seq: Seq(seq), accepted_at: now(), event }
+    AcceptedEvent::new(Seq(seq), now(), event)
 }
 
 fn opening(fees: i64) -> Command {

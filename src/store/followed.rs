@@ -33,7 +33,7 @@ pub async fn what_followed(store: &dyn Store, event: &NewEvent, posting: &Postin
 /// What followed on the loan of an event that is in the books.
 async fn followed_on_loan(store: &dyn Store, event: &NewEvent, posting: &Posting) -> Result<Followed, StoreError> {
     let consequences = store.consequences(event.tenant, event.id).await?;
-    let told = consequences.iter().filter_map(|it| Some((&it.event.event, it.posting.as_ref()?)));
+    let told = consequences.iter().filter_map(|it| Some((&*it.event.event, it.posting.as_ref()?)));
     let fees = match shows_fees_from(event, posting) {
         Some(from) => shown_by(&store.late_fees(event.tenant, vec![event.loan_key], from).await?, event.id),
         None => Vec::new(),

@@ -269,7 +269,7 @@ pub const IMAGINED: Seq = Seq(i64::MAX);
 /// An imagined event in the order of a loan: behind everything that waits.
 #[must_use]
 pub fn imagined(event: NewEvent, now: Timestamp) -> AcceptedEvent {
-    AcceptedEvent { seq: IMAGINED, accepted_at: now, event }
+    AcceptedEvent::new(IMAGINED, now, event)
 }
 
 /// By what rule an imagined group computes interest.

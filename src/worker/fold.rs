@@ -115,7 +115,7 @@ mod tests {
         let key = IdempotencyKey::parse(&format!("event:{number:08}")).unwrap();
         let (id, tenant) = (EventId(Uuid::from_u128(u128::from(number.unsigned_abs()) << 1)), TenantId(Uuid::nil()));
         let event = NewEvent::of_caller(id, tenant, key, command, PublisherId(Uuid::nil()), "test".to_owned());
-        AcceptedEvent { seq: Seq(number), accepted_at: Timestamp::EPOCH, event }
+        AcceptedEvent::new(Seq(number), Timestamp::EPOCH, event)
     }
 
     fn payment(number: i64, amount: i64) -> AcceptedEvent {

@@ -278,7 +278,6 @@ impl Lane {
         replies::send(&self.broker, posted, |seq| done.restating.contains(&seq)).await;
         self.reply_again(done).await;
         for (event, _) in &done.posted {
-            self.hand.settle(event.event.id);
             self.hand.remember(event.event.id);
         }
         let others = done.already.iter().map(|(id, _)| *id).chain(done.dismissed.iter().copied());

@@ -99,7 +99,7 @@ fn follow(leader: &Result<Acceptance, IntakeError>, first: NewEvent) -> Result<A
         Err(error) => Err(*error),
         Ok(Acceptance::Known(known)) => Ok(Accepted::Known(known.clone())),
         Ok(Acceptance::New { seq, accepted_at }) => {
-            let event = AcceptedEvent { seq: *seq, accepted_at: *accepted_at, event: first };
+            let event = AcceptedEvent::new(*seq, *accepted_at, first);
             Ok(Accepted::Known(Box::new(KnownEvent { event, stage: Stage::Accepted, posting: None })))
         }
     }

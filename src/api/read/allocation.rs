@@ -333,7 +333,7 @@ async fn undone_by(
         return Ok(Some(undoing.id));
     }
     let undoing_leg = state.store().event(tenant, undoing.id).await?;
-    let command = undoing_leg.map(|record| record.event.event.command);
+    let command = undoing_leg.as_ref().map(|record| &record.event.event.command);
     Ok(Some(if let Some(Command::Leg(leg)) = command { leg.group } else { undoing.id }))
 }
 

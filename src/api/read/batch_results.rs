@@ -108,7 +108,7 @@ impl Pages {
         }
         let fees = self.state.store().finished(returns.keys().copied().collect()).await?;
         let told = fees.iter().filter_map(|fee| {
-            let event = &fee.event.event;
+            let event = &*fee.event.event;
             Some((*returns.get(&event.id)?, Followed::of([(event, fee.posting.as_ref()?)], &[])))
         });
         Ok(told.collect())

@@ -203,7 +203,7 @@ async fn undone_group(
     let undone_by = leg.and_then(|leg| leg.progress.undone_by);
     let Some(undoing) = known.undoing(state, tenant, undone_by).await? else { return Ok(None) };
     let undoing_leg = state.store().event(tenant, undoing.id).await?;
-    let command = undoing_leg.map(|record| record.event.event.command);
+    let command = undoing_leg.as_ref().map(|record| &record.event.event.command);
     let id = if let Some(Command::Leg(leg)) = command { leg.group } else { undoing.id };
     Ok(Some(Undoing { id, ..undoing }))
 }

@@ -358,7 +358,7 @@ mod tests {
             refused_loans: Vec::new(),
         });
         let stage = if posting.is_some() { Stage::Finished } else { Stage::Held };
-        let event = AcceptedEvent { seq: Seq(1), accepted_at: at, event };
+        let event = AcceptedEvent::new(Seq(1), at, event);
         EventRecord { event, stage, posting, progress: Progress::default() }
     }
 

@@ -179,7 +179,7 @@ async fn finished_answer(
         Err(code) => *code == RejectionCode::PaidOnTime,
     };
     let read = if known.is_none() && needs_rows { state.store().event(tenant, id).await? } else { None };
-    let read = read.as_ref().and_then(|record| Some((&record.event.event, record.posting.as_ref()?)));
+    let read = read.as_ref().and_then(|record| Some((&*record.event.event, record.posting.as_ref()?)));
     let rows = known.or(read).filter(|_| needs_rows);
     let answer = match (told, rows) {
         (Ok(answer), Some((event, posting))) => answer.followed_by(what_followed(state.store(), event, posting).await?),
@@ -213,7 +213,7 @@ async fn known_answer(
     known: &KnownEvent,
     (command, fingerprint): &(Command, Fingerprint),
 ) -> Result<Response, ApiError> {
-    let first = &known.event.event;
+    let first: &NewEvent = &known.event.event;
     let (id, kind) = (first.id, first.kind);
     match decide((&first.command, first.fingerprint), known.stage, (command, *fingerprint)) {
         Decision::Replay => {

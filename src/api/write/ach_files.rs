@@ -172,7 +172,7 @@ async fn first_result(state: &ApiState, request: &UploadRequest, id: PaymentBatc
         return Err(busy(state, id));
     }
     let began = state.store().event(request.tenant, EventId(id.0)).await?;
-    let key = began.and_then(|began| began.event.event.key);
+    let key = began.and_then(|began| began.event.event.key.clone());
     key.map(FirstResult::GoesOn).ok_or(ApiError::Broken("an upload has no key"))
 }
 

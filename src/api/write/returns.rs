@@ -153,7 +153,7 @@ mod tests {
             PublisherId(Uuid::nil()),
             "demo".to_owned(),
         );
-        AcceptedEvent { seq: Seq(1), accepted_at: Timestamp::EPOCH, event }
+        AcceptedEvent::new(Seq(1), Timestamp::EPOCH, event)
     }
 
     fn parsed(changes: &Value) -> Result<Command, Vec<String>> {

@@ -151,8 +151,8 @@ pub(crate) async fn receipt_to_assign(
 ) -> Result<PlacedReceipt, ApiError> {
     let record = state.store().event(tenant, id).await?.ok_or(ApiError::NotFound)?;
     let event = EarlierEvent { id, seq: record.event.seq };
-    let Command::Receipt(receipt) = record.event.event.command else { return Err(ApiError::NotFound) };
-    Ok(PlacedReceipt { event, receipt })
+    let Command::Receipt(receipt) = &record.event.event.command else { return Err(ApiError::NotFound) };
+    Ok(PlacedReceipt { event, receipt: receipt.clone() })
 }
 
 /// An assignment that a body asks for.

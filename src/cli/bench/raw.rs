@@ -276,7 +276,7 @@ fn wanted_of(event: &AcceptedEvent) -> Wanted {
 fn accepted_as(events: Vec<NewEvent>, acceptances: Vec<Acceptance>) -> Result<Vec<AcceptedEvent>, BenchError> {
     let pairs = events.into_iter().zip(acceptances);
     let accepted = pairs.map(|(event, acceptance)| match acceptance {
-        Acceptance::New { seq, accepted_at } => Ok(AcceptedEvent { seq, accepted_at, event }),
+        Acceptance::New { seq, accepted_at } => Ok(AcceptedEvent::new(seq, accepted_at, event)),
         Acceptance::Known(_) => Err(BenchError::Rows(format!("the key of event {} was taken", event.id))),
     });
     accepted.collect()

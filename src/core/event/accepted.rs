@@ -1,5 +1,7 @@
 //! Owns the event itself: a command with its identity, its order and who brought it. Accepted events never change.
 
+use std::sync::Arc;
+
 use crate::core::event::bank_settlement::BankSettlement;
 use crate::core::event::command::Command;
 use crate::core::event::fingerprint::Fingerprint;
@@ -209,6 +211,14 @@ pub struct AcceptedEvent {
     pub seq: Seq,
     /// When the database took it.
     pub accepted_at: Timestamp,
-    /// The event.
-    pub event: NewEvent,
+    /// The event. Shared: who folds a batch, writes it and answers it each hold it for a while.
+    pub event: Arc<NewEvent>,
+}
+
+impl AcceptedEvent {
+    /// The event in its place.
+    #[must_use]
+    pub fn new(seq: Seq, accepted_at: Timestamp, event: NewEvent) -> Self {
+        Self { seq, accepted_at, event: Arc::new(event) }
+    }
 }

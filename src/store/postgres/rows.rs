@@ -144,7 +144,7 @@ pub(super) fn event(columns: &mut Columns<'_>) -> Result<AcceptedEvent, StoreErr
     let key = key.map_err(|_| broken("key of event", &id.to_string()))?;
     let event =
         NewEvent { id, tenant, kind, loan_key, command, key, key_hash, fingerprint, origin, slot, publisher, actor };
-    Ok(AcceptedEvent { seq, accepted_at, event })
+    Ok(AcceptedEvent::new(seq, accepted_at, event))
 }
 
 fn command(columns: &mut Columns<'_>, kind: EventKind) -> Result<Command, StoreError> {

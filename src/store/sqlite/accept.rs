@@ -159,7 +159,7 @@ pub(super) async fn accept_and_tell(
     let (acceptances, seqs) = accept_telling(db, (publisher, now), &events, tell).await?;
     // An event whose commit was not heard of is new to its caller, but not written now.
     let written = events.into_iter().filter_map(|event| Some((*seqs.get(&event.id)?, event)));
-    fresh.note(written.map(|(seq, event)| AcceptedEvent { seq, accepted_at: now, event }));
+    fresh.note(written.map(|(seq, event)| AcceptedEvent::new(seq, now, event)));
     Ok(acceptances)
 }
 

@@ -27,7 +27,7 @@ pub(crate) async fn same_key_is_known(fixture: &impl Fixture) {
     let known = books.store.accept(books.publisher, vec![other.clone(), fresh]).await.unwrap();
     let Acceptance::Known(found) = &known[0] else { panic!("{known:?}") };
     assert!(matches!(known[1], Acceptance::New { .. }), "the neighbour is taken: {known:?}");
-    assert_eq!((&found.event.event, found.stage), (&first, Stage::Accepted));
+    assert_eq!((&*found.event.event, found.stage), (&first, Stage::Accepted));
     assert_eq!(found.posting, None);
 
     books.post(&wanted).await;

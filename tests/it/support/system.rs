@@ -62,7 +62,7 @@ fn resplit(cause: &AcceptedEvent, units: Minor, output: &mut FoldOutput, index: 
         key_hash: KeyHash::of_system_event(cause.event.id, cause.event.id, "resplit"),
         origin: Origin { cause_seq: Some(cause.seq), ..Origin::default() },
         slot: None,
-        ..cause.event.clone()
+        ..NewEvent::clone(&cause.event)
     };
     output.system.push(SystemPosting { event, posting });
 }

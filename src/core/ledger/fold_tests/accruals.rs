@@ -55,9 +55,9 @@ impl Books {
         let key = IdempotencyKey::parse(&format!("group:{number:08}")).unwrap();
         let publisher = PublisherId(Uuid::nil());
         let event = NewEvent::of_group(parent.event.id, TENANT, key, group, publisher, "test".to_owned());
-        let parent = AcceptedEvent { event: event.clone(), ..parent };
+        let parent = AcceptedEvent::new(parent.seq, parent.accepted_at, event.clone());
         let leg = NewGroup::new(event, &requests).legs_at(parent.seq).remove(0);
-        let leg = AcceptedEvent { seq: Seq(number), accepted_at: at(0), event: leg };
+        let leg = AcceptedEvent::new(Seq(number), at(0), leg);
         let events = [leg.clone()];
         let state = self.state.unwrap();
         let history = self.history(&state, &events);
@@ -72,7 +72,7 @@ impl Books {
         self.posted.push(Posted { before: self.state, after, event: leg, posting });
         for system in output.system {
             let number = i64::try_from(self.posted.len()).unwrap();
-            let event = AcceptedEvent { seq: Seq(CONSEQUENCES + number), accepted_at: at(0), event: system.event };
+            let event = AcceptedEvent::new(Seq(CONSEQUENCES + number), at(0), system.event);
             self.posted.push(Posted { before: after, after, event, posting: system.posting });
         }
         self.state = after;

@@ -177,7 +177,7 @@ fn accepted(seq: i64, command: Command) -> AcceptedEvent {
     let id = EventId(Uuid::from_u128(u128::from(seq.unsigned_abs()) << 1));
     let key = IdempotencyKey::parse(&format!("event:{seq:08}")).unwrap();
     let event = NewEvent::of_caller(id, TENANT, key, command, PublisherId(Uuid::nil()), "test".to_owned());
-    AcceptedEvent { seq: Seq(seq), accepted_at: at(0), event }
+    AcceptedEvent::new(Seq(seq), at(0), event)
 }
 
 /// What a posting's lines did to the loan's balances, as a store rebuilds it.
@@ -262,7 +262,7 @@ impl Books {
             self.posted.push(Posted { before: state, after: step.state, event: event.clone(), posting });
             for system in step.system {
                 let number = i64::try_from(self.posted.len()).unwrap();
-                let event = AcceptedEvent { seq: Seq(CONSEQUENCES + number), accepted_at: now, event: system.event };
+                let event = AcceptedEvent::new(Seq(CONSEQUENCES + number), now, system.event);
                 self.posted.push(Posted { before: step.state, after: step.state, event, posting: system.posting });
             }
             state = step.state;

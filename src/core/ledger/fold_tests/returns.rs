@@ -1,5 +1,7 @@
 //! Owns the cases of returned payments (domain rules 24, 43 to 48).
 
+use std::sync::Arc;
+
 use super::servicing::refund;
 use super::*;
 use crate::core::event::{CommandColumns, EventKind, Fingerprint, PaymentReturnError};
@@ -227,7 +229,7 @@ fn only_payments_are_returned_and_not_before_they_came() {
     assert_eq!(of(2, date(1, 31)), Err(PaymentReturnError::BeforePayment(date(2, 1))));
     assert_eq!(of(2, date(2, 1)), Ok(Seq(2)));
     let mut resplit = books.event(2).clone();
-    resplit.event.kind = EventKind::PaymentAllocated;
+    Arc::make_mut(&mut resplit.event).kind = EventKind::PaymentAllocated;
     let refused = PaymentReturn::of(&resplit, terms(date(2, 1))).map(|returned| returned.payment.seq);
     assert_eq!(refused, Err(PaymentReturnError::NotAPayment), "a consequence is no payment");
 }

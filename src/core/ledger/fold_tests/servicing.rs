@@ -42,9 +42,9 @@ pub(super) fn waiver(code: &str, units: i64, date: NaiveDate) -> Command {
 /// A waiver of the fee that was posted at a place.
 pub(super) fn waiver_of(books: &Books, seq: i64, units: i64, date: NaiveDate) -> Command {
     let event = books.event(seq).event.clone();
-    let Command::Fee(fee) = event.command else { unreachable!() };
+    let Command::Fee(fee) = &event.command else { unreachable!() };
     let named = WaivedFee { id: event.id, correlation_id: event.id, seq: Some(Seq(seq)) };
-    act(ServicingAct::FeeWaived { fee_code: fee.fee_code, fee: Some(named) }, Some(units), date)
+    act(ServicingAct::FeeWaived { fee_code: fee.fee_code.clone(), fee: Some(named) }, Some(units), date)
 }
 
 pub(super) fn apply(amount: Option<i64>, date: NaiveDate) -> Command {

@@ -1,6 +1,7 @@
 //! Owns the way from a loan's postings to its life: which facts they tell, and what stands of each.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chrono::NaiveDate;
 
@@ -27,7 +28,7 @@ pub(super) struct Standing {
     /// Which event; of a consequence of this batch, no number yet.
     pub(super) seq: Option<Seq>,
     /// The event.
-    pub(super) event: NewEvent,
+    pub(super) event: Arc<NewEvent>,
     /// Its number among the loan's postings.
     version: i64,
     /// Whose split a new posting of it states: its own, or that of the receipt that it assigns.
@@ -323,7 +324,7 @@ impl Start {
 fn stands(row: &Row) -> Result<Standing, AmountOverflow> {
     let mut standing = Standing {
         seq: row.seq,
-        event: row.event.clone(),
+        event: Arc::clone(&row.event),
         version: row.posting.loan_version.unwrap_or(i64::MAX),
         restates: row.posting.restates_seq.or(row.seq),
         lines: Vec::new(),

@@ -1,6 +1,7 @@
 //! Owns what is told of a loan's postings where an event is late, and which events are.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chrono::NaiveDate;
 
@@ -17,7 +18,7 @@ pub(super) struct Row {
     /// Its place; `None` for a consequence that this batch has made, which has none before it is written.
     pub(super) seq: Option<Seq>,
     /// The event.
-    pub(super) event: NewEvent,
+    pub(super) event: Arc<NewEvent>,
     /// What came of it.
     pub(super) posting: Posting,
 }
@@ -71,7 +72,7 @@ impl History {
             self.unnumbered.releases |= event.kind == EventKind::SuspenseApplied;
             self.unnumbered.fees |= event.kind == EventKind::FeeAssessed;
         }
-        self.rows.push(Row { seq, event: event.clone(), posting: posting.clone() });
+        self.rows.push(Row { seq, event: Arc::new(event.clone()), posting: posting.clone() });
     }
 
     /// Notes a replay.

@@ -101,6 +101,6 @@ fn asked(work: &PostWork, fresh: &Fresh) -> Option<BTreeMap<LoanKey, Seq>> {
 
 /// Whether an event is posted by itself: neither born finished nor a leg of a group. A guard: neither is accepted by a job
 /// that shares its transaction.
-const fn is_plain(accepted: &AcceptedEvent) -> bool {
+fn is_plain(accepted: &AcceptedEvent) -> bool {
     accepted.event.slot.is_some() && accepted.event.origin.group.is_none()
 }

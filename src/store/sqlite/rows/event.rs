@@ -75,24 +75,21 @@ pub(in crate::store::sqlite) fn decode_event(row: &impl Columns) -> Result<Accep
     let command = decode_command(row)?;
     let key = row.optional_text("key")?;
     let slot: Option<u16> = optional_small(row, "slot")?;
-    Ok(AcceptedEvent {
-        seq: Seq(int(row, "seq")?),
-        accepted_at: instant(row, "accepted_at")?,
-        event: NewEvent {
-            id: EventId(id(row, "id")?),
-            tenant: tenant(row)?,
-            kind: word(row, "kind")?,
-            loan_key: LoanKey::from_bytes(bytes(row, "loan_key")?),
-            command,
-            key: key.map(IdempotencyKey::parse).transpose().map_err(|_| broken("key"))?,
-            key_hash: KeyHash::from_bytes(bytes(row, "key_hash")?),
-            fingerprint: Fingerprint::from_bytes(bytes(row, "fingerprint")?),
-            origin: decode_origin(row)?,
-            slot: slot.map(|slot| Slot::from_number(slot).ok_or_else(|| broken("slot"))).transpose()?,
-            publisher: PublisherId(id(row, "publisher")?),
-            actor: text(row, "actor")?.to_owned(),
-        },
-    })
+    let event = NewEvent {
+        id: EventId(id(row, "id")?),
+        tenant: tenant(row)?,
+        kind: word(row, "kind")?,
+        loan_key: LoanKey::from_bytes(bytes(row, "loan_key")?),
+        command,
+        key: key.map(IdempotencyKey::parse).transpose().map_err(|_| broken("key"))?,
+        key_hash: KeyHash::from_bytes(bytes(row, "key_hash")?),
+        fingerprint: Fingerprint::from_bytes(bytes(row, "fingerprint")?),
+        origin: decode_origin(row)?,
+        slot: slot.map(|slot| Slot::from_number(slot).ok_or_else(|| broken("slot"))).transpose()?,
+        publisher: PublisherId(id(row, "publisher")?),
+        actor: text(row, "actor")?.to_owned(),
+    };
+    Ok(AcceptedEvent::new(Seq(int(row, "seq")?), instant(row, "accepted_at")?, event))
 }
 
 fn decode_command(row: &impl Columns) -> Result<Command, StoreError> {
