@@ -7,14 +7,11 @@ use std::ops::RangeInclusive;
 use chrono::NaiveDate;
 
 use crate::api::json::reader::{Body, Value};
-use crate::api::problem::FieldError;
+use crate::api::problem::{FAILURES_TOLD, FieldError, tell};
 use crate::core::event::Metadata;
 use crate::core::money::Minor;
 use crate::core::reference::parse_reference;
 use crate::core::time::parse_date;
-
-/// How many failures of a list of objects are told.
-const FAILURES_TOLD: usize = 100;
 
 /// The fields of one object. Take each by name, then [`Fields::finish`]: what was not taken is unknown.
 #[derive(Debug)]
@@ -312,14 +309,17 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Every failure, what was not taken among them.
+    /// Every failure, what was not taken among them; of very much that was not taken the first is told.
     pub(crate) fn finish(mut self) -> Vec<FieldError> {
+        let mut unknown = Vec::new();
         for (name, value) in &self.members {
             if value.is_some() {
                 let path = format!("{}{}", self.prefix, name.replace('\0', "\u{fffd}"));
-                self.errors.push(FieldError::new(path, "unknown_field", "is not a field of this operation"));
+                let failure = FieldError::new(path, "unknown_field", "is not a field of this operation");
+                tell(&mut unknown, failure, FAILURES_TOLD);
             }
         }
+        self.errors.extend(unknown);
         self.errors
     }
 }
@@ -354,6 +354,14 @@ mod tests {
             ("__proto__", "unknown_field"),
         ];
         assert_eq!(seen, named(&expected));
+    }
+
+    #[test]
+    fn of_very_many_unknown_fields_the_first_are_named() {
+        let members: Vec<String> = (0..500).map(|number| format!("\"n{number}\":0")).collect();
+        let seen = failures(&format!("{{{}}}", members.join(",")), |_| {});
+        assert_eq!(seen.len(), FAILURES_TOLD + 1);
+        assert_eq!(seen[99..], named(&[("n99", "unknown_field"), ("", "more")]));
     }
 
     #[test]

@@ -1,17 +1,24 @@
 //! Owns the step from bytes to a tree of values.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, HashSet};
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::api::problem::FieldError;
+use crate::api::json::raw::{Items, Members, Name};
+use crate::api::problem::{FAILURES_TOLD, FieldError, tell};
 use crate::core::event::MetadataValue;
 
 /// The deepest nesting that is read; deeper is malformed.
 const DEPTH_MAX: usize = 128;
+/// The most members of one object. No body has a hundred fields, and in metadata, of which 4,096 bytes are taken, a member
+/// has five at least: an object with more is nowhere valid.
+const MEMBERS_MAX: usize = 1_000;
+/// The most values of a body. 10,000 loans of an accrual batch are 40,000, and may have some more that are wrong.
+const VALUES_MAX: usize = 100_000;
+/// Up to so many names are compared one by one, which costs less than hashing them.
+const COMPARED_MAX: usize = 32;
 
 /// The bytes are not one JSON document. The text is for callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +54,8 @@ impl Value<'_> {
     }
 }
 
-/// A body that is JSON, with what is wrong in it whatever the operation: duplicate keys and NUL characters.
+/// A body that is JSON, with what is wrong in it whatever the operation: duplicate keys, NUL characters, and more than is
+/// read.
 #[derive(Debug)]
 pub(crate) struct Body<'a> {
     pub(crate) value: Value<'a>,
@@ -68,7 +76,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Body<'_>, JsonError> {
     }
     check_depth(text)?;
     let raw: &RawValue = serde_json::from_str(text).map_err(|_| JsonError("the body is not one JSON document"))?;
-    let mut reader = Reader { path: String::new(), errors: Vec::new() };
+    let mut reader = Reader { path: String::new(), errors: Vec::new(), values: 0 };
     let value = reader.value(raw.get())?;
     Ok(Body { value, errors: reader.errors })
 }
@@ -106,12 +114,23 @@ fn skip_string(bytes: &mut std::str::Bytes<'_>) {
 struct Reader {
     /// Dotted path of the value being read.
     path: String,
+    /// The first failures; what is not told any more must still leave some here, for they refuse the body.
     errors: Vec<FieldError>,
+    /// How many values have been read.
+    values: usize,
 }
 
 impl Reader {
     /// Reads a value whose syntax `serde_json` has checked, but for the surrogates of its strings.
     fn value<'a>(&mut self, raw: &'a str) -> Result<Value<'a>, JsonError> {
+        self.values = self.values.saturating_add(1);
+        if self.values > VALUES_MAX {
+            if self.values == VALUES_MAX.saturating_add(1) {
+                let message = "the body must hold at most 100000 values";
+                tell(&mut self.errors, FieldError::new("", "too_many", message), FAILURES_TOLD);
+            }
+            return Ok(Value::Null);
+        }
         match raw.as_bytes().first() {
             Some(b'n') => Ok(Value::Null),
             Some(b't') => Ok(Value::Bool(true)),
@@ -127,17 +146,14 @@ impl Reader {
     fn string<'a>(&mut self, raw: &'a str) -> Result<Cow<'a, str>, JsonError> {
         let text = unescape(raw)?;
         if text.contains('\0') {
-            self.errors.push(FieldError::new(
-                self.path.clone(),
-                "invalid_character",
-                "must not contain the character U+0000",
-            ));
+            self.fail("invalid_character", "must not contain the character U+0000");
         }
         Ok(text)
     }
 
     fn array<'a>(&mut self, raw: &'a str) -> Result<Value<'a>, JsonError> {
-        let Items(items) = serde_json::from_str(raw).map_err(|_| JsonError("the body is not one JSON document"))?;
+        // Of an array that goes on the body has too many values, which is found on the way.
+        let Items::<VALUES_MAX> { items, .. } = bounds(raw)?;
         let mut values = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             let parent = self.enter(&index.to_string());
@@ -148,20 +164,22 @@ impl Reader {
     }
 
     fn object<'a>(&mut self, raw: &'a str) -> Result<Value<'a>, JsonError> {
-        let Members(members) = serde_json::from_str(raw).map_err(|_| JsonError("the body is not one JSON document"))?;
+        let Members::<MEMBERS_MAX> { members, is_over } = bounds(raw)?;
+        if is_over {
+            self.fail("too_many", "must have at most 1000 members");
+        }
+        let are_many = members.len() > COMPARED_MAX;
+        let mut names: HashSet<Cow<'a, str>> = HashSet::new();
         let mut fields: Vec<(Cow<'a, str>, Value<'a>)> = Vec::with_capacity(members.len());
-        for (name, value) in members {
-            let name = name.into_text();
+        for (Name(name), value) in members {
             let parent = self.enter(&name);
             if name.contains('\0') {
-                self.errors.push(FieldError::new(
-                    self.path.replace('\0', "\u{fffd}"),
-                    "invalid_character",
-                    "must not contain the character U+0000",
-                ));
+                self.fail("invalid_character", "must not contain the character U+0000");
             }
-            if fields.iter().any(|(known, _)| *known == name) {
-                self.errors.push(FieldError::new(self.path.clone(), "duplicate_field", "must not appear twice"));
+            let is_known =
+                if are_many { !names.insert(name.clone()) } else { fields.iter().any(|(known, _)| *known == name) };
+            if is_known {
+                self.fail("duplicate_field", "must not appear twice");
                 // Read all the same, because it may be malformed.
                 self.value(value.get())?;
             } else {
@@ -171,6 +189,12 @@ impl Reader {
             self.path.truncate(parent);
         }
         Ok(Value::Object(fields))
+    }
+
+    /// Reports a failure of the value being read.
+    fn fail(&mut self, code: &'static str, message: &'static str) {
+        let failure = FieldError::new(self.path.replace('\0', "\u{fffd}"), code, message);
+        tell(&mut self.errors, failure, FAILURES_TOLD);
     }
 
     /// Goes down one level; returns the length of the path to go back to.
@@ -184,6 +208,11 @@ impl Reader {
     }
 }
 
+/// Where the parts of a value stand.
+fn bounds<'a, T: Deserialize<'a>>(raw: &'a str) -> Result<T, JsonError> {
+    serde_json::from_str(raw).map_err(|_| JsonError("the body is not one JSON document"))
+}
+
 /// The text of a JSON string that stands in quotes.
 fn unescape(raw: &str) -> Result<Cow<'_, str>, JsonError> {
     let inside = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
@@ -192,86 +221,6 @@ fn unescape(raw: &str) -> Result<Cow<'_, str>, JsonError> {
         Some(_) | None => serde_json::from_str::<String>(raw)
             .map(Cow::Owned)
             .map_err(|_| JsonError("the body has a text with a broken escape or a lone surrogate")),
-    }
-}
-
-struct Items<'a>(Vec<&'a RawValue>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Items<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-                let mut collected = Vec::new();
-                while let Some(item) = items.next_element::<&'de RawValue>()? {
-                    collected.push(item);
-                }
-                Ok(Items(collected))
-            }
-        }
-        deserializer.deserialize_seq(Collect)
-    }
-}
-
-/// Every member in order, duplicates included.
-struct Members<'a>(Vec<(Name<'a>, &'a RawValue)>);
-
-/// A member's name, borrowed where it has no escape.
-struct Name<'a>(Cow<'a, str>);
-
-impl<'a> Name<'a> {
-    fn into_text(self) -> Cow<'a, str> {
-        self.0
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Take;
-        impl<'de> Visitor<'de> for Take {
-            type Value = Name<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a member name")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Take)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-                let mut collected = Vec::with_capacity(10);
-                while let Some(member) = members.next_entry::<Name<'de>, &'de RawValue>()? {
-                    collected.push(member);
-                }
-                Ok(Members(collected))
-            }
-        }
-        deserializer.deserialize_map(Collect)
     }
 }
 
@@ -322,6 +271,46 @@ mod tests {
         assert_eq!(fields(r#"{"m":{"x":[{"k":1,"k":2}]}}"#), [("m.x.0.k".to_owned(), "duplicate_field")]);
         assert_eq!(fields(r#"{"m":{"x":"a\u0000"}}"#), [("m.x".to_owned(), "invalid_character")]);
         assert_eq!(fields(r#"{"a":"\\u0000","b":[1e400,-0]}"#), []);
+    }
+
+    /// The names of 4 MiB, compared with each other, would take hours.
+    #[test]
+    fn an_object_of_very_many_members_is_refused_in_one_walk() {
+        let object = |count: usize| {
+            let members: Vec<String> = (0..count).map(|number| format!("\"n{number}\":0")).collect();
+            format!(r#"{{"m":{{{}}}}}"#, members.join(","))
+        };
+        let seen = |text: &str| -> Vec<(String, &'static str)> {
+            let body = read(text.as_bytes()).unwrap();
+            body.errors.into_iter().map(|error| (error.field, error.code)).collect()
+        };
+        assert_eq!(seen(&object(MEMBERS_MAX)), []);
+        for count in [MEMBERS_MAX + 1, 300_000] {
+            assert_eq!(seen(&object(count)), [("m".to_owned(), "too_many")]);
+        }
+        let twice = object(MEMBERS_MAX).replace("\"n999\"", "\"n\\u0030\"");
+        assert_eq!(seen(&twice), [("m.n0".to_owned(), "duplicate_field")]);
+    }
+
+    #[test]
+    fn a_body_of_very_many_values_is_refused() {
+        let array = |count: usize| format!("[{}0]", "0,".repeat(count - 1));
+        let body = |text: String| read(text.as_bytes()).map(|body| body.errors).unwrap();
+        assert!(body(array(VALUES_MAX - 1)).is_empty(), "the array itself is one");
+        let parted = format!("[{}]", vec![array(10); VALUES_MAX].join(","));
+        for over in [array(VALUES_MAX), array(10 * VALUES_MAX), parted] {
+            let errors = body(over);
+            assert_eq!((errors.len(), errors[0].code), (1, "too_many"));
+        }
+    }
+
+    #[test]
+    fn few_failures_are_told_of_very_many() {
+        let text = format!(r#"{{"{}":[{}0]}}"#, "m".repeat(60_000), "\"\\u0000\",".repeat(1_000));
+        let errors = read(text.as_bytes()).unwrap().errors;
+        assert_eq!(errors.len(), FAILURES_TOLD + 1);
+        assert!(errors.iter().all(|error| error.field.len() < 300), "{:?}", errors[0]);
+        assert_eq!(errors.last().unwrap().code, "more");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Owns the form of a problem document.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
@@ -10,6 +11,11 @@ use crate::api::problem::code::ProblemCode;
 
 /// The media type of every problem.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+/// How many failures of one sort, such as unknown fields, are told of a body: more than a person reads, and an answer must
+/// not be larger than what it answers.
+pub(crate) const FAILURES_TOLD: usize = 100;
+/// The longest path of a field that is told whole. Ours are far below; a caller's own name is as long as its body.
+const FIELD_BYTES_MAX: usize = 255;
 
 /// One field that fails.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -34,7 +40,7 @@ pub struct FieldError {
 impl FieldError {
     /// Names a field, a code and a message.
     pub fn new(field: impl Into<String>, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { field: field.into(), code, message: message.into(), line: None, column: None }
+        Self { field: shortened(field.into()), code, message: message.into(), line: None, column: None }
     }
 
     /// The same at a place of a file.
@@ -42,6 +48,32 @@ impl FieldError {
     pub fn at(self, line: usize, column: usize) -> Self {
         Self { line: Some(line), column: Some(column), ..self }
     }
+}
+
+fn shortened(mut field: String) -> String {
+    if field.len() > FIELD_BYTES_MAX {
+        field.truncate(field.floor_char_boundary(FIELD_BYTES_MAX));
+        field.push('…');
+    }
+    field
+}
+
+/// Tells a failure, unless `most` are told already: then it says, once, that there are more.
+pub(crate) fn tell(told: &mut Vec<FieldError>, failure: FieldError, most: usize) {
+    match told.len().cmp(&most) {
+        Ordering::Less => told.push(failure),
+        Ordering::Equal => told.push(FieldError::new("", "more", "there are more failures than are told")),
+        Ordering::Greater => {}
+    }
+}
+
+/// The first `most` failures, and that there are more.
+pub(crate) fn first_failures(failures: Vec<FieldError>, most: usize) -> Vec<FieldError> {
+    let mut told = Vec::with_capacity(failures.len().min(most.saturating_add(1)));
+    for failure in failures {
+        tell(&mut told, failure, most);
+    }
+    told
 }
 
 /// One failure per field is enough: the first found.
@@ -139,6 +171,23 @@ impl Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_failures_are_told_and_that_there_are_more() {
+        let failures = |count: usize| -> Vec<FieldError> {
+            (0..count).map(|number| FieldError::new(format!("n{number}"), "invalid", "x")).collect()
+        };
+        assert_eq!(first_failures(failures(3), 3), failures(3));
+        let told = first_failures(failures(9), 3);
+        assert_eq!((&told[..3], told[3].code, told.len()), (&failures(3)[..], "more", 4));
+    }
+
+    #[test]
+    fn a_long_path_is_cut() {
+        let path = |length: usize| FieldError::new("é".repeat(length), "invalid", "x").field;
+        assert_eq!(path(127), "é".repeat(127));
+        assert_eq!(path(10_000), format!("{}…", "é".repeat(127)));
+    }
 
     #[test]
     fn a_document_has_the_contracts_members() {

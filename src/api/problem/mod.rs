@@ -7,5 +7,5 @@ pub(crate) mod page;
 mod rows;
 
 pub use code::ProblemCode;
+pub(crate) use document::{FAILURES_TOLD, PROBLEM_JSON, first_failures, first_of_each_field, tell};
 pub use document::{FieldError, Problem};
-pub(crate) use document::{PROBLEM_JSON, first_of_each_field};

@@ -204,7 +204,7 @@ pub(super) const ROWS: [Row; 48] = [
         title: "Fields are missing or not valid",
         retryable: Retryable::No,
         explanation: "The JSON is well formed, but not a valid request. errors[] lists every field that fails, all at \
-            once. Nothing was stored; the Idempotency-Key stays free.",
+            once; of very many it names the first, and its last code is 'more'. Nothing was stored; the Idempotency-Key stays free.",
     },
     Row {
         code: ProblemCode::IdempotencyMismatch,
@@ -221,7 +221,8 @@ pub(super) const ROWS: [Row; 48] = [
         status: 422,
         title: "The file is not valid",
         retryable: Retryable::No,
-        explanation: "The file breaks the rules of its format. errors[] names line, column and field.",
+        explanation: "The file breaks the rules of its format. errors[] names line, column and field, of \
+            very many faults the first.",
     },
     Row {
         code: ProblemCode::LineTooLong,
@@ -229,7 +230,7 @@ pub(super) const ROWS: [Row; 48] = [
         status: 422,
         title: "A line is too long",
         retryable: Retryable::No,
-        explanation: "One line of an upload is at most 64 KiB.",
+        explanation: "One row of an upload, a line or one of 'payments', is at most 64 KiB.",
     },
     Row {
         code: ProblemCode::BatchTooLarge,

@@ -22,3 +22,6 @@ pub(crate) mod whole;
 
 /// The most rows of one commit.
 pub(crate) const CHUNK_ROWS_MAX: usize = 1_000;
+/// A commit's rows end with the one that reaches so many bytes. A thousand payments are 400 KB; padded to the longest line
+/// they were 64 MB, for every upload that is under way, and what is read of them besides.
+pub(crate) const CHUNK_BYTES_MAX: usize = 2 * 1024 * 1024;

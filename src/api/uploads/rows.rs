@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 use crate::api::error::ApiError;
 use crate::api::json::{Fields, read};
-use crate::api::problem::FieldError;
-use crate::api::uploads::CHUNK_ROWS_MAX;
-use crate::api::uploads::lines::{Line, Lines};
+use crate::api::problem::{FieldError, first_failures};
+use crate::api::uploads::lines::{LINE_BYTES_MAX, Line, Lines};
 use crate::api::uploads::source::Source;
+use crate::api::uploads::{CHUNK_BYTES_MAX, CHUNK_ROWS_MAX};
 use crate::api::write::payments::parse_payment;
 use crate::api::write::request::AcceptanceRules;
 use crate::core::event::{Command, Fingerprint, IdempotencyKey};
@@ -20,6 +20,8 @@ use crate::store::FileRow;
 
 /// The most rows of one upload.
 pub(crate) const ROWS_MAX: i64 = 10_000_000;
+/// How many failures of one row are told: a payment has about ten fields, and what is told of a row is stored.
+const FAILURES_OF_ROW: usize = 20;
 /// Rows that have come are handed on after this, however few they are; with none, silence is.
 const HANDED_ON_AFTER: Duration = Duration::from_secs(5);
 
@@ -75,7 +77,7 @@ impl Row {
         match line {
             Line::Text(text) => Self::of_text(row_no, text, rules),
             Line::TooLong => {
-                let fault = RowFault::of("line_too_long", "a line may be at most 64 KiB");
+                let fault = RowFault::of("line_too_long", "a row may be at most 64 KiB");
                 Self { row_no, key: None, content: Err(fault), print: bad_print(b"too long") }
             }
         }
@@ -93,7 +95,7 @@ impl Row {
         let mut fields = Fields::of_body(body);
         let key = fields.required("idempotency_key", IdempotencyKey::parse);
         let command = parse_payment(&mut fields, rules);
-        let errors = fields.finish();
+        let errors = first_failures(fields.finish(), FAILURES_OF_ROW);
         let fault = |code, errors| Self {
             row_no,
             key: key.clone(),
@@ -152,35 +154,60 @@ impl RowStream {
         if self.rows > ROWS_MAX {
             return Err(ApiError::PayloadTooLarge);
         }
-        let rules = self.rules;
-        // Some milliseconds of work: beside the runtime's own threads, and beside the commit of the last chunk.
-        let parsing = tokio::task::spawn_blocking(move || parse(first, &lines, &rules));
-        parsing.await.map(Some).map_err(|_| ApiError::Broken("the rows of an upload could not be parsed"))
+        parse(first, lines, self.rules).await.map(Some)
     }
 
     async fn read_lines(&mut self) -> Result<Vec<Line>, ApiError> {
         let began = Instant::now();
-        let mut taken = Vec::new();
+        let mut taken = Chunk::default();
         loop {
-            while taken.len() < CHUNK_ROWS_MAX {
+            while !taken.is_full() {
                 let Some(line) = self.lines.next() else { break };
-                push(&mut taken, line);
+                taken.push(line);
             }
-            if taken.len() == CHUNK_ROWS_MAX {
-                return Ok(taken);
+            if taken.is_full() {
+                return Ok(taken.lines);
             }
             let left = HANDED_ON_AFTER.saturating_sub(began.elapsed());
-            let Ok(bytes) = tokio::time::timeout(left, self.source.next()).await else { return Ok(taken) };
+            let Ok(bytes) = tokio::time::timeout(left, self.source.next()).await else { return Ok(taken.lines) };
             if let Some(bytes) = bytes? {
                 self.lines.push(bytes);
                 continue;
             }
             self.is_over = true;
             if let Some(line) = self.lines.last() {
-                push(&mut taken, line);
+                taken.push(line);
             }
-            return Ok(taken);
+            return Ok(taken.lines);
         }
+    }
+}
+
+/// The rows of a body that is there at once, chunk by chunk.
+pub(crate) struct ItemRows {
+    items: std::vec::IntoIter<Bytes>,
+    rules: AcceptanceRules,
+    rows: i64,
+}
+
+impl ItemRows {
+    /// The rows of a body's items.
+    pub(crate) fn new(items: Vec<Bytes>, rules: AcceptanceRules) -> Self {
+        Self { items: items.into_iter(), rules, rows: 0 }
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Vec<Row>>, ApiError> {
+        let mut taken = Chunk::default();
+        while !taken.is_full() {
+            let Some(item) = self.items.next() else { break };
+            taken.push(if item.len() > LINE_BYTES_MAX { Line::TooLong } else { Line::Text(item) });
+        }
+        if taken.lines.is_empty() {
+            return Ok(None);
+        }
+        let first = self.rows.saturating_add(1);
+        self.rows = self.rows.saturating_add(i64::try_from(taken.lines.len()).unwrap_or(i64::MAX));
+        parse(first, taken.lines, self.rules).await.map(Some)
     }
 }
 
@@ -188,8 +215,8 @@ impl RowStream {
 pub(crate) enum Rows {
     /// Line by line.
     Stream(Box<RowStream>),
-    /// All of them.
-    Whole(Vec<Row>),
+    /// Item by item.
+    Items(ItemRows),
 }
 
 impl Rows {
@@ -200,11 +227,7 @@ impl Rows {
     pub(crate) async fn chunk(&mut self) -> Result<Option<Vec<Row>>, ApiError> {
         match self {
             Self::Stream(stream) => stream.chunk().await,
-            Self::Whole(rows) => {
-                let rest = rows.split_off(rows.len().min(CHUNK_ROWS_MAX));
-                let chunk = std::mem::replace(rows, rest);
-                Ok((!chunk.is_empty()).then_some(chunk))
-            }
+            Self::Items(items) => items.chunk().await,
         }
     }
 
@@ -224,21 +247,34 @@ impl Rows {
     }
 }
 
-fn push(lines: &mut Vec<Line>, line: Line) {
-    let is_blank = matches!(&line, Line::Text(text) if text.trim_ascii().is_empty());
-    if !is_blank {
-        lines.push(line);
+/// The lines of one commit.
+#[derive(Default)]
+struct Chunk {
+    lines: Vec<Line>,
+    bytes: usize,
+}
+
+impl Chunk {
+    fn is_full(&self) -> bool {
+        self.lines.len() >= CHUNK_ROWS_MAX || self.bytes >= CHUNK_BYTES_MAX
+    }
+
+    /// Blank lines are no rows.
+    fn push(&mut self, line: Line) {
+        if let Line::Text(text) = &line {
+            if text.trim_ascii().is_empty() {
+                return;
+            }
+            self.bytes = self.bytes.saturating_add(text.len());
+        }
+        self.lines.push(line);
     }
 }
 
-fn parse(first: i64, lines: &[Line], rules: &AcceptanceRules) -> Vec<Row> {
-    (first..).zip(lines).map(|(row_no, line)| Row::of_line(row_no, line, rules)).collect()
-}
-
-/// The rows of a whole body's items.
-pub(crate) async fn of_items(items: Vec<Bytes>, rules: AcceptanceRules) -> Result<Vec<Row>, ApiError> {
+/// Some milliseconds of work: beside the runtime's own threads, and beside the commit of the last chunk.
+async fn parse(first: i64, lines: Vec<Line>, rules: AcceptanceRules) -> Result<Vec<Row>, ApiError> {
     let parsing = tokio::task::spawn_blocking(move || {
-        (1_i64..).zip(&items).map(|(row_no, item)| Row::of_text(row_no, item, &rules)).collect()
+        (first..).zip(&lines).map(|(row_no, line)| Row::of_line(row_no, line, &rules)).collect()
     });
     parsing.await.map_err(|_| ApiError::Broken("the rows of an upload could not be parsed"))
 }
@@ -306,6 +342,50 @@ mod tests {
         }
         assert_eq!(sizes, [(1, 1_000), (1_001, 1_000), (2_001, 500)]);
     }
+
+    /// Lines and items alike: the 35th of 60,001 bytes reaches them.
+    #[tokio::test]
+    async fn a_chunk_ends_at_two_mebibytes() {
+        let padded: Vec<String> = (0..70)
+            .map(|number| format!("{:<60000}", line(&format!("payment:{number}"), "5").replace('}', "")) + "}")
+            .collect();
+        let items = padded.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())).collect();
+        let source = Source::of(&HeaderMap::new(), padded.join("\n").into(), u64::MAX).unwrap();
+        let of_lines = Rows::Stream(Box::new(RowStream::new(source, rules())));
+        for mut rows in [of_lines, Rows::Items(ItemRows::new(items, rules()))] {
+            let mut sizes = Vec::new();
+            while let Some(chunk) = rows.chunk().await.unwrap() {
+                assert!(codes(&chunk).iter().all(|code| *code == "good"));
+                sizes.push((chunk[0].row_no, chunk.len()));
+            }
+            assert_eq!(sizes, [(1, 35), (36, 35)]);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_item_is_no_longer_than_a_line() {
+        let text = |length: usize| Bytes::from(format!("{{{}}}", " ".repeat(length - 2)));
+        let items = vec![text(LINE_BYTES_MAX), text(LINE_BYTES_MAX + 1)];
+        let rows = ItemRows::new(items, rules()).chunk().await.unwrap().unwrap();
+        assert_eq!(codes(&rows), ["validation_failed", "line_too_long"]);
+    }
+
+    /// What is told of a row is stored: however much is wrong with it, it is little.
+    #[test]
+    fn few_failures_of_a_row_are_told() {
+        let unknown = |count: usize, length: usize| {
+            let members: Vec<String> = (0..count).map(|number| format!("\"{number:0>length$}\":0")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        let doubled = format!("{{{}}}", vec!["\"a\":0"; 1_000].join(","));
+        for text in [unknown(6_500, 5), unknown(30, 2_000), doubled] {
+            let row = Row::of_text(1, text.as_bytes(), &rules());
+            let errors = row.content.unwrap_err().errors;
+            assert_eq!((errors.len(), errors[FAILURES_OF_ROW].code), (FAILURES_OF_ROW + 1, "more"));
+            assert!(serde_json::to_string(&errors).unwrap().len() < 8_000, "{errors:?}");
+        }
+    }
+
     /// Nobody waits for ten million rows: the stream is told that it has read all of them but one.
     #[tokio::test]
     async fn ten_million_rows_are_taken_and_not_one_more() {

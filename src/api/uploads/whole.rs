@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use axum::response::Response;
 
 use crate::api::error::ApiError;
-use crate::api::problem::FieldError;
+use crate::api::problem::{FieldError, first_failures, tell};
 use crate::api::state::ApiState;
 use crate::api::uploads::answer::{UploadAnswer, accepted, busy, compared, taken};
 use crate::api::uploads::receiver::{Prints, UploadRequest};
@@ -14,7 +14,10 @@ use crate::core::event::{Fingerprint, NewEvent};
 use crate::core::ids::{KeyHash, PaymentBatchId};
 use crate::store::{KnownEvent, RowCounts, UploadBegun, UploadEnd, WholeAccepted, WholeUpload};
 
-/// Accepts all rows or refuses them with every fault named.
+/// How many faults of all rows are told: several of each row that a person would mend by hand.
+const FAULTS_TOLD: usize = 1_000;
+
+/// Accepts all rows or refuses them with every fault named, up to a thousand.
 ///
 /// # Errors
 /// A row is no payment, or its key is taken; or what any upload fails for.
@@ -33,7 +36,7 @@ pub(crate) async fn accept_all(state: &ApiState, request: UploadRequest, rows: V
     let whole = WholeUpload { upload: begin, publisher: state.publisher(), rows: events, end };
     match state.intake().accept_whole(whole).await? {
         WholeAccepted::All(_) => Ok(accepted(state, id, body.into())),
-        WholeAccepted::Conflicts(known) => Err(ApiError::InvalidFile(conflicts(&places, &known))),
+        WholeAccepted::Conflicts(known) => Err(refused(conflicts(&places, &known))),
         WholeAccepted::Known(UploadBegun::Complete(record)) => compared(state, record, print),
         WholeAccepted::Known(UploadBegun::Taken(known)) => Err(taken(&known, &asked)),
         WholeAccepted::Known(UploadBegun::New(record) | UploadBegun::Resumed(record) | UploadBegun::Busy(record)) => {
@@ -62,11 +65,15 @@ fn events(
                 let event = NewEvent::of_caller(event, request.tenant, key, command, publisher, actor);
                 events.push(event.in_batch(id, row_no));
             }
-            (_, Err(fault)) => errors.extend(fault.errors.into_iter().map(|error| in_row(row_no, error))),
+            (_, Err(fault)) => {
+                for error in fault.errors {
+                    tell(&mut errors, in_row(row_no, error), FAULTS_TOLD);
+                }
+            }
             (None, Ok(_)) => return Err(ApiError::Broken("a row without a key became a command")),
         }
     }
-    if errors.is_empty() { Ok(events) } else { Err(ApiError::InvalidFile(errors)) }
+    if errors.is_empty() { Ok(events) } else { Err(refused(errors)) }
 }
 
 type Places = HashMap<KeyHash, (i64, Fingerprint)>;
@@ -86,7 +93,11 @@ fn places(upload: &NewEvent, events: &[NewEvent]) -> Result<Places, ApiError> {
             places.insert(event.key_hash, (row_no, event.fingerprint));
         }
     }
-    if errors.is_empty() { Ok(places) } else { Err(ApiError::InvalidFile(errors)) }
+    if errors.is_empty() { Ok(places) } else { Err(refused(errors)) }
+}
+
+fn refused(errors: Vec<FieldError>) -> ApiError {
+    ApiError::InvalidFile(first_failures(errors, FAULTS_TOLD))
 }
 
 fn conflicts(places: &Places, known: &[KnownEvent]) -> Vec<FieldError> {

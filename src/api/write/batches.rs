@@ -5,18 +5,19 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::api::auth::Scope;
 use crate::api::error::{ApiError, JsonError};
 use crate::api::http::headers::{idempotency_key, media_type_is};
+use crate::api::http::heavy::off_the_runtime;
 use crate::api::http::query::Query;
+use crate::api::json::Items;
 use crate::api::openapi::ProblemDocument;
 use crate::api::problem::FieldError;
 use crate::api::state::ApiState;
 use crate::api::uploads::answer::{UploadAnswer, accepted, compared};
 use crate::api::uploads::receiver::{Beginning, Prints, Receiver, UploadRequest};
-use crate::api::uploads::rows::{Row, RowStream, Rows, of_items};
+use crate::api::uploads::rows::{ItemRows, Row, RowStream, Rows};
 use crate::api::uploads::source::Source;
 use crate::api::uploads::whole::accept_all;
 use crate::api::write::request::AcceptanceRules;
@@ -34,7 +35,7 @@ const WHOLE_ROWS_MAX: usize = 10_000;
         ("mode" = Option<String>, Query, description = "`best_effort` (default): the good rows are taken. \
             `all_or_nothing`: all are accepted or none; at most 10,000 rows")),
     request_body(description = "`{\"payments\": [...]}` with at most 10,000 rows and 8 MiB, or one row a line. \
-        May be compressed with gzip.", content(
+        A row is at most 64 KiB. May be compressed with gzip.", content(
         (Object = "application/json", example = json!({"payments": [{"idempotency_key": "payment:2026-05-01:1",
             "loan_id": "11111111-1111-1111-1111-111111111111",
             "borrower_id": "22222222-2222-2222-2222-222222222222", "amount_minor": "88849", "currency": "USD",
@@ -69,7 +70,7 @@ pub(crate) async fn post_batch(State(state): State<ApiState>, request: Request) 
     };
     let request = UploadRequest { tenant: caller.tenant, actor: caller.client_id.clone(), key, upload, file: None };
     let rows = match form {
-        Form::Json => Rows::Whole(json_rows(Source::of(&parts.headers, body, JSON_BYTES_MAX)?, rules).await?),
+        Form::Json => Rows::Items(json_rows(Source::of(&parts.headers, body, JSON_BYTES_MAX)?, rules).await?),
         Form::Lines => Rows::Stream(Box::new(RowStream::new(Source::of(&parts.headers, body, u64::MAX)?, rules))),
     };
     match mode {
@@ -103,19 +104,21 @@ impl Form {
 #[serde(deny_unknown_fields)]
 struct BatchBody<'a> {
     #[serde(borrow)]
-    payments: Vec<&'a RawValue>,
+    payments: Items<'a, WHOLE_ROWS_MAX>,
 }
 
-async fn json_rows(source: Source, rules: AcceptanceRules) -> Result<Vec<Row>, ApiError> {
+async fn json_rows(source: Source, rules: AcceptanceRules) -> Result<ItemRows, ApiError> {
     let bytes = source.whole().await?;
-    let items: Vec<Bytes> = {
-        let body: BatchBody<'_> = serde_json::from_slice(&bytes).map_err(|error| not_a_batch(&error))?;
-        body.payments.iter().map(|item| bytes.slice_ref(item.get().as_bytes())).collect()
-    };
-    if items.len() > WHOLE_ROWS_MAX {
+    let items = off_the_runtime(move || items(&bytes)).await??;
+    Ok(ItemRows::new(items, rules))
+}
+
+fn items(bytes: &Bytes) -> Result<Vec<Bytes>, ApiError> {
+    let body: BatchBody<'_> = serde_json::from_slice(bytes).map_err(|error| not_a_batch(&error))?;
+    if body.payments.is_over {
         return Err(ApiError::BatchTooLarge);
     }
-    of_items(items, rules).await
+    Ok(body.payments.items.iter().map(|item| bytes.slice_ref(item.get().as_bytes())).collect())
 }
 
 fn not_a_batch(error: &serde_json::Error) -> ApiError {

@@ -91,6 +91,24 @@ async fn a_bad_row_never_stops_a_good_one() {
     assert_eq!(world.store.verify().await.unwrap().problems, []);
 }
 
+/// A line of 64 KiB that holds nothing but unknown fields, and a row of a JSON batch that is longer than a line may be.
+#[tokio::test]
+async fn what_is_told_of_a_bad_row_is_little() {
+    let (world, token) = opened().await;
+    let unknown: Vec<String> = (0..990).map(|number| format!("\"unknown_{number:050}\":0")).collect();
+    let mut long = row("payment:2", LOAN, "7");
+    long["amount_minor"] = json!("7".repeat(64 * 1024));
+    let good = row("payment:1", LOAN, "100");
+    let body = format!("{{\"payments\":[{{{}}},{long},{good}]}}", unknown.join(","));
+    let answer = world.call(upload(&token, "upload:json", "application/json", body.into())).await;
+    assert_eq!((&answer.json()["accepted"], &answer.json()["invalid"]), (&json!(1), &json!(2)), "{answer:?}");
+    let rows = results(&world, &token, &answer).await;
+    let errors = rows[0]["errors"].as_array().unwrap();
+    assert_eq!((&rows[0]["code"], errors.len()), (&json!("validation_failed"), 21));
+    assert_eq!(errors[20]["code"], "more");
+    assert_eq!((&rows[1]["code"], &rows[1]["row"]), (&json!("line_too_long"), &json!(2)));
+}
+
 #[tokio::test]
 async fn json_and_gzip_say_the_same_as_lines() {
     use std::io::Write as _;
