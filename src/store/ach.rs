@@ -1,6 +1,7 @@
 //! Owns the shape of what ACH files need of the store: feeds, files with their bytes, loans by their numbers, and the
 //! payments that returns name.
 
+use bytes::Bytes;
 use chrono::NaiveDate;
 
 use crate::core::event::AcceptedEvent;
@@ -33,7 +34,7 @@ pub struct NewFile {
     /// What its header says it is; `None` for a file that is refused or has no header.
     pub identity: Option<String>,
     /// The bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
 }
 
 /// What a file met.

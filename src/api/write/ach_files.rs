@@ -148,7 +148,7 @@ async fn keep(
         sha256: hash.bytes(),
         feed: feed.name().as_str().to_owned(),
         identity,
-        bytes: bytes.to_vec(),
+        bytes: bytes.clone(),
     };
     Ok(state.store().keep_file(file).await?)
 }

@@ -140,7 +140,7 @@ impl PostgresStore {
             .bind(file.sha256)
             .bind(file.feed)
             .bind(file.identity.as_deref())
-            .bind(file.bytes);
+            .bind(file.bytes.as_ref());
         match insert.execute(&mut *connection).await.map_err(classify) {
             Ok(done) if done.rows_affected() == 1 => return Ok(FileKept::New),
             // Of the same bytes, or of the same identity.

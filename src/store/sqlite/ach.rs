@@ -166,7 +166,7 @@ pub(super) async fn keep_file(
         return Ok(if is_same { FileKept::Same(batch) } else { FileKept::Conflict(batch) });
     }
     let keep = sqlx::query(KEEP_FILE).bind(file.tenant.0).bind(sha256).bind(file.feed).bind(file.identity);
-    keep.bind(now.micros()).bind(file.bytes).execute(db).await.map_err(store_error)?;
+    keep.bind(now.micros()).bind(file.bytes.as_ref()).execute(db).await.map_err(store_error)?;
     Ok(FileKept::New)
 }
 

@@ -25,7 +25,7 @@ fn feed(tenant: TenantId, name: &str, settings: &str) -> FeedRecord {
 
 fn file(tenant: TenantId, print: u8, identity: Option<&str>) -> NewFile {
     let identity = identity.map(str::to_owned);
-    NewFile { tenant, sha256: [print; 32], feed: "collections".to_owned(), identity, bytes: vec![print; 10] }
+    NewFile { tenant, sha256: [print; 32], feed: "collections".to_owned(), identity, bytes: vec![print; 10].into() }
 }
 
 /// An upload of a file that was kept; without one it brings none.

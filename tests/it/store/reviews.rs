@@ -39,7 +39,7 @@ fn exception(row_no: i64, code: &str, amount: i64) -> UploadException {
 async fn received(books: &Books, number: u8, feed: &str) -> UploadRef {
     let store = &books.store;
     let file = UploadOperation::AchFile { feed: feed.to_owned() };
-    let bytes = vec![number; 10];
+    let bytes = vec![number; 10].into();
     let kept = NewFile { tenant: books.tenant, sha256: [number; 32], feed: feed.to_owned(), identity: None, bytes };
     assert_eq!(store.keep_file(kept).await.unwrap(), FileKept::New);
     let file_of = UploadedFile { sha256: [number; 32], feed: feed.to_owned(), summary: "{}".to_owned() };
