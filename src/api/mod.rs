@@ -30,7 +30,9 @@ pub mod waiting_room;
 mod webhooks;
 mod write;
 
+pub use read::lookup::LookupLimits;
 pub use router::router;
 pub use state::{ApiParts, ApiSettings, ApiState, SetupError};
 pub use tls::{TlsError, TlsSettings};
+pub use uploads::room::RoomLimits;
 pub use write::feeds::FeedView;

@@ -14,9 +14,9 @@ use crate::api::error::ApiError;
 use crate::api::http::edge::RequestIds;
 use crate::api::intake::Intake;
 use crate::api::read::health::Readiness;
-use crate::api::read::lookup::Turns;
+use crate::api::read::lookup::{LookupLimits, Turns};
 use crate::api::tenants::Tenants;
-use crate::api::uploads::room::Room;
+use crate::api::uploads::room::{Room, RoomLimits};
 use crate::api::waiting_room::WaitingRoom;
 use crate::broker::Broker;
 use crate::core::event::EventKind;
@@ -46,6 +46,10 @@ pub struct ApiSettings {
     pub rate_limit_per_second: Option<u32>,
     /// Where webhooks may go.
     pub webhook_policy: TargetPolicy,
+    /// How much of ACH files is held at once.
+    pub room: RoomLimits,
+    /// How many lookups are under way at once.
+    pub lookups: LookupLimits,
     /// This release.
     pub version: String,
     /// The commit it was built from.
@@ -62,6 +66,8 @@ impl Default for ApiSettings {
             outside_issuer: None,
             rate_limit_per_second: None,
             webhook_policy: TargetPolicy::default(),
+            room: RoomLimits::default(),
+            lookups: LookupLimits::default(),
             version: VERSION.to_owned(),
             git_sha: GIT_SHA.to_owned(),
         }
@@ -143,7 +149,7 @@ impl ApiState {
         let request_ids = Arc::new(RequestIds::new(process));
         let (tenants, readiness) = (Tenants::default(), Readiness::default());
         let changes = Changes::start(Arc::clone(&parts.store), &parts.lifecycle);
-        let (lookups, room_for_files) = (Turns::default(), Room::default());
+        let (lookups, room_for_files) = (Turns::new(parts.settings.lookups), Room::new(parts.settings.room));
         let shared = Shared { parts, auth, tenants, readiness, request_ids, changes, lookups, room_for_files };
         Ok(Self(Arc::new(shared)))
     }

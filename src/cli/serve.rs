@@ -12,7 +12,7 @@ use crate::api::auth::{KeyError, OutsideIssuer, ensure_signing_key};
 use crate::api::intake::{Intake, IntakeParts};
 use crate::api::monitoring::{self, Liveness, Monitored};
 use crate::api::waiting_room::WaitingRoom;
-use crate::api::{ApiParts, ApiSettings, ApiState, TlsSettings, router, server};
+use crate::api::{ApiParts, ApiSettings, ApiState, LookupLimits, RoomLimits, TlsSettings, router, server};
 use crate::broker::Broker;
 use crate::cli::connect::{self, DataLock};
 use crate::cli::{CliError, build, demo};
@@ -182,6 +182,8 @@ impl Process {
             outside_issuer: config.jwks_url.clone().map(OutsideIssuer::at),
             rate_limit_per_second: config.rate_limit,
             webhook_policy: config.webhook_policy(),
+            room: RoomLimits::default(),
+            lookups: LookupLimits::default(),
             version: telemetry::VERSION.to_owned(),
             git_sha: telemetry::GIT_SHA.to_owned(),
         };

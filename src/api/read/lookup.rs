@@ -7,7 +7,6 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::hash::Hash;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -40,10 +39,6 @@ const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A body with more parts between commas than this is not read in full: it names twice as many payments as there may
 /// be, and every value costs memory many times its bytes.
 const PARTS_MAX: usize = 2 * ASKED_MAX;
-/// The most lookups under way at once. The largest holds about 30 MB, and a connection for 100 ms.
-const AT_ONCE: usize = 8;
-/// How long a lookup waits for its turn.
-const TURN_WITHIN: Duration = Duration::from_secs(5);
 
 /// The payments to look up: by `ids` or by `idempotency_keys`, exactly one of them.
 #[derive(Debug, ToSchema)]
@@ -74,19 +69,36 @@ pub struct LookupAnswer {
     not_found: Vec<String>,
 }
 
-/// Who may look up now. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct Turns(Arc<Semaphore>);
+/// How many lookups there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LookupLimits {
+    /// The most under way at once. The largest holds about 30 MB, and a connection for 100 ms.
+    pub at_once: usize,
+    /// How long one waits for its turn.
+    pub within: Duration,
+}
 
-impl Default for Turns {
+impl Default for LookupLimits {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(AT_ONCE)))
+        Self { at_once: 8, within: Duration::from_secs(5) }
     }
 }
 
+/// Who may look up now.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    free: Semaphore,
+    within: Duration,
+}
+
 impl Turns {
+    /// So many turns.
+    pub(crate) fn new(limits: LookupLimits) -> Self {
+        Self { free: Semaphore::new(limits.at_once), within: limits.within }
+    }
+
     async fn take(&self) -> Result<SemaphorePermit<'_>, ApiError> {
-        let turn = tokio::time::timeout(TURN_WITHIN, self.0.acquire()).await;
+        let turn = tokio::time::timeout(self.within, self.free.acquire()).await;
         turn.ok().and_then(Result::ok).ok_or(ApiError::Overloaded)
     }
 }
@@ -236,9 +248,9 @@ mod tests {
 
     #[tokio::test]
     async fn so_many_lookups_are_under_way_and_the_next_waits() {
-        let turns = Turns::default();
+        let turns = Turns::new(LookupLimits::default());
         let mut held = Vec::new();
-        for _ in 0..AT_ONCE {
+        for _ in 0..LookupLimits::default().at_once {
             held.push(turns.take().await.unwrap());
         }
         assert!(tokio::time::timeout(Duration::from_millis(50), turns.take()).await.is_err());

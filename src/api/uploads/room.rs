@@ -1,4 +1,7 @@
 //! Owns how much of ACH files the process holds in memory at once: a file is read whole, because its totals come last.
+//!
+//! Counted are the files' own bytes. While one is kept, the database's client holds it once more, and once again as a
+//! message to PostgreSQL; then these copies are gone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,39 +14,52 @@ use crate::api::error::ApiError;
 pub(crate) const FILE_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// What room is counted in.
 const UNIT_BYTES: u64 = 1024 * 1024;
-/// Room for two of the largest files, or for many small ones.
-const UNITS: usize = 256;
 /// What the largest file takes.
 const UNITS_OF_LARGEST: u32 = 128;
-/// How long a file waits for room.
-const ROOM_WITHIN: Duration = Duration::from_secs(10);
+
+/// How much room there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomLimits {
+    /// MiB of files that come: two of the largest, or many small ones.
+    pub mebibytes: usize,
+    /// Files that are kept, read again, so that they hold up none that come.
+    pub kept: usize,
+    /// How long a file waits for room.
+    pub within: Duration,
+}
+
+impl Default for RoomLimits {
+    fn default() -> Self {
+        Self { mebibytes: 256, kept: 1, within: Duration::from_secs(10) }
+    }
+}
 
 /// The room for files. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Room {
     coming: Arc<Semaphore>,
-    /// One file that is kept, read again, so that it holds up none that come.
     kept: Arc<Semaphore>,
-}
-
-impl Default for Room {
-    fn default() -> Self {
-        Self { coming: Arc::new(Semaphore::new(UNITS)), kept: Arc::new(Semaphore::new(1)) }
-    }
+    within: Duration,
 }
 
 /// The room that a file takes while it comes, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Taken {
-    room: Arc<Semaphore>,
+    room: Room,
     permit: Option<OwnedSemaphorePermit>,
     units: u32,
 }
 
 impl Room {
+    /// So much room.
+    pub(crate) fn new(limits: RoomLimits) -> Self {
+        let RoomLimits { mebibytes, kept, within } = limits;
+        Self { coming: Arc::new(Semaphore::new(mebibytes)), kept: Arc::new(Semaphore::new(kept)), within }
+    }
+
     /// Room for a file that comes. It takes what has come of it: who sends slowly holds little.
     pub(crate) fn for_body(&self) -> Taken {
-        Taken { room: Arc::clone(&self.coming), permit: None, units: 0 }
+        Taken { room: self.clone(), permit: None, units: 0 }
     }
 
     /// Room for a file that is kept, until what is returned is dropped.
@@ -51,7 +67,7 @@ impl Room {
     /// # Errors
     /// [`ApiError::Overloaded`] where there is none for a while.
     pub(crate) async fn for_kept(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        take(&self.kept, 1).await
+        take(&self.kept, 1, self.within).await
     }
 }
 
@@ -65,7 +81,7 @@ impl Taken {
         if units <= self.units {
             return Ok(());
         }
-        let more = take(&self.room, units.saturating_sub(self.units)).await?;
+        let more = take(&self.room.coming, units.saturating_sub(self.units), self.room.within).await?;
         match &mut self.permit {
             Some(permit) => permit.merge(more),
             None => self.permit = Some(more),
@@ -75,8 +91,8 @@ impl Taken {
     }
 }
 
-async fn take(room: &Arc<Semaphore>, units: u32) -> Result<OwnedSemaphorePermit, ApiError> {
-    let taken = tokio::time::timeout(ROOM_WITHIN, Arc::clone(room).acquire_many_owned(units)).await;
+async fn take(room: &Arc<Semaphore>, units: u32, within: Duration) -> Result<OwnedSemaphorePermit, ApiError> {
+    let taken = tokio::time::timeout(within, Arc::clone(room).acquire_many_owned(units)).await;
     taken.ok().and_then(Result::ok).ok_or(ApiError::Overloaded)
 }
 
@@ -96,7 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn two_large_files_fill_it_and_the_next_waits() {
-        let room = Room::default();
+        let room = Room::new(RoomLimits::default());
         let mut taken = [room.for_body(), room.for_body(), room.for_body()];
         for bytes in [1, UNIT_BYTES, FILE_BYTES_MAX] {
             taken[0].grow_to(bytes).await.unwrap();
@@ -116,7 +132,7 @@ mod tests {
     /// A client that sends a byte now and then holds as much as it has sent.
     #[tokio::test]
     async fn who_sends_slowly_is_in_nobodys_way() {
-        let room = Room::default();
+        let room = Room::new(RoomLimits::default());
         let mut slow: Vec<Taken> = (0..100).map(|_| room.for_body()).collect();
         for taken in &mut slow {
             taken.grow_to(10).await.unwrap();

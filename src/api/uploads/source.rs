@@ -29,6 +29,8 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 pub(crate) struct Source {
     body: Body,
     inflate: Option<MultiGzDecoder<Vec<u8>>>,
+    /// Compressed bytes that came and are not inflated yet: what they become is given out step by step.
+    waiting: Bytes,
     /// Bytes as they came.
     came: u64,
     /// Bytes given out.
@@ -56,7 +58,7 @@ impl Source {
             return Err(ApiError::PayloadTooLarge);
         }
         let inflate = is_gzip.then(|| MultiGzDecoder::new(Vec::new()));
-        Ok(Self { body, inflate, came: 0, given: 0, most, heard: Instant::now() })
+        Ok(Self { body, inflate, waiting: Bytes::new(), came: 0, given: 0, most, heard: Instant::now() })
     }
 
     /// The next bytes; `None` at the end. Dropping the future loses nothing.
@@ -65,12 +67,13 @@ impl Source {
     /// Silent for 30 s, broken off, badly compressed, or too large.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {
-            let frame = tokio::time::timeout(IDLE_MAX.saturating_sub(self.heard.elapsed()), self.body.frame()).await;
-            self.heard = Instant::now();
-            let Some(frame) = frame.map_err(|_| ApiError::RequestTimeout)? else { return self.end() };
-            let frame = frame.map_err(|_| ApiError::InvalidRequest("the body broke off or is not well framed"))?;
-            let Ok(data) = frame.into_data() else { continue };
-            let data = self.inflated(data)?;
+            let data = if !self.waiting.is_empty() {
+                self.inflated()?
+            } else if let Some(data) = self.frame().await? {
+                self.plain(data)?
+            } else {
+                return self.end();
+            };
             self.given = self.given.saturating_add(length(&data));
             if self.given > self.most {
                 return Err(ApiError::PayloadTooLarge);
@@ -81,6 +84,15 @@ impl Source {
         }
     }
 
+    /// What the body says next.
+    async fn frame(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let frame = tokio::time::timeout(IDLE_MAX.saturating_sub(self.heard.elapsed()), self.body.frame()).await;
+        self.heard = Instant::now();
+        let Some(frame) = frame.map_err(|_| ApiError::RequestTimeout)? else { return Ok(None) };
+        let frame = frame.map_err(|_| ApiError::InvalidRequest("the body broke off or is not well framed"))?;
+        Ok(Some(frame.into_data().unwrap_or_default()))
+    }
+
     /// All bytes.
     ///
     /// # Errors
@@ -89,7 +101,7 @@ impl Source {
         self.gathered(None).await
     }
 
-    /// All bytes, which take room as they come.
+    /// All bytes, which take room as they come: no more than one step of inflating is without.
     ///
     /// # Errors
     /// As [`Self::next`], or there is no room.
@@ -114,22 +126,30 @@ impl Source {
         Ok(if all.is_empty() { first } else { all.into() })
     }
 
-    fn inflated(&mut self, data: Bytes) -> Result<Bytes, ApiError> {
+    /// Bytes as they came, if they are not compressed; otherwise they wait.
+    fn plain(&mut self, data: Bytes) -> Result<Bytes, ApiError> {
         let before = self.came;
         self.came = before.saturating_add(length(&data));
-        let Some(decoder) = &mut self.inflate else { return Ok(data) };
+        if self.inflate.is_none() {
+            return Ok(data);
+        }
         let magic = GZIP_MAGIC.iter().skip(usize::try_from(before).unwrap_or(usize::MAX));
         if magic.zip(&data).any(|(expected, byte)| expected != byte) {
             return Err(ApiError::UnsupportedMediaType);
         }
-        let mut inflated = Vec::new();
-        for step in data.chunks(INFLATE_STEP) {
-            decoder.write_all(step).map_err(|_| ApiError::InvalidRequest("the body is not well compressed"))?;
-            inflated.append(decoder.get_mut());
-            let total = self.given.saturating_add(length(&inflated));
-            if total > self.most || (total > RATIO_FREE && total > self.came.saturating_mul(RATIO_MAX)) {
-                return Err(ApiError::PayloadTooLarge);
-            }
+        self.waiting = data;
+        Ok(Bytes::new())
+    }
+
+    /// What the next step of those that wait becomes.
+    fn inflated(&mut self) -> Result<Bytes, ApiError> {
+        let step = self.waiting.split_to(INFLATE_STEP.min(self.waiting.len()));
+        let Some(decoder) = &mut self.inflate else { return Ok(step) };
+        decoder.write_all(&step).map_err(|_| ApiError::InvalidRequest("the body is not well compressed"))?;
+        let inflated = std::mem::take(decoder.get_mut());
+        let total = self.given.saturating_add(length(&inflated));
+        if total > RATIO_FREE && total > self.came.saturating_mul(RATIO_MAX) {
+            return Err(ApiError::PayloadTooLarge);
         }
         Ok(inflated.into())
     }
@@ -160,7 +180,7 @@ mod tests {
     use flate2::write::GzEncoder;
 
     use super::*;
-    use crate::api::uploads::room::Room;
+    use crate::api::uploads::room::{Room, RoomLimits};
 
     fn zipped(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -175,7 +195,9 @@ mod tests {
     }
 
     async fn read(encoding: &'static str, body: Vec<u8>, most: u64) -> Result<Bytes, ApiError> {
-        Source::of(&encoded(encoding), body.into(), most)?.whole_in(&mut Room::default().for_body()).await
+        Source::of(&encoded(encoding), body.into(), most)?
+            .whole_in(&mut Room::new(RoomLimits::default()).for_body())
+            .await
     }
 
     #[tokio::test]
@@ -185,6 +207,36 @@ mod tests {
         assert_eq!(read("gzip", zipped(&text), 10_000).await.unwrap(), text);
         let members = [zipped(b"one\n"), zipped(b"two\n")].concat();
         assert_eq!(read("gzip", members, 10_000).await.unwrap(), "one\ntwo\n");
+    }
+
+    /// So many numbers that compress a little.
+    fn noise(numbers: u32) -> Vec<u8> {
+        (0..numbers).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
+    }
+
+    /// However much comes at once, it is inflated as it is asked for, and so finds room as it grows.
+    #[tokio::test]
+    async fn a_compressed_frame_is_given_out_step_by_step() {
+        let text = noise(200_000);
+        let mut source = Source::of(&encoded("gzip"), zipped(&text).into(), u64::MAX).unwrap();
+        let mut pieces: Vec<Bytes> = Vec::new();
+        while let Some(piece) = source.next().await.unwrap() {
+            pieces.push(piece);
+        }
+        assert!(pieces.iter().all(|piece| piece.len() < 100_000), "{} pieces of {}", pieces.len(), text.len());
+        assert_eq!(pieces.concat(), text);
+    }
+
+    #[tokio::test]
+    async fn what_finds_no_room_is_told_to_come_again() {
+        let room = Room::new(RoomLimits { mebibytes: 1, within: Duration::from_millis(20), ..RoomLimits::default() });
+        let read = async |numbers: u32| {
+            let source = Source::of(&encoded("gzip"), zipped(&noise(numbers)).into(), u64::MAX).unwrap();
+            source.whole_in(&mut room.for_body()).await.map(|bytes| bytes.len())
+        };
+        assert_eq!(read(256 * 1024).await.unwrap(), 1024 * 1024);
+        assert!(matches!(read(256 * 1024 + 1).await, Err(ApiError::Overloaded)));
+        assert_eq!(read(256 * 1024).await.unwrap(), 1024 * 1024, "nothing is held any more");
     }
 
     #[tokio::test]

@@ -1,7 +1,10 @@
 //! What a poller who asks about many payments at once gets.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, Request};
+use hpts::api::{ApiSettings, LookupLimits};
 use serde_json::{Value, json};
 
 use super::world::{Answer, LOAN, Workers, World, payment, post};
@@ -98,4 +101,14 @@ async fn only_whoever_may_read_payments_looks_them_up() {
     }
     let request = Request::get("/v1/payments/lookup").body(Body::empty()).unwrap();
     assert_eq!(world.call(request).await.problem(), (405, "method_not_allowed".to_owned()));
+}
+
+#[tokio::test]
+async fn a_lookup_without_a_turn_is_told_to_come_again() {
+    let lookups = LookupLimits { at_once: 0, within: Duration::from_millis(50) };
+    let world = World::with_settings(Workers::None, ApiSettings { lookups, ..ApiSettings::default() }).await;
+    let token = world.token("demo", ALL).await;
+    let answer = lookup(&world, &token, &json!({"ids": [NOBODY]})).await;
+    assert_eq!(answer.problem(), (503, "overloaded".to_owned()));
+    assert_eq!(answer.header("retry-after"), Some("1"), "{answer:?}");
 }

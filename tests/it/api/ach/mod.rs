@@ -8,10 +8,12 @@ mod program_fees;
 mod refused;
 mod returns;
 mod reviews;
+mod room;
 mod samples;
 
 use axum::body::Body;
 use axum::http::Request;
+use hpts::api::ApiSettings;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -21,7 +23,12 @@ const ALL: &str = "hpts:payments:write hpts:loans:write hpts:balances:read hpts:
 
 /// A deployment with a token and the feed `collections`, strict and with a fee for returns.
 async fn opened() -> (World, String) {
-    let world = World::new(Workers::Running).await;
+    opened_with(ApiSettings::default()).await
+}
+
+/// The same with settings of its own.
+async fn opened_with(settings: ApiSettings) -> (World, String) {
+    let world = World::with_settings(Workers::Running, settings).await;
     let token = world.token("demo", ALL).await;
     let feed = json!({"name": "collections", "view": "originator", "return_fee_minor": "2500"});
     make_feed(&world, &token, &feed).await;
