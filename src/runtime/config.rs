@@ -15,13 +15,15 @@ use crate::runtime::jwks_url::JwksUrl;
 use crate::runtime::spans::OtlpEndpoint;
 use crate::runtime::webhook_target::{AllowedHost, TargetPolicy};
 
-/// Variables that other parts of the project read: tests and scripts.
-const OTHER_VARIABLES: [&str; 6] = [
+/// Variables that other parts of the project read: tests, scripts, and the compose file.
+const OTHER_VARIABLES: [&str; 8] = [
     "HPTS_TEST_DATABASE_URL",
     "HPTS_TEST_AMQP_URL",
     "HPTS_CLIENT_ID",
     "HPTS_CLIENT_SECRET",
     "HPTS_CLIENT_SECRET_FILE",
+    "HPTS_TOKEN_URL",
+    "HPTS_SHARED_BUFFERS",
     "HPTS_GIT_SHA",
 ];
 /// Variables whose value may stand in a file, with their flags.
@@ -425,6 +427,22 @@ mod tests {
         }
         let outside = ["--jwks-url", "https://login.example.com/keys", "--jwt-issuer", "https://login.example.com/"];
         assert!(config(&outside).check().is_ok());
+    }
+
+    #[test]
+    fn our_own_files_name_no_unknown_variable() {
+        let files = [
+            include_str!("../../docker-compose.yml"),
+            include_str!("../../Dockerfile"),
+            include_str!("../../scripts/contract"),
+            include_str!("../../scripts/services"),
+            include_str!("../../scripts/test"),
+            include_str!("../../tests/contract/quickstart.py"),
+        ];
+        let words = files.into_iter().flat_map(|file| file.split(|c: char| !c.is_ascii_uppercase() && c != '_'));
+        for name in words.filter(|word| word.starts_with("HPTS_") && !word.ends_with('_')) {
+            assert!(arguments_from_files([(name.to_owned(), "x".to_owned())]).is_ok(), "{name}");
+        }
     }
 
     #[test]
