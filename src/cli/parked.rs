@@ -18,13 +18,13 @@ use crate::store::{
 };
 use crate::worker::lane_fold;
 
-/// The most that is listed of each.
+/// The most that is listed of each; the oldest come first, and the next when they are settled.
 const LIST_MAX: i64 = 10_000;
 
 /// What can be done with parked events.
 #[derive(Debug, Subcommand)]
 pub(super) enum ParkedCommand {
-    /// List the parked events, and the loans on hold.
+    /// List the parked events, and the loans on hold: the first 10000 of each.
     List(ParkedList),
     /// Show a parked event.
     Show(ParkedEventArgs),
@@ -98,23 +98,46 @@ async fn find(store: &Arc<dyn Store>, id: EventId) -> Result<WaitingEvent, CliEr
 }
 
 async fn list(store: &Arc<dyn Store>, tenant: Option<TenantId>, json: bool) -> Result<String, CliError> {
-    let parked = store.waiting_events(tenant, WaitingFilter::Parked, LIST_MAX).await?;
-    let holds = store.holds(tenant, LIST_MAX).await?;
+    // One more than is shown says whether these are all.
+    let asked = LIST_MAX.saturating_add(1);
+    let parked = Listed::of(store.waiting_events(tenant, WaitingFilter::Parked, asked).await?);
+    let holds = Listed::of(store.holds(tenant, asked).await?);
     if json {
-        let parked: Vec<_> = parked.iter().map(event_json).collect();
-        let holds: Vec<_> = holds.iter().map(hold_json).collect();
-        return Ok(format!("{}\n", serde_json::json!({ "parked": parked, "holds": holds })));
+        let has_more = parked.has_more || holds.has_more;
+        let parked: Vec<_> = parked.shown.iter().map(event_json).collect();
+        let holds: Vec<_> = holds.shown.iter().map(hold_json).collect();
+        return Ok(format!("{}\n", serde_json::json!({ "parked": parked, "holds": holds, "has_more": has_more })));
     }
-    let mut lines = vec![format!("{} parked events, {} loans on hold", parked.len(), holds.len())];
-    lines.extend(parked.iter().map(|event| {
+    let mut lines = vec![format!("{}, {}", parked.counted("parked events"), holds.counted("loans on hold"))];
+    lines.extend(parked.shown.iter().map(|event| {
         let (at, reason) = failure_of(event);
         format!("parked  {at}  {}  {}  loan {}  {reason}", event.id, event.kind.as_str(), event.loan_id)
     }));
-    lines.extend(holds.iter().map(|hold| {
+    lines.extend(holds.shown.iter().map(|hold| {
         let loan = hold.loan_id.map(|loan| loan.to_string()).unwrap_or_default();
         format!("{:6}  {}  loan {loan}  {} waiting  {}", hold.mode.as_str(), hold.held_at, hold.waiting, hold.reason)
     }));
     Ok(lines.join("\n") + "\n")
+}
+
+/// The first [`LIST_MAX`] of a list.
+struct Listed<T> {
+    shown: Vec<T>,
+    has_more: bool,
+}
+
+impl<T> Listed<T> {
+    fn of(mut found: Vec<T>) -> Self {
+        let most = usize::try_from(LIST_MAX).unwrap_or(usize::MAX);
+        let has_more = found.len() > most;
+        found.truncate(most);
+        Self { shown: found, has_more }
+    }
+
+    fn counted(&self, what: &str) -> String {
+        let count = self.shown.len();
+        if self.has_more { format!("the first {count} {what}, there are more") } else { format!("{count} {what}") }
+    }
 }
 
 fn show(event: &WaitingEvent, json: bool) -> String {
@@ -224,4 +247,18 @@ fn discarding(id: EventId) -> Fold {
         input.loans.retain(|loan| loan.events.iter().all(|event| event.event.id == id));
         if input.loans.is_empty() { FoldOutput::default() } else { fold(input) }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_was_cut_says_so() {
+        let whole = Listed::of(vec![(); 10_000]);
+        assert_eq!((whole.counted("parked events"), whole.has_more), ("10000 parked events".to_owned(), false));
+        let cut = Listed::of(vec![(); 10_001]);
+        let told = "the first 10000 parked events, there are more";
+        assert_eq!((cut.counted("parked events"), cut.shown.len(), cut.has_more), (told.to_owned(), 10_000, true));
+    }
 }

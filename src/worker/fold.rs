@@ -7,8 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::core::event::{AcceptedEvent, EventKind};
-use crate::core::ids::{LoanKey, Seq};
+use crate::core::event::{AcceptedEvent, EventKind, EventNames};
 use crate::core::ledger::{
     EventFailure, FoldInput, FoldOutput, GroupInput, History, LoanWork, Past, Step, must_wait, post_event, post_group,
 };
@@ -22,15 +21,15 @@ type Judge =
 
 /// Which events a fold was shown: tells a lane whom to blame when the transaction fails afterwards.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen(Arc<Mutex<Vec<(Seq, LoanKey)>>>);
+pub(super) struct Seen(Arc<Mutex<Vec<EventNames>>>);
 
 impl Seen {
     fn note(&self, event: &AcceptedEvent) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((event.seq, event.event.loan_key));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(EventNames::of(event));
     }
 
     /// The events, in the order they were judged.
-    pub(super) fn events(&self) -> Vec<(Seq, LoanKey)> {
+    pub(super) fn events(&self) -> Vec<EventNames> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -58,7 +57,7 @@ fn guarded_with(seen: &Seen, judge: Arc<Judge>) -> Fold {
 }
 
 fn fold_loan(loan: LoanWork, now: Timestamp, seen: &Seen, judge: &Judge, output: &mut FoldOutput) {
-    let LoanWork { key, mut state, number_taken, mut past, events } = loan;
+    let LoanWork { mut state, number_taken, mut past, events, .. } = loan;
     let version_before = state.map_or(0, |state| state.version);
     for event in &events {
         if state.is_some_and(|state| must_wait(&state, &past, event)) {
@@ -79,7 +78,7 @@ fn fold_loan(loan: LoanWork, now: Timestamp, seen: &Seen, judge: &Judge, output:
                 output.system.extend(step.system);
             }
             Err(reason) => {
-                output.failures.push(EventFailure { seq: event.seq, loan_key: key, reason });
+                output.failures.push(EventFailure { event: EventNames::of(event), reason });
                 break;
             }
         }
@@ -108,7 +107,7 @@ mod tests {
 
     use super::*;
     use crate::core::event::{Command, Disbursement, IdempotencyKey, NewEvent, Payment, SourceMethod};
-    use crate::core::ids::{BorrowerId, EventId, LoanId, PublisherId, TenantId};
+    use crate::core::ids::{BorrowerId, EventId, LoanId, PublisherId, Seq, TenantId};
     use crate::core::money::{Currency, Minor, Money};
 
     fn event(number: i64, command: Command) -> AcceptedEvent {
@@ -172,8 +171,8 @@ mod tests {
         assert_eq!(output.postings.len(), 2);
         assert_eq!(output.states[0].version, 2);
         assert_eq!(output.states[0].balances.principal, Minor::new(90));
-        assert_eq!(output.failures[0].seq, Seq(3));
+        assert_eq!(output.failures[0].event.seq, Seq(3));
         assert!(output.failures[0].reason.contains("unlucky"), "{:?}", output.failures);
-        assert_eq!(seen.events().last().unwrap().0, Seq(3));
+        assert_eq!(seen.events().last().unwrap().seq, Seq(3));
     }
 }

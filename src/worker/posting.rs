@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 
-use crate::core::event::AcceptedEvent;
+use crate::core::event::{AcceptedEvent, EventNames};
 use crate::core::ids::{EventId, LoanKey, PublisherId, Seq};
 use crate::core::ledger::Posting;
 use crate::runtime::lifecycle::Lifecycle;
@@ -178,7 +178,7 @@ impl Poster {
             tracing::error!(payment_event.id = %id, "a message disagrees with its event's row; the row stands");
         }
         for failure in &batch.failures {
-            self.count_event(failure.seq, failure.loan_key, &failure.reason).await;
+            self.count_event(failure.event, &failure.reason).await;
         }
         done.posted.extend(batch.posted);
         done.restating.extend(batch.restating);
@@ -204,8 +204,8 @@ impl Poster {
             Err(part) => {
                 let culprit = seen.events().first().copied();
                 match (culprit, error) {
-                    (Some((seq, loan_key)), StoreError::Data { .. }) => {
-                        self.count_event(seq, loan_key, &chain(error)).await;
+                    (Some(event), StoreError::Data { .. }) => {
+                        self.count_event(event, &chain(error)).await;
                     }
                     // It failed before any event was judged, or not for an event's data: nobody to blame, and waiting
                     // is all we can do.
@@ -218,13 +218,9 @@ impl Poster {
         }
     }
 
-    async fn count_event(&self, seq: Seq, loan_key: LoanKey, reason: &str) {
-        let attempt = self.count_attempt((seq, loan_key), reason).await.count;
-        if attempt >= ATTEMPTS_MAX {
-            tracing::error!(event.seq = seq.0, loan.key = ?loan_key, attempt, reason, "event parked, its loan is on hold");
-        } else {
-            tracing::warn!(event.seq = seq.0, loan.key = ?loan_key, attempt, reason, "event failed");
-        }
+    async fn count_event(&self, event: EventNames, reason: &str) {
+        let attempt = self.count_attempt((event.seq, event.loan_key), reason).await.count;
+        tell_of_attempt(&event, attempt, reason);
     }
 
     /// Counts a failed attempt; 0 where that failed, too.
@@ -243,7 +239,7 @@ impl Poster {
         match (attempts.count >= ATTEMPTS_MAX, attempts.group) {
             (false, _) => Suspicion::Try,
             (true, None) => {
-                tracing::error!(event.seq = suspect.seq.0, "a suspect event is parked, its loan is on hold");
+                tracing::error!(payment_event.id = %suspect.id, "a suspect event is parked, its loan is on hold");
                 Suspicion::Parked
             }
             (true, Some(group)) => {
@@ -261,6 +257,15 @@ impl Poster {
     /// Pauses; false when the process stops instead.
     pub(super) async fn paused(&self, pause: Option<Duration>) -> bool {
         self.lifecycle.token().run_until_cancelled(tokio::time::sleep(pause.unwrap_or(PAUSE_MAX))).await.is_some()
+    }
+}
+
+/// By the names that `hpts parked` and `hpts release` take.
+fn tell_of_attempt(EventNames { id, loan_id, .. }: &EventNames, attempt: i32, reason: &str) {
+    if attempt >= ATTEMPTS_MAX {
+        tracing::error!(payment_event.id = %id, loan.id = %loan_id, attempt, reason, "event parked, its loan is on hold");
+    } else {
+        tracing::warn!(payment_event.id = %id, loan.id = %loan_id, attempt, reason, "event failed");
     }
 }
 
@@ -305,9 +310,41 @@ fn pauses() -> impl Iterator<Item = Duration> + Send {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::sync::Mutex;
+
     use uuid::Uuid;
 
     use super::*;
+    use crate::core::ids::LoanId;
+
+    /// Log lines, kept.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_parked_event_is_logged_by_the_names_that_commands_take() {
+        let (id, loan_id) = (EventId(Uuid::from_u128(7)), LoanId(Uuid::from_u128(8)));
+        let event = EventNames { seq: Seq(9), id, loan_key: LoanKey::from_bytes([1; 16]), loan_id };
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || tell_of_attempt(&event, ATTEMPTS_MAX, "panic: unlucky"));
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let fields =
+            format!("payment_event.id={id} loan.id={loan_id} attempt={ATTEMPTS_MAX} reason=\"panic: unlucky\"");
+        assert!(text.contains("event parked") && text.contains(&fields), "{text}");
+    }
 
     fn wanted(seq: i64, loan: u8) -> Wanted {
         let id = EventId(Uuid::from_u128(u128::from(seq.unsigned_abs())));

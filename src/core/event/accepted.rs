@@ -10,7 +10,7 @@ use crate::core::event::key::IdempotencyKey;
 use crate::core::event::kind::EventKind;
 use crate::core::event::payment_return::FEE_SORT;
 use crate::core::event::upload::Upload;
-use crate::core::ids::{EntryId, EventId, KeyHash, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId};
+use crate::core::ids::{EntryId, EventId, KeyHash, LoanId, LoanKey, PaymentBatchId, PublisherId, Seq, TenantId};
 use crate::core::slot::Slot;
 use crate::core::time::Timestamp;
 
@@ -220,5 +220,26 @@ impl AcceptedEvent {
     #[must_use]
     pub fn new(seq: Seq, accepted_at: Timestamp, event: NewEvent) -> Self {
         Self { seq, accepted_at, event: Arc::new(event) }
+    }
+}
+
+/// What an event and its loan are called: by the store, and by operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventNames {
+    /// The event's place.
+    pub seq: Seq,
+    /// The event, as operators name it.
+    pub id: EventId,
+    /// The loan.
+    pub loan_key: LoanKey,
+    /// The loan, as its tenant names it.
+    pub loan_id: LoanId,
+}
+
+impl EventNames {
+    /// Those of an event.
+    #[must_use]
+    pub fn of(AcceptedEvent { seq, event, .. }: &AcceptedEvent) -> Self {
+        Self { seq: *seq, id: event.id, loan_key: event.loan_key, loan_id: event.command.loan_id() }
     }
 }

@@ -25,7 +25,7 @@ mod servicing;
 mod upload;
 mod wire;
 
-pub use accepted::{AcceptedEvent, GroupLeg, NewEvent, Origin};
+pub use accepted::{AcceptedEvent, EventNames, GroupLeg, NewEvent, Origin};
 pub use bank_settlement::{BankSettlement, CashFlow, UnknownCashFlow};
 pub use columns::{ColumnsError, CommandColumns};
 pub use command::{

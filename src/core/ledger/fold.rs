@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::core::event::{AcceptedEvent, Command, LegTerms, NewEvent, Party, Servicing, ServicingAct};
+use crate::core::event::{AcceptedEvent, Command, EventNames, LegTerms, NewEvent, Party, Servicing, ServicingAct};
 use crate::core::ids::{LoanKey, Seq};
 use crate::core::ledger::chain::chain_hash;
 use crate::core::ledger::entry::JournalEntry;
@@ -46,9 +46,7 @@ pub struct FoldInput {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventFailure {
     /// The event.
-    pub seq: Seq,
-    /// Its loan.
-    pub loan_key: LoanKey,
+    pub event: EventNames,
     /// For the log and the `parked` row; never for a caller.
     pub reason: String,
 }

@@ -26,7 +26,7 @@ fn a_loan_is_held_and_released_by_an_operator() {
     let dry = system.run(&[&hold[..], &["--dry-run"]].concat());
     assert_eq!(dry, format!("loan {LOAN} would be on hold: its events wait\n"));
     let listed = || told(&system, &["parked", "list", "--json"]);
-    assert_eq!(listed(), json!({"parked": [], "holds": []}));
+    assert_eq!(listed(), json!({"parked": [], "holds": [], "has_more": false}));
 
     assert_eq!(system.run(&hold), format!("loan {LOAN} is on hold: its events wait\n"));
     let shown = listed()["holds"][0].clone();

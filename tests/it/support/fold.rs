@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hpts::core::event::AcceptedEvent;
+use hpts::core::event::{AcceptedEvent, EventNames};
 use hpts::core::ledger::{
     EventFailure, FoldInput, FoldOutput, LoanWork, PostedEvent, chain_hash, must_wait, post_event,
 };
@@ -54,11 +54,11 @@ where
         let mut failures = Vec::new();
         for loan in &mut input.loans {
             let (taken, refused): (Vec<_>, Vec<_>) = loan.events.drain(..).partition(|event| wanted(event));
-            failures.extend(refused.into_iter().map(|event| EventFailure {
-                seq: event.seq,
-                loan_key: event.event.loan_key,
-                reason: "not wanted".to_owned(),
-            }));
+            failures.extend(
+                refused
+                    .into_iter()
+                    .map(|event| EventFailure { event: EventNames::of(&event), reason: "not wanted".to_owned() }),
+            );
             loan.events = taken;
         }
         FoldOutput { failures, ..fold(input) }
@@ -89,7 +89,7 @@ fn fold_loan(loan: LoanWork, now: hpts::core::time::Timestamp, output: &mut Fold
                 output.system.extend(step.system);
             }
             Err(reason) => {
-                output.failures.push(EventFailure { seq: event.seq, loan_key: loan.key, reason });
+                output.failures.push(EventFailure { event: EventNames::of(event), reason });
                 break;
             }
         }

@@ -136,7 +136,7 @@ fn keep(work: &PostWork, events: &HashMap<Seq, AcceptedEvent>, output: &FoldOutp
         return;
     }
     let finished = output.postings.iter().map(|posted| posted.seq);
-    let judged: HashSet<Seq> = finished.chain(output.failures.iter().map(|failure| failure.seq)).collect();
+    let judged: HashSet<Seq> = finished.chain(output.failures.iter().map(|failure| failure.event.seq)).collect();
     let stopped = work.wanted.iter().filter(|wanted| events.contains_key(&wanted.seq) && !judged.contains(&wanted.seq));
     batch.left.extend(stopped.map(|wanted| wanted.id));
 }

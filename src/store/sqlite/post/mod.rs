@@ -165,7 +165,7 @@ fn stop_at_failed_openings(
     });
     output.states.retain(|state| !stopped.contains(&state.key));
     output.system.retain(|done| !stopped.contains(&done.posting.loan_key));
-    output.failures.retain(|failure| !stopped.contains(&failure.loan_key));
+    output.failures.retain(|failure| !stopped.contains(&failure.event.loan_key));
     stopped
 }
 
@@ -182,7 +182,7 @@ fn report(
     times: PhaseTimes,
 ) -> PostedBatch {
     let done: HashSet<EventId> = posted.iter().map(|(event, _)| event.event.id).collect();
-    let failed: HashSet<Seq> = output.failures.iter().map(|failure| failure.seq).collect();
+    let failed: HashSet<Seq> = output.failures.iter().map(|failure| failure.event.seq).collect();
     let left = sorted
         .to_post
         .iter()
