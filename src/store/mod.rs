@@ -374,11 +374,23 @@ pub trait Store:
     /// A client by its id, disabled ones included.
     async fn client(&self, client_id: &str) -> Result<Option<ClientRecord>, StoreError>;
 
+    /// Shuts a client out since `disabled_at`, or lets it in again. One that is out already stays so since it was. False
+    /// where the tenant has no such client.
+    async fn set_client_disabled(
+        &self,
+        tenant: TenantId,
+        client_id: &str,
+        disabled_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError>;
+
     /// Adds a signing key; the first of several racing processes wins when `only_if_none`.
     async fn add_signing_key(&self, key: SigningKeyRecord, only_if_none: bool) -> Result<(), StoreError>;
 
     /// Signing keys that may still verify, newest first.
     async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError>;
+
+    /// Removes a signing key, so that it verifies no more. False where there is none, and for the newest, which signs.
+    async fn remove_signing_key(&self, kid: &str) -> Result<bool, StoreError>;
 
     /// Proves the books; see [`VerifyReport`]. Reads in one snapshot.
     async fn verify(&self) -> Result<VerifyReport, StoreError>;

@@ -31,6 +31,10 @@ const INSERT_CLIENT: &str = "INSERT INTO clients (client_id, tenant, secret_hash
 const READ_CLIENT: &str =
     "SELECT client_id, tenant, secret_hash, scopes, disabled_at FROM clients WHERE client_id = $1";
 
+/// Who is out stays so since he was.
+const UPDATE_CLIENT: &str = "UPDATE clients SET disabled_at = CASE WHEN $3::timestamptz IS NOT NULL \
+     THEN coalesce(disabled_at, $3) END WHERE client_id = $1 AND tenant = $2";
+
 /// Makes racing processes wait for each other, so that the second one sees the first one's key.
 const LOCK_SIGNING_KEYS: &str = "LOCK TABLE signing_keys IN EXCLUSIVE MODE";
 
@@ -40,8 +44,12 @@ const INSERT_SIGNING_KEY: &str = "INSERT INTO signing_keys (kid, private_key, pu
 const READ_SIGNING_KEYS: &str =
     "SELECT kid, private_key, public_key, created_at FROM signing_keys ORDER BY created_at DESC, kid";
 
+/// Never the newest, in the order of [`READ_SIGNING_KEYS`].
+const DELETE_SIGNING_KEY: &str = "DELETE FROM signing_keys k WHERE k.kid = $1 AND EXISTS (SELECT FROM signing_keys n \
+     WHERE n.created_at > k.created_at OR (n.created_at = k.created_at AND n.kid < k.kid))";
+
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 10] = [
+pub(super) const STATEMENTS: [(&str, &str); 12] = [
     ("now", NOW),
     ("insert_tenant", INSERT_TENANT),
     ("update_tenant", UPDATE_TENANT),
@@ -49,9 +57,11 @@ pub(super) const STATEMENTS: [(&str, &str); 10] = [
     ("read_tenants", READ_TENANTS),
     ("insert_client", INSERT_CLIENT),
     ("read_client", READ_CLIENT),
+    ("update_client", UPDATE_CLIENT),
     ("lock_signing_keys", LOCK_SIGNING_KEYS),
     ("insert_signing_key", INSERT_SIGNING_KEY),
     ("read_signing_keys", READ_SIGNING_KEYS),
+    ("delete_signing_key", DELETE_SIGNING_KEY),
 ];
 
 impl PostgresStore {
@@ -111,6 +121,17 @@ impl PostgresStore {
         row.as_ref().map(client).transpose()
     }
 
+    pub(super) async fn update_client(
+        &self,
+        tenant: TenantId,
+        client_id: String,
+        disabled_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let mut connection = self.connection().await?;
+        let query = sqlx::query(UPDATE_CLIENT).bind(client_id).bind(tenant.0).bind(disabled_at.map(Timestamp::utc));
+        Ok(query.execute(&mut *connection).await.map_err(classify)?.rows_affected() == 1)
+    }
+
     pub(super) async fn insert_signing_key(&self, key: SigningKeyRecord, only_if_none: bool) -> Result<(), StoreError> {
         let mut connection = self.connection().await?;
         let mut transaction = begin(&mut connection).await?;
@@ -122,6 +143,12 @@ impl PostgresStore {
         let mut connection = self.connection().await?;
         let rows = sqlx::query(READ_SIGNING_KEYS).fetch_all(&mut *connection).await.map_err(classify)?;
         rows.iter().map(signing_key).collect()
+    }
+
+    pub(super) async fn delete_signing_key(&self, kid: String) -> Result<bool, StoreError> {
+        let mut connection = self.connection().await?;
+        let query = sqlx::query(DELETE_SIGNING_KEY).bind(kid);
+        Ok(query.execute(&mut *connection).await.map_err(classify)?.rows_affected() == 1)
     }
 }
 

@@ -22,7 +22,7 @@ macro_rules! migration {
 }
 
 /// Every migration: version, name, text. A test compares this with the directory.
-pub(super) const MIGRATIONS: [(&str, &str, &str); 25] = [
+pub(super) const MIGRATIONS: [(&str, &str, &str); 26] = [
     migration!("0001", "tenants"),
     migration!("0002", "events"),
     migration!("0003", "postings"),
@@ -48,6 +48,7 @@ pub(super) const MIGRATIONS: [(&str, &str, &str); 25] = [
     migration!("0027", "bank_line_uploads"),
     migration!("0028", "loan_faults"),
     migration!("0030", "late_fees"),
+    migration!("0031", "remove_signing_keys"),
 ];
 
 /// Makes generation 1 where there is no generation. One statement: of several processes the first wins whole.

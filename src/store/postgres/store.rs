@@ -265,12 +265,27 @@ impl Store for PostgresStore {
         self.owned(move |store| async move { store.read_client(client_id).await }).await
     }
 
+    async fn set_client_disabled(
+        &self,
+        tenant: TenantId,
+        client_id: &str,
+        disabled_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let client_id = client_id.to_owned();
+        self.owned(move |store| async move { store.update_client(tenant, client_id, disabled_at).await }).await
+    }
+
     async fn add_signing_key(&self, key: SigningKeyRecord, only_if_none: bool) -> Result<(), StoreError> {
         self.owned(move |store| async move { store.insert_signing_key(key, only_if_none).await }).await
     }
 
     async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError> {
         self.owned(|store| async move { store.read_signing_keys().await }).await
+    }
+
+    async fn remove_signing_key(&self, kid: &str) -> Result<bool, StoreError> {
+        let kid = kid.to_owned();
+        self.owned(move |store| async move { store.delete_signing_key(kid).await }).await
     }
 
     async fn verify(&self) -> Result<VerifyReport, StoreError> {

@@ -39,13 +39,24 @@ pub(super) const INSERT_CLIENT: &str = "
 pub(super) const CLIENT: &str =
     "SELECT client_id, tenant, secret_hash, scopes, disabled_at FROM clients WHERE client_id = ?1";
 
+/// Who is out stays so since he was.
+pub(super) const UPDATE_CLIENT: &str = "
+    UPDATE clients SET disabled_at = CASE WHEN ?3 IS NOT NULL THEN coalesce(disabled_at, ?3) END
+    WHERE client_id = ?1 AND tenant = ?2";
+
 /// ?5: whether any key stands in its way.
 pub(super) const INSERT_SIGNING_KEY: &str = "
     INSERT INTO signing_keys (kid, private_key, public_key, created_at)
     SELECT ?1, ?2, ?3, ?4 WHERE NOT (?5 AND EXISTS (SELECT 1 FROM signing_keys))";
 
 pub(super) const SIGNING_KEYS: &str =
-    "SELECT kid, private_key, public_key, created_at FROM signing_keys ORDER BY created_at DESC, kid DESC";
+    "SELECT kid, private_key, public_key, created_at FROM signing_keys ORDER BY created_at DESC, kid";
+
+/// Never the newest, in the order of [`SIGNING_KEYS`].
+pub(super) const DELETE_SIGNING_KEY: &str = "
+    DELETE FROM signing_keys AS k WHERE k.kid = ?1 AND EXISTS (
+        SELECT 1 FROM signing_keys n
+        WHERE n.created_at > k.created_at OR (n.created_at = k.created_at AND n.kid < k.kid))";
 
 /// Whether the file answers, and our clock.
 pub(super) async fn now(db: &mut SqliteConnection, clock: Clock) -> Result<Timestamp, StoreError> {
@@ -130,6 +141,22 @@ pub(super) async fn client(db: &mut SqliteConnection, client_id: String) -> Resu
         scopes: serde_json::from_str(get(&row, "scopes")?).map_err(|_| broken("scopes"))?,
         disabled_at: disabled_at.and_then(Timestamp::from_micros),
     }))
+}
+
+/// Shuts a client out, or lets it in again; false where the tenant has no such client.
+pub(super) async fn set_client_disabled(
+    db: &mut SqliteConnection,
+    (tenant, client_id): (TenantId, String),
+    disabled_at: Option<Timestamp>,
+) -> Result<bool, StoreError> {
+    let update = sqlx::query(UPDATE_CLIENT).bind(client_id).bind(tenant.0).bind(disabled_at.map(Timestamp::micros));
+    update.execute(db).await.map(|done| done.rows_affected() == 1).map_err(store_error)
+}
+
+/// Removes a signing key, unless it is the newest; whether it did.
+pub(super) async fn remove_signing_key(db: &mut SqliteConnection, kid: String) -> Result<bool, StoreError> {
+    let delete = sqlx::query(DELETE_SIGNING_KEY).bind(kid);
+    delete.execute(db).await.map(|done| done.rows_affected() == 1).map_err(store_error)
 }
 
 /// Adds a signing key.

@@ -460,12 +460,29 @@ impl Store for SqliteStore {
         self.read(move |db| Box::pin(admin::client(db, client_id))).await
     }
 
+    async fn set_client_disabled(
+        &self,
+        tenant: TenantId,
+        client_id: &str,
+        disabled_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let client = (tenant, client_id.to_owned());
+        self.writer
+            .run("set_client_disabled", move |db| Box::pin(admin::set_client_disabled(db, client, disabled_at)))
+            .await
+    }
+
     async fn add_signing_key(&self, key: SigningKeyRecord, only_if_none: bool) -> Result<(), StoreError> {
         self.writer.run("add_signing_key", move |db| Box::pin(admin::add_signing_key(db, key, only_if_none))).await
     }
 
     async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError> {
         self.read(|db| Box::pin(admin::signing_keys(db))).await
+    }
+
+    async fn remove_signing_key(&self, kid: &str) -> Result<bool, StoreError> {
+        let kid = kid.to_owned();
+        self.writer.run("remove_signing_key", move |db| Box::pin(admin::remove_signing_key(db, kid))).await
     }
 
     async fn verify(&self) -> Result<VerifyReport, StoreError> {

@@ -305,6 +305,8 @@ macro_rules! conformance {
                     worker_views_share_lane_slots,
                     schema_and_partitions_stand_after_migrating_twice,
                     tenants_clients_and_keys_read_back,
+                    a_client_is_shut_out_and_let_in_again,
+                    a_key_that_does_not_sign_is_removed,
                     programs_read_back_and_ids_are_a_tenants_own;
                 reconciliation:
                     every_check_finds_what_is_injected,

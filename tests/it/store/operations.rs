@@ -292,6 +292,51 @@ pub(crate) async fn tenants_clients_and_keys_read_back(fixture: &impl Fixture) {
     assert_eq!(store.signing_keys().await.unwrap()[0], key("c", later));
 }
 
+pub(crate) async fn a_client_is_shut_out_and_let_in_again(fixture: &impl Fixture) {
+    let (books, other) = (Books::open(fixture.store(), 1).await, Books::open(fixture.store(), 2).await);
+    let store = fixture.store();
+    let client = ClientRecord {
+        client_id: "teller".to_owned(),
+        tenant: books.tenant,
+        secret_hash: "$argon2id$".to_owned(),
+        scopes: Vec::new(),
+        disabled_at: None,
+    };
+    assert!(store.create_client(client.clone()).await.unwrap());
+    let at = |micros| Timestamp::from_micros(micros);
+    assert!(!store.set_client_disabled(other.tenant, "teller", at(1)).await.unwrap(), "another tenant's");
+    assert!(!store.set_client_disabled(books.tenant, "nobody", at(1)).await.unwrap());
+    let set = async |disabled_at| {
+        assert!(store.set_client_disabled(books.tenant, "teller", disabled_at).await.unwrap());
+        store.client("teller").await.unwrap().unwrap()
+    };
+    assert_eq!(set(at(2)).await, ClientRecord { disabled_at: at(2), ..client.clone() });
+    assert_eq!(set(at(3)).await.disabled_at, at(2), "out since it was");
+    assert_eq!(set(None).await, client);
+}
+
+pub(crate) async fn a_key_that_does_not_sign_is_removed(fixture: &impl Fixture) {
+    let store = fixture.store();
+    let key = |kid: &str, micros| SigningKeyRecord {
+        kid: kid.to_owned(),
+        private_key: vec![1, 2],
+        public_key: vec![4; 65],
+        created_at: Timestamp::from_micros(micros).unwrap(),
+    };
+    for key in [key("b", 5), key("a", 5), key("old", 4)] {
+        store.add_signing_key(key, false).await.unwrap();
+    }
+    let kids = async || store.signing_keys().await.unwrap().into_iter().map(|key| key.kid).collect::<Vec<_>>();
+    assert_eq!(kids().await, ["a", "b", "old"]);
+    for kid in ["a", "nobody"] {
+        assert!(!store.remove_signing_key(kid).await.unwrap(), "{kid}");
+    }
+    assert!(store.remove_signing_key("b").await.unwrap());
+    assert!(store.remove_signing_key("old").await.unwrap());
+    assert!(!store.remove_signing_key("a").await.unwrap(), "it signs");
+    assert_eq!(kids().await, ["a"]);
+}
+
 pub(crate) async fn programs_read_back_and_ids_are_a_tenants_own(fixture: &impl Fixture) {
     let (books, other) = (Books::open(fixture.store(), 1).await, Books::open(fixture.store(), 2).await);
     let id = ProgramId(Uuid::from_u128(7));
