@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use crate::api::auth::{Scope, hash_secret, new_secret};
+use crate::api::auth::{CLIENT_OUT_WITHIN, Scope, hash_secret, new_secret};
 use crate::cli::chart::{self, ChartCommand};
 use crate::cli::connect;
 use crate::cli::operation::known_tenant;
@@ -12,6 +12,7 @@ use crate::core::ids::TenantId;
 use crate::core::ledger::ClosedPeriodRule;
 use crate::core::loan::LossAccount;
 use crate::core::money::{Currency, Minor};
+use crate::core::time::Timestamp;
 use crate::runtime::clock::Clock;
 use crate::runtime::config::Config;
 use crate::store::{ClientRecord, TenantRecord};
@@ -135,6 +136,25 @@ pub(super) struct TenantCreate {
 pub(super) enum ClientCommand {
     /// Make a client and print its secret, once.
     Create(ClientCreate),
+    /// Shut a client out: it gets no token any more, and within a minute nobody takes those that it has. Not for clients
+    /// of an outside token issuer, who shuts them out himself.
+    Disable(ClientNamed),
+    /// Let a client in again, with the secret that it has; tokens that have not run out are good again, too.
+    Enable(ClientNamed),
+}
+
+/// Which client.
+#[derive(Args, Debug)]
+pub(super) struct ClientNamed {
+    /// Whose client.
+    #[arg(long, value_parser = parse_tenant)]
+    tenant: TenantId,
+    /// Its id.
+    #[arg(long)]
+    id: String,
+    /// Answer as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// A new client.
@@ -236,8 +256,46 @@ async fn create(config: &Config, new: TenantCreate) -> Result<(), CliError> {
 
 /// `hpts client …`.
 pub(super) async fn client(config: &Config, command: ClientCommand) -> Result<(), CliError> {
-    let ClientCommand::Create(new) = command;
     commands_log(config)?;
+    match command {
+        ClientCommand::Create(new) => create_client(config, new).await,
+        ClientCommand::Disable(named) => set_disabled(config, named, Some(Clock::system().now())).await,
+        ClientCommand::Enable(named) => set_disabled(config, named, None).await,
+    }
+}
+
+async fn set_disabled(config: &Config, named: ClientNamed, at: Option<Timestamp>) -> Result<(), CliError> {
+    if config.jwks_url.is_some() {
+        return Err(CliError::Refused(
+            "with HPTS_JWKS_URL the outside issuer shuts clients out; the clients in the store are not looked at"
+                .to_owned(),
+        ));
+    }
+    let ClientNamed { tenant, id, json } = named;
+    let store = connect::current_store(config, &Clock::system()).await?;
+    let found = store.set_client_disabled(tenant, &id, at).await?;
+    let disabled_at = store.client(&id).await?.and_then(|client| client.disabled_at);
+    store.close().await;
+    if !found {
+        return Err(CliError::Refused(format!("tenant {tenant} has no client {id}")));
+    }
+    if json {
+        let at = disabled_at.map(|at| at.to_string());
+        println!("{}", serde_json::json!({ "client_id": id, "tenant_id": tenant, "disabled_at": at }));
+        return Ok(());
+    }
+    let seconds = CLIENT_OUT_WITHIN.as_secs();
+    match disabled_at {
+        Some(at) => println!(
+            "client {id} is disabled since {at}: it gets no token, and those it has are refused everywhere within \
+             {seconds} s"
+        ),
+        None => println!("client {id} is enabled"),
+    }
+    Ok(())
+}
+
+async fn create_client(config: &Config, new: ClientCreate) -> Result<(), CliError> {
     if let Some(unknown) = new.scopes.iter().find(|scope| Scope::parse(scope).is_none()) {
         let known = Scope::ALL.map(Scope::as_str).join(", ");
         return Err(CliError::Refused(format!("{unknown} is not a scope; there are {known}")));

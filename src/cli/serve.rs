@@ -284,7 +284,9 @@ impl From<KeyError> for CliError {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Store(error) => Self::Store(error),
-            KeyError::NotMade | KeyError::Sealing(_) => Self::Refused(telemetry::chain(&error)),
+            KeyError::NotMade | KeyError::Sealing(_) | KeyError::Closed { .. } | KeyError::StandsOpen => {
+                Self::Refused(telemetry::chain(&error))
+            }
         }
     }
 }

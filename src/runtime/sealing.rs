@@ -93,6 +93,12 @@ pub fn opened(key: Option<&SealingKey>, name: &str, stored: &[u8]) -> Result<Vec
     }
 }
 
+/// Whether what is stored is sealed, under whichever key.
+#[must_use]
+pub fn is_sealed(stored: &[u8]) -> bool {
+    stored.starts_with(TAG)
+}
+
 fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     text.as_bytes()
@@ -119,6 +125,7 @@ mod tests {
         assert_eq!(opened(Some(&other), "k1", &stored), Err(SealingError::WrongKey));
         assert_eq!(opened(None, "k1", &stored), Err(SealingError::Sealed));
         assert_eq!(opened(Some(&key), "k1", b"\x30open").unwrap(), b"\x30open");
+        assert!(is_sealed(&stored) && !is_sealed(b"\x30open"));
         assert!(matches!(SealingKey::parse("short"), Err(SealingError::NotAKey)));
     }
 }

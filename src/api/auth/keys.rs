@@ -17,7 +17,7 @@ use crate::runtime::sealing::{SealingError, SealingKey, opened, sealed};
 use crate::store::{SigningKeyRecord, Store, StoreError};
 
 /// A set of stored keys older than this is read again, so that a new key signs and a removed one stops verifying.
-const FRESH: Duration = Duration::from_mins(1);
+pub(super) const FRESH: Duration = Duration::from_mins(1);
 /// A key id we do not know makes us look in the store at most this often.
 const RELOAD_AT_MOST: Duration = Duration::from_secs(1);
 
@@ -27,9 +27,23 @@ pub enum KeyError {
     /// The key could not be made.
     #[error("a signing key could not be made")]
     NotMade,
-    /// The key could not be sealed, or the stored one not opened.
-    #[error("the signing key's seal")]
+    /// The key could not be sealed.
+    #[error("the signing key could not be sealed")]
     Sealing(#[from] SealingError),
+    /// A stored key cannot be opened with the key file at hand.
+    #[error("the signing key {kid} cannot be opened")]
+    Closed {
+        /// Which.
+        kid: String,
+        /// Why.
+        #[source]
+        source: SealingError,
+    },
+    /// The newest stored key stands open, and a sealed one would follow it.
+    #[error(
+        "the signing keys in the store are not sealed, and servers without the key file could not open one that is"
+    )]
+    StandsOpen,
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
@@ -64,8 +78,13 @@ pub async fn ensure_signing_key(
     if store.signing_keys().await?.is_empty() {
         store.add_signing_key(new_signing_key(sealing, now)?, true).await?;
     }
-    for key in store.signing_keys().await? {
-        opened(sealing, &key.kid, &key.private_key)?;
+    open_all(sealing, &store.signing_keys().await?)
+}
+
+/// Whether every stored key can be opened, as each server asks at its start.
+pub(super) fn open_all(sealing: Option<&SealingKey>, keys: &[SigningKeyRecord]) -> Result<(), KeyError> {
+    for SigningKeyRecord { kid, private_key, .. } in keys {
+        opened(sealing, kid, private_key).map_err(|source| KeyError::Closed { kid: kid.clone(), source })?;
     }
     Ok(())
 }
@@ -132,25 +151,31 @@ pub(crate) struct IssuerKeys {
     pub(crate) verifying: Arc<KeySet>,
     /// Newest first.
     pub(crate) points: Vec<PublicPoint>,
-    /// The newest key.
+    /// The newest key that can be opened.
     pub(crate) signer: Option<Signer>,
     loaded_at: Timestamp,
 }
 
 impl IssuerKeys {
-    /// The keys of some records, newest first.
+    /// The keys of some records, newest first. One that cannot be opened verifies and does not sign: whoever added it had
+    /// another key file than this process, which must not stop all callers. The key before it goes on signing.
     pub(crate) fn of_records(
         records: Vec<SigningKeyRecord>,
         sealing: Option<&SealingKey>,
         now: Timestamp,
     ) -> Result<Self, SealingError> {
-        let signer = match records.first() {
-            Some(newest) => {
-                let pkcs8 = opened(sealing, &newest.kid, &newest.private_key)?;
-                Some(Signer { kid: newest.kid.clone(), key: EncodingKey::from_ec_der(&pkcs8) })
+        let mut closed = None;
+        let signer = records.iter().find_map(|record| match opened(sealing, &record.kid, &record.private_key) {
+            Ok(pkcs8) => Some(Signer { kid: record.kid.clone(), key: EncodingKey::from_ec_der(&pkcs8) }),
+            Err(error) => {
+                tracing::error!(key.id = %record.kid, %error, "a signing key cannot be opened and does not sign");
+                closed = Some(error);
+                None
             }
-            None => None,
-        };
+        });
+        if let (None, Some(error)) = (&signer, closed) {
+            return Err(error);
+        }
         let verifying = KeySet::of(records.iter().map(|record| VerifyingKey {
             kid: record.kid.clone(),
             algorithm: Algorithm::ES256,

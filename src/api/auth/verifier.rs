@@ -22,7 +22,7 @@ use crate::core::time::Timestamp;
 use crate::store::Store;
 
 /// A verified token is looked at again after this long at the latest.
-pub(crate) const LOOKED_AT_AGAIN_AFTER: Duration = Duration::from_mins(1);
+pub(super) const LOOKED_AT_AGAIN_AFTER: Duration = Duration::from_mins(1);
 
 /// 10,000 callers of about 150 bytes: under 2 MB.
 const TOKEN_CACHE: TtlLimits =

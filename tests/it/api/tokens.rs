@@ -6,7 +6,9 @@ use axum::body::Body;
 use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hpts::api::auth::{SealChange, new_signing_key, rotate_signing_key};
 use hpts::core::ids::TenantId;
+use hpts::runtime::sealing::SealingKey;
 use hpts::store::{ClientRecord, Store};
 use serde_json::json;
 
@@ -93,6 +95,62 @@ async fn a_token_expires_and_dies_with_its_client() {
     assert!(world.store.create_client(gone).await.unwrap());
     let refused = world.form(&format!("grant_type=client_credentials&client_id=gone&client_secret={SECRET}")).await;
     assert_eq!(refused.status, 401);
+}
+
+#[tokio::test]
+async fn a_disabled_client_is_out_within_a_minute_until_it_is_enabled() {
+    let world = World::new(Workers::None).await;
+    let path = format!("/v1/loans/{LOAN}");
+    let form = format!("grant_type=client_credentials&client_id=demo&client_secret={SECRET}");
+    let token = world.token("demo", "hpts:ledger:read").await;
+    assert_eq!(world.get(&path, &token).await.status, 404);
+    world.disable("demo").await;
+    assert_eq!(world.form(&form).await.json()["error"], "invalid_client", "no token from now on");
+    world.clock.advance(Duration::from_mins(1));
+    assert_eq!(world.get(&path, &token).await.problem(), (401, "unauthenticated".to_owned()));
+    world.enable("demo").await;
+    assert_eq!(world.get(&path, &token).await.status, 404);
+    assert_eq!(world.form(&form).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_removed_key_is_out_within_two_minutes() {
+    let world = World::new(Workers::None).await;
+    let path = format!("/v1/loans/{LOAN}");
+    let token = world.token("demo", "hpts:ledger:read").await;
+    let leaked = world.store.signing_keys().await.unwrap().remove(0).kid;
+    let key = World::sealing_key();
+    rotate_signing_key(world.store.as_ref(), Some(&key), SealChange::Refused, world.clock.now()).await.unwrap();
+    assert!(world.store.remove_signing_key(&leaked).await.unwrap());
+    // The keys are known for a minute; a token that is verified at its end is known for another.
+    world.clock.advance(Duration::from_secs(59));
+    assert_eq!(world.get(&path, &token).await.status, 404);
+    world.clock.advance(Duration::from_secs(61));
+    assert_eq!(world.get(&path, &token).await.problem(), (401, "unauthenticated".to_owned()));
+    let next = world.token("demo", "hpts:ledger:read").await;
+    assert_eq!(world.get(&path, &next).await.status, 404);
+    let listed = world.get("/.well-known/jwks.json", "").await.json();
+    assert_eq!(listed["keys"].as_array().unwrap().len(), 1, "{listed}");
+}
+
+#[tokio::test]
+async fn a_new_key_that_cannot_be_opened_stops_nobody() {
+    let world = World::new(Workers::None).await;
+    let path = format!("/v1/loans/{LOAN}");
+    let signs = world.store.signing_keys().await.unwrap().remove(0).kid;
+    world.token("demo", "hpts:ledger:read").await;
+    world.clock.advance(Duration::from_mins(1));
+    let stray = SealingKey::parse(&"5b".repeat(32)).unwrap();
+    let sealed = new_signing_key(Some(&stray), world.clock.now()).unwrap();
+    world.store.add_signing_key(sealed, false).await.unwrap();
+    let token = world.token("demo", "hpts:ledger:read").await;
+    assert_eq!(world.get(&path, &token).await.status, 404);
+    let header = token.split('.').next().unwrap();
+    let header = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(header).unwrap();
+    let header: serde_json::Value = serde_json::from_slice(&header).unwrap();
+    assert_eq!(header["kid"], signs, "the key before it goes on signing");
+    let listed = world.get("/.well-known/jwks.json", "").await;
+    assert_eq!((listed.status, listed.json()["keys"].as_array().unwrap().len()), (200, 2));
 }
 
 #[tokio::test]

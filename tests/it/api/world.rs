@@ -26,7 +26,7 @@ use hpts::worker::{WebhooksParts, Worker, WorkerParts, start_webhooks};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::{ConnectOptions, SqliteConnection};
 use tower::ServiceExt;
 use uuid::Uuid;
 
@@ -120,7 +120,7 @@ impl World {
             &lifecycle,
         );
         let waiting_room = WaitingRoom::default();
-        let sealing_key = Some(Arc::new(SealingKey::parse(&"5a".repeat(32)).unwrap()));
+        let sealing_key = Some(Arc::new(Self::sealing_key()));
         waiting_room.run(&lifecycle, Arc::clone(&shared), broker.replies(publisher).await.unwrap());
         let worker = WorkerParts {
             store: Arc::clone(&shared),
@@ -158,6 +158,11 @@ impl World {
         }
         world.tenant(1, "demo").await;
         world
+    }
+
+    /// What its key file holds.
+    pub(super) fn sealing_key() -> SealingKey {
+        SealingKey::parse(&"5a".repeat(32)).unwrap()
     }
 
     /// Begins to post.
@@ -243,11 +248,17 @@ impl World {
 
     /// Shuts a client out, as an operator would.
     pub(super) async fn disable(&self, client_id: &str) {
-        let url = format!("sqlite://{}", self.folder.join("hpts.db").display());
-        let mut database = SqliteConnection::connect(&url).await.unwrap();
-        let update = "UPDATE clients SET disabled_at = 1 WHERE client_id = ?";
-        let done = sqlx::query(update).bind(client_id).execute(&mut database).await.unwrap();
-        assert_eq!(done.rows_affected(), 1);
+        self.set_disabled(client_id, Some(self.clock.now())).await;
+    }
+
+    /// Lets it in again.
+    pub(super) async fn enable(&self, client_id: &str) {
+        self.set_disabled(client_id, None).await;
+    }
+
+    async fn set_disabled(&self, client_id: &str, at: Option<Timestamp>) {
+        let tenant = self.store.client(client_id).await.unwrap().unwrap().tenant;
+        assert!(self.store.set_client_disabled(tenant, client_id, at).await.unwrap());
     }
 
     /// Registers the loan of the quickstart.

@@ -303,7 +303,7 @@ async fn shut_out(world: &World) -> Told {
     let made: Value = serde_json::from_str(&world.system.run(&arguments)).unwrap();
     let secret = made["client_secret"].as_str().unwrap();
     let bearer = token(world.address, "leaving", secret).await;
-    world.disable("leaving").await;
+    world.disable("leaving");
     let answer = world.get(&format!("/v1/loans/{}", crate::processes::client::LOAN), &bearer).await;
     hold(answer.status == 401 && answer.json()["code"] == "unauthenticated", "expected 401", &answer)?;
     let form = format!("grant_type=client_credentials&client_id=leaving&client_secret={secret}");

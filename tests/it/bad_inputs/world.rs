@@ -1,7 +1,6 @@
 //! Owns the system a table is run against, and what its rows need to know of it.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use hpts::api::auth::new_signing_key;
@@ -11,7 +10,6 @@ use hpts::store::postgres::PostgresStore;
 use hpts::store::sqlite::SqliteStore;
 use hpts::store::{SigningKeyRecord, Store};
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection, SqliteConnection};
 
 use super::raw::{Answer, PATIENCE, exchange};
 use super::tokens::Forge;
@@ -251,18 +249,8 @@ impl World {
     }
 
     /// Shuts a client out, as an operator would.
-    pub(super) async fn disable(&self, client: &str) {
-        let done = if let Some(folder) = self.system.data_dir() {
-            let url = format!("sqlite://{}", Path::new(folder).join("hpts.sqlite3").display());
-            let mut database = SqliteConnection::connect(&url).await.unwrap();
-            let update = "UPDATE clients SET disabled_at = 1 WHERE client_id = ?";
-            sqlx::query(update).bind(client).execute(&mut database).await.map(|done| done.rows_affected())
-        } else {
-            let mut database = PgConnection::connect(&self.system.database_url()).await.unwrap();
-            let update = "UPDATE clients SET disabled_at = clock_timestamp() WHERE client_id = $1";
-            sqlx::query(update).bind(client).execute(&mut database).await.map(|done| done.rows_affected())
-        };
-        assert_eq!(done.unwrap(), 1);
+    pub(super) fn disable(&self, client: &str) {
+        self.system.run(&["client", "disable", "--tenant", DEMO_TENANT, "--id", client]);
     }
 }
 

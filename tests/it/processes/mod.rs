@@ -9,6 +9,7 @@ mod feeds;
 mod holds;
 mod imports;
 mod injected;
+mod keys;
 mod life;
 mod loan_reads;
 mod monitoring;
