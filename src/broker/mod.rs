@@ -103,6 +103,9 @@ pub trait Broker: Send + Sync + Debug + 'static {
     /// Declares the queues of a generation with their exact arguments. Safe to repeat.
     async fn declare(&self, map: &PartitionMap) -> Result<(), BrokerError>;
 
+    /// The names of the queues of a generation that are not there, the one for dead letters included. Makes none.
+    async fn missing(&self, map: &PartitionMap) -> Result<Vec<String>, BrokerError>;
+
     /// Publishes persistently and waits until the broker has confirmed each; results in the order given. Dropping
     /// the future abandons nothing: the confirms are still looked at.
     async fn publish(&self, generation: i32, messages: Vec<Outgoing>) -> Vec<Result<(), BrokerError>>;

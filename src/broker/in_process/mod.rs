@@ -73,6 +73,17 @@ struct QueueKey {
     queue: QueueId,
 }
 
+impl QueueKey {
+    /// The queues of a generation.
+    fn all(map: &PartitionMap) -> impl Iterator<Item = Self> {
+        let generation = map.generation;
+        map.all().flat_map(move |partition| {
+            let of_class = |class| Self { generation, queue: QueueId { partition, class } };
+            [QueueClass::Single, QueueClass::Bulk].map(of_class)
+        })
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -81,11 +92,8 @@ impl Shared {
 
 impl State {
     fn declare(&mut self, map: &PartitionMap) {
-        for partition in map.all() {
-            for class in [QueueClass::Single, QueueClass::Bulk] {
-                let key = QueueKey { generation: map.generation, queue: QueueId { partition, class } };
-                self.queues.entry(key).or_default();
-            }
+        for key in QueueKey::all(map) {
+            self.queues.entry(key).or_default();
         }
     }
 
@@ -142,6 +150,12 @@ impl Broker for InProcessBroker {
     async fn declare(&self, map: &PartitionMap) -> Result<(), BrokerError> {
         self.shared.lock().declare(map);
         Ok(())
+    }
+
+    async fn missing(&self, map: &PartitionMap) -> Result<Vec<String>, BrokerError> {
+        let state = self.shared.lock();
+        let missing = QueueKey::all(map).filter(|key| !state.queues.contains_key(key));
+        Ok(missing.map(|key| format!("{:?}", key.queue)).collect())
     }
 
     async fn publish(&self, generation: i32, messages: Vec<Outgoing>) -> Vec<Result<(), BrokerError>> {

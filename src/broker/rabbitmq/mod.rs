@@ -20,9 +20,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lapin::Channel;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Queue};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -172,17 +172,22 @@ impl RabbitBroker {
 
     /// How many messages of a queue are ready.
     async fn messages_in(&self, name: ShortString) -> Result<u64, BrokerError> {
-        let options = QueueDeclareOptions::durable().passive();
-        let channel = self.channel().await?;
-        let found = exchange(channel.queue_declare(name, options, FieldTable::default())).await;
-        repair::close(&channel).await;
-        found.map(|queue| u64::from(queue.message_count()))
+        self.look_at(name).await.map(|queue| u64::from(queue.message_count()))
     }
 
     /// A channel for one question: a refused one closes its channel.
     async fn channel(&self) -> Result<Channel, BrokerError> {
         let connection = self.consume_link.get()?;
         exchange(connection.create_channel()).await
+    }
+
+    /// A queue that is there, with how many messages wait in it. Makes none.
+    async fn look_at(&self, name: ShortString) -> Result<Queue, BrokerError> {
+        let options = QueueDeclareOptions::durable().passive();
+        let channel = self.channel().await?;
+        let found = exchange(channel.queue_declare(name, options, FieldTable::default())).await;
+        repair::close(&channel).await;
+        found
     }
 }
 
@@ -210,6 +215,18 @@ impl Broker for RabbitBroker {
         let declared = self.topology.declare(&channel, map).await;
         repair::close(&channel).await;
         declared
+    }
+
+    async fn missing(&self, map: &PartitionMap) -> Result<Vec<String>, BrokerError> {
+        let mut missing = Vec::new();
+        for name in self.topology.names(map) {
+            match self.look_at(name.clone()).await {
+                Ok(_) => {}
+                Err(BrokerError::Unroutable) => missing.push(name.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(missing)
     }
 
     async fn publish(&self, generation: i32, messages: Vec<Outgoing>) -> Vec<Result<(), BrokerError>> {

@@ -78,6 +78,15 @@ impl Topology {
         format!("{}.dead", self.prefix).into()
     }
 
+    /// The names of the dead-letter queue and of every queue of a generation.
+    pub(super) fn names(&self, map: &PartitionMap) -> Vec<ShortString> {
+        let of_partitions = map.all().flat_map(|partition| {
+            let of_class = move |class| self.queue_name(map.generation, QueueId { partition, class });
+            [QueueClass::Single, QueueClass::Bulk].map(of_class)
+        });
+        std::iter::once(self.dead_name()).chain(of_partitions).collect()
+    }
+
     /// Declares the dead-letter queue and every queue of a generation.
     pub(super) async fn declare(&self, channel: &Channel, map: &PartitionMap) -> Result<(), BrokerError> {
         exchange(self.declare_dead(channel)).await?;

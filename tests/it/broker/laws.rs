@@ -279,3 +279,17 @@ pub(super) async fn shutdown_gives_back_what_is_unsettled(world: Arc<World>) {
         }
     }
 }
+
+pub(super) async fn missing_queues_are_named_and_not_made(world: Arc<World>) {
+    let missing = async || world.broker.missing(&world.map).await.unwrap();
+    let all = missing().await;
+    assert!(all.len() >= 2, "{all:?}");
+    assert_eq!(missing().await, all, "asking makes none");
+    world.declared().await;
+    assert_eq!(missing().await, Vec::<String>::new());
+    if let Kind::RabbitMq { raw, prefix } = &world.kind {
+        assert_eq!(all, [format!("{prefix}.dead"), world.name(QUEUE), world.name(OTHER)]);
+        raw.delete(&[world.name(OTHER)]).await;
+        assert_eq!(missing().await, [world.name(OTHER)]);
+    }
+}

@@ -39,5 +39,6 @@ laws! {
     replies_reach_only_their_publisher,
     delivery_count_rises,
     depth_counts_what_waits,
+    missing_queues_are_named_and_not_made,
     shutdown_gives_back_what_is_unsettled,
 }
