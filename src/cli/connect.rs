@@ -35,14 +35,13 @@ pub(super) fn database_file(data_dir: &Path) -> PathBuf {
     data_dir.join(DATABASE_FILE)
 }
 
-/// Opens the store that the configuration names. An embedded one is created, and brought to this release.
+/// Opens the store that the configuration names, as it stands: an embedded one that is not there is refused, because a
+/// command in the wrong folder would speak of empty books.
 pub(super) async fn store(config: &Config, rights: Rights, clock: &Clock) -> Result<Arc<dyn Store>, CliError> {
     match config.deployment()? {
+        Deployment::Embedded { data_dir } if is_missing(config)? => Err(no_store(&data_dir)),
         Deployment::Embedded { data_dir } => {
-            std::fs::create_dir_all(&data_dir).map_err(CliError::io(format!("cannot make {}", data_dir.display())))?;
-            let store = SqliteStore::open(&database_file(&data_dir), clock.clone()).await?;
-            store.migrate(config.partitions).await?;
-            Ok(Arc::new(store))
+            Ok(Arc::new(SqliteStore::open(&database_file(&data_dir), clock.clone()).await?))
         }
         Deployment::Distributed { database_url, migrate_database_url, .. } => {
             let url = match rights {
@@ -54,7 +53,19 @@ pub(super) async fn store(config: &Config, rights: Rights, clock: &Clock) -> Res
     }
 }
 
-/// Opens the store and refuses one that does not fit this release.
+/// Opens it as the owner of the schema, who brings it to this release: an embedded one is made where there is none.
+pub(super) async fn owned_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, CliError> {
+    match config.deployment()? {
+        Deployment::Embedded { data_dir } => {
+            std::fs::create_dir_all(&data_dir).map_err(CliError::io(format!("cannot make {}", data_dir.display())))?;
+            Ok(Arc::new(SqliteStore::open(&database_file(&data_dir), clock.clone()).await?))
+        }
+        Deployment::Distributed { .. } => store(config, Rights::Owner, clock).await,
+    }
+}
+
+/// Opens the store and refuses one that does not fit this release. It is not migrated: a server of the release before may
+/// be at work on it, and whoever only reads or administers must not change the schema under it.
 pub(super) async fn current_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, CliError> {
     let store = store(config, Rights::Service, clock).await?;
     match store.schema_state().await? {
@@ -63,6 +74,37 @@ pub(super) async fn current_store(config: &Config, clock: &Clock) -> Result<Arc<
         SchemaState::Behind | SchemaState::Foreign => return Err(StoreError::WrongSchema.into()),
     }
     Ok(store)
+}
+
+/// Brings the store to this release as its owner; an embedded one is made where there is none.
+pub(super) async fn bring_up(config: &Config, clock: &Clock) -> Result<(), CliError> {
+    let store = owned_store(config, clock).await?;
+    store.migrate(config.partitions).await?;
+    store.close().await;
+    Ok(())
+}
+
+/// Whether the store is an embedded one and has no file yet.
+pub(super) fn is_missing(config: &Config) -> Result<bool, CliError> {
+    match config.deployment()? {
+        Deployment::Embedded { data_dir } => {
+            let file = database_file(&data_dir);
+            let is_there = file.try_exists().map_err(CliError::io(format!("cannot look for {}", file.display())))?;
+            Ok(!is_there)
+        }
+        Deployment::Distributed { .. } => Ok(false),
+    }
+}
+
+fn no_store(data_dir: &Path) -> CliError {
+    let file = database_file(data_dir);
+    // Whole, because a relative folder is what goes wrong in another directory.
+    let file = std::path::absolute(&file).unwrap_or(file);
+    CliError::Refused(format!(
+        "there are no books at {}: HPTS_DATA_DIR names their folder, HPTS_DATABASE_URL a server with them; \
+         `hpts serve` and `hpts migrate` make new ones",
+        file.display()
+    ))
 }
 
 /// Connects the broker that the configuration names.

@@ -37,6 +37,9 @@ const RETURN_FEE: Minor = Minor::new(2500);
 pub(super) async fn demo(config: &Config) -> Result<(), CliError> {
     commands_log(config)?;
     let (clock, lifecycle) = (Clock::system(), Lifecycle::new());
+    if connect::is_missing(config)? {
+        connect::bring_up(config, &clock).await?;
+    }
     let store = connect::current_store(config, &clock).await?;
     load(&store, &lifecycle, &clock).await?;
     println!("demo tenant {TENANT}, client {CLIENT} / {SECRET}, loan {LOAN}, feed {FEED}");

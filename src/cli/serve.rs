@@ -114,10 +114,9 @@ impl Process {
             Deployment::Embedded { data_dir } => (Some(connect::lock(&data_dir)?), true),
             Deployment::Distributed { .. } => (None, false),
         };
-        if with_demo && !embedded {
-            let owner = connect::store(config, connect::Rights::Owner, &clock).await?;
-            owner.migrate(config.partitions).await?;
-            owner.close().await;
+        if embedded || with_demo {
+            // An embedded store is ours alone while we hold its lock.
+            connect::bring_up(config, &clock).await?;
         }
         let store = connect::current_store(config, &clock).await?;
         let map = store.partition_map().await?;

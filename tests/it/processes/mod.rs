@@ -17,6 +17,7 @@ mod outside_issuer;
 mod pollers;
 mod restart;
 mod role;
+mod schemas;
 mod spans;
 mod uploads;
 mod webhooks;

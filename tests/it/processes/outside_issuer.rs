@@ -30,6 +30,7 @@ async fn one_process_takes_outside_tokens() {
     let issuer = LoopbackIssuer::new(&[&key]).await;
     let url = issuer.url("/keys").to_string();
     let system = System::embedded();
+    system.run(&["migrate"]);
     system.run(&["tenant", "create", "--name", "Outside", "--id", TENANT, "--time-zone", "UTC"]);
     let process = system.start_with(&["serve"], &settings(&url)).await;
     pays(&system, &process, &key).await;
