@@ -8,6 +8,15 @@ use crate::core::ledger::Posting;
 use crate::core::loan::{Allocation, Balances, LoanState};
 use crate::core::time::Timestamp;
 
+/// The kinds that are served as payments, as SQL lists them: those of [`EventKind::is_payment`]. A macro, because
+/// `concat!` joins literals only.
+macro_rules! payment_kinds {
+    () => {
+        "('payment_received', 'unidentified_receipt')"
+    };
+}
+pub(in crate::store) use payment_kinds;
+
 /// The event that undid another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Undoing {
@@ -127,4 +136,18 @@ pub struct AccountTotals {
     pub debits: i128,
     /// Sum of credits, as a positive number.
     pub credits: i128,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kinds_that_sql_lists_are_those_that_are_payments() {
+        let listed: Vec<EventKind> =
+            payment_kinds!().split('\'').skip(1).step_by(2).map(|word| word.parse().unwrap()).collect();
+        assert!(listed.iter().all(|kind| kind.is_payment()), "{listed:?}");
+        let payments = EventKind::ALL.into_iter().filter(|kind| kind.is_payment()).count();
+        assert_eq!(listed.len(), payments);
+    }
 }

@@ -15,7 +15,6 @@ use crate::api::read::events::followed;
 use crate::api::read::page_token::{PagedQuery, cut};
 use crate::api::read::status::EventView;
 use crate::api::state::ApiState;
-use crate::core::event::EventKind;
 use crate::core::ids::{EventId, LoanId, LoanKey, PaymentBatchId, Seq, TenantId, first_id_at};
 use crate::core::time::{Timestamp, parse_date};
 use crate::store::{EventRecord, PaymentsFilter};
@@ -84,7 +83,7 @@ pub(crate) async fn list_payments(
         Listing::OfKey(key) => {
             query.finish()?;
             let record = state.store().event_of_key(caller.tenant, &key).await?;
-            let is_payment = |record: &EventRecord| record.event.event.kind == EventKind::PaymentReceived;
+            let is_payment = |record: &EventRecord| record.event.event.kind.is_payment();
             let items = record.filter(is_payment).iter().map(|record| EventView::new(record, None)).collect();
             Ok(Json(PaymentsList { items, next_page_token: None }))
         }

@@ -22,6 +22,7 @@ use crate::core::event::{EventKind, IdempotencyKey};
 use crate::core::ids::{EventId, KeyHash, LoanId, PaymentBatchId, TenantId};
 use crate::core::ledger::AccountCode;
 use crate::store::poller_reads::told;
+use crate::store::read::payment_kinds;
 use crate::store::{Change, ChangePlace, EventRecord, PollerReads, StoreError};
 
 /// How many rows are made into records before other tasks get their turn: about a millisecond.
@@ -36,7 +37,8 @@ const PAYMENTS_OF_IDS: &str = concat!(
     event_columns!(),
     " FROM events e WHERE e.id = asked.id OFFSET 0) AS e",
     record_joins!(),
-    " WHERE e.tenant = $1 AND e.kind = 'payment_received'"
+    " WHERE e.tenant = $1 AND e.kind IN ",
+    payment_kinds!()
 );
 
 /// The same through the index on key hashes; the key decides.
@@ -47,7 +49,8 @@ const PAYMENTS_OF_KEYS: &str = concat!(
     event_columns!(),
     " FROM events e WHERE e.key_hash = asked.key_hash OFFSET 0) AS e",
     record_joins!(),
-    " WHERE e.tenant = $1 AND e.key = asked.key AND e.kind = 'payment_received'"
+    " WHERE e.tenant = $1 AND e.key = asked.key AND e.kind IN ",
+    payment_kinds!()
 );
 
 /// The end of what is shown, as `(epoch, xact)`: the first place that is not. A macro, because it stands in several

@@ -10,6 +10,7 @@ use super::rows::{self, Columns, event_columns, key_column, posting_columns};
 use crate::core::event::{EventKind, Stage};
 use crate::core::ids::{EventId, KeyHash, LoanKey, Seq, TenantId};
 use crate::core::ledger::AccountCode;
+use crate::store::read::payment_kinds;
 use crate::store::{EntriesPage, EventRecord, PaymentsFilter, Progress, StoreError, Undoing};
 
 /// The most unposted events that [`COUNT_BEFORE`] counts.
@@ -53,12 +54,16 @@ pub(super) use {record_columns, record_joins, record_tables};
 /// What [`PaymentsFilter`] asks beside its path: $3 reference, $4 state, $5 after, $6 limit.
 macro_rules! payments_where {
     () => {
-        " AND e.tenant = $1 AND e.kind = 'payment_received' AND ($3::text IS NULL OR e.external_ref = $3) \
-         AND e.seq > $5 AND ($4::text IS NULL OR $4 = coalesce(CASE WHEN undo.kind = 'payment_returned' \
-         THEN 'returned' WHEN undo.kind IS NOT NULL THEN 'reversed' END, p.outcome, CASE \
-         WHEN EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) THEN 'parked' \
-         WHEN EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key) THEN 'held' ELSE 'accepted' END)) \
-         ORDER BY e.seq LIMIT $6"
+        concat!(
+            " AND e.tenant = $1 AND e.kind IN ",
+            payment_kinds!(),
+            " AND ($3::text IS NULL OR e.external_ref = $3) \
+             AND e.seq > $5 AND ($4::text IS NULL OR $4 = coalesce(CASE WHEN undo.kind = 'payment_returned' \
+             THEN 'returned' WHEN undo.kind IS NOT NULL THEN 'reversed' END, p.outcome, CASE \
+             WHEN EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) THEN 'parked' \
+             WHEN EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key) THEN 'held' ELSE 'accepted' END)) \
+             ORDER BY e.seq LIMIT $6"
+        )
     };
 }
 

@@ -16,6 +16,7 @@ use crate::core::ids::{EventId, KeyHash, LoanId, PaymentBatchId, TenantId};
 use crate::core::ledger::AccountCode;
 use crate::core::money::Minor;
 use crate::store::poller_reads::told;
+use crate::store::read::payment_kinds;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, event_ids, hex_id, json};
@@ -31,14 +32,17 @@ const ROWS_AT_ONCE: usize = 250;
 
 pub(super) const PAYMENTS_OF_IDS: &str = concat!(
     select_records!("events AS e LEFT JOIN postings AS p ON p.event_seq = e.seq"),
-    " WHERE e.tenant = ?1 AND e.kind = 'payment_received' AND e.id IN (SELECT unhex(value) FROM jsonb_each(?2))"
+    " WHERE e.tenant = ?1 AND e.kind IN ",
+    payment_kinds!(),
+    " AND e.id IN (SELECT unhex(value) FROM jsonb_each(?2))"
 );
 
 /// The hashes find the rows, the keys decide.
 pub(super) const PAYMENTS_OF_KEYS: &str = concat!(
     select_records!("events AS e LEFT JOIN postings AS p ON p.event_seq = e.seq"),
-    " WHERE e.tenant = ?1 AND e.kind = 'payment_received'
-    AND e.key_hash IN (SELECT unhex(value) FROM jsonb_each(?2)) AND e.key IN (SELECT value FROM jsonb_each(?3))"
+    " WHERE e.tenant = ?1 AND e.kind IN ",
+    payment_kinds!(),
+    " AND e.key_hash IN (SELECT unhex(value) FROM jsonb_each(?2)) AND e.key IN (SELECT value FROM jsonb_each(?3))"
 );
 
 /// Walks an epoch's rows of `changes` from the place's row on, opens them one after the other, stops at the limit, and

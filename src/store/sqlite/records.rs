@@ -5,6 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use crate::core::ids::{EventId, KeyHash, LoanKey, Seq, TenantId};
+use crate::store::read::payment_kinds;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::event_ids;
 use crate::store::sqlite::rows::{decode_record, event_columns, get, posting_columns};
@@ -65,7 +66,9 @@ macro_rules! payment_status {
 macro_rules! payments_filter {
     () => {
         concat!(
-            " AND e.tenant = ?1 AND e.kind = 'payment_received' AND e.seq > ?2 AND e.id >= ?3 AND e.id < ?4
+            " AND e.tenant = ?1 AND e.kind IN ",
+            payment_kinds!(),
+            " AND e.seq > ?2 AND e.id >= ?3 AND e.id < ?4
             AND (?5 IS NULL OR e.external_ref = ?5) AND (?6 IS NULL OR ",
             payment_status!(),
             " = ?6) ORDER BY e.seq LIMIT ?7"

@@ -12,7 +12,7 @@ use hpts::store::{Change, ChangePlace, EventRecord, Fold, Store, Wanted};
 use tokio::time::Instant;
 
 use super::{Fixture, prove};
-use crate::support::books::{Books, loan_id, work};
+use crate::support::books::{Books, day, loan_id, work};
 use crate::support::{fold, system};
 
 /// How long transactions of other tests on the same server may hide ours.
@@ -233,8 +233,9 @@ pub(crate) async fn payments_are_found_by_thousands(fixture: &impl Fixture) {
     let books = Books::open(fixture.store(), 1).await;
     let opened = books.book(vec![books.opening(1, [0, 0, 9_000])]).await[0];
     let keys: Vec<String> = (0..1500).map(|n| format!("payment:{n:05}")).collect();
-    let wanted = books.accept(keys.iter().map(|key| books.payment_keyed(key, 1, 1)).collect()).await;
+    let mut wanted = books.accept(keys.iter().map(|key| books.payment_keyed(key, 1, 1)).collect()).await;
     books.post(&wanted[..700]).await;
+    wanted.extend(books.book(vec![books.receipt_on(5, day(5, 1))]).await);
     let by_id = |mut records: Vec<EventRecord>| {
         records.sort_by_key(|record| record.event.seq);
         records
@@ -244,10 +245,11 @@ pub(crate) async fn payments_are_found_by_thousands(fixture: &impl Fixture) {
 
     let asked = wanted.iter().map(|wanted| wanted.id).chain([unknown, opened.id]).collect();
     let found = by_id(books.store.payments_of_ids(books.tenant, asked).await.unwrap());
-    assert_eq!(found.len(), 1500, "a loan's registration is no payment");
+    assert_eq!(found.len(), 1501, "a receipt is a payment, a loan's registration is none");
     assert_eq!(found[3], books.record(&wanted[3]).await);
     assert_eq!(found[1400], books.record(&wanted[1400]).await);
-    let asked = keys.iter().map(key).chain([key(&"payment:none".to_owned())]).collect();
+    let receipt = found[1500].event.event.key.clone().unwrap();
+    let asked = keys.iter().map(key).chain([key(&"payment:none".to_owned()), receipt]).collect();
     assert_eq!(by_id(books.store.payments_of_keys(books.tenant, asked).await.unwrap()), found);
     assert_eq!(books.store.payments_of_ids(books.tenant, Vec::new()).await.unwrap(), []);
     assert_eq!(books.store.payments_of_keys(books.tenant, Vec::new()).await.unwrap(), []);

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chrono::NaiveDate;
 use hpts::core::event::{
     Command, Disbursement, EarlierEvent, Fee, FeeCode, IdempotencyKey, LoanNumber, LoanOpening, NewEvent,
-    OpeningBalances, Party, Payment, PaymentReturn, ReturnCode, ReturnTerms, ReversalReason, ReversedEntry, Servicing,
-    ServicingAct, SourceMethod,
+    OpeningBalances, Party, Payment, PaymentReturn, Receipt, ReturnCode, ReturnTerms, ReversalReason, ReversedEntry,
+    Servicing, ServicingAct, SourceMethod,
 };
 use hpts::core::ids::{BorrowerId, EventId, LoanId, LoanKey, PublisherId, TenantId};
 use hpts::core::loan::{ReturnManner, ReturnPolicy, Waterfall};
@@ -102,6 +102,18 @@ impl Books {
 
     pub(crate) fn payment_on(&self, loan: u128, amount: i64, date: NaiveDate) -> NewEvent {
         self.event(payment(loan, amount, date))
+    }
+
+    /// Money of no known loan.
+    pub(crate) fn receipt_on(&self, amount: i64, date: NaiveDate) -> NewEvent {
+        self.event(Command::Receipt(Receipt {
+            loan_id: Receipt::loan_of(self.tenant, "lockbox", Currency::USD),
+            amount: usd(amount),
+            effective_date: date,
+            source_method: SourceMethod::Ach,
+            external_ref: None,
+            metadata: None,
+        }))
     }
 
     /// Money lent.

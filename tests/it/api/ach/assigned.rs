@@ -133,3 +133,34 @@ async fn a_receipt_that_finds_its_loan_late_tells_what_it_changes() {
     let again = world.post(&path, &token, "assign:late", &json!({"loan_id": loan})).await;
     assert_eq!((again.status, &again.bytes), (200, &assigned.bytes));
 }
+
+/// Whoever polls finds a receipt by every way that finds a payment.
+#[tokio::test]
+async fn a_receipt_is_found_like_any_payment() {
+    let (world, token) = opened().await;
+    let answer = send(&world, &token, "file:early", "collections", &AchFile::of_debits('A', [("420", 3_000)])).await;
+    finished(&world, &token, &answer).await;
+    let row = results(&world, &token, &answer).await.remove(0);
+    let (id, key) = (row["payment_event_id"].as_str().unwrap(), row["idempotency_key"].as_str().unwrap());
+    let told = world.get(&format!("/v1/payments/{id}"), &token).await.json();
+    assert_eq!(
+        (&told["status"], told["metadata"].get("loan_number")),
+        (&json!("posted"), Some(&json!("420"))),
+        "{told}"
+    );
+    for asked in [json!({"ids": [id]}), json!({"idempotency_keys": [key]})] {
+        let found = world.post("/v1/payments/lookup", &token, "none:00000", &asked).await.json();
+        assert_eq!(found, json!({"items": [told], "not_found": []}), "{asked}");
+    }
+    let batch = answer.json()["batch_id"].as_str().unwrap().to_owned();
+    let (day, _) = told["accepted_at"].as_str().unwrap().split_once('T').unwrap();
+    for query in [
+        format!("batch_id={batch}"),
+        format!("batch_id={batch}&status=posted"),
+        format!("idempotency_key={key}"),
+        format!("from_date={day}&to_date={day}"),
+    ] {
+        let found = world.get(&format!("/v1/payments?{query}"), &token).await.json();
+        assert_eq!(found, json!({"items": [told]}), "{query}");
+    }
+}
