@@ -67,6 +67,32 @@ pub(super) struct Exceptions {
     pub(super) tally: Tally,
 }
 
+/// What a file says of itself: its entries, and their sums by side. All that it holds is accepted or an exception.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct FileSummary {
+    pub(super) entries: i64,
+    #[serde(rename = "debit_minor", with = "amount_text")]
+    pub(super) debit: i128,
+    #[serde(rename = "credit_minor", with = "amount_text")]
+    pub(super) credit: i128,
+}
+
+impl FileSummary {
+    const fn all(self) -> Tally {
+        Tally { count: self.entries, amount: self.debit.saturating_add(self.credit) }
+    }
+}
+
+/// A row of a file that was accepted, and that a posting rule refused.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct RejectedRow {
+    pub(super) row: i64,
+    pub(super) event_id: Uuid,
+    pub(super) rejection_code: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) amount_minor: Option<String>,
+}
+
 /// How many rows stand where, over all currencies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct Counts {
@@ -102,9 +128,15 @@ pub(super) struct Batch {
     pub(super) invalid: Option<i64>,
     pub(super) counts: Counts,
     pub(super) totals: Vec<Totals>,
+    /// Of a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) summary: Option<FileSummary>,
     /// Of a file, by reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) exceptions: Vec<Exceptions>,
+    /// Of a file: the first of its rejected rows. `counts` says how many there are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) rejected: Vec<RejectedRow>,
 }
 
 impl Batch {
@@ -131,12 +163,7 @@ impl Batch {
                 ));
             }
         }
-        let excepted = self.exceptions.iter().fold(0_i64, |sum, it| sum.saturating_add(it.tally.count));
-        let not_taken = [self.duplicates, self.mismatched, self.invalid].into_iter().flatten();
-        let not_taken = not_taken.fold(0_i64, i64::saturating_add);
-        if !self.exceptions.is_empty() && excepted != not_taken {
-            found.push(format!("the exceptions are {excepted}, and {not_taken} rows were not accepted"));
-        }
+        found.extend(self.summary.into_iter().flat_map(|file| self.contradictions_of(file)));
         let told = self.totals.iter().fold(0_i64, |sum, totals| sum.saturating_add(totals.accepted.count));
         if told != self.counts.accepted {
             found.push(format!("accepted are {} payments, those of all currencies are {told}", self.counts.accepted));
@@ -146,6 +173,29 @@ impl Batch {
         let parts = parts.into_iter().fold(0, i64::saturating_add);
         if let Some(received) = self.received.filter(|received| *received != parts) {
             found.push(format!("{received} rows were received, their parts are {parts}"));
+        }
+        found
+    }
+
+    /// Where what became of a file is not what it holds: every entry and every cent is accepted or an exception.
+    fn contradictions_of(&self, file: FileSummary) -> Vec<String> {
+        let mut found = Vec::new();
+        let excepted = self.exceptions.iter().fold(Tally::default(), |sum, it| sum.plus(it.tally));
+        let not_taken = [self.duplicates, self.mismatched, self.invalid].into_iter().flatten();
+        let not_taken = not_taken.fold(0_i64, i64::saturating_add);
+        if excepted.count != not_taken {
+            found.push(format!("the exceptions are {}, and {not_taken} rows were not accepted", excepted.count));
+        }
+        let accepted = self.totals.iter().fold(Tally::default(), |sum, totals| sum.plus(totals.accepted));
+        let (held, became) = (file.all(), accepted.plus(excepted));
+        if held.count != became.count {
+            found.push(format!("the file has {} entries, accepted and exceptions are {}", held.count, became.count));
+        }
+        if held.amount != became.amount {
+            found.push(format!(
+                "the file has {} minor units, accepted and exceptions are {}",
+                held.amount, became.amount
+            ));
         }
         found
     }
@@ -193,6 +243,19 @@ pub(super) mod tests {
         serde_json::from_value(batch).unwrap()
     }
 
+    /// A file of 999 payments, which are accepted, and two exceptions.
+    pub(crate) fn file(changes: &[(&str, serde_json::Value)]) -> Batch {
+        let mut file = serde_json::to_value(batch(&[("/duplicates", json!(0)), ("/received", json!(1001))])).unwrap();
+        file["invalid"] = json!(2);
+        file["summary"] = json!({"batches": 1, "entries": 1001, "debit_minor": "90000", "credit_minor": "1194"});
+        let of = |code: &str, state: &str, amount: &str| json!({"code": code, "state": state, "count": 1, "amount_minor": amount});
+        file["exceptions"] = json!([of("prenote", "open", "0"), of("soft_duplicate", "discarded", "2345")]);
+        for (path, value) in changes {
+            *file.pointer_mut(path).unwrap() = value.clone();
+        }
+        serde_json::from_value(file).unwrap()
+    }
+
     #[test]
     fn a_duplicate_is_posted_and_anything_else_is_not() {
         assert_eq!(batch(&[]).not_posted(0), None);
@@ -215,13 +278,24 @@ pub(super) mod tests {
 
     #[test]
     fn exceptions_are_the_rows_that_were_not_accepted() {
-        let told = |invalid: i64| {
-            let mut file = batch(&[("/duplicates", json!(0)), ("/invalid", json!(invalid))]);
-            let prenotes = json!([{"code": "prenote", "state": "open", "count": 2, "amount_minor": "0"}]);
-            file.exceptions = serde_json::from_value(prenotes).unwrap();
-            file.contradictions().iter().any(|told| told.starts_with("the exceptions are 2"))
-        };
-        assert_eq!((told(2), told(3)), (false, true));
+        assert_eq!(file(&[]).contradictions(), Vec::<String>::new());
+        let more = file(&[("/invalid", json!(3)), ("/received", json!(1002))]).contradictions();
+        assert_eq!(more, ["the exceptions are 2, and 3 rows were not accepted"]);
+        let none = file(&[("/exceptions", json!([]))]).contradictions();
+        assert_eq!(none[0], "the exceptions are 0, and 2 rows were not accepted", "a list that is empty tells as well");
+    }
+
+    #[test]
+    fn a_file_is_what_was_accepted_and_what_is_an_exception() {
+        let entry = file(&[("/summary/entries", json!(1002))]).contradictions();
+        assert_eq!(entry, ["the file has 1002 entries, accepted and exceptions are 1001"]);
+        for side in ["/summary/debit_minor", "/summary/credit_minor"] {
+            let cent = file(&[(side, json!("1195"))]).contradictions();
+            assert!(
+                cent.len() == 1 && cent[0].ends_with(" minor units, accepted and exceptions are 91194"),
+                "{cent:?}"
+            );
+        }
     }
 
     #[test]

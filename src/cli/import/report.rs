@@ -7,7 +7,7 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
 
-use crate::cli::import::batch::{Batch, Exceptions, Tally};
+use crate::cli::import::batch::{Batch, Exceptions, FileSummary, RejectedRow, Tally};
 use crate::cli::import::format::Format;
 use crate::cli::import::screen::{duration, grouped, number};
 use crate::core::money::{Currency, Minor, Money};
@@ -67,6 +67,11 @@ impl Report {
                 row(format_args!("{word:<12}{:>16}", number(count)));
             }
         }
+        if let Some(file) = batch.summary {
+            for line in file_lines(file, batch) {
+                row(format_args!("{line}"));
+            }
+        }
         for totals in &batch.totals {
             let currency = &totals.currency;
             row(format_args!("\n{currency:<12}{:>16}{:>28}", "count", "amount"));
@@ -80,8 +85,14 @@ impl Report {
         for exceptions in &batch.exceptions {
             row(format_args!("{}", exception_line(exceptions, batch)));
         }
+        for line in rejected_lines(batch) {
+            row(format_args!("{line}"));
+        }
         if self.contradictions.is_empty() {
             row(format_args!("\nthe totals add up: accepted = posted + rejected + parked + held + in flight"));
+            if batch.summary.is_some() {
+                row(format_args!("so does the file: entries, debits + credits = accepted + exceptions"));
+            }
         }
         for contradiction in &self.contradictions {
             row(format_args!("\nTHE TOTALS DO NOT ADD UP: {contradiction}"));
@@ -98,12 +109,45 @@ impl Report {
     }
 }
 
-/// Exceptions for one reason, under the columns of the totals. A file has one currency.
+/// The currency of a file, which has one.
+fn currency_of(batch: &Batch) -> &str {
+    batch.totals.first().map_or("USD", |totals| &totals.currency)
+}
+
+/// What a file says of itself.
+fn file_lines(FileSummary { entries, debit, credit }: FileSummary, batch: &Batch) -> [String; 4] {
+    let side = |word: &str, amount| format!("{word:<12}{:>16}{:>28}", "", money(amount, currency_of(batch)));
+    [
+        format!("\n{:<12}{:>16}{:>28}", "file", "count", "amount"),
+        format!("{:<12}{:>16}", "entries", number(entries)),
+        side("debits", debit),
+        side("credits", credit),
+    ]
+}
+
+/// The rejected rows of a file, each with its reason; the results have those beyond the first hundred.
+fn rejected_lines(batch: &Batch) -> Vec<String> {
+    let line = |RejectedRow { row, rejection_code, amount_minor, .. }: &RejectedRow| {
+        let width = 27_usize.saturating_sub(rejection_code.len());
+        let amount = amount_minor.as_ref().and_then(|text| text.parse().ok());
+        let amount = amount.map(|amount| money(amount, currency_of(batch))).unwrap_or_default();
+        format!("{rejection_code} {:>width$}{amount:>28}", number(*row))
+    };
+    if batch.rejected.is_empty() {
+        return Vec::new();
+    }
+    let told = i64::try_from(batch.rejected.len()).unwrap_or(i64::MAX);
+    let more = batch.counts.rejected.saturating_sub(told);
+    let more = (more > 0).then(|| format!("and {} more, which the results name", number(more)));
+    let head = format!("\n{:<12}{:>16}{:>28}", "rejected", "row", "amount");
+    std::iter::once(head).chain(batch.rejected.iter().map(line)).chain(more).collect()
+}
+
+/// Exceptions for one reason, under the columns of the totals.
 fn exception_line(Exceptions { code, state, tally }: &Exceptions, batch: &Batch) -> String {
     let name = if state == "open" { code.clone() } else { format!("{code} ({state})") };
     let width = 27_usize.saturating_sub(name.len());
-    let currency = batch.totals.first().map_or("USD", |totals| &totals.currency);
-    format!("{name} {:>width$}{:>28}", number(tally.count), money(tally.amount, currency))
+    format!("{name} {:>width$}{:>28}", number(tally.count), money(tally.amount, currency_of(batch)))
 }
 
 /// A time with a decimal where it is short.
@@ -127,12 +171,16 @@ fn money(amount: i128, currency: &str) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use uuid::Uuid;
 
     use super::*;
-    use crate::cli::import::batch::tests::batch;
+    use crate::cli::import::batch::tests::{batch, file};
 
     fn report(changes: &[(&str, serde_json::Value)]) -> Report {
-        let batch = batch(changes);
+        report_of(batch(changes))
+    }
+
+    fn report_of(batch: Batch) -> Report {
         Report {
             file: "payments.ndjson".to_owned(),
             format: Format::Ndjson,
@@ -200,21 +248,58 @@ mod tests {
     }
 
     #[test]
-    fn exceptions_of_a_file_are_told_by_reason() {
-        let mut report = report(&[("/duplicates", json!(0)), ("/invalid", json!(1_001))]);
-        let of = |code, state, count: i64, amount: &str| {
-            json!({"code": code, "state": state, "count": count,
-            "amount_minor": amount})
-        };
-        let told = json!([of("prenote", "open", 1_000, "0"), of("soft_duplicate", "discarded", 1, "12345")]);
-        report.batch.exceptions = serde_json::from_value(told).unwrap();
-        let table = report.table();
-        let expected = [
-            "exceptions             count                      amount",
-            "prenote                1,000                    0.00 USD",
-            "soft_duplicate (discarded) 1                  123.45 USD",
-        ];
-        assert!(table.contains(&expected.join("\n")), "{table}");
+    fn a_file_is_told_with_its_totals_its_exceptions_and_its_rejected_rows() {
+        let tally = |count: i64, amount: &str| json!({"count": count, "amount_minor": amount});
+        let mut file = file(&[
+            ("/counts/posted", json!(997)),
+            ("/counts/rejected", json!(2)),
+            ("/totals/0/posted", tally(997, "88749")),
+            ("/totals/0/rejected", tally(2, "100")),
+        ]);
+        let rejected = json!([{"row": 1000, "event_id": Uuid::nil(), "rejection_code": "already_undone",
+            "amount_minor": "99", "currency": "USD"}]);
+        file.rejected = serde_json::from_value(rejected).unwrap();
+        let table = report_of(file).table();
+        let (_, table) = table.split_once("\n\n").unwrap();
+        insta::assert_snapshot!(table, @r"
+        rows                   count
+        received               1,001
+        accepted                 999
+        duplicates                 0
+        mismatched                 0
+        invalid                    2
+
+        file                   count                      amount
+        entries                1,001
+        debits                                        900.00 USD
+        credits                                        11.94 USD
+
+        USD                    count                      amount
+        accepted                 999                  888.49 USD
+        posted                   997                  887.49 USD
+        rejected                   2                    1.00 USD
+        parked                     0                    0.00 USD
+        held                       0                    0.00 USD
+        in flight                  0                    0.00 USD
+
+        exceptions             count                      amount
+        prenote                    1                    0.00 USD
+        soft_duplicate (discarded) 1                   23.45 USD
+
+        rejected                 row                      amount
+        already_undone         1,000                    0.99 USD
+        and 1 more, which the results name
+
+        the totals add up: accepted = posted + rejected + parked + held + in flight
+        so does the file: entries, debits + credits = accepted + exceptions
+        ");
+    }
+
+    #[test]
+    fn a_file_that_does_not_add_up_is_told_so() {
+        let table = report_of(file(&[("/summary/debit_minor", json!("90001"))])).table();
+        let told = "THE TOTALS DO NOT ADD UP: the file has 91195 minor units, accepted and exceptions are 91194";
+        assert!(table.contains(told) && !table.contains("so does the file"), "{table}");
     }
 
     #[test]
@@ -231,5 +316,8 @@ mod tests {
         assert_eq!((&json["received"], &json["format"]), (&json!(1000), &json!("ndjson")));
         assert_eq!(json["totals"][0]["posted"], json!({"count": 999, "amount_minor": "88849"}));
         assert_eq!((&json["replayed"], &json["contradictions"]), (&json!(false), &json!([])));
+        assert_eq!((json.get("summary"), json.get("rejected")), (None, None), "those of files");
+        let file = serde_json::to_value(report_of(file(&[]))).unwrap();
+        assert_eq!(file["summary"], json!({"entries": 1001, "debit_minor": "90000", "credit_minor": "1194"}));
     }
 }

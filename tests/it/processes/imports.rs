@@ -233,6 +233,8 @@ async fn ach_files_come_through_a_feed() {
     let said = world.import(&packed, &through_demo).await;
     assert_eq!((said.code, &said.report["counts"]["posted"]), (Some(3), &json!(1)), "{said:?}");
     assert!(said.errors.contains("1 of 2 rows were not posted: 1 invalid"), "{said:?}");
+    let summary = json!({"entries": 2, "debit_minor": "500", "credit_minor": "0"});
+    assert_eq!((&said.report["summary"], &said.report["contradictions"]), (&summary, &json!([])), "{said:?}");
     let rows = results(Path::new(said.report["results"].as_str().unwrap()));
     assert_eq!((&rows[1]["status"], &rows[1]["code"]), (&json!("invalid"), &json!("prenote")));
 
