@@ -80,8 +80,8 @@ pub enum ApiError {
     /// Another file has the identity of this one.
     #[error("duplicate file")]
     DuplicateFile {
-        /// The upload that file became, if it did.
-        batch: Option<PaymentBatchId>,
+        /// The upload that file became.
+        batch: PaymentBatchId,
     },
     /// A person decided about the exception before.
     #[error("already resolved")]
@@ -216,8 +216,7 @@ impl ApiError {
             Self::InvalidFile(errors) => (of_fields(Code::InvalidFile, errors), Vec::new()),
             Self::DuplicateFile { batch } => {
                 let problem = Problem::plain(Code::DuplicateFile);
-                let problem = batch.iter().fold(problem, |it, id| it.with_member("batch_id", id.to_string()));
-                (problem, Vec::new())
+                (problem.with_member("batch_id", batch.to_string()), Vec::new())
             }
             Self::AlreadyResolved { resolution } => {
                 let problem = Problem::plain(Code::AlreadyResolved);

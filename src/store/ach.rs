@@ -44,8 +44,8 @@ pub enum FileKept {
     New,
     /// The same bytes, with the upload they became, if they did.
     Same(Option<PaymentBatchId>),
-    /// Other bytes under the same identity, with the upload they became, if they did.
-    Conflict(Option<PaymentBatchId>),
+    /// Other bytes under the same identity, with the upload they became.
+    Conflict(PaymentBatchId),
 }
 
 /// A file as the store holds it, without its bytes.

@@ -179,6 +179,9 @@ pub trait Store:
 
     /// Begins an upload, or takes over one that was cut off; the file that it brings becomes its own in the same short
     /// transaction, so of two keys that bring the same bytes at once one begins, and the other stays free.
+    ///
+    /// # Errors
+    /// [`StoreError::Retry`] when other bytes have taken the file's identity since it was kept: nothing was written.
     async fn begin_upload(&self, upload: NewUpload) -> Result<UploadBegun, StoreError>;
 
     /// Renews the lease of an upload; false when it is lost.
@@ -215,7 +218,8 @@ pub trait Store:
     /// A tenant's feeds, by name.
     async fn feeds(&self, tenant: TenantId) -> Result<Vec<FeedRecord>, StoreError>;
 
-    /// Keeps a file with its bytes, unless the same or another of its identity is there.
+    /// Keeps a file with its bytes, unless the same is there, or another of its identity that became an upload. One that
+    /// did not took nothing, and whoever brought it may be gone: it is kept, and gives its identity up.
     async fn keep_file(&self, file: NewFile) -> Result<FileKept, StoreError>;
 
     /// Says what was found in the file of an upload.

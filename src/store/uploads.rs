@@ -37,6 +37,8 @@ pub struct UploadedFile {
     pub sha256: [u8; 32],
     /// The feed it comes through: a refused beginning may have kept it under another.
     pub feed: String,
+    /// What it was kept as. It has to be that still: as long as a file is no upload, other bytes may take its identity.
+    pub identity: Option<String>,
     /// JSON of what was found in it.
     pub summary: String,
 }

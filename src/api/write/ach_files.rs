@@ -2,7 +2,8 @@
 //!
 //! The bytes are kept, those of a refused file too. The same bytes again answer the first result, whatever their key; of
 //! two keys that bring them at once one receives them, and the other stays free and is told to come again. Other bytes
-//! under the same header identity are a conflict. A file that was cut off is sent again and goes on: a row is known by the
+//! under the same header identity are a conflict, once the first have become an upload: a file that was refused before, or
+//! whose process died, took nothing, and its correction goes on. A file that was cut off is sent again and goes on: a row is known by the
 //! hash of the bytes and its place. Whoever brings its bytes through its feed goes on with it, under the key that it began
 //! with, for the one who knows that key may be gone.
 
@@ -84,7 +85,7 @@ pub(crate) async fn post_file(State(state): State<ApiState>, request: Request) -
         return Err(ApiError::InvalidFile(found));
     };
     let identity = file.contents().identity().map(|identity| identity.to_string());
-    match keep(&state, &request, &feed, hash, identity, &bytes).await? {
+    match keep(&state, &request, &feed, hash, identity.clone(), &bytes).await? {
         FileKept::New | FileKept::Same(None) => {}
         FileKept::Same(Some(id)) => match first_result(&state, &request, id).await? {
             FirstResult::Answer(answer) => return Ok(answer),
@@ -104,7 +105,7 @@ pub(crate) async fn post_file(State(state): State<ApiState>, request: Request) -
     };
     let name = feed.name().as_str().to_owned();
     let found = summary(&file, &Tally::default())?;
-    request.file = Some(UploadedFile { sha256: hash.bytes(), feed: name, summary: found });
+    request.file = Some(UploadedFile { sha256: hash.bytes(), feed: name, identity, summary: found });
     match Receiver::begin(&state, request).await? {
         Beginning::Receive(receiver) => receive(&state, *receiver, &file, rows, latest).await,
         Beginning::Compare(record) => {

@@ -213,7 +213,7 @@ async fn of_the_same_day(
     tenant: TenantId,
     (id, is_same): (PaymentBatchId, bool),
 ) -> Result<Response, ApiError> {
-    if is_same { replay(state, tenant, id).await } else { Err(ApiError::DuplicateFile { batch: Some(id) }) }
+    if is_same { replay(state, tenant, id).await } else { Err(ApiError::DuplicateFile { batch: id }) }
 }
 
 /// The statement with what its lines are, as the ledger stands.

@@ -28,18 +28,24 @@ const KEEP_FILE: &str = "INSERT INTO ach_files (tenant, sha256, feed, identity, 
      SET feed = excluded.feed, identity = excluded.identity \
      WHERE ach_files.identity IS NULL AND ach_files.batch_id IS NULL";
 
-/// What stands in the way of a file: its own bytes first, unless they were refused.
-const READ_FILE_KEPT: &str = "SELECT sha256 = $2, batch_id FROM ach_files \
-     WHERE tenant = $1 AND (sha256 = $2 AND (identity IS NOT NULL OR batch_id IS NOT NULL) OR identity = $3) \
+/// Another file of an identity gives it up as long as it is no upload. One that begins at the same time is waited for.
+const GIVE_UP_IDENTITY: &str = "UPDATE ach_files SET identity = NULL \
+     WHERE tenant = $1 AND identity = $2 AND sha256 <> $3 AND batch_id IS NULL";
+
+/// What stands in the way of a file: its own bytes first, unless they were refused or have lost their identity.
+const READ_FILE_KEPT: &str = "SELECT sha256 = $2, batch_id FROM ach_files WHERE tenant = $1 AND \
+     (sha256 = $2 AND (identity IS NOT NULL OR batch_id IS NOT NULL) OR identity = $3 AND batch_id IS NOT NULL) \
      ORDER BY 1 DESC LIMIT 1";
 
 /// Of several that bring the same bytes the first goes on; the others wait here and then see whose they are.
-const LINK_FILE: &str = "UPDATE ach_files AS f SET batch_id = $3, summary = $4, feed = $5 \
-     WHERE f.tenant = $1 AND f.sha256 = $2 AND (f.batch_id IS NULL OR f.batch_id = $3) \
+const LINK_FILE: &str = "UPDATE ach_files AS f SET batch_id = $3, summary = $4, feed = $5 WHERE f.tenant = $1 \
+     AND f.sha256 = $2 AND (f.batch_id = $3 OR f.batch_id IS NULL AND f.identity IS NOT DISTINCT FROM $6) \
      AND NOT EXISTS (SELECT FROM ach_files o WHERE o.batch_id = $3 AND o.sha256 <> $2)";
 
 const READ_FILE_UPLOAD: &str =
     "SELECT batch_id FROM ach_files WHERE tenant = $1 AND sha256 = $2 AND batch_id IS NOT NULL AND batch_id <> $3";
+
+const READ_IDENTITY: &str = "SELECT identity FROM ach_files WHERE tenant = $1 AND sha256 = $2";
 
 const DESCRIBE_FILE: &str = "UPDATE ach_files SET summary = $3 WHERE tenant = $1 AND batch_id = $2";
 
@@ -97,14 +103,16 @@ const MATCH_ENTRIES: &str = concat!(
 );
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 13] = [
+pub(super) const STATEMENTS: [(&str, &str); 15] = [
     ("insert_feed", INSERT_FEED),
     ("read_feed", READ_FEED),
     ("read_feeds", READ_FEEDS),
     ("keep_file", KEEP_FILE),
+    ("give_up_identity", GIVE_UP_IDENTITY),
     ("read_file_kept", READ_FILE_KEPT),
     ("link_file", LINK_FILE),
     ("read_file_upload", READ_FILE_UPLOAD),
+    ("read_identity", READ_IDENTITY),
     ("describe_file", DESCRIBE_FILE),
     ("read_file", READ_FILE),
     ("read_numbered", READ_NUMBERED),
@@ -112,6 +120,9 @@ pub(super) const STATEMENTS: [(&str, &str); 13] = [
     ("insert_entries", INSERT_ENTRIES),
     ("match_entries", MATCH_ENTRIES),
 ];
+
+/// How often a file is kept anew that others of its identity are in the way of, which then took nothing.
+const KEPT_TRIES: u32 = 5;
 
 impl PostgresStore {
     pub(super) async fn insert_feed(&self, feed: FeedRecord) -> Result<bool, StoreError> {
@@ -135,25 +146,15 @@ impl PostgresStore {
 
     pub(super) async fn insert_file(&self, file: NewFile) -> Result<FileKept, StoreError> {
         let mut connection = self.connection().await?;
-        let insert = sqlx::query(KEEP_FILE)
-            .bind(file.tenant.0)
-            .bind(file.sha256)
-            .bind(file.feed)
-            .bind(file.identity.as_deref())
-            .bind(file.bytes.as_ref());
-        match insert.execute(&mut *connection).await.map_err(classify) {
-            Ok(done) if done.rows_affected() == 1 => return Ok(FileKept::New),
-            // Of the same bytes, or of the same identity.
-            Ok(_) | Err(StoreError::Data { .. }) => {}
-            Err(error) => return Err(error),
+        for _ in 0..KEPT_TRIES {
+            if keep(&mut connection, &file).await? {
+                return Ok(FileKept::New);
+            }
+            if let Some(kept) = in_the_way(&mut connection, &file).await? {
+                return Ok(kept);
+            }
         }
-        let query = sqlx::query(READ_FILE_KEPT).bind(file.tenant.0).bind(file.sha256).bind(file.identity);
-        let row = query.fetch_optional(&mut *connection).await.map_err(classify)?;
-        let row = row.ok_or_else(|| StoreError::Broken("a file was refused for no row".to_owned()))?;
-        let mut columns = Columns::of(&row);
-        let is_same: bool = columns.take()?;
-        let batch = columns.take::<Option<Uuid>>()?.map(PaymentBatchId);
-        Ok(if is_same { FileKept::Same(batch) } else { FileKept::Conflict(batch) })
+        Err(StoreError::Retry("so many files of one identity come at once".into()))
     }
 
     pub(super) async fn set_file_summary(&self, upload: UploadRef, summary: String) -> Result<(), StoreError> {
@@ -233,6 +234,35 @@ impl PostgresStore {
     }
 }
 
+/// Keeps a file; false where it or another of its identity is there.
+async fn keep(connection: &mut PgConnection, file: &NewFile) -> Result<bool, StoreError> {
+    let mut transaction = begin(connection).await?;
+    let give_up = sqlx::query(GIVE_UP_IDENTITY).bind(file.tenant.0).bind(file.identity.as_deref()).bind(file.sha256);
+    give_up.execute(&mut *transaction).await.map_err(classify)?;
+    let insert = sqlx::query(KEEP_FILE)
+        .bind(file.tenant.0)
+        .bind(file.sha256)
+        .bind(file.feed.as_str())
+        .bind(file.identity.as_deref())
+        .bind(file.bytes.as_ref());
+    match insert.execute(&mut *transaction).await.map_err(classify) {
+        Ok(done) if done.rows_affected() == 1 => finish(transaction, Ok(true)).await,
+        // Of the same bytes, or of the same identity: nothing of it stays.
+        Ok(_) | Err(StoreError::Data { .. }) => transaction.rollback().await.map_err(classify).map(|()| false),
+        Err(error) => finish(transaction, Err(error)).await,
+    }
+}
+
+/// What was in the way of a file; `None` where another of its identity came at the same time and is no upload.
+async fn in_the_way(connection: &mut PgConnection, file: &NewFile) -> Result<Option<FileKept>, StoreError> {
+    let query = sqlx::query(READ_FILE_KEPT).bind(file.tenant.0).bind(file.sha256).bind(file.identity.as_deref());
+    let Some(row) = query.fetch_optional(connection).await.map_err(classify)? else { return Ok(None) };
+    let mut columns = Columns::of(&row);
+    let is_same: bool = columns.take()?;
+    let batch = columns.take::<Option<Uuid>>()?.map(PaymentBatchId);
+    Ok(if is_same { Some(FileKept::Same(batch)) } else { batch.map(FileKept::Conflict) })
+}
+
 /// Makes a file the upload's own; where it cannot be, whose it is: `None` for an upload that is another file's.
 pub(super) async fn link_file(
     connection: &mut PgConnection,
@@ -240,12 +270,19 @@ pub(super) async fn link_file(
     file: &UploadedFile,
 ) -> Result<Result<(), Option<PaymentBatchId>>, StoreError> {
     let link = sqlx::query(LINK_FILE).bind(upload.tenant.0).bind(file.sha256).bind(upload.id.0);
-    let link = link.bind(&file.summary).bind(&file.feed);
+    let link = link.bind(&file.summary).bind(&file.feed).bind(file.identity.as_deref());
     if link.execute(&mut *connection).await.map_err(classify)?.rows_affected() == 1 {
         return Ok(Ok(()));
     }
     let other = sqlx::query_scalar(READ_FILE_UPLOAD).bind(upload.tenant.0).bind(file.sha256).bind(upload.id.0);
-    let other: Option<Uuid> = other.fetch_optional(connection).await.map_err(classify)?;
+    let other: Option<Uuid> = other.fetch_optional(&mut *connection).await.map_err(classify)?;
+    if other.is_none() {
+        let identity = sqlx::query_scalar(READ_IDENTITY).bind(upload.tenant.0).bind(file.sha256);
+        let identity: Option<Option<String>> = identity.fetch_optional(connection).await.map_err(classify)?;
+        if identity.flatten() != file.identity {
+            return Err(StoreError::Retry("another file has taken the identity of this one".into()));
+        }
+    }
     Ok(Err(other.map(PaymentBatchId)))
 }
 

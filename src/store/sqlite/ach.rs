@@ -27,11 +27,17 @@ pub(super) const FEED: &str = "SELECT name, settings FROM ach_feeds WHERE tenant
 
 pub(super) const FEEDS: &str = "SELECT name, settings FROM ach_feeds WHERE tenant = ?1 ORDER BY name";
 
-/// What stands in the way of a file: its own bytes first, unless they were refused.
+/// What stands in the way of a file: its own bytes first, unless they were refused or have lost their identity.
 pub(super) const FILE_KEPT: &str = "
     SELECT sha256 = ?2 AS is_same, batch_id FROM ach_files
-    WHERE tenant = ?1 AND (sha256 = ?2 AND (identity IS NOT NULL OR batch_id IS NOT NULL) OR identity = ?3)
+    WHERE tenant = ?1 AND (sha256 = ?2 AND (identity IS NOT NULL OR batch_id IS NOT NULL)
+        OR identity = ?3 AND batch_id IS NOT NULL)
     ORDER BY 1 DESC LIMIT 1";
+
+/// Another file of an identity gives it up as long as it is no upload.
+pub(super) const GIVE_UP_IDENTITY: &str = "
+    UPDATE ach_files SET identity = NULL
+    WHERE tenant = ?1 AND identity = ?2 AND sha256 <> ?3 AND batch_id IS NULL";
 
 /// A refused file gives way when it comes again under a feed that takes it.
 pub(super) const KEEP_FILE: &str = "
@@ -40,7 +46,7 @@ pub(super) const KEEP_FILE: &str = "
 
 pub(super) const LINK_FILE: &str = "
     UPDATE ach_files SET batch_id = ?3, summary = ?4, feed = ?5
-    WHERE tenant = ?1 AND sha256 = ?2 AND (batch_id IS NULL OR batch_id = ?3)
+    WHERE tenant = ?1 AND sha256 = ?2 AND (batch_id = ?3 OR batch_id IS NULL AND identity IS ?6)
     AND NOT EXISTS (SELECT 1 FROM ach_files AS o WHERE o.batch_id = ?3 AND o.sha256 <> ?2)";
 
 pub(super) const FILE: &str =
@@ -162,23 +168,30 @@ pub(super) async fn keep_file(
     let kept = sqlx::query(FILE_KEPT).bind(file.tenant.0).bind(sha256.clone()).bind(file.identity.clone());
     if let Some(row) = kept.fetch_optional(&mut *db).await.map_err(store_error)? {
         let batch = optional_bytes(&row, "batch_id")?.map(|id| PaymentBatchId(Uuid::from_bytes(id)));
-        let is_same: bool = get(&row, "is_same")?;
-        return Ok(if is_same { FileKept::Same(batch) } else { FileKept::Conflict(batch) });
+        if get(&row, "is_same")? {
+            return Ok(FileKept::Same(batch));
+        }
+        return batch.map(FileKept::Conflict).ok_or_else(|| broken("a file in the way of another is no upload"));
     }
+    let give_up = sqlx::query(GIVE_UP_IDENTITY).bind(file.tenant.0).bind(file.identity.clone()).bind(sha256.clone());
+    give_up.execute(&mut *db).await.map_err(store_error)?;
     let keep = sqlx::query(KEEP_FILE).bind(file.tenant.0).bind(sha256).bind(file.feed).bind(file.identity);
     keep.bind(now.micros()).bind(file.bytes.as_ref()).execute(db).await.map_err(store_error)?;
     Ok(FileKept::New)
 }
 
-/// Makes a file the upload's own.
+/// Makes a file the upload's own. Where other bytes have taken its identity since it was kept, nothing is written.
 pub(super) async fn link_file(
     db: &mut SqliteConnection,
     upload: UploadRef,
     file: UploadedFile,
 ) -> Result<(), StoreError> {
     let query = sqlx::query(LINK_FILE).bind(upload.tenant.0).bind(file.sha256.to_vec()).bind(upload.id.0);
-    let linked = query.bind(file.summary).bind(file.feed).execute(db).await.map_err(store_error)?.rows_affected();
-    if linked == 1 { Ok(()) } else { Err(broken("a file was linked between two looks of the one writer")) }
+    let query = query.bind(file.summary).bind(file.feed).bind(file.identity);
+    let linked = query.execute(db).await.map_err(store_error)?.rows_affected();
+    // Whose the file is was looked up before, by the one writer: only its identity is left to be in the way.
+    let lost = || StoreError::Retry("another file has taken the identity of this one".into());
+    if linked == 1 { Ok(()) } else { Err(lost()) }
 }
 
 /// The other upload that a file became.

@@ -48,6 +48,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("feed", ach::FEED),
     ("feeds", ach::FEEDS),
     ("file_kept", ach::FILE_KEPT),
+    ("give_up_identity", ach::GIVE_UP_IDENTITY),
     ("keep_file", ach::KEEP_FILE),
     ("link_file", ach::LINK_FILE),
     ("file_upload", ach::FILE_UPLOAD),

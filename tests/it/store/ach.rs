@@ -2,21 +2,19 @@
 
 use std::time::Duration;
 
-use hpts::core::event::{
-    Command, EventKind, HoldMode, IdempotencyKey, NewEvent, Receipt, SourceMethod, Upload, UploadOperation,
-};
+use hpts::core::event::{EventKind, HoldMode, IdempotencyKey, NewEvent, Upload, UploadOperation};
 use hpts::core::ids::{EventId, TenantId};
 use hpts::core::ledger::{AccountCode, Layer, Outcome, RejectionCode};
 use hpts::core::loan::LoanStatus;
 use hpts::core::money::{Currency, Minor};
 use hpts::store::{
     EntryMark, FeedRecord, FileKept, FileRow, MarkedPayment, MarkedRow, NewFile, NewUpload, NumberedLoan, SeenRow,
-    UploadBegun, UploadHold, UploadRef, UploadedFile,
+    StoreError, UploadBegun, UploadHold, UploadRef, UploadedFile,
 };
 use uuid::Uuid;
 
 use super::{Fixture, prove};
-use crate::support::books::{Books, borrower, day, loan_id, next_id, usd};
+use crate::support::books::{Books, borrower, day, loan_id, next_id};
 use crate::support::holds::{change, hold, put, release};
 
 fn feed(tenant: TenantId, name: &str, settings: &str) -> FeedRecord {
@@ -28,7 +26,14 @@ fn file(tenant: TenantId, print: u8, identity: Option<&str>) -> NewFile {
     NewFile { tenant, sha256: [print; 32], feed: "collections".to_owned(), identity, bytes: vec![print; 10].into() }
 }
 
-/// An upload of a file that was kept; without one it brings none.
+/// An upload of a file that was kept under an identity of its own or another one.
+fn upload_as(books: &Books, key: &str, print: u8, identity: &str) -> NewUpload {
+    let mut upload = upload(books, key, Some(print));
+    upload.file.as_mut().unwrap().identity = Some(identity.to_owned());
+    upload
+}
+
+/// An upload of a file that was kept without an identity; without a file it brings none.
 fn upload(books: &Books, key: &str, print: Option<u8>) -> NewUpload {
     let operation = UploadOperation::AchFile { feed: "collections".to_owned() };
     let upload = Upload { operation, currency: Currency::USD, received_on: day(5, 1) };
@@ -37,6 +42,7 @@ fn upload(books: &Books, key: &str, print: Option<u8>) -> NewUpload {
     let file = print.map(|print| UploadedFile {
         sha256: [print; 32],
         feed: "collections".to_owned(),
+        identity: None,
         summary: "begun".to_owned(),
     });
     NewUpload { event, holder: Uuid::new_v4(), lease: Duration::from_mins(1), file }
@@ -87,11 +93,10 @@ pub(crate) async fn a_file_is_kept_once_and_its_identity_is_its_own(fixture: &im
     assert_eq!(keep(books.tenant, 1, Some("A")).await, FileKept::New);
     assert_eq!(keep(books.tenant, 1, Some("A")).await, FileKept::Same(None));
     assert_eq!(keep(books.tenant, 1, None).await, FileKept::Same(None), "a stricter feed changes nothing");
-    assert_eq!(keep(books.tenant, 2, Some("A")).await, FileKept::Conflict(None));
     assert_eq!(keep(other, 1, Some("A")).await, FileKept::New, "another tenant's files are none of theirs");
 
-    let bring = async |key, print| store.begin_upload(upload(&books, key, Some(print))).await.unwrap();
-    let begun = bring("file:0001", 1).await;
+    let bring = async |key, print, identity| store.begin_upload(upload_as(&books, key, print, identity)).await.unwrap();
+    let begun = bring("file:0001", 1, "A").await;
     let UploadBegun::New(record) = begun else { panic!("{begun:?}") };
     let first = UploadRef { tenant: books.tenant, id: record.id };
     assert_eq!(store.file(first).await.unwrap().unwrap().summary.as_deref(), Some("begun"));
@@ -101,30 +106,30 @@ pub(crate) async fn a_file_is_kept_once_and_its_identity_is_its_own(fixture: &im
     assert_eq!(kept.summary.as_deref(), Some("done"));
     assert_eq!(store.file(UploadRef { tenant: other, id: first.id }).await.unwrap(), None);
     assert_eq!(keep(books.tenant, 1, Some("A")).await, FileKept::Same(Some(first.id)));
-    assert_eq!(keep(books.tenant, 2, Some("A")).await, FileKept::Conflict(Some(first.id)));
+    assert_eq!(keep(books.tenant, 2, Some("A")).await, FileKept::Conflict(first.id));
 
     assert_eq!(keep(books.tenant, 3, Some("B")).await, FileKept::New);
-    let busy = bring("file:0001", 1).await;
+    let busy = bring("file:0001", 1, "A").await;
     assert!(matches!(busy, UploadBegun::Busy(_)), "{busy:?}");
-    let taken = bring("file:0002", 1).await;
+    let taken = bring("file:0002", 1, "A").await;
     assert!(matches!(taken, UploadBegun::FileTaken(id) if id == first.id), "a file becomes one upload: {taken:?}");
     assert_eq!(store.event_of_key(books.tenant, "file:0002").await.unwrap(), None, "the key stays free");
-    let holder = upload(&books, "file:0003", Some(3));
+    let holder = upload_as(&books, "file:0003", 3, "B");
     let hold = UploadHold { id: hpts::core::ids::PaymentBatchId(holder.event.id.0), holder: holder.holder };
     assert!(matches!(store.begin_upload(holder).await.unwrap(), UploadBegun::New(_)));
     store.release_upload(hold).await.unwrap();
     assert_eq!(keep(books.tenant, 4, Some("C")).await, FileKept::New);
-    let odd = bring("file:0003", 4).await;
+    let odd = bring("file:0003", 4, "C").await;
     assert!(
         matches!(odd, UploadBegun::OtherFile(ref record) if record.id == hold.id),
         "an upload has one file: {odd:?}"
     );
-    let resumed = bring("file:0003", 3).await;
+    let resumed = bring("file:0003", 3, "B").await;
     assert!(matches!(resumed, UploadBegun::Resumed(ref record) if record.id == hold.id), "{resumed:?}");
     assert_eq!(store.file(first).await.unwrap(), Some(kept));
     assert_eq!(fixture.count("ach_files").await, 4);
 
-    let mut other = upload(&books, "file:0004", Some(4));
+    let mut other = upload_as(&books, "file:0004", 4, "C");
     "lockbox".clone_into(&mut other.file.as_mut().unwrap().feed);
     let begun = store.begin_upload(other).await.unwrap();
     let UploadBegun::New(record) = begun else { panic!("{begun:?}") };
@@ -140,10 +145,60 @@ pub(crate) async fn a_refused_file_gives_way_but_not_past_another(fixture: &impl
     assert_eq!(keep(2, None).await, FileKept::New, "refused files have no identity to share");
     assert_eq!(keep(1, Some("A")).await, FileKept::New, "a more tolerant feed takes it");
     assert_eq!(keep(1, Some("A")).await, FileKept::Same(None));
-    assert_eq!(keep(2, Some("A")).await, FileKept::Conflict(None), "the identity is taken since");
+    let begun = books.store.begin_upload(upload_as(&books, "file:0001", 1, "A")).await.unwrap();
+    let UploadBegun::New(record) = begun else { panic!("{begun:?}") };
+    assert_eq!(keep(2, Some("A")).await, FileKept::Conflict(record.id), "the identity is taken since");
     assert_eq!(keep(2, Some("B")).await, FileKept::New);
     assert_eq!(fixture.count("ach_files").await, 2);
     assert_eq!(fixture.count("ach_files WHERE length(bytes) = 10").await, 2);
+}
+
+/// A file was kept, and its upload never began: its key was taken, or the process died.
+pub(crate) async fn a_file_that_took_nothing_gives_its_identity_up(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let store = &books.store;
+    let keep = async |print, identity| store.keep_file(file(books.tenant, print, identity)).await.unwrap();
+    let bring = async |key, print| store.begin_upload(upload_as(&books, key, print, "A")).await;
+    assert_eq!(keep(1, Some("A")).await, FileKept::New);
+    assert_eq!(keep(2, Some("A")).await, FileKept::New, "the correction");
+    let late = bring("file:late", 1).await;
+    assert!(matches!(late, Err(StoreError::Retry(_))), "one of an identity is collected: {late:?}");
+    assert_eq!(store.event_of_key(books.tenant, "file:late").await.unwrap(), None, "nothing is written");
+    assert_eq!(keep(1, Some("A")).await, FileKept::New, "who comes again is first again");
+    assert!(matches!(bring("file:0002", 2).await, Err(StoreError::Retry(_))));
+    assert_eq!(keep(2, Some("A")).await, FileKept::New);
+    let UploadBegun::New(record) = bring("file:0002", 2).await.unwrap() else { panic!("it has the identity") };
+    assert_eq!(keep(1, Some("A")).await, FileKept::Conflict(record.id));
+    assert_eq!(keep(2, Some("A")).await, FileKept::Same(Some(record.id)));
+    assert_eq!(fixture.count("ach_files").await, 2, "both are kept");
+    assert_eq!(fixture.count("payment_batches").await, 1);
+}
+
+/// Two files of one identity come at once, again and again: one becomes an upload, whoever is faster.
+pub(crate) async fn of_two_files_of_one_identity_one_begins(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    for round in 0..10_u8 {
+        let identity = format!("identity {round}");
+        let come = async |print: u8| {
+            let key = format!("file:{print:05}");
+            loop {
+                match books.store.keep_file(file(books.tenant, print, Some(&identity))).await.unwrap() {
+                    FileKept::Conflict(other) => return Err(other),
+                    FileKept::New | FileKept::Same(None) => {}
+                    FileKept::Same(Some(own)) => panic!("{own} is begun already"),
+                }
+                match books.store.begin_upload(upload_as(&books, &key, print, &identity)).await {
+                    Ok(UploadBegun::New(record)) => return Ok(record.id),
+                    Ok(other) => panic!("{other:?}"),
+                    Err(StoreError::Retry(_)) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        };
+        let (one, other) = tokio::join!(come(2 * round), come(2 * round + 1));
+        assert!(one == other.map_or_else(Ok, Err), "round {round}: {one:?} {other:?}");
+    }
+    assert_eq!(fixture.count("payment_batches").await, 10);
 }
 
 pub(crate) async fn loans_are_found_by_number_without_leading_zeros(fixture: &impl Fixture) {
@@ -190,19 +245,8 @@ pub(crate) async fn a_loan_of_a_number_says_what_it_takes(fixture: &impl Fixture
 
 pub(crate) async fn receipts_without_a_loan_are_booked(fixture: &impl Fixture) {
     let books = Books::open(fixture.store(), 1).await;
-    let receipt = |amount, date| {
-        let loan_id = Receipt::loan_of(books.tenant, "lockbox", Currency::USD);
-        books.event(Command::Receipt(Receipt {
-            loan_id,
-            amount: usd(amount),
-            effective_date: date,
-            source_method: SourceMethod::Ach,
-            external_ref: None,
-            metadata: None,
-        }))
-    };
-    let first = books.accept(vec![receipt(300, day(5, 1)), receipt(20, day(4, 1))]).await;
-    let second = books.accept(vec![receipt(1, day(3, 1))]).await;
+    let first = books.accept(vec![books.receipt_on(300, day(5, 1)), books.receipt_on(20, day(4, 1))]).await;
+    let second = books.accept(vec![books.receipt_on(1, day(3, 1))]).await;
     for wanted in [&first, &second] {
         let posted = books.post(wanted).await.posted;
         assert!(posted.iter().all(|(_, posting)| posting.outcome == Outcome::Posted), "{posted:?}");

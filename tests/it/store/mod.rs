@@ -343,6 +343,8 @@ macro_rules! conformance {
                     feeds_read_back_and_names_are_unique_in_a_tenant,
                     a_file_is_kept_once_and_its_identity_is_its_own,
                     a_refused_file_gives_way_but_not_past_another,
+                    a_file_that_took_nothing_gives_its_identity_up,
+                    of_two_files_of_one_identity_one_begins,
                     a_loan_of_a_number_says_what_it_takes,
                     loans_are_found_by_number_without_leading_zeros,
                     receipts_without_a_loan_are_booked,

@@ -42,7 +42,7 @@ async fn received(books: &Books, number: u8, feed: &str) -> UploadRef {
     let bytes = vec![number; 10].into();
     let kept = NewFile { tenant: books.tenant, sha256: [number; 32], feed: feed.to_owned(), identity: None, bytes };
     assert_eq!(store.keep_file(kept).await.unwrap(), FileKept::New);
-    let file_of = UploadedFile { sha256: [number; 32], feed: feed.to_owned(), summary: "{}".to_owned() };
+    let file_of = UploadedFile { sha256: [number; 32], feed: feed.to_owned(), identity: None, summary: "{}".to_owned() };
     let upload = NewUpload { file: Some(file_of), ..operation(books, &format!("file:{number:04}"), file) };
     let holder = upload.holder;
     let begun = store.begin_upload(upload).await.unwrap();

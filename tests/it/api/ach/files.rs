@@ -220,6 +220,24 @@ async fn a_refused_file_does_not_slip_past_another_of_its_identity() {
     assert_eq!(account(&world, &token, "2200").await, 100);
 }
 
+/// The key was another file's: nothing was taken, and the correction is.
+#[tokio::test]
+async fn a_file_that_took_nothing_leaves_its_identity_to_its_correction() {
+    let (world, token) = opened().await;
+    let first = send(&world, &token, "file:0001", "collections", &AchFile::of_debits('A', [("420", 100)])).await;
+    finished(&world, &token, &first).await;
+    let wrong = AchFile::of_debits('B', [("420", 201)]);
+    let refused = send(&world, &token, "file:0001", "collections", &wrong).await;
+    assert_eq!(refused.problem(), (422, "idempotency_mismatch".to_owned()));
+    let right = AchFile::of_debits('B', [("420", 200)]);
+    let corrected = send(&world, &token, "file:0002", "collections", &right).await;
+    finished(&world, &token, &corrected).await;
+    let late = send(&world, &token, "file:0003", "collections", &wrong).await;
+    assert_eq!(late.problem(), (409, "duplicate_file".to_owned()), "it would be collected twice");
+    assert_eq!(late.json()["batch_id"], corrected.json()["batch_id"]);
+    assert_eq!(account(&world, &token, "2200").await, 300);
+}
+
 #[tokio::test]
 async fn files_that_are_none_are_refused() {
     let (world, token) = opened().await;
