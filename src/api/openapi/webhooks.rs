@@ -67,7 +67,7 @@ fn text() -> Value {
 const PAYMENT: &str = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa";
 const AT: &str = "2026-05-01T12:00:00Z";
 
-fn all() -> [Message; 6] {
+fn all() -> [Message; 7] {
     let posted = json!({"$ref": "#/components/schemas/PaymentAnswer"});
     let rejected = json!({"type": "object", "properties": {"payment_event_id": uuid(), "status": text(),
         "code": text(), "rejected_at": instant()}});
@@ -100,6 +100,7 @@ fn all() -> [Message; 6] {
             "return": {"payment_returned_event_id": "cccccccc-cccc-cccc-cccc-cccccccccccc",
             "journal_entry_id": "dddddddd-dddd-dddd-dddd-dddddddddddd", "posted_at": AT}}),
         ),
+        return_rejected(),
         reversed(),
         enveloped(
             WebhookType::Ping,
@@ -109,6 +110,15 @@ fn all() -> [Message; 6] {
             "webhook_endpoint_id": "0198f2d0-a1b2-7c3d-8e4f-000000000002"}),
         ),
     ]
+}
+
+fn return_rejected() -> Message {
+    let data = json!({"type": "object", "properties": {"payment_returned_event_id": uuid(), "payment_event_id": uuid(),
+        "status": text(), "code": text(), "rejected_at": instant()}});
+    let example = json!({"payment_returned_event_id": "cccccccc-cccc-cccc-cccc-cccccccccccc",
+        "payment_event_id": PAYMENT, "status": "rejected", "code": "already_undone", "rejected_at": AT});
+    let summary = "A posting rule refused to take a payment back";
+    enveloped(WebhookType::PaymentReturnRejected, summary, &data, &example)
 }
 
 fn reversed() -> Message {

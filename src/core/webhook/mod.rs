@@ -38,6 +38,9 @@ pub enum WebhookType {
     /// The bank took a payment back.
     #[serde(rename = "payment.returned")]
     PaymentReturned,
+    /// A posting rule refused to take a payment back, whatever the bank did.
+    #[serde(rename = "payment.return_rejected")]
+    PaymentReturnRejected,
     /// A payment was taken back as if it had never come.
     #[serde(rename = "payment.reversed")]
     PaymentReversed,
@@ -48,11 +51,12 @@ pub enum WebhookType {
 
 impl WebhookType {
     /// Every type that an endpoint may ask for; a ping is asked for by name.
-    pub const SUBSCRIBED: [Self; 5] = [
+    pub const SUBSCRIBED: [Self; 6] = [
         Self::JournalEntryPosted,
         Self::PaymentPosted,
         Self::PaymentRejected,
         Self::PaymentReturned,
+        Self::PaymentReturnRejected,
         Self::PaymentReversed,
     ];
 
@@ -64,6 +68,7 @@ impl WebhookType {
             Self::PaymentPosted => "payment.posted",
             Self::PaymentRejected => "payment.rejected",
             Self::PaymentReturned => "payment.returned",
+            Self::PaymentReturnRejected => "payment.return_rejected",
             Self::PaymentReversed => "payment.reversed",
             Self::Ping => "ping",
         }

@@ -57,6 +57,16 @@ struct RejectedData {
 }
 
 #[derive(Serialize)]
+struct ReturnRejectedData {
+    payment_returned_event_id: EventId,
+    /// What it would have taken back.
+    payment_event_id: EventId,
+    status: &'static str,
+    code: &'static str,
+    rejected_at: String,
+}
+
+#[derive(Serialize)]
 struct ReturnedData {
     payment_event_id: EventId,
     status: &'static str,
@@ -82,29 +92,29 @@ struct PingData {
 pub(super) fn types_of(change: &Change) -> impl Iterator<Item = WebhookType> {
     let is_posted = change.outcome == Outcome::Posted;
     let is_rejected = change.outcome.rejection().is_some();
-    let is_return = change.kind == EventKind::PaymentReturned && is_posted;
-    let undoes_payment = change.undoes.is_some_and(|(_, kind)| is_payment(kind));
+    let is_return = change.kind == EventKind::PaymentReturned;
+    let undoes_payment = change.undoes.is_some_and(|(_, kind)| kind.is_payment());
     let is_reversal = change.kind == EventKind::Reversal && is_posted && undoes_payment;
     [
         (is_posted && change.has_entry).then_some(WebhookType::JournalEntryPosted),
-        (is_payment(change.kind) && is_posted).then_some(WebhookType::PaymentPosted),
-        (is_payment(change.kind) && is_rejected).then_some(WebhookType::PaymentRejected),
-        is_return.then_some(WebhookType::PaymentReturned),
+        (change.kind.is_payment() && is_posted).then_some(WebhookType::PaymentPosted),
+        (change.kind.is_payment() && is_rejected).then_some(WebhookType::PaymentRejected),
+        (is_return && is_posted).then_some(WebhookType::PaymentReturned),
+        (is_return && is_rejected).then_some(WebhookType::PaymentReturnRejected),
         is_reversal.then_some(WebhookType::PaymentReversed),
     ]
     .into_iter()
     .flatten()
 }
 
-fn is_payment(kind: EventKind) -> bool {
-    kind == EventKind::PaymentReceived || kind == EventKind::UnidentifiedReceipt
-}
-
 /// Whether a message carries the answer of its event, and with it all that followed.
 pub(super) const fn carries_answer(told: WebhookType) -> bool {
     match told {
         WebhookType::PaymentPosted | WebhookType::PaymentReturned | WebhookType::PaymentReversed => true,
-        WebhookType::JournalEntryPosted | WebhookType::PaymentRejected | WebhookType::Ping => false,
+        WebhookType::JournalEntryPosted
+        | WebhookType::PaymentRejected
+        | WebhookType::PaymentReturnRejected
+        | WebhookType::Ping => false,
     }
 }
 
@@ -128,16 +138,21 @@ pub(super) fn message(
             occurred_at: answer.posted_at,
             correlation_id: event.first_of_chain(),
         }),
-        (WebhookType::PaymentPosted, Ok(answer)) if is_payment(event.kind) => {
+        (WebhookType::PaymentPosted, Ok(answer)) if event.kind.is_payment() => {
             json(&envelope(told, record, posting.posted_at, answer))
         }
-        (WebhookType::PaymentRejected, Err(code)) if is_payment(event.kind) => {
+        (WebhookType::PaymentRejected, Err(code)) if event.kind.is_payment() => {
             json(&envelope(told, record, posting.posted_at, rejected(event.id, code, posting.posted_at)))
         }
         (WebhookType::PaymentReturned, Ok(answer)) => {
             let Command::PaymentReturn(returned) = &event.command else { return None };
             let (payment_event_id, status) = (returned.payment.id, event.kind.undone_status());
             let data = ReturnedData { payment_event_id, status, undone_by: event.id, returned: answer };
+            json(&envelope(told, record, posting.posted_at, data))
+        }
+        (WebhookType::PaymentReturnRejected, Err(code)) => {
+            let Command::PaymentReturn(returned) = &event.command else { return None };
+            let data = return_rejected(event.id, returned.payment.id, code, posting.posted_at);
             json(&envelope(told, record, posting.posted_at, data))
         }
         (WebhookType::PaymentReversed, Ok(answer)) => {
@@ -153,6 +168,7 @@ pub(super) fn message(
             | WebhookType::PaymentPosted
             | WebhookType::PaymentRejected
             | WebhookType::PaymentReturned
+            | WebhookType::PaymentReturnRejected
             | WebhookType::PaymentReversed
             | WebhookType::Ping,
             Ok(_) | Err(_),
@@ -186,6 +202,16 @@ fn addressed(endpoint: WebhookEndpointId, told: Told, body: Vec<u8>) -> Message 
 
 fn rejected(payment_event_id: EventId, code: RejectionCode, at: Timestamp) -> RejectedData {
     RejectedData { payment_event_id, status: "rejected", code: code.as_str(), rejected_at: at.to_string() }
+}
+
+fn return_rejected(
+    payment_returned_event_id: EventId,
+    payment_event_id: EventId,
+    code: RejectionCode,
+    at: Timestamp,
+) -> ReturnRejectedData {
+    let (code, rejected_at) = (code.as_str(), at.to_string());
+    ReturnRejectedData { payment_returned_event_id, payment_event_id, status: "rejected", code, rejected_at }
 }
 
 fn envelope<D: Serialize>(told: WebhookType, record: &EventRecord, at: Timestamp, data: D) -> Envelope<'_, D> {
@@ -240,14 +266,14 @@ mod tests {
 
     #[test]
     fn what_is_told_depends_on_kind_and_outcome() {
-        use WebhookType::{JournalEntryPosted, PaymentPosted, PaymentRejected, PaymentReturned};
+        use WebhookType::{JournalEntryPosted, PaymentPosted, PaymentRejected, PaymentReturnRejected, PaymentReturned};
         let refused = Outcome::Rejected(RejectionCode::LoanNotFound);
         for (kind, outcome, has_entry, expected) in [
             (EventKind::PaymentReceived, Outcome::Posted, true, &[JournalEntryPosted, PaymentPosted][..]),
             (EventKind::UnidentifiedReceipt, Outcome::Posted, true, &[JournalEntryPosted, PaymentPosted]),
             (EventKind::PaymentReceived, refused, false, &[PaymentRejected]),
             (EventKind::PaymentReturned, Outcome::Posted, true, &[JournalEntryPosted, PaymentReturned]),
-            (EventKind::PaymentReturned, refused, false, &[]),
+            (EventKind::PaymentReturned, refused, false, &[PaymentReturnRejected]),
             (EventKind::Disbursement, Outcome::Posted, true, &[JournalEntryPosted]),
             (EventKind::LoanOpened, Outcome::Posted, false, &[]),
             (EventKind::FeeAssessed, Outcome::Posted, true, &[JournalEntryPosted]),

@@ -88,7 +88,7 @@ fn addresses(facts: &Facts) -> Vec<Row> {
 
 fn settings(facts: &Facts) -> Vec<Row> {
     let good = "https://hooks.example.com/bad-inputs";
-    let many: Vec<&str> = std::iter::repeat_n("payment.posted", 6).collect();
+    let many: Vec<&str> = std::iter::repeat_n("payment.posted", 7).collect();
     vec![
         create("119", "no address", facts, &json!({})).invalid(&["url"]),
         create("119", "an address that is no text", facts, &json!({"url": 5})).invalid(&["url"]),

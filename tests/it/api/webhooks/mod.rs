@@ -30,7 +30,7 @@ async fn fresh(world: &World) -> String {
 }
 
 /// Makes an endpoint; answers its id and its secret.
-async fn make(world: &World, token: &str, url: &str, event_types: &[&str]) -> (String, String) {
+pub(super) async fn make(world: &World, token: &str, url: &str, event_types: &[&str]) -> (String, String) {
     let body = json!({"url": url, "event_types": event_types});
     let made = world.post("/v1/webhook-endpoints", token, &format!("make:{}", uuid::Uuid::new_v4()), &body).await;
     assert_eq!(made.status, 201, "{made:?}");
@@ -67,7 +67,7 @@ fn text(value: &Value) -> String {
 }
 
 /// Waits for a condition, with a deadline.
-async fn until<F, R>(what: &str, condition: F)
+pub(super) async fn until<F, R>(what: &str, condition: F)
 where
     F: Fn() -> R,
     R: Future<Output = bool>,

@@ -8,8 +8,14 @@ use crate::api::webhooks::{act, deliveries, endpoint, fresh, make, opened, pay, 
 use crate::api::world::{BORROWER, LOAN, World, payment};
 use crate::support::receiver::{Mood, Received, Receiver};
 
-const EVERYTHING: [&str; 5] =
-    ["journalEntryPosted", "payment.posted", "payment.rejected", "payment.returned", "payment.reversed"];
+const EVERYTHING: [&str; 6] = [
+    "journalEntryPosted",
+    "payment.posted",
+    "payment.rejected",
+    "payment.returned",
+    "payment.return_rejected",
+    "payment.reversed",
+];
 
 async fn told(receiver: &Receiver, count: usize) -> Vec<Received> {
     until("the receiver is told", || async { receiver.received().len() >= count }).await;
