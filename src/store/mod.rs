@@ -85,8 +85,8 @@ pub use reconciliation::{
     AccountMismatch, BankCheck, Conservation, Findings, Reconciliation, ReconciliationQuestion, ReconciliationRun, Sum,
 };
 pub use review::{
-    ExceptionPlace, ExceptionTally, ExceptionsFilter, FileException, FileTotals, NewReview, RejectedRow, Resolved,
-    ReviewDone, Reviews,
+    ExceptionPlace, ExceptionTally, ExceptionsFilter, FileException, FileRejection, FileTotals, NewReview, RejectedRow,
+    RejectionsFilter, Resolved, ReviewDone, Reviews,
 };
 pub use turns::Turn;
 pub use uploads::{

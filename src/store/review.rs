@@ -7,7 +7,7 @@
 use async_trait::async_trait;
 
 use crate::core::event::{NewEvent, Resolution};
-use crate::core::ids::{EventId, PublisherId, Seq, TenantId};
+use crate::core::ids::{EventId, PaymentBatchId, PublisherId, Seq, TenantId};
 use crate::core::ledger::RejectionCode;
 use crate::core::money::Money;
 use crate::core::time::Timestamp;
@@ -106,6 +106,40 @@ pub struct RejectedRow {
     pub money: Option<Money>,
 }
 
+/// A rejected row with the file it is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRejection {
+    /// The file.
+    pub file: PaymentBatchId,
+    /// The feed it came through.
+    pub feed: String,
+    /// When the file came.
+    pub received_at: Timestamp,
+    /// The row's key.
+    pub key: Option<String>,
+    /// The row.
+    pub rejected: RejectedRow,
+}
+
+impl FileRejection {
+    /// Where it stands.
+    #[must_use]
+    pub const fn row(&self) -> FileRow {
+        FileRow { batch: self.file, row_no: self.rejected.row_no }
+    }
+}
+
+/// Which rejected rows to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RejectionsFilter {
+    /// Of this feed.
+    pub feed: Option<String>,
+    /// After this one.
+    pub after: Option<FileRow>,
+    /// The most rows; the store returns up to one more, to tell whether there is a next page.
+    pub limit: i64,
+}
+
 /// Whether a file's rejected rows are to be read.
 pub(super) fn has_rejected(progress: &UploadProgress) -> bool {
     let totals = || progress.totals.values();
@@ -170,6 +204,10 @@ pub trait Reviews {
         before: Option<FileRow>,
         limit: i64,
     ) -> Result<Vec<FileException>, StoreError>;
+
+    /// The rows of a tenant's files that a posting rule refused: oldest file first, in row order, also of files of which
+    /// rows are in flight.
+    async fn rejections(&self, tenant: TenantId, filter: RejectionsFilter) -> Result<Vec<FileRejection>, StoreError>;
 
     /// Ends an exception, in one short transaction that holds its row: of several who decide at once the first does.
     /// What it posts is accepted as a row of the file, numbered like any other event.

@@ -1,4 +1,5 @@
-//! Owns `GET /v1/ach/exceptions`: what waits for a person, over all files; and `GET
+//! Owns `GET /v1/ach/exceptions`: what waits for a person, over all files, and last of all the rows that were accepted and
+//! that a posting rule refused, which no person has to end and the control totals have as `rejected`; and `GET
 //! /v1/ach/files/{batch_id}/exceptions/{row}`, one of them, also after a person has decided.
 
 use axum::Json;
@@ -15,8 +16,11 @@ use crate::api::read::page_token::{PagedQuery, cut};
 use crate::api::read::result_row::ExceptionRow;
 use crate::api::state::ApiState;
 use crate::api::uploads::ach::may_be_posted;
-use crate::core::ids::{PaymentBatchId, TenantId};
-use crate::store::{ExceptionPlace, ExceptionsFilter, FileException, FileRow};
+use crate::core::ids::{EventId, PaymentBatchId, TenantId};
+use crate::store::{ExceptionPlace, ExceptionsFilter, FileException, FileRejection, FileRow, RejectionsFilter};
+
+/// The code of rows that were accepted and that a posting rule refused.
+const POSTING_REJECTED: &str = "posting_rejected";
 
 /// An exception of a file.
 #[derive(Debug, Serialize, ToSchema)]
@@ -29,8 +33,17 @@ pub struct FileExceptionView {
     feed: String,
     /// When the file came.
     received_at: String,
-    /// Whether a person may have it posted; any may be discarded.
+    /// Whether a person may have it posted; any may be discarded but `posting_rejected`, which is final.
     may_be_posted: bool,
+    /// Of `posting_rejected`: what became of it, `/v1/events/{event_id}`. The bank has moved the money all the same, so
+    /// somebody has to book it otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    event_id: Option<EventId>,
+    /// Of `posting_rejected`: the rule that refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "already_undone")]
+    rejection_code: Option<&'static str>,
     #[serde(flatten)]
     exception: ExceptionRow,
 }
@@ -43,7 +56,23 @@ impl From<&FileException> for FileExceptionView {
             feed: exception.feed.clone(),
             received_at: exception.received_at.to_string(),
             may_be_posted: is_open && may_be_posted(&exception.exception.code),
+            event_id: None,
+            rejection_code: None,
             exception: (&exception.exception).into(),
+        }
+    }
+}
+
+impl From<&FileRejection> for FileExceptionView {
+    fn from(rejection: &FileRejection) -> Self {
+        Self {
+            batch_id: rejection.file,
+            feed: rejection.feed.clone(),
+            received_at: rejection.received_at.to_string(),
+            may_be_posted: false,
+            event_id: Some(rejection.rejected.event_id),
+            rejection_code: Some(rejection.rejected.code.as_str()),
+            exception: ExceptionRow::of_rejection(rejection, POSTING_REJECTED),
         }
     }
 }
@@ -51,17 +80,20 @@ impl From<&FileException> for FileExceptionView {
 /// A page of open exceptions.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExceptionsList {
-    /// By reason, oldest file first, in row order.
+    /// By reason, `posting_rejected` last, oldest file first, in row order.
     items: Vec<FileExceptionView>,
     /// Gets the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_page_token: Option<String>,
 }
 
-/// The open exceptions of all files.
+/// The open exceptions of all files, and the rows of all files that were accepted and that a posting rule refused.
+///
+/// The latter have the reason `posting_rejected`. They are final and stay in the list; in the totals of their file they
+/// are `rejected`, and no exceptions.
 #[utoipa::path(get, path = "/v1/ach/exceptions", tag = "ach", security(("oauth2" = ["hpts:ledger:read"])),
-    params(("reason" = Option<String>, Query, description = "Of one reason, such as `soft_duplicate` or \
-            `return_unmatched`"),
+    params(("reason" = Option<String>, Query, description = "Of one reason, such as `soft_duplicate`, \
+            `return_unmatched` or `posting_rejected`"),
         ("feed" = Option<String>, Query, description = "Of the files of one feed"),
         ("page_size" = Option<u32>, Query, description = "1 to 500, default 50"),
         ("page_token" = Option<String>, Query, description = "From the page before")),
@@ -81,13 +113,53 @@ pub(crate) async fn list_exceptions(
     let paged = PagedQuery::new(caller.tenant, &["ach_exceptions", &text(&code), &text(&feed)]);
     let after = query.optional("page_token", |token| paged.place_of(token).and_then(|place| place_of(&place)));
     query.finish()?;
-    let filter = ExceptionsFilter { code, feed, after, limit };
-    let found = state.store().exceptions(caller.tenant, filter).await?;
+    let found = waiting(&state, caller.tenant, ExceptionsFilter { code, feed, after, limit }).await?;
     let (shown, next) = cut(&found, limit);
     Ok(Json(ExceptionsList {
-        items: shown.iter().map(FileExceptionView::from).collect(),
-        next_page_token: next.map(|last| paged.token_of(&bytes_of(last))),
+        items: shown.iter().map(Waiting::view).collect(),
+        next_page_token: next.map(|last| paged.token_of(&bytes_of(&last.place()))),
     }))
+}
+
+/// What a person has to look at.
+enum Waiting {
+    Exception(FileException),
+    Rejection(FileRejection),
+}
+
+impl Waiting {
+    fn view(&self) -> FileExceptionView {
+        match self {
+            Self::Exception(exception) => exception.into(),
+            Self::Rejection(rejection) => rejection.into(),
+        }
+    }
+
+    fn place(&self) -> ExceptionPlace {
+        match self {
+            Self::Exception(it) => ExceptionPlace { code: it.exception.code.clone(), row: it.row },
+            Self::Rejection(it) => ExceptionPlace { code: POSTING_REJECTED.to_owned(), row: it.row() },
+        }
+    }
+}
+
+/// The exceptions, and where they leave room the rejected rows: at most one more than asked for.
+async fn waiting(state: &ApiState, tenant: TenantId, filter: ExceptionsFilter) -> Result<Vec<Waiting>, ApiError> {
+    let code = filter.code.as_deref();
+    let asks_rejected = code.is_none_or(|code| code == POSTING_REJECTED);
+    let after = filter.after.as_ref().filter(|after| after.code == POSTING_REJECTED).map(|after| after.row);
+    let asks_exceptions = after.is_none() && code != Some(POSTING_REJECTED);
+    let (feed, limit) = (filter.feed.clone(), filter.limit);
+    let mut found = Vec::new();
+    if asks_exceptions {
+        found.extend(state.store().exceptions(tenant, filter).await?.into_iter().map(Waiting::Exception));
+    }
+    let room = limit.saturating_sub(i64::try_from(found.len()).unwrap_or(i64::MAX));
+    if asks_rejected && room >= 0 {
+        let filter = RejectionsFilter { feed, after, limit: room };
+        found.extend(state.store().rejections(tenant, filter).await?.into_iter().map(Waiting::Rejection));
+    }
+    Ok(found)
 }
 
 /// An exception of a file.
@@ -133,9 +205,9 @@ fn parse_reason(text: &str) -> Result<String, &'static str> {
 }
 
 /// Where a page ends.
-fn bytes_of(last: &FileException) -> Vec<u8> {
+fn bytes_of(last: &ExceptionPlace) -> Vec<u8> {
     let (batch, row_no) = (last.row.batch.0.into_bytes(), last.row.row_no.to_be_bytes());
-    [&batch[..], &row_no[..], last.exception.code.as_bytes()].concat()
+    [&batch[..], &row_no[..], last.code.as_bytes()].concat()
 }
 
 fn place_of(bytes: &[u8]) -> Result<ExceptionPlace, &'static str> {

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::api::read::rows_form::{Tabular, guarded};
 use crate::api::read::status::EventView;
 use crate::core::ledger::Followed;
-use crate::store::{EventRecord, Resolved, UploadException};
+use crate::store::{EventRecord, FileRejection, Resolved, UploadException};
 
 /// The first line of the CSV form, for [`ResultRow::to_csv`].
 pub(crate) const CSV_HEADER: &str = "row,status,code,idempotency_key,payment_event_id,journal_entry_id,loan_id,\
@@ -38,7 +38,7 @@ pub struct EventRow {
 pub struct ExceptionRow {
     /// From 1.
     row: i64,
-    /// `duplicate`, `mismatched` or `invalid`.
+    /// `duplicate`, `mismatched` or `invalid`; `rejected` in the list of exceptions.
     #[schema(value_type = String, example = "duplicate")]
     status: &'static str,
     /// What is wrong.
@@ -110,6 +110,25 @@ impl From<&UploadException> for ExceptionRow {
             currency: exception.currency.clone(),
             errors: exception.errors.clone().and_then(|errors| RawValue::from_string(errors).ok()),
             resolved: exception.resolved.as_ref().map(ResolutionView::from),
+        }
+    }
+}
+
+impl ExceptionRow {
+    /// A row that was accepted, and that a posting rule refused, as an exception with a code.
+    pub(crate) fn of_rejection(FileRejection { key, rejected, .. }: &FileRejection, code: &str) -> Self {
+        Self {
+            row: rejected.row_no,
+            status: "rejected",
+            code: code.to_owned(),
+            idempotency_key: key.clone(),
+            payment_event_id: None,
+            first_row: None,
+            first_batch_id: None,
+            amount_minor: rejected.money.map(|money| money.minor.to_string()),
+            currency: rejected.money.map(|money| money.currency.code().to_owned()),
+            errors: None,
+            resolved: None,
         }
     }
 }

@@ -16,8 +16,9 @@ use crate::core::ids::{EventId, PaymentBatchId, TenantId};
 use crate::core::money::{Minor, Money};
 use crate::store::review::{REJECTED_MAX, has_rejected};
 use crate::store::{
-    ExceptionTally, ExceptionsFilter, FileException, FileRow, FileTotals, NewReview, RejectedRow, Resolved, ReviewDone,
-    Reviews, RowCounts, StoreError, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadRef,
+    ExceptionTally, ExceptionsFilter, FileException, FileRejection, FileRow, FileTotals, NewReview, RejectedRow,
+    RejectionsFilter, Resolved, ReviewDone, Reviews, RowCounts, StoreError, Tally, UploadBegun, UploadEnd,
+    UploadException, UploadHold, UploadRef,
 };
 
 /// The columns that [`exception`] reads, of `batch_exceptions AS x`. The row that has a key may stand at another number
@@ -75,6 +76,18 @@ const READ_REJECTED: &str = "SELECT e.row_no, e.id, p.rejection_code, e.currency
      JOIN postings p ON p.event_seq = e.seq AND p.outcome = 'rejected' \
      WHERE e.tenant = $1 AND e.batch_id = $2 ORDER BY e.row_no, e.seq LIMIT $3";
 
+/// Walks the tenant's files that have some, oldest first, and of each its rows in order: a page reads no further than it
+/// goes. What is asked of a file is bounded inside, so that the planner does not join all rows of all files before.
+const READ_REJECTIONS: &str = "SELECT f.batch_id, f.feed, f.received_at, r.key, r.row_no, r.id, r.rejection_code, \
+     r.currency, r.amount FROM (SELECT f.batch_id, f.feed, f.received_at FROM ach_files f \
+     WHERE f.tenant = $1 AND f.batch_id >= $3 AND ($2::text IS NULL OR f.feed = $2) \
+     AND EXISTS (SELECT FROM batch_totals t WHERE t.batch_id = f.batch_id AND t.outcome = 'rejected') \
+     ORDER BY f.batch_id OFFSET 0) AS f \
+     CROSS JOIN LATERAL (SELECT e.key, e.row_no, e.id, p.rejection_code, e.currency, e.amount FROM events e \
+     JOIN postings p ON p.event_seq = e.seq AND p.outcome = 'rejected' WHERE e.tenant = $1 AND e.batch_id = f.batch_id \
+     AND e.row_no > CASE WHEN f.batch_id = $3 THEN $4::bigint ELSE 0 END ORDER BY e.row_no LIMIT $5) AS r \
+     ORDER BY f.batch_id, r.row_no LIMIT $5";
+
 const READ_BYTES: &str = "SELECT sha256, bytes FROM ach_files WHERE tenant = $1 AND batch_id = $2";
 
 /// The first of several reviews of a row goes on; the others wait here and then see what it decided.
@@ -95,13 +108,14 @@ const COUNT_REVIEWED: &str = "UPDATE batch_accepted SET reviewed = reviewed + 1,
 const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 10] = [
+pub(super) const STATEMENTS: [(&str, &str); 11] = [
     ("read_exception", READ_EXCEPTION),
     ("open_exceptions", OPEN_EXCEPTIONS),
     ("open_exceptions_of_code", OPEN_EXCEPTIONS_OF_CODE),
     ("newest_exceptions", NEWEST_EXCEPTIONS),
     ("count_exceptions", COUNT_EXCEPTIONS),
     ("read_rejected", READ_REJECTED),
+    ("read_rejections", READ_REJECTIONS),
     ("read_bytes", READ_BYTES),
     ("lock_exception", LOCK_EXCEPTION),
     ("resolve", RESOLVE),
@@ -178,6 +192,15 @@ impl Reviews for PostgresStore {
         .await
     }
 
+    async fn rejections(&self, tenant: TenantId, filter: RejectionsFilter) -> Result<Vec<FileRejection>, StoreError> {
+        self.owned(move |store| async move {
+            let (batch, row_no) = filter.after.map_or((Uuid::nil(), 0), |after| (after.batch.0, after.row_no));
+            let query = sqlx::query(READ_REJECTIONS).bind(tenant.0).bind(filter.feed).bind(batch).bind(row_no);
+            store.many(query.bind(filter.limit.saturating_add(1)), rejection).await
+        })
+        .await
+    }
+
     async fn review(&self, review: NewReview) -> Result<ReviewDone, StoreError> {
         self.owned(move |store| async move {
             let mut connection = store.connection().await?;
@@ -214,14 +237,22 @@ async fn file_totals(connection: &mut PgConnection, upload: UploadRef) -> Result
 
 async fn rejected(connection: &mut PgConnection, upload: UploadRef) -> Result<Vec<RejectedRow>, StoreError> {
     let query = sqlx::query(READ_REJECTED).bind(upload.tenant.0).bind(upload.id.0).bind(REJECTED_MAX);
-    let row = |row: &PgRow| {
-        let mut columns = Columns::of(row);
-        let (row_no, event_id, code) = (columns.take()?, EventId(columns.take()?), columns.word("rejection code")?);
-        let currency = columns.word("currency")?;
-        let money = columns.optional_amount()?.map(|minor| Money::new(minor, currency));
-        Ok(RejectedRow { row_no, event_id, code, money })
-    };
-    query.fetch_all(connection).await.map_err(classify)?.iter().map(row).collect()
+    let rows = query.fetch_all(connection).await.map_err(classify)?;
+    rows.iter().map(|row| rejected_row(&mut Columns::of(row))).collect()
+}
+
+fn rejected_row(columns: &mut Columns<'_>) -> Result<RejectedRow, StoreError> {
+    let (row_no, event_id, code) = (columns.take()?, EventId(columns.take()?), columns.word("rejection code")?);
+    let currency = columns.word("currency")?;
+    let money = columns.optional_amount()?.map(|minor| Money::new(minor, currency));
+    Ok(RejectedRow { row_no, event_id, code, money })
+}
+
+fn rejection(row: &PgRow) -> Result<FileRejection, StoreError> {
+    let mut columns = Columns::of(row);
+    let (file, feed) = (PaymentBatchId(columns.take()?), columns.take()?);
+    let (received_at, key) = (columns.instant()?, columns.take()?);
+    Ok(FileRejection { file, feed, received_at, key, rejected: rejected_row(&mut columns)? })
 }
 
 /// Locks the exception, and decides if nobody has.

@@ -17,8 +17,9 @@ use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::rows::{broken, bytes, get, id, instant, optional_bytes, sum, word};
 use crate::store::sqlite::uploads::{begin, finish, progress};
 use crate::store::{
-    Acceptance, ExceptionTally, ExceptionsFilter, FileException, FileRow, FileTotals, NewReview, RejectedRow, Resolved,
-    ReviewDone, Reviews, RowCounts, StoreError, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadRef,
+    Acceptance, ExceptionTally, ExceptionsFilter, FileException, FileRejection, FileRow, FileTotals, NewReview,
+    RejectedRow, RejectionsFilter, Resolved, ReviewDone, Reviews, RowCounts, StoreError, Tally, UploadBegun, UploadEnd,
+    UploadException, UploadHold, UploadRef,
 };
 
 /// The columns that [`exception`] reads, of `batch_exceptions AS x`. The row that has a key may stand at another number
@@ -84,6 +85,17 @@ pub(super) const REJECTED_ROWS: &str = "
     JOIN postings AS p ON p.event_seq = e.seq AND p.outcome = 'rejected'
     WHERE e.tenant = ?1 AND e.batch_id = ?2 ORDER BY e.row_no, e.seq LIMIT ?3";
 
+/// Walks the tenant's files that have some, oldest first, and of each its rows in order.
+pub(super) const REJECTIONS: &str = "
+    SELECT f.batch_id, f.feed, f.received_at, e.key, e.row_no, e.id, p.rejection_code, e.currency, e.amount
+    FROM ach_files AS f INDEXED BY ach_files_batch
+    CROSS JOIN events AS e INDEXED BY events_batch_row ON e.batch_id = f.batch_id
+    CROSS JOIN postings AS p ON p.event_seq = e.seq
+    WHERE f.tenant = ?1 AND f.batch_id >= ?3 AND (?2 IS NULL OR f.feed = ?2)
+        AND EXISTS (SELECT 1 FROM batch_totals AS t WHERE t.batch_id = f.batch_id AND t.outcome = 'rejected')
+        AND e.tenant = ?1 AND e.row_no > iif(f.batch_id = ?3, ?4, 0) AND p.outcome = 'rejected'
+    ORDER BY f.batch_id, e.row_no LIMIT ?5";
+
 pub(super) const FILE_BYTES: &str = "SELECT sha256, bytes FROM ach_files WHERE tenant = ?1 AND batch_id = ?2";
 
 pub(super) const EXCEPTION_OF_ROW: &str =
@@ -131,6 +143,10 @@ impl Reviews for SqliteStore {
         self.read(move |db| Box::pin(newest_exceptions(db, (tenant, code), before, limit))).await
     }
 
+    async fn rejections(&self, tenant: TenantId, filter: RejectionsFilter) -> Result<Vec<FileRejection>, StoreError> {
+        self.read(move |db| Box::pin(rejections(db, tenant, filter))).await
+    }
+
     async fn review(&self, review: NewReview) -> Result<ReviewDone, StoreError> {
         let clock = self.clock.clone();
         self.writer.run("review", move |db| Box::pin(decide(db, review, clock.now()))).await
@@ -162,16 +178,37 @@ async fn file_totals(
 
 async fn rejected_rows(db: &mut SqliteConnection, upload: UploadRef) -> Result<Vec<RejectedRow>, StoreError> {
     let query = sqlx::query(REJECTED_ROWS).bind(upload.tenant.0).bind(upload.id.0).bind(REJECTED_MAX);
-    let row = |row: &SqliteRow| {
-        let currency = word(row, "currency")?;
-        Ok(RejectedRow {
-            row_no: get(row, "row_no")?,
-            event_id: EventId(id(row, "id")?),
-            code: word(row, "rejection_code")?,
-            money: get::<Option<i64>>(row, "amount")?.map(|units| Money::new(Minor::new(units), currency)),
+    query.fetch_all(db).await.map_err(store_error)?.iter().map(rejected_row).collect()
+}
+
+fn rejected_row(row: &SqliteRow) -> Result<RejectedRow, StoreError> {
+    let currency = word(row, "currency")?;
+    Ok(RejectedRow {
+        row_no: get(row, "row_no")?,
+        event_id: EventId(id(row, "id")?),
+        code: word(row, "rejection_code")?,
+        money: get::<Option<i64>>(row, "amount")?.map(|units| Money::new(Minor::new(units), currency)),
+    })
+}
+
+async fn rejections(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    filter: RejectionsFilter,
+) -> Result<Vec<FileRejection>, StoreError> {
+    let (batch, row_no) = filter.after.map_or((Uuid::nil(), 0), |after| (after.batch.0, after.row_no));
+    let query = sqlx::query(REJECTIONS).bind(tenant.0).bind(filter.feed).bind(batch).bind(row_no);
+    let query = query.bind(filter.limit.saturating_add(1));
+    let rejection = |row: &SqliteRow| {
+        Ok(FileRejection {
+            file: PaymentBatchId(id(row, "batch_id")?),
+            feed: get(row, "feed")?,
+            received_at: instant(row, "received_at")?,
+            key: get(row, "key")?,
+            rejected: rejected_row(row)?,
         })
     };
-    query.fetch_all(db).await.map_err(store_error)?.iter().map(row).collect()
+    query.fetch_all(db).await.map_err(store_error)?.iter().map(rejection).collect()
 }
 
 async fn file_bytes(db: &mut SqliteConnection, upload: UploadRef) -> Result<Option<([u8; 32], Vec<u8>)>, StoreError> {

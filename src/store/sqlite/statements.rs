@@ -90,6 +90,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("open_exceptions_of_code", review::OPEN_EXCEPTIONS_OF_CODE),
     ("newest_exceptions", review::NEWEST_EXCEPTIONS),
     ("rejected_rows", review::REJECTED_ROWS),
+    ("rejections", review::REJECTIONS),
     ("amounts_of_exceptions", review::AMOUNTS_OF_EXCEPTIONS),
     ("file_bytes", review::FILE_BYTES),
     ("exception_of_row", review::EXCEPTION_OF_ROW),

@@ -91,10 +91,15 @@ impl Answer {
     }
 }
 
+/// What a world is set to: webhooks may go to receivers on this machine.
+pub(super) fn settings() -> ApiSettings {
+    let webhook_policy = TargetPolicy::allowing(["127.0.0.1".parse().unwrap()]);
+    ApiSettings { webhook_policy, ..ApiSettings::default() }
+}
+
 impl World {
     pub(super) async fn new(workers: Workers) -> Self {
-        let webhook_policy = TargetPolicy::allowing(["127.0.0.1".parse().unwrap()]);
-        Self::with_settings(workers, ApiSettings { webhook_policy, ..ApiSettings::default() }).await
+        Self::with_settings(workers, settings()).await
     }
 
     pub(super) async fn with_settings(workers: Workers, settings: ApiSettings) -> Self {

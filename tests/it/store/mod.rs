@@ -364,6 +364,8 @@ macro_rules! conformance {
                     what_is_taken_back_counts_in_the_comparison,
                     another_tenant_reads_no_statement;
                 reviews:
+                    rejected_rows_are_listed_over_all_files,
+                    a_file_tells_the_first_hundred_of_its_rejected_rows,
                     a_posted_exception_is_a_row_of_its_file,
                     a_discarded_exception_stays_one,
                     of_several_who_decide_at_once_one_does,

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use hpts::core::event::{IdempotencyKey, NewEvent, Resolution, Review, Upload, UploadOperation};
+use hpts::core::ledger::RejectionCode;
 use hpts::core::money::{Currency, Minor};
 use hpts::store::{
-    ExceptionPlace, ExceptionTally, ExceptionsFilter, FileKept, FileRow, NewFile, NewReview, NewUpload, ReviewDone,
-    RowCounts, RowsAfter, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadRef, UploadedFile,
+    ExceptionPlace, ExceptionTally, ExceptionsFilter, FileKept, FileRejection, FileRow, NewFile, NewReview, NewUpload,
+    RejectionsFilter, ReviewDone, RowCounts, RowsAfter, Tally, UploadBegun, UploadEnd, UploadException, UploadHold,
+    UploadRef, UploadedFile,
 };
 use uuid::Uuid;
 
 use super::{Fixture, prove};
-use crate::support::books::{Books, day, next_id};
+use crate::support::books::{Books, day, next_id, usd};
 
 fn operation(books: &Books, key: &str, operation: UploadOperation) -> NewUpload {
     let upload = Upload { operation, currency: Currency::USD, received_on: day(5, 1) };
@@ -42,7 +44,8 @@ async fn received(books: &Books, number: u8, feed: &str) -> UploadRef {
     let bytes = vec![number; 10].into();
     let kept = NewFile { tenant: books.tenant, sha256: [number; 32], feed: feed.to_owned(), identity: None, bytes };
     assert_eq!(store.keep_file(kept).await.unwrap(), FileKept::New);
-    let file_of = UploadedFile { sha256: [number; 32], feed: feed.to_owned(), identity: None, summary: "{}".to_owned() };
+    let file_of =
+        UploadedFile { sha256: [number; 32], feed: feed.to_owned(), identity: None, summary: "{}".to_owned() };
     let upload = NewUpload { file: Some(file_of), ..operation(books, &format!("file:{number:04}"), file) };
     let holder = upload.holder;
     let begun = store.begin_upload(upload).await.unwrap();
@@ -248,6 +251,60 @@ pub(crate) async fn open_exceptions_are_listed_over_all_files(fixture: &impl Fix
     let batch = begun_batch(&books).await;
     assert!(store.add_exceptions(batch, vec![exception(1, "validation_failed", 1)]).await.unwrap());
     assert_eq!(listed(all(50)).await, expected[1..], "rows of other uploads wait for nobody");
+}
+
+/// A file of rows that a posting rule refuses, and of one that it takes; how many were refused so far is told.
+async fn refused(books: &Books, number: u8, feed: &str, rows: i64) -> UploadRef {
+    let file = received(books, number, feed).await;
+    let early = |row_no: i64| books.payment_on(1, 7, day(1, 1).pred_opt().unwrap()).in_batch(file.id, row_no);
+    books.book((10..10 + rows).map(early).collect()).await;
+    file
+}
+
+pub(crate) async fn rejected_rows_are_listed_over_all_files(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let thief = Books::open(fixture.store(), 2).await;
+    let store = &books.store;
+    books.book(vec![books.opening(1, [0, 0, 1000])]).await;
+    let first = refused(&books, 1, "collections", 3).await;
+    received(&books, 2, "collections").await;
+    let second = refused(&books, 3, "lockbox", 2).await;
+    let waiting = books.accept(vec![books.payment(1, 1).in_batch(second.id, 30)]).await;
+    let list = async |tenant, filter| store.rejections(tenant, filter).await.unwrap();
+    let rows =
+        async |filter| -> Vec<FileRow> { list(books.tenant, filter).await.iter().map(FileRejection::row).collect() };
+    let all = |limit| RejectionsFilter { limit, ..RejectionsFilter::default() };
+    let row = |file: UploadRef, row_no| FileRow { batch: file.id, row_no };
+    let expected = [row(first, 10), row(first, 11), row(first, 12), row(second, 10), row(second, 11)];
+    assert_eq!(rows(all(50)).await, expected, "also those of a file that is not finished");
+    assert_eq!(rows(all(3)).await, expected[..4], "one more, to tell of the next page");
+    for (at, row) in expected.iter().enumerate() {
+        assert_eq!(rows(RejectionsFilter { after: Some(*row), ..all(50) }).await, expected[at + 1..], "after {at}");
+    }
+    assert_eq!(rows(RejectionsFilter { feed: Some("lockbox".to_owned()), ..all(50) }).await, expected[3..]);
+    assert_eq!(list(thief.tenant, all(50)).await, []);
+    let told = list(books.tenant, all(50)).await.remove(0);
+    assert_eq!((told.feed.as_str(), told.rejected.money), ("collections", Some(usd(7))));
+    assert_eq!(told.rejected.code, RejectionCode::EffectiveBeforeOpening);
+    let event = store.event(books.tenant, told.rejected.event_id).await.unwrap().unwrap().event.event;
+    assert_eq!(told.key.as_deref(), event.key.as_ref().map(IdempotencyKey::as_str));
+
+    let rejected = async |file| store.file_totals(file).await.unwrap().unwrap().rejected;
+    assert_eq!(rejected(first).await.iter().map(|it| it.row_no).collect::<Vec<_>>(), [10, 11, 12]);
+    assert_eq!(rejected(second).await, [], "none while rows are in flight");
+    books.post(&waiting).await;
+    assert_eq!(rejected(second).await.len(), 2);
+}
+
+pub(crate) async fn a_file_tells_the_first_hundred_of_its_rejected_rows(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 1000])]).await;
+    let file = refused(&books, 1, "collections", 101).await;
+    let totals = books.store.file_totals(file).await.unwrap().unwrap();
+    assert_eq!(totals.progress.totals[&Currency::USD].rejected, tally(101, 707));
+    assert_eq!(totals.rejected.iter().map(|it| it.row_no).collect::<Vec<_>>(), (10..110).collect::<Vec<_>>());
+    let (accepted, exceptions) = self::totals(&books, file).await;
+    assert_eq!((accepted, exceptions), (tally(102, 807), tally(4, 80)), "they are no exceptions as well");
 }
 
 /// An upload that is no file.

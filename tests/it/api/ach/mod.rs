@@ -17,13 +17,13 @@ use hpts::api::ApiSettings;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::world::{Answer, BORROWER, Workers, World};
+use super::world::{Answer, BORROWER, Workers, World, settings};
 
 const ALL: &str = "hpts:payments:write hpts:loans:write hpts:balances:read hpts:ledger:read";
 
 /// A deployment with a token and the feed `collections`, strict and with a fee for returns.
 async fn opened() -> (World, String) {
-    opened_with(ApiSettings::default()).await
+    opened_with(settings()).await
 }
 
 /// The same with settings of its own.

@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::api::ach::{account, finished, numbered_loan, opened, principal, results, row_path, send};
+use crate::api::webhooks::{make, until};
 use crate::api::world::World;
 use crate::support::ach::{AchFile, trace};
+use crate::support::receiver::{Mood, Receiver};
 
 const OWED: i64 = 1_000_000_000;
 
@@ -94,6 +96,69 @@ async fn rows_that_a_rule_refuses_are_told_with_their_file() {
     let expected = json!([{"row": 2, "event_id": second["payment_returned_event_id"],
         "rejection_code": "already_undone", "amount_minor": "500", "currency": "USD"}]);
     assert_eq!(told["rejected"], expected, "{told}");
+
+    let list = world.get("/v1/ach/exceptions", &token).await.json();
+    let expected = json!({"items": [{"batch_id": told["batch_id"], "feed": "collections",
+        "received_at": told["received_at"], "may_be_posted": false, "event_id": second["payment_returned_event_id"],
+        "rejection_code": "already_undone", "row": 2, "status": "rejected", "code": "posting_rejected",
+        "idempotency_key": second["idempotency_key"], "amount_minor": "500", "currency": "USD"}]});
+    assert_eq!(list, expected);
+    for (query, found) in [("reason=posting_rejected", 1), ("reason=prenote", 0), ("feed=none", 0)] {
+        let list = world.get(&format!("/v1/ach/exceptions?{query}"), &token).await.json();
+        assert_eq!(list["items"].as_array().map(Vec::len), Some(found), "{query}: {list}");
+    }
+    assert_eq!(told["exceptions"], json!([]), "it is counted once, as rejected: {told}");
+}
+
+/// A page goes on from the exceptions to the rejected rows of all files.
+#[tokio::test]
+async fn rejected_rows_of_all_files_are_listed_behind_the_exceptions() {
+    let (world, token) = opened().await;
+    numbered_loan(&world, &token, "420").await;
+    let receiver = Receiver::new(Mood::Well).await;
+    let hooks = world.token("demo", "hpts:webhooks:write").await;
+    make(&world, &hooks, &receiver.url("/"), &["payment.return_rejected"]).await;
+    let (mut rejected, mut payments) = (Vec::new(), Vec::new());
+    for (modifier, cents) in [('A', 500), ('C', 700)] {
+        let debits = AchFile::of_debits(modifier, [("420", cents), ("420", cents + 1)]);
+        let paid = send(&world, &token, &format!("file:paid{cents}"), "collections", &debits).await;
+        finished(&world, &token, &paid).await;
+        payments.extend(results(&world, &token, &paid).await.into_iter().map(|row| row["payment_event_id"].clone()));
+        let mut file = AchFile::new(char::from_u32(u32::from(modifier) + 1).unwrap());
+        file.batch(SecCode::Ppd);
+        for _ in 0..2 {
+            file.returned("420", cents, trace(1));
+            file.returned("420", cents + 1, trace(2));
+        }
+        file.entry(28, "420", 0, &[]);
+        let returned = send(&world, &token, &format!("file:back{cents}"), "collections", &file.finish()).await;
+        let told = finished(&world, &token, &returned).await;
+        assert_eq!(told["counts"]["rejected"], 2, "{told}");
+        rejected.extend([3, 4].map(|row| ("posting_rejected".to_owned(), row, told["batch_id"].clone())));
+    }
+    let (mut seen, mut query) = (Vec::new(), "?page_size=3".to_owned());
+    loop {
+        let page = world.get(&format!("/v1/ach/exceptions{query}"), &token).await.json();
+        for it in page["items"].as_array().unwrap_or_else(|| panic!("{page}")) {
+            seen.push((it["code"].as_str().unwrap().to_owned(), it["row"].as_i64().unwrap(), it["batch_id"].clone()));
+        }
+        let Some(next) = page["next_page_token"].as_str() else { break };
+        query = format!("?page_size=3&page_token={next}");
+    }
+    assert_eq!(seen[..2].iter().map(|it| it.0.as_str()).collect::<Vec<_>>(), ["prenote"; 2]);
+    assert_eq!(seen[2..], rejected);
+
+    until("the receiver is told", || async { receiver.received().len() >= 4 }).await;
+    let list = world.get("/v1/ach/exceptions?reason=posting_rejected", &token).await.json();
+    for (it, payment) in list["items"].as_array().unwrap().iter().zip(payments) {
+        let event = world.get(&format!("/v1/events/{}", it["event_id"].as_str().unwrap()), &token).await.json();
+        let told = receiver.received().into_iter().map(|message| message.json());
+        let told = told.filter(|told| told["data"]["payment_returned_event_id"] == it["event_id"]).collect::<Vec<_>>();
+        let expected = json!({"payment_returned_event_id": it["event_id"], "payment_event_id": payment,
+            "status": "rejected", "code": "already_undone", "rejected_at": event["rejected_at"]});
+        assert_eq!((told.len(), &told[0]["data"]), (1, &expected), "{told:?}");
+        assert_eq!((&told[0]["type"], &told[0]["batch_id"]), (&json!("payment.return_rejected"), &it["batch_id"]));
+    }
 }
 
 #[tokio::test]
