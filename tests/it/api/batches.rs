@@ -1,28 +1,26 @@
 //! Uploads: rows in, totals and results out.
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::{HeaderValue, Request};
 use hpts::store::Store;
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::world::{Answer, BORROWER, LOAN, Workers, World};
 
-const ALL: &str = "hpts:payments:write hpts:loans:write hpts:balances:read hpts:ledger:read";
+pub(super) const ALL: &str = "hpts:payments:write hpts:loans:write hpts:balances:read hpts:ledger:read";
 
-fn row(key: &str, loan: &str, amount: &str) -> Value {
+pub(super) fn row(key: &str, loan: &str, amount: &str) -> Value {
     json!({"idempotency_key": key, "loan_id": loan, "borrower_id": BORROWER, "amount_minor": amount,
         "currency": "USD", "effective_at": "2026-05-01", "source_method": "ach"})
 }
 
-fn lines(rows: &[Value]) -> String {
+pub(super) fn lines(rows: &[Value]) -> String {
     let lines: Vec<String> = rows.iter().map(|row| format!("{row}\n")).collect();
     lines.concat()
 }
 
-fn upload(token: &str, key: &str, media_type: &str, body: Body) -> Request<Body> {
+pub(super) fn upload(token: &str, key: &str, media_type: &str, body: Body) -> Request<Body> {
     Request::post("/v1/payments/batch")
         .header("authorization", format!("Bearer {token}"))
         .header("content-type", media_type)
@@ -31,18 +29,18 @@ fn upload(token: &str, key: &str, media_type: &str, body: Body) -> Request<Body>
         .unwrap()
 }
 
-async fn send(world: &World, token: &str, key: &str, rows: &[Value]) -> Answer {
+pub(super) async fn send(world: &World<impl Store + ?Sized>, token: &str, key: &str, rows: &[Value]) -> Answer {
     world.call(upload(token, key, "application/x-ndjson", lines(rows).into())).await
 }
 
-async fn finished(world: &World, token: &str, answer: &Answer) -> Value {
+pub(super) async fn finished(world: &World<impl Store + ?Sized>, token: &str, answer: &Answer) -> Value {
     let location = answer.header("location").unwrap();
     let batch = world.get(&format!("{location}?wait=20"), token).await.json();
     assert_eq!(batch["state"], "finished", "{batch}");
     batch
 }
 
-async fn results(world: &World, token: &str, answer: &Answer) -> Vec<Value> {
+pub(super) async fn results(world: &World<impl Store + ?Sized>, token: &str, answer: &Answer) -> Vec<Value> {
     let location = answer.header("location").unwrap();
     let results = world.get(&format!("{location}/results"), token).await;
     assert_eq!(results.header("content-type"), Some("application/x-ndjson"));
@@ -50,7 +48,7 @@ async fn results(world: &World, token: &str, answer: &Answer) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-async fn opened() -> (World, String) {
+pub(super) async fn opened() -> (World, String) {
     let world = World::new(Workers::Running).await;
     let token = world.token("demo", ALL).await;
     assert_eq!(world.open_loan(&token, "loan:11111111").await.status, 201);
@@ -256,138 +254,4 @@ async fn results_as_csv_guard_against_formulas() {
     for path in [location.to_owned(), format!("{location}/results")] {
         assert_eq!(world.get(&path, &other).await.problem(), (404, "not_found".to_owned()));
     }
-}
-
-/// A body that breaks off after `sent`.
-fn cut(sent: String) -> Body {
-    let pieces = vec![Ok(Bytes::from(sent)), Err(std::io::Error::other("the caller is gone"))];
-    Body::from_stream(futures::stream::iter(pieces))
-}
-
-async fn resume(world: &World, token: &str, case: u32, amounts: &[u16], cut_at: usize, turn: usize) {
-    let loan = Uuid::from_u128(u128::from(case) << 64 | 1).to_string();
-    let body = json!({"loan_id": loan, "borrower_id": BORROWER, "currency": "USD", "opened_on": "2026-01-01",
-        "opening_balances": {"principal_minor": "1000000000"}});
-    assert_eq!(world.post("/v1/loans", token, &format!("loan:case:{case}"), &body).await.status, 201);
-    let mut rows: Vec<Value> = (0..)
-        .zip(amounts)
-        .map(|(n, amount)| row(&format!("row:{case}:{n:04}"), &loan, &(u32::from(*amount) + 1).to_string()))
-        .collect();
-    let key = format!("upload:case:{case}");
-    let sent = lines(&rows[..cut_at]) + "{\"idempotency_key\":\"row";
-    let broken = world.call(upload(token, &key, "application/x-ndjson", cut(sent))).await;
-    assert_eq!(broken.problem().0, 400, "{broken:?}");
-    rows.rotate_left(turn);
-    let answer = loop {
-        // The lease is given back in the background when the first request ends.
-        let answer = send(world, token, &key, &rows).await;
-        if answer.status != 409 {
-            break answer;
-        }
-    };
-    assert_eq!(answer.status, 202, "{answer:?}");
-    let batch = finished(world, token, &answer).await;
-    let sum: u64 = amounts.iter().map(|amount| u64::from(*amount) + 1).sum();
-    assert_eq!(batch["counts"]["posted"], amounts.len(), "{batch}");
-    assert_eq!(batch["totals"][0]["posted"]["amount_minor"], sum.to_string());
-    // Every row is its own payment, wherever it stood when it came first.
-    let shown = results(world, token, &answer).await;
-    let seen: Vec<(i64, &str, &str)> = shown.iter().map(row_told).collect();
-    let expected: Vec<(i64, &str, &str)> =
-        (1..).zip(&rows).map(|(number, row)| (number, "posted", row["idempotency_key"].as_str().unwrap())).collect();
-    assert_eq!(seen, expected, "cut at {cut_at}, turned by {turn}");
-    let balance = world.get(&format!("/v1/loans/{loan}/balance"), token).await.json();
-    assert_eq!(balance["principal_outstanding_minor"], (1_000_000_000 - sum).to_string());
-}
-
-fn row_told(row: &Value) -> (i64, &str, &str) {
-    let text = |name: &str| row[name].as_str().unwrap_or_default();
-    (row["row"].as_i64().unwrap(), text("status"), text("idempotency_key"))
-}
-
-/// Rows that came before a cut, and do not come again, are payments: the upload does not end without them.
-#[tokio::test]
-async fn an_upload_does_not_end_with_other_rows_than_it_began_with() {
-    let (world, token) = opened().await;
-    let rows: Vec<Value> = (1..=1_500).map(|n| row(&format!("payment:{n:04}"), LOAN, &n.to_string())).collect();
-    let broken = world.call(upload(&token, "upload:other", "application/x-ndjson", cut(lines(&rows[..1_200])))).await;
-    assert_eq!(broken.problem().0, 400, "{broken:?}");
-    let again = async |rows: &[Value]| loop {
-        let answer = send(&world, &token, "upload:other", rows).await;
-        if answer.status != 409 {
-            break answer;
-        }
-    };
-    let mut corrected = rows.clone();
-    corrected[56] = row("payment:0057", LOAN, "9999");
-    for other in [&corrected[..], &rows[1..]] {
-        let refused = again(other).await;
-        assert_eq!(refused.problem(), (422, "idempotency_mismatch".to_owned()));
-        assert_eq!(refused.json()["errors"][0]["field"], "rows");
-    }
-    let answer = again(&rows).await;
-    let told = answer.json();
-    let counts = ["received", "accepted", "duplicates", "mismatched", "invalid"].map(|name| told[name].as_i64());
-    assert_eq!((answer.status, counts), (202, [1_500, 1_500, 0, 0, 0].map(Some)), "{told}");
-    assert_eq!(finished(&world, &token, &answer).await["counts"]["posted"], 1_500);
-}
-
-/// Sent again in another order, with a row twice: the first of the two is the payment, the second names it.
-#[tokio::test]
-async fn rows_that_moved_are_shown_where_they_stand_now() {
-    let (world, token) = opened().await;
-    let rows: Vec<Value> = (1..=1_500).map(|n| row(&format!("payment:{n:04}"), LOAN, &n.to_string())).collect();
-    let sent = lines(&rows[..1_200]) + "{\"idempotency_key\":\"row";
-    let broken = world.call(upload(&token, "upload:moved", "application/x-ndjson", cut(sent))).await;
-    assert_eq!(broken.problem().0, 400, "{broken:?}");
-    let mut again: Vec<Value> = rows.iter().rev().cloned().collect();
-    // Payment 2 stands first and again in row 1,500; row 1,502 asks for something else under the key of row 1,501.
-    again.insert(0, rows[1].clone());
-    again.push(row("payment:0001", LOAN, "9999"));
-    let answer = loop {
-        let answer = send(&world, &token, "upload:moved", &again).await;
-        if answer.status != 409 {
-            break answer;
-        }
-    };
-    let told = answer.json();
-    let counts = ["received", "accepted", "duplicates", "mismatched", "invalid"].map(|name| told[name].as_i64());
-    assert_eq!(counts, [1_502, 1_500, 1, 1, 0].map(Some), "{told}");
-    finished(&world, &token, &answer).await;
-    let shown = results(&world, &token, &answer).await;
-    let seen: Vec<(i64, &str, &str)> = shown.iter().map(row_told).collect();
-    let status = |number: i64| match number {
-        1_500 => "duplicate",
-        1_502 => "mismatched",
-        _ => "posted",
-    };
-    let expected: Vec<(i64, &str, &str)> = (1..)
-        .zip(&again)
-        .map(|(number, row)| (number, status(number), row["idempotency_key"].as_str().unwrap()))
-        .collect();
-    assert_eq!(seen, expected);
-    assert_eq!((&shown[1_499]["first_row"], &shown[1_501]["first_row"]), (&json!(1), &json!(1_501)));
-    assert_eq!(shown[1_499]["payment_event_id"], shown[0]["payment_event_id"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn any_batch_cut_anywhere_and_sent_again_ends_with_the_same_books() {
-    let (world, token) = opened().await;
-    let strategy = proptest::collection::vec(any::<u16>(), 900..2_500).prop_flat_map(|amounts| {
-        let rows = amounts.len();
-        (Just(amounts), 0..=rows, 0..rows)
-    });
-    let mut runner = TestRunner::new(Config { cases: 6, ..Config::default() });
-    let handle = tokio::runtime::Handle::current();
-    let counter = std::sync::atomic::AtomicU32::new(1);
-    tokio::task::block_in_place(|| {
-        runner
-            .run(&strategy, |(amounts, cut_at, turn)| {
-                let case = counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                handle.block_on(resume(&world, &token, case, &amounts, cut_at, turn));
-                Ok(())
-            })
-            .unwrap();
-    });
-    assert_eq!(world.store.verify().await.unwrap().problems, []);
 }

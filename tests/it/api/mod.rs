@@ -19,6 +19,7 @@ mod reconciliation;
 mod returns;
 mod tls;
 mod tokens;
+mod uploads_cut;
 mod webhooks;
 mod wire;
 mod world;

@@ -119,7 +119,7 @@ async fn a_removed_key_is_out_within_two_minutes() {
     let path = format!("/v1/loans/{LOAN}");
     let token = world.token("demo", "hpts:ledger:read").await;
     let leaked = world.store.signing_keys().await.unwrap().remove(0).kid;
-    let key = World::sealing_key();
+    let key = <World>::sealing_key();
     rotate_signing_key(world.store.as_ref(), Some(&key), SealChange::Refused, world.clock.now()).await.unwrap();
     assert!(world.store.remove_signing_key(&leaked).await.unwrap());
     // The keys are known for a minute; a token that is verified at its end is known for another.

@@ -46,16 +46,17 @@ pub(super) enum Workers {
     None,
 }
 
-pub(super) struct World {
+/// An api with its worker, in this process; on SQLite unless a test brings another store.
+pub(super) struct World<S: Store + ?Sized = SqliteStore> {
     pub(super) router: Router,
-    pub(super) store: Arc<SqliteStore>,
+    pub(super) store: Arc<S>,
     pub(super) clock: Clock,
     pub(super) lifecycle: Lifecycle,
     worker: WorkerParts,
     folder: PathBuf,
 }
 
-impl Drop for World {
+impl<S: Store + ?Sized> Drop for World<S> {
     fn drop(&mut self) {
         self.lifecycle.stop();
         drop(std::fs::remove_dir_all(&self.folder));
@@ -104,15 +105,45 @@ impl World {
 
     pub(super) async fn with_settings(workers: Workers, settings: ApiSettings) -> Self {
         let clock = Clock::manual(Timestamp::from_micros(NOW_MICROS).unwrap());
-        let lifecycle = Lifecycle::new();
-        let folder = std::env::temp_dir().join(format!("hpts-api-{}", Uuid::new_v4()));
-        std::fs::create_dir_all(&folder).unwrap();
+        let folder = own_folder();
         let store = Arc::new(SqliteStore::open(&folder.join("hpts.db"), clock.clone()).await.unwrap());
         store.migrate(2).await.unwrap();
-        let map = store.partition_map().await.unwrap();
-        let broker: Arc<dyn Broker> = Arc::new(InProcessBroker::new(&map));
         let same = Arc::clone(&store);
-        let shared: Arc<dyn Store> = same;
+        Self::assemble((store, same), (clock, folder), workers, settings).await
+    }
+
+    /// A connection beside the store's.
+    pub(super) async fn connection(&self) -> SqliteConnection {
+        SqliteConnectOptions::new().filename(self.folder.join("hpts.db")).connect().await.unwrap()
+    }
+}
+
+impl World<dyn Store> {
+    /// The same on a migrated store.
+    pub(super) async fn on(store: Arc<dyn Store>) -> Self {
+        let clock = Clock::manual(Timestamp::from_micros(NOW_MICROS).unwrap());
+        let same = Arc::clone(&store);
+        Self::assemble((store, same), (clock, own_folder()), Workers::Running, ApiSettings::default()).await
+    }
+}
+
+fn own_folder() -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("hpts-api-{}", Uuid::new_v4()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+impl<S: Store + ?Sized> World<S> {
+    /// Puts the parts together; `shared` is the same store.
+    async fn assemble(
+        (store, shared): (Arc<S>, Arc<dyn Store>),
+        (clock, folder): (Clock, PathBuf),
+        workers: Workers,
+        settings: ApiSettings,
+    ) -> Self {
+        let lifecycle = Lifecycle::new();
+        let map = shared.partition_map().await.unwrap();
+        let broker: Arc<dyn Broker> = Arc::new(InProcessBroker::new(&map));
         let publisher = PublisherId(Uuid::new_v4());
         let intake = Intake::start(
             IntakeParts {
@@ -145,7 +176,7 @@ impl World {
             };
             start_webhooks(webhooks, &lifecycle).unwrap();
         }
-        ensure_signing_key(store.as_ref(), sealing_key.as_deref(), clock.now()).await.unwrap();
+        ensure_signing_key(shared.as_ref(), sealing_key.as_deref(), clock.now()).await.unwrap();
         let state = ApiState::new(ApiParts {
             store: shared,
             intake,
@@ -175,9 +206,13 @@ impl World {
         drop(Worker::start(&self.worker, &self.lifecycle));
     }
 
-    /// A connection beside the store's.
-    pub(super) async fn connection(&self) -> SqliteConnection {
-        SqliteConnectOptions::new().filename(self.folder.join("hpts.db")).connect().await.unwrap()
+    /// Changes what the first tenant allows, as an operator would, and lets the time pass until every api knows it.
+    pub(super) async fn allow(&self, change: impl FnOnce(&mut TenantRecord)) {
+        let id = TenantId(Uuid::from_u128(1));
+        let mut record = self.store.tenant(id).await.unwrap().unwrap();
+        change(&mut record);
+        assert!(self.store.set_tenant(record).await.unwrap());
+        self.clock.advance(Duration::from_secs(11));
     }
 
     /// Makes a tenant with one client that may do everything.
