@@ -1,7 +1,8 @@
 //! Owns `GET /v1/batches/{batch_id}/results`: what became of each row, in row order, streamed as NDJSON or CSV.
 //!
 //! Rows are read a page at a time from two lists, events and exceptions, and merged. A page is emitted as far as both
-//! lists are known; the next one begins after what was emitted. A slow reader holds no connection of the database.
+//! lists are known; the next one begins after what was emitted, in both lists: a person may take a row from one to the
+//! other between two pages. A slow reader holds no connection of the database.
 //!
 //! A row that came before a cut as another row is kept among the exceptions with the id of its payment: it is shown as
 //! that payment.
@@ -161,6 +162,10 @@ fn merged(
             }
         });
     }
+    // Of the number of the page's last event more may follow, which stand at later places.
+    if !is_last && last_event.is_none_or(|(row, _)| row > until) {
+        next.event = (until, Seq(i64::MAX));
+    }
     rows.sort_by_key(ResultRow::row_no);
     Ok((rows, (!is_last).then_some(next)))
 }
@@ -171,4 +176,30 @@ fn moved_id(exception: &UploadException) -> Option<EventId> {
 
 fn row_and_place(record: &EventRecord) -> Option<(i64, Seq)> {
     record.event.event.origin.batch.map(|(_, row_no)| (row_no, record.event.seq))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was told as an exception is not told again as the event that a person makes of it before the next page.
+    #[test]
+    fn a_page_ends_at_one_row_in_both_lists() {
+        let exception = |row_no| UploadException {
+            row_no,
+            code: "soft_duplicate".to_owned(),
+            idempotency_key: None,
+            event_id: None,
+            first_row_no: None,
+            first_batch_id: None,
+            amount: None,
+            currency: None,
+            errors: None,
+            resolved: None,
+        };
+        let page = |count| UploadRows { events: Vec::new(), exceptions: (1..=count).map(exception).collect() };
+        let next = |count| merged(&page(count), &ToldOfRows::default(), RowsAfter::default()).unwrap().1;
+        let expected = RowsAfter { event: (PAGE_ROWS, Seq(i64::MAX)), exception: PAGE_ROWS };
+        assert_eq!((next(PAGE_ROWS), next(PAGE_ROWS - 1)), (Some(expected), None));
+    }
 }

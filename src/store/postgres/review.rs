@@ -104,8 +104,8 @@ const RESOLVE: &str = "UPDATE batch_exceptions SET open_for = NULL, resolution =
 const COUNT_REVIEWED: &str = "UPDATE batch_accepted SET reviewed = reviewed + 1, reviewed_amount = reviewed_amount + $3 \
      WHERE batch_id = $1 AND currency = $2";
 
-/// Totals that are read one after the other and must add up.
-const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// What is read one after the other and must fit together, as of one moment.
+pub(super) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// The statements of this module.
 pub(super) const STATEMENTS: [(&str, &str); 11] = [

@@ -12,7 +12,7 @@ use super::connect::{HotPath, PostgresStore, begin, finish};
 use super::error::classify;
 use super::intake_rows::{EventColumns, new_event_columns, new_events};
 use super::read::{record, record_columns, record_joins};
-use super::review::{exception, exception_columns};
+use super::review::{BEGIN_SNAPSHOT, exception, exception_columns};
 use super::rows::{Columns, broken, event_columns, posting_columns};
 use crate::core::event::{Command, NewEvent, UploadOperation};
 use crate::core::ids::PaymentBatchId;
@@ -218,28 +218,41 @@ impl PostgresStore {
         limit: i64,
     ) -> Result<UploadRows, StoreError> {
         let mut connection = self.connection().await?;
-        let events = sqlx::query(READ_UPLOAD_EVENTS)
-            .bind(upload.tenant.0)
-            .bind(upload.id.0)
-            .bind(after.event.0)
-            .bind(after.event.1.0)
-            .bind(limit)
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(classify)?;
-        let exceptions = sqlx::query(READ_EXCEPTIONS)
-            .bind(upload.tenant.0)
-            .bind(upload.id.0)
-            .bind(after.exception)
-            .bind(limit)
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(classify)?;
-        Ok(UploadRows {
-            events: events.iter().map(record).collect::<Result<_, _>>()?,
-            exceptions: exceptions.iter().map(|row| exception(&mut Columns::of(row))).collect::<Result<_, _>>()?,
-        })
+        let mut snapshot = connection.begin_with(BEGIN_SNAPSHOT).await.map_err(classify)?;
+        let rows = rows(&mut snapshot, upload, after, limit).await;
+        finish(snapshot, rows).await
     }
+}
+
+/// A page of both lists. In one snapshot, for a review takes a row from the one to the other: between two it would be seen
+/// in neither.
+async fn rows(
+    connection: &mut PgConnection,
+    upload: UploadRef,
+    after: RowsAfter,
+    limit: i64,
+) -> Result<UploadRows, StoreError> {
+    let events = sqlx::query(READ_UPLOAD_EVENTS)
+        .bind(upload.tenant.0)
+        .bind(upload.id.0)
+        .bind(after.event.0)
+        .bind(after.event.1.0)
+        .bind(limit)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(classify)?;
+    let exceptions = sqlx::query(READ_EXCEPTIONS)
+        .bind(upload.tenant.0)
+        .bind(upload.id.0)
+        .bind(after.exception)
+        .bind(limit)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(classify)?;
+    Ok(UploadRows {
+        events: events.iter().map(record).collect::<Result<_, _>>()?,
+        exceptions: exceptions.iter().map(|row| exception(&mut Columns::of(row))).collect::<Result<_, _>>()?,
+    })
 }
 
 /// How far an upload has come.

@@ -6,11 +6,12 @@ use hpts::core::event::{EventKind, SourceMethod};
 use hpts::core::ids::{EventId, Seq};
 use hpts::core::ledger::RejectionCode;
 use hpts::store::postgres::statements;
-use hpts::store::{PostWork, SchemaState, Store, StoreError, Wanted};
+use hpts::store::{PostWork, RowsAfter, SchemaState, Store, StoreError, UploadRef, Wanted};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, SqlSafeStr};
 
 use super::operations::sweep;
 use super::prove;
+use super::uploads::{begin, exception};
 use crate::support::books::{Books, work};
 use crate::support::fold;
 use crate::support::postgres::PostgresDatabase;
@@ -95,6 +96,36 @@ async fn what_a_lost_answer_had_accepted_is_new_whatever_index_says_so() {
             books.accept(vec![books.payment(n, 1)]).await;
         }
     }
+}
+
+/// A review takes a row of a file from the exceptions to the events. A reader that is between the two lists when it commits
+/// sees the row where it was.
+#[tokio::test]
+async fn the_rows_of_an_upload_are_read_as_of_one_moment() {
+    let database = PostgresDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    let hold = begin(&books, "upload:1", 1).await;
+    assert!(books.store.add_exceptions(hold, vec![exception(1, "soft_duplicate")]).await.unwrap());
+    let (mut person, mut watch) = (database.connection().await, database.connection().await);
+    let mut review = person.begin().await.unwrap();
+    // Of the two reads only that of the exceptions asks this table.
+    review.execute("LOCK TABLE payment_batches IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let upload = UploadRef { tenant: books.tenant, id: hold.id };
+    let reading = books.store.upload_rows(upload, RowsAfter::default(), 10);
+    let reviewing = async {
+        let waits = "SELECT count(*) FROM pg_locks WHERE relation = 'payment_batches'::regclass AND NOT granted";
+        while watch.fetch_one(waits).await.unwrap().get::<i64, _>(0) == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let resolve = "UPDATE batch_exceptions SET resolution = 'posted', resolution_reason = 'looked at', \
+            resolved_by = 'a person', resolved_at = now(), open_for = NULL";
+        assert_eq!(review.execute(resolve).await.unwrap().rows_affected(), 1);
+        review.commit().await.unwrap();
+    };
+    let both = async { tokio::join!(reading, reviewing) };
+    let (read, ()) = tokio::time::timeout(Duration::from_secs(20), both).await.expect("the reader waits for the lock");
+    assert_eq!(read.unwrap().exceptions, [exception(1, "soft_duplicate")]);
+    assert_eq!(books.store.upload_rows(upload, RowsAfter::default(), 10).await.unwrap().exceptions, []);
 }
 
 /// A number is drawn, another event of the loan is accepted and posted, and only then the first one commits.

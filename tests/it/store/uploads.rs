@@ -33,7 +33,7 @@ fn end(received: i64) -> UploadEnd {
     UploadEnd { rows, fingerprint: [7; 32], answer: b"{}".to_vec() }
 }
 
-fn exception(row_no: i64, code: &str) -> UploadException {
+pub(super) fn exception(row_no: i64, code: &str) -> UploadException {
     UploadException {
         row_no,
         code: code.to_owned(),
@@ -48,7 +48,7 @@ fn exception(row_no: i64, code: &str) -> UploadException {
     }
 }
 
-async fn begin(books: &Books, key: &str, n: u128) -> UploadHold {
+pub(super) async fn begin(books: &Books, key: &str, n: u128) -> UploadHold {
     let begun = books.store.begin_upload(upload(books, key, n)).await.unwrap();
     let UploadBegun::New(record) = begun else { panic!("{begun:?}") };
     UploadHold { id: record.id, holder: Uuid::from_u128(n) }
