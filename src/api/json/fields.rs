@@ -13,6 +13,9 @@ use crate::core::money::Minor;
 use crate::core::reference::parse_reference;
 use crate::core::time::parse_date;
 
+/// The failure of a date that lies after the last day a tenant allows. Another day, or another tenant, may allow it.
+pub(crate) const IN_THE_FUTURE: &str = "in_the_future";
+
 /// The fields of one object. Take each by name, then [`Fields::finish`]: what was not taken is unknown.
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
@@ -114,7 +117,7 @@ impl<'a> Fields<'a> {
 
     fn not_after(&mut self, name: &str, date: NaiveDate, latest: NaiveDate) -> Option<NaiveDate> {
         if date > latest {
-            self.fail(name, "in_the_future", format!("must not be after {latest}, the last day your tenant allows"));
+            self.fail(name, IN_THE_FUTURE, format!("must not be after {latest}, the last day your tenant allows"));
             return None;
         }
         Some(date)

@@ -9,7 +9,7 @@ mod fields;
 mod raw;
 mod reader;
 
-pub(crate) use fields::Fields;
+pub(crate) use fields::{Fields, IN_THE_FUTURE};
 pub(crate) use raw::Items;
 pub use reader::JsonError;
 pub(crate) use reader::read;

@@ -7,7 +7,11 @@
 //! | the same again, after a cut, as another row | `moved`: the event is shown as this row, and not as that one |
 //! | a payment whose key has the same payment | exception `duplicate`, naming the payment and, in this upload, the row |
 //! | a payment whose key has another payment | exception `mismatched`, naming the same |
+//! | a payment that a rule of acceptance refuses | as above where its key has it already, else an exception with the refusal |
 //! | no payment | an exception with the code of what is wrong |
+//!
+//! So what was accepted before a cut stays accepted whatever the rules say when it comes again, and what was refused is
+//! judged anew until the upload is answered. From then on it is only compared.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -21,15 +25,15 @@ use crate::api::error::ApiError;
 use crate::api::intake::{Accepted, IntakeError};
 use crate::api::state::ApiState;
 use crate::api::uploads::answer::{UploadAnswer, busy, taken};
-use crate::api::uploads::rows::Row;
+use crate::api::uploads::rows::{Row, RowContent, RowFault};
 use crate::api::uploads::seq_set::SeqSet;
 use crate::api::uploads::verdict::{Asked, Holder, Met, Taken, count, of_fault};
 use crate::core::event::{Command, EventKind, IdempotencyKey, NewEvent, Upload, UploadOperation};
 use crate::core::ids::{EventId, KeyHash, PaymentBatchId, Seq, TenantId};
 use crate::runtime::telemetry::chain;
 use crate::store::{
-    NewUpload, RowCounts, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadRecord, UploadRef,
-    UploadedFile,
+    KnownEvent, NewUpload, RowCounts, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadRecord,
+    UploadRef, UploadedFile,
 };
 
 /// How long an upload may be silent before another request may go on with it. A body may be silent for 30 s.
@@ -148,18 +152,28 @@ impl Receiver {
         self.prints.add(&rows);
         self.counts.received = self.counts.received.saturating_add(i64::try_from(rows.len()).unwrap_or(i64::MAX));
         let mut exceptions = Vec::new();
-        let (mut events, mut repeats) = (Vec::with_capacity(rows.len()), Vec::new());
+        let (mut events, mut repeats, mut refused) = (Vec::with_capacity(rows.len()), Vec::new(), Vec::new());
         let mut keys = HashSet::with_capacity(rows.len());
         for Row { row_no, key, content, .. } in rows {
             match (key, content) {
-                (Some(key), Ok(command)) => {
+                (Some(key), RowContent::Command(command)) => {
                     let event = self.event(row_no, key, command);
                     if keys.insert(event.key_hash) { events.push(event) } else { repeats.push(event) }
                 }
-                (key, Err(fault)) => exceptions.push(of_fault(row_no, key.as_ref(), &fault)),
-                (None, Ok(_)) => return Err(ApiError::Broken("a row without a key became a command")),
+                (Some(key), RowContent::Refused(command, refusal)) => {
+                    refused.push((self.event(row_no, key, command), refusal));
+                }
+                (key, RowContent::Fault(fault)) => {
+                    if !self.stands_in_file(row_no, key.as_ref()).await? {
+                        exceptions.push(of_fault(row_no, key.as_ref(), &fault));
+                    }
+                }
+                (None, RowContent::Command(_) | RowContent::Refused(..)) => {
+                    return Err(ApiError::Broken("a row without a key became a command"));
+                }
             }
         }
+        self.judge_refused(refused, &mut exceptions).await?;
         let holders = self.accept(events, &mut exceptions).await?;
         for repeat in &repeats {
             let holder = holders.get(&repeat.key_hash).ok_or(ApiError::Broken("a repeated row repeats no row"))?;
@@ -227,7 +241,45 @@ impl Receiver {
     }
 
     fn asked(&self, event: &NewEvent) -> Asked {
-        Asked::of(event, matches!(self.request.upload.operation, UploadOperation::AchFile { .. }))
+        Asked::of(event, self.is_file())
+    }
+
+    fn is_file(&self) -> bool {
+        matches!(self.request.upload.operation, UploadOperation::AchFile { .. })
+    }
+
+    /// Whether the row of a file is an event from before a cut, whatever the entry is taken for now: the calendar, the
+    /// feed or what other files had may have changed since.
+    async fn stands_in_file(&self, row_no: i64, key: Option<&IdempotencyKey>) -> Result<bool, ApiError> {
+        match key {
+            Some(key) if self.is_file() => self.was_taken(row_no, key).await,
+            Some(_) | None => Ok(false),
+        }
+    }
+
+    /// What becomes of payments that a rule refuses: one that its key has already is judged like any other row.
+    async fn judge_refused(
+        &mut self,
+        refused: Vec<(NewEvent, RowFault)>,
+        exceptions: &mut Vec<UploadException>,
+    ) -> Result<(), ApiError> {
+        let keys: Vec<IdempotencyKey> = refused.iter().filter_map(|(event, _)| event.key.clone()).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let found = self.state.store().payments_of_keys(self.request.tenant, keys).await?;
+        let known: HashMap<KeyHash, KnownEvent> =
+            found.into_iter().map(|record| (record.event.event.key_hash, record.into())).collect();
+        for (event, refusal) in refused {
+            let asked = self.asked(&event);
+            let same = known.get(&event.key_hash).filter(|known| known.event.event.fingerprint == event.fingerprint);
+            match same.map(|known| asked.taken_by(known, || self.meet(known.event.seq))) {
+                Some(Taken::Own) => {}
+                Some(Taken::Moved(exception) | Taken::Others(exception)) => exceptions.push(exception),
+                None => exceptions.push(of_fault(asked.row_no, event.key.as_ref(), &refusal)),
+            }
+        }
+        Ok(())
     }
 
     async fn renew(&mut self) -> Result<(), ApiError> {

@@ -1,4 +1,7 @@
 //! Owns the step from a line to a row: a payment under its key, or what is wrong with it.
+//!
+//! What a row asks for never changes, and its print is made of that. What a tenant allows does: a row that a rule refuses
+//! is a payment all the same, and says so, for it may have been accepted on another day.
 
 use std::time::Duration;
 
@@ -34,12 +37,23 @@ pub(crate) struct Row {
     /// Its key, where it has one.
     pub(crate) key: Option<IdempotencyKey>,
     /// What it asks for.
-    pub(crate) content: Result<Command, RowFault>,
+    pub(crate) content: RowContent,
     /// What the upload's fingerprint is made of.
     pub(crate) print: [u8; 32],
 }
 
-/// Why a row is no payment.
+/// What a row asks for.
+#[derive(Clone, Debug)]
+pub(crate) enum RowContent {
+    /// A payment, or what else an entry of a file means.
+    Command(Command),
+    /// A payment that a rule of acceptance refuses, unless it was accepted before.
+    Refused(Command, RowFault),
+    /// Nothing that could be posted.
+    Fault(RowFault),
+}
+
+/// Why a row is no payment, or is not taken for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RowFault {
     /// The contract's problem code.
@@ -63,13 +77,19 @@ impl Row {
     pub(crate) fn of_command(row_no: i64, key: IdempotencyKey, command: Command) -> Self {
         let print = Sha256::new().chain_update(b"row\0").chain_update(key.as_str());
         let print = print.chain_update(Fingerprint::of(&command).bytes()).finalize().into();
-        Self { row_no, key: Some(key), content: Ok(command), print }
+        Self { row_no, key: Some(key), content: RowContent::Command(command), print }
     }
 
     /// A row that is no payment.
     pub(crate) fn of_fault(row_no: i64, key: Option<IdempotencyKey>, fault: RowFault) -> Self {
         let print = bad_print(fault.code.as_bytes());
-        Self { row_no, key, content: Err(fault), print }
+        Self { row_no, key, content: RowContent::Fault(fault), print }
+    }
+
+    /// A row whose payment a rule of acceptance refuses.
+    fn of_refused(row_no: i64, key: IdempotencyKey, command: Command, refusal: RowFault) -> Self {
+        let accepted = Self::of_command(row_no, key, command.clone());
+        Self { content: RowContent::Refused(command, refusal), ..accepted }
     }
 
     /// Reads a line.
@@ -78,39 +98,49 @@ impl Row {
             Line::Text(text) => Self::of_text(row_no, text, rules),
             Line::TooLong => {
                 let fault = RowFault::of("line_too_long", "a row may be at most 64 KiB");
-                Self { row_no, key: None, content: Err(fault), print: bad_print(b"too long") }
+                Self { row_no, key: None, content: RowContent::Fault(fault), print: bad_print(b"too long") }
             }
         }
     }
 
     /// Reads a payment in JSON.
     pub(crate) fn of_text(row_no: i64, text: &[u8], rules: &AcceptanceRules) -> Self {
-        let body = match read(text) {
-            Ok(body) => body,
-            Err(error) => {
-                let fault = RowFault::of("malformed_json", error.0);
-                return Self { row_no, key: None, content: Err(fault), print: bad_print(text) };
+        let (key, fault) = match keyed_payment(text, rules) {
+            Ok((key, command)) if above(&command, rules.payment_limit) => {
+                return Self::of_refused(row_no, key, command, above_limit());
             }
+            Ok((key, command)) => return Self::of_command(row_no, key, command),
+            Err(failed) => failed,
         };
-        let mut fields = Fields::of_body(body);
-        let key = fields.required("idempotency_key", IdempotencyKey::parse);
-        let command = parse_payment(&mut fields, rules);
-        let errors = first_failures(fields.finish(), FAILURES_OF_ROW);
-        let fault = |code, errors| Self {
-            row_no,
-            key: key.clone(),
-            content: Err(RowFault { code, errors, money: None, first: None }),
-            print: bad_print(text),
-        };
-        match (&key, command) {
-            (Some(_), Some(command)) if errors.is_empty() && above(&command, rules.payment_limit) => {
-                let message = "is above your tenant's limit for one payment";
-                fault("limit_exceeded", vec![FieldError::new("amount_minor", "limit_exceeded", message)])
-            }
-            (Some(key), Some(command)) if errors.is_empty() => Self::of_command(row_no, key.clone(), command),
-            _ => fault("validation_failed", errors),
+        if AcceptanceRules::are_all_of(&fault.errors)
+            && let Ok((key, command)) = keyed_payment(text, &AcceptanceRules::NONE)
+        {
+            return Self::of_refused(row_no, key, command, fault);
         }
+        Self { row_no, key, content: RowContent::Fault(fault), print: bad_print(text) }
     }
+}
+
+/// A payment in JSON under its key; or the key, where there is one, and what is wrong.
+fn keyed_payment(
+    text: &[u8],
+    rules: &AcceptanceRules,
+) -> Result<(IdempotencyKey, Command), (Option<IdempotencyKey>, RowFault)> {
+    let body = read(text).map_err(|error| (None, RowFault::of("malformed_json", error.0)))?;
+    let mut fields = Fields::of_body(body);
+    let key = fields.required("idempotency_key", IdempotencyKey::parse);
+    let command = parse_payment(&mut fields, rules);
+    let errors = first_failures(fields.finish(), FAILURES_OF_ROW);
+    match (key, command) {
+        (Some(key), Some(command)) if errors.is_empty() => Ok((key, command)),
+        (key, _) => Err((key, RowFault { code: "validation_failed", errors, money: None, first: None })),
+    }
+}
+
+fn above_limit() -> RowFault {
+    let message = "is above your tenant's limit for one payment";
+    let errors = vec![FieldError::new("amount_minor", "limit_exceeded", message)];
+    RowFault { code: "limit_exceeded", errors, money: None, first: None }
 }
 
 fn above(command: &Command, limit: Option<Minor>) -> bool {
@@ -300,7 +330,11 @@ mod tests {
     }
 
     fn codes(rows: &[Row]) -> Vec<&'static str> {
-        rows.iter().map(|row| row.content.as_ref().map_or_else(|fault| fault.code, |_| "good")).collect()
+        let code = |row: &Row| match &row.content {
+            RowContent::Command(_) => "good",
+            RowContent::Refused(_, fault) | RowContent::Fault(fault) => fault.code,
+        };
+        rows.iter().map(code).collect()
     }
 
     #[tokio::test]
@@ -319,7 +353,8 @@ mod tests {
         assert_eq!(rows.iter().map(|row| row.row_no).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
         let expected = ["good", "malformed_json", "validation_failed", "limit_exceeded", "validation_failed"];
         assert_eq!(codes(&rows), expected);
-        assert_eq!(rows[2].content.as_ref().unwrap_err().errors[0].field, "idempotency_key");
+        let RowContent::Fault(fault) = &rows[2].content else { panic!("a short key") };
+        assert_eq!(fault.errors[0].field, "idempotency_key");
         assert!(stream.chunk().await.unwrap().is_none());
     }
 
@@ -330,6 +365,24 @@ mod tests {
         assert_eq!(print(&line("payment:1", "5")), print(&spaced));
         assert_ne!(print(&line("payment:1", "5")), print(&line("payment:2", "5")));
         assert_ne!(print(&line("payment:1", "5")), print(&line("payment:1", "6")));
+    }
+
+    #[test]
+    fn the_print_is_the_same_whatever_the_rules_say() {
+        let allowed = rules();
+        let strict = AcceptanceRules {
+            latest_effective: allowed.latest_effective.pred_opt().and_then(|day| day.pred_opt()).unwrap(),
+            payment_limit: Some(Minor::new(4)),
+        };
+        let other = AcceptanceRules { payment_limit: Some(Minor::new(4)), ..allowed };
+        for text in [line("payment:1", "5"), line("payment:1", "0"), line("short", "5"), "{".to_owned()] {
+            let row = |rules: &AcceptanceRules| Row::of_text(1, text.as_bytes(), rules);
+            let prints = [&allowed, &other, &strict, &AcceptanceRules::NONE].map(|rules| row(rules).print);
+            assert_eq!(prints, [prints[0]; 4], "{text}");
+        }
+        let refused = [&other, &strict].map(|rules| Row::of_text(1, line("payment:1", "5").as_bytes(), rules));
+        assert_eq!(codes(&refused), ["limit_exceeded", "validation_failed"]);
+        assert!(refused.iter().all(|row| matches!(row.content, RowContent::Refused(..))));
     }
 
     #[tokio::test]
@@ -380,7 +433,7 @@ mod tests {
         let doubled = format!("{{{}}}", vec!["\"a\":0"; 1_000].join(","));
         for text in [unknown(6_500, 5), unknown(30, 2_000), doubled] {
             let row = Row::of_text(1, text.as_bytes(), &rules());
-            let errors = row.content.unwrap_err().errors;
+            let RowContent::Fault(RowFault { errors, .. }) = row.content else { panic!("{text} is a payment") };
             assert_eq!((errors.len(), errors[FAILURES_OF_ROW].code), (FAILURES_OF_ROW + 1, "more"));
             assert!(serde_json::to_string(&errors).unwrap().len() < 8_000, "{errors:?}");
         }

@@ -9,10 +9,10 @@ use crate::api::problem::{FieldError, first_failures, tell};
 use crate::api::state::ApiState;
 use crate::api::uploads::answer::{UploadAnswer, accepted, busy, compared, taken};
 use crate::api::uploads::receiver::{Prints, UploadRequest};
-use crate::api::uploads::rows::Row;
+use crate::api::uploads::rows::{Row, RowContent};
 use crate::core::event::{Fingerprint, NewEvent};
 use crate::core::ids::{KeyHash, PaymentBatchId};
-use crate::store::{KnownEvent, RowCounts, UploadBegun, UploadEnd, WholeAccepted, WholeUpload};
+use crate::store::{KnownEvent, RowCounts, UploadBegun, UploadEnd, UploadRef, WholeAccepted, WholeUpload};
 
 /// How many faults of all rows are told: several of each row that a person would mend by hand.
 const FAULTS_TOLD: usize = 1_000;
@@ -27,6 +27,9 @@ pub(crate) async fn accept_all(state: &ApiState, request: UploadRequest, rows: V
     let print = prints.finish();
     let begin = request.begin(state);
     let (id, asked) = (PaymentBatchId(begin.event.id.0), begin.event.clone());
+    if let Some(known) = state.store().event_of_key(request.tenant, request.key.as_str()).await? {
+        return of_known(state, &known.into(), &asked, print).await;
+    }
     let received = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     let counts = RowCounts { received, ..RowCounts::default() };
     let body = UploadAnswer::new(id, counts, received).to_bytes()?;
@@ -48,6 +51,24 @@ pub(crate) async fn accept_all(state: &ApiState, request: UploadRequest, rows: V
     }
 }
 
+/// The answer under a key that is known. Its rows were judged when they came first: what is said of them today does not
+/// count.
+async fn of_known(
+    state: &ApiState,
+    known: &KnownEvent,
+    asked: &NewEvent,
+    print: [u8; 32],
+) -> Result<Response, ApiError> {
+    let first = &known.event.event;
+    if first.fingerprint != asked.fingerprint {
+        return Err(taken(known, asked));
+    }
+    let upload = UploadRef { tenant: first.tenant, id: PaymentBatchId(first.id.0) };
+    let progress = state.store().upload_progress(upload).await?;
+    let record = progress.ok_or(ApiError::Broken("an upload that was taken has no row"))?.record;
+    if record.completed_at.is_some() { compared(state, record, print) } else { Err(busy(state, record.id)) }
+}
+
 /// The rows as events of the upload.
 fn events(
     state: &ApiState,
@@ -59,18 +80,18 @@ fn events(
     let mut errors = Vec::new();
     for Row { row_no, key, content, .. } in rows {
         match (key, content) {
-            (Some(key), Ok(command)) => {
+            (Some(key), RowContent::Command(command)) => {
                 let (event, publisher) = (state.intake().next_id(), state.publisher());
                 let actor = request.actor.clone();
                 let event = NewEvent::of_caller(event, request.tenant, key, command, publisher, actor);
                 events.push(event.in_batch(id, row_no));
             }
-            (_, Err(fault)) => {
+            (_, RowContent::Refused(_, fault) | RowContent::Fault(fault)) => {
                 for error in fault.errors {
                     tell(&mut errors, in_row(row_no, error), FAULTS_TOLD);
                 }
             }
-            (None, Ok(_)) => return Err(ApiError::Broken("a row without a key became a command")),
+            (None, RowContent::Command(_)) => return Err(ApiError::Broken("a row without a key became a command")),
         }
     }
     if errors.is_empty() { Ok(events) } else { Err(refused(errors)) }

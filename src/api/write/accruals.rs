@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 
 use crate::api::auth::Scope;
 use crate::api::error::ApiError;
-use crate::api::http::heavy::off_the_runtime;
 use crate::api::json::Fields;
 use crate::api::openapi::{AcceptedView, AccrualAnswer, ProblemDocument};
 use crate::api::problem::FieldError;
@@ -87,12 +86,8 @@ pub struct AccrualRequest {
         (status = 503, description = "Try again", body = ProblemDocument)))]
 pub(crate) async fn post_accruals(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read_up_to(&state, request, &[Scope::AccrualsWrite], BODY_BYTES_MAX).await?;
-    let (request, asked) = off_the_runtime(move || {
-        let asked = request.parsed(|fields| parse_accruals(fields, &request.rules));
-        (request, asked)
-    })
-    .await?;
-    let group = asked?.group(&state, request.caller.tenant).await?;
+    let (request, asked) = request.long_parsed_by_rules(&state, parse_accruals).await?;
+    let group = asked.group(&state, request.caller.tenant).await?;
     accept_group_and_answer(&state, request, group).await
 }
 

@@ -13,7 +13,7 @@ use crate::api::error::ApiError;
 use crate::api::state::ApiState;
 use crate::api::uploads::ach::{EntryRow, FileRows, RETURN_UNMATCHED};
 use crate::api::uploads::receiver::UploadRequest;
-use crate::api::uploads::rows::Row;
+use crate::api::uploads::rows::{Row, RowContent};
 use crate::api::write::ach_files::feed;
 use crate::api::write::ach_reviews::body;
 use crate::core::ach::{Feed, FileHash};
@@ -120,7 +120,7 @@ async fn of_file(
     let (entries, feed) = reading.await.map_err(|_| ApiError::Broken("a file could not be read again"))??;
     let rows = again.rows(&feed).returns(state, entries).await?;
     for (exception, row) in exceptions.iter().zip(rows) {
-        if let Row { key: Some(key), content: Ok(command), .. } = row {
+        if let Row { key: Some(key), content: RowContent::Command(command), .. } = row {
             let (id, publisher) = (state.intake().next_id(), state.publisher());
             let event = NewEvent::of_caller(id, arrival.tenant, key, command, publisher, arrival.actor.clone());
             let event = event.in_batch(exception.row.batch, exception.row.row_no);

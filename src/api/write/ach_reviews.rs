@@ -23,9 +23,9 @@ use crate::api::state::ApiState;
 use crate::api::uploads::ach::{EntryRow, FileRows, calendar};
 use crate::api::uploads::answer::{busy, first_answer, replayed, taken};
 use crate::api::uploads::receiver::UploadRequest;
-use crate::api::uploads::rows::{Row, RowFault};
+use crate::api::uploads::rows::{Row, RowContent};
 use crate::api::write::ach_files::feed;
-use crate::api::write::request::WriteRequest;
+use crate::api::write::request::{AcceptanceRules, WriteRequest};
 use crate::core::ach::{Feed, FileHash};
 use crate::core::event::{Command, IdempotencyKey, NewEvent, Resolution, Review, Upload, UploadOperation};
 use crate::core::ids::TenantId;
@@ -122,7 +122,7 @@ async fn decide(
     let request = WriteRequest::read(state, request, &[Scope::PaymentsWrite]).await?;
     let tenant = request.caller.tenant;
     let row = file_row(batch, row)?;
-    let review = request.parsed(|fields| parse(fields, &request, (row, resolution)))?;
+    let review = request.parsed_by_rules(state, |fields, rules| parse(fields, rules, (row, resolution))).await?;
     let asked = operation(state, &request, review.clone()).await?;
     let event = asked.begin(state);
     if let Some(known) = state.store().event_of_key(tenant, asked.key.as_str()).await? {
@@ -170,10 +170,10 @@ async fn decide(
     }
 }
 
-fn parse(fields: &mut Fields<'_>, request: &WriteRequest, (row, resolution): (FileRow, Resolution)) -> Option<Review> {
+fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules, (row, resolution): (FileRow, Resolution)) -> Option<Review> {
     let reason = fields.required_reference("reason");
     let effective_at = match resolution {
-        Resolution::Posted => fields.optional_date_until("effective_at", request.rules.latest_effective),
+        Resolution::Posted => fields.optional_date_until("effective_at", rules.latest_effective),
         Resolution::Discarded => None,
     };
     Some(Review { batch_id: row.batch, row_no: row.row_no, resolution, reason: reason?, effective_at })
@@ -274,9 +274,13 @@ impl Again {
 
 fn content(row: Option<Row>) -> Result<(IdempotencyKey, Command), ApiError> {
     match row {
-        Some(Row { key: Some(key), content: Ok(command), .. }) => Ok((key, command)),
-        Some(Row { content: Err(RowFault { errors, .. }), .. }) => Err(ApiError::NotPostable(errors)),
-        Some(Row { key: None, content: Ok(_), .. }) | None => Err(ApiError::Broken("an entry made no row")),
+        Some(Row { key: Some(key), content: RowContent::Command(command), .. }) => Ok((key, command)),
+        Some(Row { content: RowContent::Refused(_, fault) | RowContent::Fault(fault), .. }) => {
+            Err(ApiError::NotPostable(fault.errors))
+        }
+        Some(Row { key: None, content: RowContent::Command(_), .. }) | None => {
+            Err(ApiError::Broken("an entry made no row"))
+        }
     }
 }
 

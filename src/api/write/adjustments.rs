@@ -6,7 +6,6 @@ use utoipa::ToSchema;
 
 use crate::api::auth::Scope;
 use crate::api::error::ApiError;
-use crate::api::http::heavy::off_the_runtime;
 use crate::api::json::Fields;
 use crate::api::openapi::{AcceptedView, AdjustmentAnswer, ProblemDocument};
 use crate::api::state::ApiState;
@@ -70,12 +69,9 @@ pub(crate) async fn post_adjustment(State(state): State<ApiState>, request: Requ
     let any_of = &[Scope::AdjustmentsWrite];
     let request = WriteRequest::read_up_to(&state, request, any_of, BODY_BYTES_MAX).await?;
     let tenant = state.tenants().get(state.store(), request.caller.tenant, state.now()).await?;
-    let (request, asked) = off_the_runtime(move || {
-        let asked = request.parsed(|fields| parse(fields, &request.rules, &tenant.chart));
-        (request, asked)
-    })
-    .await?;
-    accept(&state, request, asked?).await
+    let parse = move |fields: &mut Fields<'_>, rules: &AcceptanceRules| parse(fields, rules, &tenant.chart);
+    let (request, asked) = request.long_parsed_by_rules(&state, parse).await?;
+    accept(&state, request, asked).await
 }
 
 fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules, chart: &Chart) -> Option<Asked> {

@@ -102,7 +102,8 @@ pub(crate) async fn post_statement(State(state): State<ApiState>, request: Reque
     let key = idempotency_key(&parts.headers)?;
     let now = state.now();
     let tenant = state.tenants().get(state.store(), caller.tenant, now).await?;
-    let head = head(Query::of(&parts.uri)?, tenant.latest_effective(now))?;
+    let head = head(Query::of(&parts.uri)?)?;
+    let latest = tenant.latest_effective(now);
     let bytes = Source::of(&parts.headers, body, STATEMENT_BYTES_MAX)?.whole().await?;
     if bytes.is_empty() {
         return Err(ApiError::empty_file());
@@ -116,16 +117,14 @@ pub(crate) async fn post_statement(State(state): State<ApiState>, request: Reque
     let (currency, received_on) = (statement.head().currency, tenant.business_date(now));
     let upload = Upload { operation, currency, received_on };
     let (tenant, actor) = (caller.tenant, caller.client_id.clone());
-    accept(&state, UploadRequest { tenant, actor, key, upload, file: None }, (statement, hash.bytes())).await
+    let request = UploadRequest { tenant, actor, key, upload, file: None };
+    accept(&state, request, (statement, hash.bytes()), latest).await
 }
 
 /// What the query says of the account.
-fn head(mut query: Query, latest: NaiveDate) -> Result<StatementHead, ApiError> {
+fn head(mut query: Query) -> Result<StatementHead, ApiError> {
     let account = query.required("bank_account_ref", BankAccountRef::parse);
     let date = query.required("statement_date", parse_date);
-    if date.is_some_and(|date| date > latest) {
-        query.fail("statement_date", "future_dated", format!("must not be after {latest}"));
-    }
     let currency = query.required("currency", Currency::parse);
     let opening = query.required("opening_balance_minor", parse_signed);
     let closing = query.required("closing_balance_minor", parse_signed);
@@ -156,11 +155,12 @@ fn read(head: StatementHead, bytes: &Bytes) -> Result<(Statement, StatementHash)
     Ok((statement, hash))
 }
 
-/// Takes a statement that no key and no day stands in the way of.
+/// Takes a statement that no key and no day stands in the way of, unless its day is after `latest`.
 async fn accept(
     state: &ApiState,
     request: UploadRequest,
     (statement, sha256): (Statement, [u8; 32]),
+    latest: NaiveDate,
 ) -> Result<Response, ApiError> {
     let tenant = request.tenant;
     if let Some(known) = state.store().event_of_key(tenant, request.key.as_str()).await? {
@@ -169,6 +169,9 @@ async fn accept(
     let (account, day) = (statement.head().bank_account_ref.as_str(), statement.head().statement_date);
     if let Some((id, known)) = state.store().statement_of(tenant, account, day).await? {
         return of_the_same_day(state, tenant, (id, known == sha256)).await;
+    }
+    if day > latest {
+        return Err(refused("statement_date", "future_dated", format!("must not be after {latest}")));
     }
     for _ in 0..MATCHING_ATTEMPTS {
         let new = matched(state, &request, (&statement, sha256)).await?;

@@ -65,7 +65,7 @@ pub struct RecoveryRequest {
 pub(crate) async fn post_chargeoff(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::AdjustmentsWrite]).await?;
     let loss = state.tenants().get(state.store(), request.caller.tenant, state.now()).await?.loss_account;
-    let asked = request.parsed(|fields| parse_chargeoff(fields, &request.rules, loss))?;
+    let asked = request.parsed_by_rules(&state, |fields, rules| parse_chargeoff(fields, rules, loss)).await?;
     accept(&state, request, asked).await
 }
 
@@ -85,7 +85,7 @@ pub(crate) async fn post_chargeoff(State(state): State<ApiState>, request: Reque
         (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument)))]
 pub(crate) async fn post_recovery(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::AdjustmentsWrite]).await?;
-    let asked = request.parsed(|fields| parse_recovery(fields, &request.rules))?;
+    let asked = request.parsed_by_rules(&state, parse_recovery).await?;
     accept(&state, request, asked).await
 }
 

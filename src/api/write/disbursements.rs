@@ -58,7 +58,7 @@ pub struct DisbursementRequest {
         (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument)))]
 pub(crate) async fn post_disbursement(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::DisbursementsWrite]).await?;
-    let command = request.command(parse_disbursement)?;
+    let command = request.parsed_by_rules(&state, parse_disbursement).await?;
     accept_and_answer(&state, request, command).await
 }
 

@@ -103,7 +103,7 @@ pub struct FeeWaiverRequest {
         (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument)))]
 pub(crate) async fn post_fee(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::AdjustmentsWrite]).await?;
-    let asked = request.parsed(|fields| parse_fee(fields, &request.rules))?;
+    let asked = request.parsed_by_rules(&state, parse_fee).await?;
     match asked.judged(&state, request.caller.tenant).await? {
         (fee, Ok(())) => accept_and_answer(&state, request, fee).await,
         // Under another program, or under none, it may have been accepted.
@@ -129,7 +129,7 @@ pub(crate) async fn post_fee(State(state): State<ApiState>, request: Request) ->
         (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument)))]
 pub(crate) async fn post_waiver(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::AdjustmentsWrite]).await?;
-    let asked = request.parsed(|fields| parse_waiver(fields, &request.rules))?;
+    let asked = request.parsed_by_rules(&state, parse_waiver).await?;
     let waiver = asked.command(&state, request.caller.tenant).await?;
     accept_and_answer(&state, request, waiver).await
 }

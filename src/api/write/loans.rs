@@ -74,7 +74,7 @@ pub struct OpeningBalancesRequest {
         (status = 422, description = "Not valid, the loan exists, or another payload", body = ProblemDocument)))]
 pub(crate) async fn post_loan(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::LoansWrite]).await?;
-    let command = request.command(parse)?;
+    let command = request.parsed_by_rules(&state, parse).await?;
     let command = with_program(&state, &request, command).await?;
     accept_and_answer(&state, request, command).await
 }

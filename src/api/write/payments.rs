@@ -59,7 +59,7 @@ pub struct PaymentRequest {
         (status = 503, description = "Try again", body = ProblemDocument)))]
 pub(crate) async fn post_payment(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::PaymentsWrite]).await?;
-    let command = request.command(parse_payment)?;
+    let command = request.parsed_by_rules(&state, parse_payment).await?;
     if let (Some(limit), Some(amount)) = (request.rules.payment_limit, command.amount())
         && amount > limit
     {

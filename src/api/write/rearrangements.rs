@@ -112,7 +112,7 @@ pub(crate) async fn post_restructure(State(state): State<ApiState>, request: Req
 
 async fn rearrange(state: &ApiState, request: Request, sort: Rearrangement) -> Result<Response, ApiError> {
     let request = WriteRequest::read(state, request, &[Scope::AdjustmentsWrite]).await?;
-    let asked = request.parsed(|fields| parse_rearrangement(fields, &request.rules, sort))?;
+    let asked = request.parsed_by_rules(state, |fields, rules| parse_rearrangement(fields, rules, sort)).await?;
     let group = asked.group(state, request.caller.tenant).await?;
     accept_group_and_answer(state, request, group).await
 }

@@ -75,7 +75,8 @@ pub(crate) async fn post_return(
     let id = EventId::parse(&id).map_err(|_| ApiError::NotFound)?;
     let payment = returned_payment(&state, request.caller.tenant, id).await?;
     let policy = return_policy(&state, &payment).await?;
-    let command = request.command(|fields, rules| parse_return(fields, rules, (&payment, &policy)))?;
+    let command =
+        request.parsed_by_rules(&state, |fields, rules| parse_return(fields, rules, (&payment, &policy))).await?;
     accept_and_answer(&state, request, command).await
 }
 

@@ -61,7 +61,7 @@ pub struct ReversalRequest {
         (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument)))]
 pub(crate) async fn post_reversal(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::ReversalsWrite]).await?;
-    let asked = request.parsed(|fields| parse_reversal(fields, &request.rules))?;
+    let asked = request.parsed_by_rules(&state, parse_reversal).await?;
     match asked.asked(&state, request.caller.tenant).await? {
         Asked::OfGroup(group) => accept_group_and_answer(&state, request, group).await,
         Asked::OfLoan(command) => accept_and_answer(&state, request, command).await,

@@ -53,7 +53,8 @@ pub(crate) async fn post_settlement(
     let request = WriteRequest::read(&state, request, &[Scope::DisbursementsWrite]).await?;
     let event = named(&state, request.caller.tenant, &id).await?;
     let Command::Disbursement(disbursement) = &event.event.command else { return Err(ApiError::NotFound) };
-    let (effective_date, metadata) = request.parsed(|fields| parse(fields, &request.rules, disbursement))?;
+    let (effective_date, metadata) =
+        request.parsed_by_rules(&state, |fields, rules| parse(fields, rules, disbursement)).await?;
     let settled = EarlierEvent { id: event.event.id, seq: event.seq };
     let servicing = Servicing {
         loan_id: disbursement.loan_id,

@@ -48,8 +48,8 @@ pub struct SuspenseRequest {
         (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument)))]
 pub(crate) async fn post_application(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::PaymentsWrite]).await?;
-    let asked =
-        request.parsed(|fields| parse(fields, &request.rules, ServicingAct::SuspenseApplied { raised_by: None }))?;
+    let act = || ServicingAct::SuspenseApplied { raised_by: None };
+    let asked = request.parsed_by_rules(&state, |fields, rules| parse(fields, rules, act())).await?;
     accept(&state, request, asked).await
 }
 
@@ -67,7 +67,8 @@ pub(crate) async fn post_application(State(state): State<ApiState>, request: Req
         (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument)))]
 pub(crate) async fn post_refund(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::AdjustmentsWrite]).await?;
-    let asked = request.parsed(|fields| parse(fields, &request.rules, ServicingAct::SuspenseRefunded))?;
+    let act = || ServicingAct::SuspenseRefunded;
+    let asked = request.parsed_by_rules(&state, |fields, rules| parse(fields, rules, act())).await?;
     accept(&state, request, asked).await
 }
 

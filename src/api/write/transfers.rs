@@ -60,7 +60,7 @@ pub struct ReceiptAssignmentRequest {
         (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument)))]
 pub(crate) async fn post_transfer(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let request = WriteRequest::read(&state, request, &[Scope::AdjustmentsWrite]).await?;
-    let asked = request.parsed(|fields| parse_transfer(fields, &request.rules))?;
+    let asked = request.parsed_by_rules(&state, parse_transfer).await?;
     let group = asked.group(&state, request.caller.tenant).await?;
     accept_group_and_answer(&state, request, group).await
 }

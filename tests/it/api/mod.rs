@@ -20,6 +20,7 @@ mod returns;
 mod tls;
 mod tokens;
 mod uploads_cut;
+mod uploads_rules;
 mod webhooks;
 mod wire;
 mod world;

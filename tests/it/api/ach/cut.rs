@@ -1,5 +1,6 @@
 //! A file whose receiving is cut off goes on when it is sent again.
 
+use chrono::NaiveDate;
 use hpts::core::ach::SecCode;
 use hpts::store::Store;
 use serde_json::{Value, json};
@@ -97,6 +98,35 @@ async fn a_file_that_is_cut_off_goes_on_with_every_row_once() {
     let again = send(&world, &token, "file:cut", "collections", &bytes).await;
     assert_eq!((again.status, &again.bytes), (200, &answer.bytes));
     assert_eq!(world.store.verify().await.unwrap().problems, []);
+}
+
+/// What was taken before a cut stays a payment when its day is not allowed any more: as an exception besides, a person
+/// could have it posted once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_file_brought_before_a_cut_is_no_exception_after_it() {
+    let (world, token) = opened().await;
+    world.allow(|tenant| tenant.future_days = 5).await;
+    numbered_loan(&world, &token, "420").await;
+    let mut file = AchFile::new('A');
+    file.batch_of(SecCode::Ppd, NaiveDate::from_ymd_opt(2026, 5, 6), Some(126));
+    for row in 1..=ENTRIES {
+        file.debit("420", row);
+    }
+    let bytes = file.finish();
+    cut_off(&world, &token, &bytes).await;
+    world.allow(|tenant| tenant.future_days = 0).await;
+    let answer = resend(&world, &token, "file:cut", &bytes).await;
+    let told = answer.json();
+    let [accepted, invalid] = ["accepted", "invalid"].map(|name| told[name].as_i64().unwrap());
+    assert!(accepted >= TAKEN && invalid > 0, "{told}");
+    assert_eq!((accepted, accepted + invalid), (stored(&world).await, ENTRIES), "{told}");
+    finished(&world, &token, &answer).await;
+    let rows = results(&world, &token, &answer).await;
+    let numbers: Vec<i64> = rows.iter().map(|row| row["row"].as_i64().unwrap()).collect();
+    assert_eq!(numbers, (1..=ENTRIES).collect::<Vec<_>>());
+    world.allow(|tenant| tenant.future_days = 5).await;
+    let again = send(&world, &token, "file:cut", "collections", &bytes).await;
+    assert_eq!((again.status, &again.bytes), (200, &answer.bytes));
 }
 
 /// The key that it began with is lost.
