@@ -177,7 +177,10 @@ impl Receiver {
         let holders = self.accept(events, &mut exceptions).await?;
         for repeat in &repeats {
             let holder = holders.get(&repeat.key_hash).ok_or(ApiError::Broken("a repeated row repeats no row"))?;
-            exceptions.push(self.asked(repeat).repeats(holder));
+            match holder {
+                KeyHolder::Row(row) => exceptions.push(self.asked(repeat).repeats(row)),
+                KeyHolder::Known(known) => exceptions.extend(self.judge_known(&self.asked(repeat), known)),
+            }
         }
         count(&mut self.counts, &exceptions);
         if exceptions.is_empty() || self.state.store().add_exceptions(self.hold, exceptions).await? {
@@ -273,9 +276,8 @@ impl Receiver {
         for (event, refusal) in refused {
             let asked = self.asked(&event);
             let same = known.get(&event.key_hash).filter(|known| known.event.event.fingerprint == event.fingerprint);
-            match same.map(|known| asked.taken_by(known, || self.meet(known.event.seq))) {
-                Some(Taken::Own) => {}
-                Some(Taken::Moved(exception) | Taken::Others(exception)) => exceptions.push(exception),
+            match same {
+                Some(known) => exceptions.extend(self.judge_known(&asked, known)),
                 None => exceptions.push(of_fault(asked.row_no, event.key.as_ref(), &refusal)),
             }
         }
@@ -331,7 +333,7 @@ impl Receiver {
         &mut self,
         events: Vec<NewEvent>,
         exceptions: &mut Vec<UploadException>,
-    ) -> Result<HashMap<KeyHash, Holder>, ApiError> {
+    ) -> Result<HashMap<KeyHash, KeyHolder>, ApiError> {
         if events.is_empty() {
             return Ok(HashMap::new());
         }
@@ -343,18 +345,15 @@ impl Receiver {
             let holder = match verdict {
                 Ok(Accepted::New { seq, .. }) => {
                     self.meet(seq);
-                    asked.as_holder(Some(id))
+                    KeyHolder::Row(asked.as_holder(Some(id)))
                 }
                 Ok(Accepted::Known(known)) => {
-                    match asked.taken_by(&known, || self.meet(known.event.seq)) {
-                        Taken::Own => {}
-                        Taken::Moved(exception) | Taken::Others(exception) => exceptions.push(exception),
-                    }
-                    asked.as_holder(Some(known.event.event.id))
+                    exceptions.extend(self.judge_known(&asked, &known));
+                    KeyHolder::Known(known)
                 }
                 Err(IntakeError::Refused) => {
                     exceptions.push(asked.exception("internal"));
-                    asked.as_holder(None)
+                    KeyHolder::Row(asked.as_holder(None))
                 }
                 Err(error) => return Err(error.into()),
             };
@@ -362,6 +361,22 @@ impl Receiver {
         }
         Ok(holders)
     }
+
+    /// The exception of a row whose key an event has, if it is not that event's own.
+    fn judge_known(&mut self, asked: &Asked, known: &KnownEvent) -> Option<UploadException> {
+        match asked.taken_by(known, || self.meet(known.event.seq)) {
+            Taken::Own => None,
+            Taken::Moved(exception) | Taken::Others(exception) => Some(exception),
+        }
+    }
+}
+
+/// Who has the key of rows that repeat each other in one chunk.
+enum KeyHolder {
+    /// The first of them.
+    Row(Holder),
+    /// An event from before: of another upload, or of this one before a cut, where it may have been any of these rows'.
+    Known(Box<KnownEvent>),
 }
 
 impl Drop for Receiver {
