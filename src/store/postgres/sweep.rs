@@ -16,8 +16,8 @@ use crate::store::{Counts, StoreError, SweepCandidate, SweepPlan, SweepRound};
 /// How many numbers a round looks at: about a second of reading, 20 seconds of intake at full speed.
 const WINDOW: i64 = 1_000_000;
 
-/// How far beyond the first candidate the round looks for events that overtook one.
-const OVERTAKEN_WINDOW: i64 = 200_000;
+/// How far beyond the first candidate the round looks for events that overtook one: some seconds of intake at full speed.
+const OVERTAKEN_WINDOW: i64 = 100_000;
 
 /// The most events that are counted.
 const COUNTED_MAX: i64 = 1_000_000;
@@ -86,17 +86,20 @@ const LAST_SETTLED: &str = "SELECT max(s.seq) FROM (SELECT e.seq FROM events e W
 /// said that it lives.
 ///
 /// `passed` judges a kind of queue: what was accepted [`MARGIN`] later and is posted came after ours in the queue; less
-/// than that says nothing, since publishers overtake each other. The loan itself needs no margin, and is looked at only
-/// where its last posted event is later.
+/// than that says nothing, since publishers overtake each other. Nor does what a batch took along: it posts all that waits
+/// on a loan, so of each loan only the first event of a batch counts. The loan itself needs no margin, and is looked at
+/// only where its last posted event is later.
 const READ_CANDIDATES: &str = concat!(
     "WITH late AS MATERIALIZED (SELECT e.seq, e.id, e.tenant, e.loan_key, e.slot, e.batch_id IS NOT NULL AS bulk, \
      e.accepted_at, e.publisher FROM events e WHERE e.seq > $1 AND e.seq <= $2 \
      AND e.accepted_at <= clock_timestamp() - $3::interval AND ",
     waits!(),
     " AND coalesce(e.leg, 1) = 1 ORDER BY e.seq LIMIT $7), \
-     passed AS MATERIALIZED (SELECT e.slot, e.batch_id IS NOT NULL AS bulk, max(e.accepted_at) AS accepted_at \
+     passed AS MATERIALIZED (SELECT f.slot, f.bulk, max(f.accepted_at) AS accepted_at \
+     FROM (SELECT e.slot, e.batch_id IS NOT NULL AS bulk, min(e.accepted_at) AS accepted_at \
      FROM events e JOIN postings p ON p.event_seq = e.seq AND p.event_seq > (SELECT min(late.seq) FROM late) \
-     WHERE e.seq > (SELECT min(late.seq) FROM late) AND e.seq <= (SELECT min(late.seq) FROM late) + $6 AND e.slot IS NOT NULL GROUP BY 1, 2), \
+     WHERE e.seq > (SELECT min(late.seq) FROM late) AND e.seq <= (SELECT min(late.seq) FROM late) + $6 \
+     AND e.slot IS NOT NULL GROUP BY e.loan_key, p.posted_at, 1, 2) AS f GROUP BY 1, 2), \
      judged AS (SELECT l.seq, l.id, l.tenant, l.loan_key, l.slot, l.bulk, \
      coalesce(d.accepted_at >= l.accepted_at + $8::interval, false) \
      OR CASE WHEN o.last_posted_seq > l.seq THEN EXISTS (SELECT FROM (SELECT n.seq, n.batch_id FROM events n \

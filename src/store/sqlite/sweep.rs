@@ -65,18 +65,21 @@ pub(super) const FIRST_IN_FLIGHT: &str = concat!("SELECT e.seq ", in_flight!(), 
 /// all of it to a lane.
 ///
 /// `passed` judges a kind of queue: what was accepted [`MARGIN_MICROS`] later and is posted came after ours in the
-/// queue; less than that says nothing, since publishers overtake each other. The loan itself needs no margin, and is
-/// looked at only where its last posted event is later.
+/// queue; less than that says nothing, since publishers overtake each other. Nor does what a batch took along: it posts
+/// all that waits on a loan, so of each loan only the first event of a batch counts. The loan itself needs no margin, and
+/// is looked at only where its last posted event is later.
 pub(super) const CANDIDATES: &str = concat!(
     "WITH late AS MATERIALIZED (
         SELECT e.seq, e.id, e.tenant, e.loan_key, e.slot, e.batch_id IS NOT NULL AS bulk, e.accepted_at, e.publisher ",
     in_flight!(),
     " AND e.accepted_at <= ?3 AND coalesce(e.leg, 1) = 1 ORDER BY e.seq LIMIT ?7),
     passed AS MATERIALIZED (
-        SELECT e.slot, e.batch_id IS NOT NULL AS bulk, max(e.accepted_at) AS accepted_at
-        FROM events AS e JOIN postings AS p ON p.event_seq = e.seq
-        WHERE e.seq > (SELECT min(seq) FROM late) AND e.seq <= (SELECT min(seq) FROM late) + ?6
-            AND e.slot IS NOT NULL
+        SELECT slot, bulk, max(accepted_at) AS accepted_at FROM (
+            SELECT e.slot, e.batch_id IS NOT NULL AS bulk, min(e.accepted_at) AS accepted_at
+            FROM events AS e JOIN postings AS p ON p.event_seq = e.seq
+            WHERE e.seq > (SELECT min(seq) FROM late) AND e.seq <= (SELECT min(seq) FROM late) + ?6
+                AND e.slot IS NOT NULL
+            GROUP BY e.loan_key, p.posted_at, 1, 2)
         GROUP BY 1, 2)
     SELECT l.seq, l.id, l.tenant, l.loan_key, l.slot, l.bulk,
         coalesce(d.accepted_at >= l.accepted_at + ?8, 0) OR CASE WHEN o.last_posted_seq > l.seq THEN EXISTS (

@@ -300,6 +300,7 @@ macro_rules! conformance {
                     sweep_leaves_a_backlog_alone,
                     a_backlog_does_not_hide_what_is_lost,
                     a_slot_overtakes_after_two_seconds,
+                    what_a_batch_took_along_overtakes_nobody,
                     a_round_says_how_far_it_looked,
                     sweep_runs_in_one_place,
                     worker_views_share_lane_slots,

@@ -192,6 +192,22 @@ pub(crate) async fn a_slot_overtakes_after_two_seconds(fixture: &impl Fixture) {
     assert_eq!(overtaken().await, [true]);
 }
 
+/// A batch posts all that waits on a loan, however much later than the event that brought it.
+pub(crate) async fn what_a_batch_took_along_overtakes_nobody(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    beat(&books, None).await;
+    let slot = Slot::of(books.key(1));
+    let neighbour = (2..1_000_000).find(|n| Slot::of(books.key(*n)) == slot).unwrap();
+    let payments = vec![books.payment(1, 1), books.payment(neighbour, 1), books.payment(neighbour, 2)];
+    let wanted = books.accept(payments).await;
+    for early in &wanted[..2] {
+        fixture.age(early.seq, 3).await;
+    }
+    books.post(&wanted[1..]).await;
+    let candidates = sweep(&books).await.candidates;
+    assert_eq!(candidates.iter().map(|found| found.overtaken).collect::<Vec<_>>(), [false]);
+}
+
 pub(crate) async fn a_round_says_how_far_it_looked(fixture: &impl Fixture) {
     let books = Books::open(fixture.store(), 1).await;
     let done = books.book(vec![books.opening(1, [0, 0, 500]), books.payment(1, 1)]).await;
