@@ -85,7 +85,7 @@ impl Backlog {
 
     async fn tell_broker(&self) {
         let dead = self.broker.dead_depth().await;
-        metrics::gauge!(DEAD_LETTERS).set(dead.map_or(f64::NAN, messages));
+        metrics::gauge!(DEAD_LETTERS).set(dead.map_or(f64::NAN, gauge_unsigned));
         for partition in self.map.all() {
             let mut ready = Some(0_u64);
             for class in [QueueClass::Single, QueueClass::Bulk] {
@@ -116,11 +116,7 @@ fn seconds_to_drain(before: Counts, now: Counts, between: Duration) -> f64 {
 /// What waits in the queues of a partition; `None` where one of them does not say.
 fn tell_ready(partition: Partition, ready: Option<u64>) {
     let label = partition.0.to_string();
-    metrics::gauge!(PARTITION_READY, "partition" => label).set(ready.map_or(f64::NAN, messages));
-}
-
-fn messages(count: u64) -> f64 {
-    gauge(i64::try_from(count).unwrap_or(i64::MAX))
+    metrics::gauge!(PARTITION_READY, "partition" => label).set(ready.map_or(f64::NAN, gauge_unsigned));
 }
 
 /// A count as a gauge wants it; exact up to 2^53.
@@ -131,6 +127,11 @@ fn messages(count: u64) -> f64 {
 )]
 fn gauge(count: i64) -> f64 {
     count as f64
+}
+
+/// The same of a count that has no sign.
+pub(super) fn gauge_unsigned(count: u64) -> f64 {
+    gauge(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::runtime::telemetry::{
     BANK_OPEN_LINES, BANKS_UNRECONCILED, CONSERVATION_DIFFERENCE, LOAN_FAULTS, RECONCILIATION_MISMATCHES, chain,
 };
 use crate::store::{ReconciliationQuestion, ReconciliationRun, Store, StoreError};
+use crate::worker::backlog::gauge_unsigned;
 
 /// How often the task looks whether something is due.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -150,7 +151,7 @@ impl Reconciler {
                 tracing::error!(%tenant, difference, ?lost, "accepted events are not all there");
             }
         }
-        metrics::gauge!(CONSERVATION_DIFFERENCE).set(gauge(total));
+        metrics::gauge!(CONSERVATION_DIFFERENCE).set(gauge_unsigned(total));
         Ok(())
     }
 
@@ -178,7 +179,7 @@ impl Reconciler {
     async fn tell_loan_faults(&mut self) -> Result<(), StoreError> {
         let faults = self.store.count_loan_faults().await?;
         self.is_telling = true;
-        metrics::gauge!(LOAN_FAULTS).set(gauge(faults));
+        metrics::gauge!(LOAN_FAULTS).set(gauge_unsigned(faults));
         Ok(())
     }
 
@@ -228,7 +229,7 @@ fn tell(runs: &[ReconciliationRun]) {
             tracing::error!(%tenant, %currency, %as_of, check, detail, "the books do not reconcile");
         }
     }
-    metrics::gauge!(RECONCILIATION_MISMATCHES).set(gauge(u64::try_from(wrong.len()).unwrap_or(u64::MAX)));
+    metrics::gauge!(RECONCILIATION_MISMATCHES).set(gauge_unsigned(u64::try_from(wrong.len()).unwrap_or(u64::MAX)));
     tell_of_banks(runs);
 }
 
@@ -243,16 +244,6 @@ fn tell_of_banks(runs: &[ReconciliationRun]) {
             tracing::info!(%tenant, %currency, %as_of, detail = bank.told(), "a bank account is not reconciled");
         }
     }
-    metrics::gauge!(BANKS_UNRECONCILED).set(gauge(accounts));
-    metrics::gauge!(BANK_OPEN_LINES).set(gauge(lines));
-}
-
-/// A count as a gauge wants it; exact up to 2^53.
-#[expect(
-    clippy::as_conversions,
-    clippy::cast_precision_loss,
-    reason = "metrics are floats; counts stay far below 2^53"
-)]
-fn gauge(count: u64) -> f64 {
-    count as f64
+    metrics::gauge!(BANKS_UNRECONCILED).set(gauge_unsigned(accounts));
+    metrics::gauge!(BANK_OPEN_LINES).set(gauge_unsigned(lines));
 }
