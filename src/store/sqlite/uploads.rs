@@ -85,10 +85,11 @@ pub(super) const ACCEPTED_TOTALS: &str =
     UNION ALL SELECT 'reviewed', currency, reviewed, reviewed_amount FROM batch_accepted
     WHERE batch_id = ?1 AND reviewed > 0";
 
-/// Rows that wait for a person: parked ones, and the unposted ones of loans on hold. Few.
+/// Rows that wait for a person: parked ones, and the unposted ones of loans on hold. Few, so CROSS JOIN keeps the way from
+/// them to the upload: the other way would walk all of it.
 pub(super) const WAITING_ROWS: &str = "
     SELECT 'parked' AS word, e.currency, 1 AS count, CAST(coalesce(e.amount, 0) AS TEXT) AS amount
-    FROM parked AS k JOIN events AS e ON e.seq = k.event_seq
+    FROM parked AS k CROSS JOIN events AS e ON e.seq = k.event_seq
     WHERE e.batch_id = ?2 AND k.parked_at IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM postings AS p WHERE p.event_seq = e.seq)
     UNION ALL

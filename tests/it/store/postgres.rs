@@ -27,6 +27,23 @@ async fn every_statement_prepares() {
     }
 }
 
+/// Whoever waits for an upload of a million rows asks again and again.
+#[tokio::test]
+async fn how_far_an_upload_is_costs_no_walk_of_it() {
+    let database = PostgresDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    let hold = begin(&books, "upload:1", 1).await;
+    books.accept((1..=9).map(|n| books.payment(1, 1).in_batch(hold.id, n)).collect()).await;
+    database.execute("ANALYZE events").await.unwrap();
+    let (_, sql) = statements().into_iter().find(|(name, _)| *name == "read_control_totals").unwrap();
+    let sql = sql.replace("$1", &format!("'{}'::uuid", books.tenant)).replace("$2", &format!("'{}'::uuid", hold.id));
+
+    let plan = database.plan(&sql).await;
+
+    let walked = ["rows=9", "loops=9"].iter().any(|walk| plan.contains(walk));
+    assert!(plan.contains("on parked") && !walked, "{plan}");
+}
+
 #[tokio::test]
 async fn every_migration_file_is_applied() {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres");

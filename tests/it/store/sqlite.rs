@@ -5,7 +5,7 @@ use hpts::core::ids::Seq;
 use hpts::core::ledger::RejectionCode;
 use hpts::store::sqlite::STATEMENTS;
 use hpts::store::{Acceptance, SchemaState, Store, StoreError, Wanted};
-use sqlx::{Executor, Row, SqlStr};
+use sqlx::{AssertSqlSafe, Executor, Row, SqlStr};
 use tokio::sync::oneshot;
 
 use super::intake::wanted;
@@ -23,6 +23,22 @@ async fn every_statement_prepares() {
         let prepared = (&mut connection).prepare(SqlStr::from_static(sql)).await;
         assert!(prepared.is_ok(), "{name}: {:?}\n{sql}", prepared.err());
     }
+}
+
+/// Whoever waits for an upload of a million rows asks again and again.
+#[tokio::test]
+async fn how_far_an_upload_is_costs_no_walk_of_it() {
+    let database = SqliteDatabase::open().await;
+    let mut connection = database.connection().await;
+    let (_, sql) = STATEMENTS.iter().find(|(name, _)| *name == "waiting_rows").unwrap();
+
+    let rows = connection.fetch_all(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"))).await.unwrap();
+
+    let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+    assert!(
+        plan.iter().any(|step| step == "SCAN k") && !plan.iter().any(|step| step.contains("batch_row")),
+        "{plan:?}"
+    );
 }
 
 #[tokio::test]

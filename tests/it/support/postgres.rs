@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hpts::store::Store;
 use hpts::store::postgres::PostgresStore;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use uuid::Uuid;
 
 /// Where the server is; the role must be able to make databases.
@@ -90,6 +90,17 @@ impl PostgresDatabase {
     /// Runs statements as the owner of the database.
     pub(crate) async fn execute(&self, sql: &str) -> Result<(), String> {
         run(&self.url, sql).await
+    }
+
+    /// Runs a query and tells by which plan, under the settings of the store's sessions.
+    pub(crate) async fn plan(&self, sql: &str) -> String {
+        let mut connection = self.connection().await;
+        for setting in ["enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit"] {
+            connection.execute(AssertSqlSafe(format!("SET {setting} = off"))).await.unwrap();
+        }
+        let explained = format!("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {sql}");
+        let rows = connection.fetch_all(AssertSqlSafe(explained)).await.unwrap();
+        rows.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>().join("\n")
     }
 
     /// Runs statements with the guards of the journal switched off, as a thief with the owner's password would.
