@@ -68,6 +68,11 @@ pub struct SweepPlan {
     pub lease: Duration,
     /// Look only above this place (what this sweeper found finished before); `None` = above the stored mark.
     pub above: Option<Seq>,
+    /// Look no further than this place; `None` = to the last event.
+    pub up_to: Option<Seq>,
+    /// Up to where everything was finished at the round before. Where more is finished now, lanes work off a backlog, and
+    /// nothing is named; `None` = name whatever waits.
+    pub front: Option<Seq>,
     /// Look at events at least this old.
     pub older_than: Duration,
     /// The stored mark moves only over events at least this old.
@@ -76,6 +81,13 @@ pub struct SweepPlan {
     pub publisher_dead_after: Duration,
     /// The most events to name.
     pub limit: i64,
+}
+
+impl SweepPlan {
+    /// Whether nothing was finished at the front since the round before.
+    pub(super) fn stands_still(&self, finished_to: Seq) -> bool {
+        self.front.is_none_or(|front| finished_to <= front)
+    }
 }
 
 /// An accepted event without a posting.
@@ -104,7 +116,7 @@ pub struct SweepCandidate {
 #[derive(Clone, Debug, Default)]
 pub struct SweepRound {
     /// Unposted events, neither parked nor held: the overtaken and the orphaned first, then the oldest. Only the oldest
-    /// 30,000 that wait are judged.
+    /// 60,000 that wait are judged.
     pub candidates: Vec<SweepCandidate>,
     /// Everything up to here is finished, parked or held as far as this round could see: where a quick round of the
     /// same sweeper may begin next time. The end of the window where nothing in it waits.

@@ -1,12 +1,12 @@
 //! Owns the search for events whose hint was lost. One process at a time has the sweeper's lease.
 //!
 //! A quick round looks only above what this sweeper has seen finished. Since a number drawn before a commit can appear
-//! later than a higher one, a slow round looks again at what was passed since the slow round before the last: by then
+//! later than a higher one, a slow round looks again at what was passed between the last two slow rounds: by now
 //! every such commit is over. Every quarter of an hour one begins at the stored mark and moves it; at the start and daily
-//! one looks at everything. So an event is looked at four or five times, not each minute until the mark has passed it.
+//! one looks at everything. So an event is looked at three or four times, not each minute until the mark has passed it.
 //!
 //! Rounds take at most a tenth of the time, or one begins every four seconds. Where lost events were found the next one begins
-//! after a second: a round names 10,000 at most, and there may be more.
+//! after a second: a round names 20,000 at most, and there may be more.
 //!
 //! # The lease
 //! It runs from the beginning of a round, and outlives what that round publishes, the gauges and the pause. Where a database
@@ -15,9 +15,11 @@
 //! whoever looks; only a release makes events wait again that were passed, and each round says how often there was one. A
 //! number that appears late lies above what was passed at the slow round before the last, which is kept as well.
 //!
-//! An event is published again only if it was overtaken by a later one of its slot and kind of queue, if its publisher is
-//! dead or says that it was not confirmed, or if its queue is empty: a legitimate backlog is not
-//! doubled. Each further time the pause doubles.
+//! Nothing is judged while the first event that waits is another one at each round: lanes work off a backlog, and what is
+//! lost in it becomes the first before long. Where it stands still, an event is published again only if it was overtaken by
+//! a later one of its slot and kind of queue, if its publisher is dead or says that it was not confirmed, or if its queue is
+//! empty (which it is as well while a lane holds all of it): a legitimate backlog is not doubled. Each further time the
+//! pause doubles.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -64,7 +66,7 @@ const MARK_OLDER_THAN: Duration = Duration::from_mins(5);
 /// A publisher silent for this long is dead: five of its beats.
 const PUBLISHER_DEAD_AFTER: Duration = Duration::from_secs(10);
 /// The most events of one round.
-const ROUND_MAX: i64 = 10_000;
+const ROUND_MAX: i64 = 20_000;
 /// First pause before an event is published once more.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// Longest pause.
@@ -107,6 +109,18 @@ impl Seen {
         }
     }
 
+    /// A look at what was passed before the last slow round: who numbered an event that it did not see has committed by now.
+    const fn slow_walk(&self) -> Walk {
+        let [above, up_to] = self.passed;
+        Walk { above, up_to, finished_to: None }
+    }
+
+    /// A walk came to its end. The next slow one begins where this one found something, if it did.
+    fn walked(&mut self, finished_to: Option<Seq>) {
+        self.quick_from = self.quick_from.max(finished_to);
+        self.passed = [self.passed[1].min(finished_to), self.quick_from];
+    }
+
     /// Whether this sweeper begins from the beginning.
     fn is_empty(&self) -> bool {
         self.quick_from.is_none() && self.full.is_none() && self.passed == [None; 2]
@@ -118,13 +132,16 @@ impl Seen {
 struct Walk {
     /// Where it goes on: `None` is the stored mark.
     above: Option<Seq>,
+    /// Where it ends: `None` is the last event.
+    up_to: Option<Seq>,
     /// Up to where everything is finished, as its first window has seen it.
     finished_to: Option<Seq>,
 }
 
 impl Walk {
+    /// A look at all that lies above a place.
     const fn from(above: Option<Seq>) -> Self {
-        Self { above, finished_to: None }
+        Self { above, up_to: None, finished_to: None }
     }
 }
 
@@ -192,7 +209,7 @@ impl Sweeper {
                 due.slow = due.mark;
                 self.walk(&mut Walk::from(None), &lifecycle).await
             } else if is_due(&mut due.slow, SLOW_EVERY) {
-                self.walk(&mut Walk::from(self.seen.passed[0]), &lifecycle).await
+                self.walk(&mut self.seen.slow_walk(), &lifecycle).await
             } else {
                 self.quick_look().await
             };
@@ -219,7 +236,8 @@ impl Sweeper {
     /// One round above what was seen finished. After a release the next one, quick or slow, begins at the stored mark, so that
     /// what an operator released beside us goes on.
     async fn quick_look(&mut self) -> Result<Look, StoreError> {
-        let Some((round, look)) = self.round(self.seen.quick_from).await? else { return Ok(Look::Elsewhere) };
+        let front = self.seen.quick_from;
+        let Some((round, look)) = self.round((front, None), front).await? else { return Ok(Look::Elsewhere) };
         let is_released = self.releases.replace(round.releases).is_some_and(|known| known != round.releases);
         self.seen.quick_from = (!is_released).then_some(round.finished_to);
         if is_released {
@@ -238,19 +256,22 @@ impl Sweeper {
         look
     }
 
-    /// Rounds, window after window, from a place to the end. What the quick looks have seen beyond it stays seen.
+    /// Rounds, window after window, from a place to another. What the quick looks have seen beyond it stays seen.
     async fn walk(&mut self, walk: &mut Walk, lifecycle: &Lifecycle) -> Result<Look, StoreError> {
         let mut all = Look::Quiet;
         loop {
-            let Some((round, look)) = self.round(walk.above).await? else { return Ok(Look::Elsewhere) };
+            // Behind the first window no round before has looked.
+            let front = if walk.finished_to.is_none() { self.seen.quick_from } else { None };
+            let Some((round, look)) = self.round((walk.above, walk.up_to), front).await? else {
+                return Ok(Look::Elsewhere);
+            };
             if look == Look::Republished {
                 all = look;
             }
             walk.finished_to.get_or_insert(round.finished_to);
             let is_end = walk.above.is_some_and(|above| round.looked_to <= above);
             if is_end || lifecycle.is_stopping() {
-                self.seen.quick_from = self.seen.quick_from.max(walk.finished_to);
-                self.seen.passed = [self.seen.passed[1], self.seen.quick_from];
+                self.seen.walked(walk.finished_to);
                 return Ok(all);
             }
             walk.above = Some(round.looked_to);
@@ -260,11 +281,17 @@ impl Sweeper {
     }
 
     /// One window; `None` when another process has the lease.
-    async fn round(&mut self, above: Option<Seq>) -> Result<Option<(SweepRound, Look)>, StoreError> {
+    async fn round(
+        &mut self,
+        (above, up_to): (Option<Seq>, Option<Seq>),
+        front: Option<Seq>,
+    ) -> Result<Option<(SweepRound, Look)>, StoreError> {
         let plan = SweepPlan {
             worker: self.worker,
             lease: LEASE,
             above,
+            up_to,
+            front,
             older_than: OLDER_THAN,
             mark_older_than: MARK_OLDER_THAN,
             publisher_dead_after: PUBLISHER_DEAD_AFTER,
@@ -394,7 +421,7 @@ mod tests {
         let swept = || Seen {
             quick_from: Some(Seq(30)),
             passed: [Some(Seq(10)), Some(Seq(20))],
-            full: Some(Walk { above: Some(Seq(5)), finished_to: Some(Seq(2)) }),
+            full: Some(Walk { above: Some(Seq(5)), up_to: None, finished_to: Some(Seq(2)) }),
             away_since: None,
         };
         let mut seen = swept();
@@ -403,6 +430,18 @@ mod tests {
         assert_eq!(seen, Seen { away_since: Some(began), ..swept() });
         seen.lose(began.checked_add(AWAY_MAX).unwrap());
         assert!(seen.is_empty(), "after a long time it begins from the beginning");
+    }
+
+    #[test]
+    fn a_slow_round_looks_once_more_at_what_was_passed_before_the_last() {
+        let mut seen = Seen { quick_from: Some(Seq(30)), passed: [Some(Seq(10)), Some(Seq(20))], ..Seen::default() };
+        let places = |walk: Walk| (walk.above, walk.up_to);
+        assert_eq!(places(seen.slow_walk()), (Some(Seq(10)), Some(Seq(20))));
+        seen.walked(Some(Seq(20)));
+        assert_eq!(places(seen.slow_walk()), (Some(Seq(20)), Some(Seq(30))));
+        seen.quick_from = Some(Seq(40));
+        seen.walked(Some(Seq(25)));
+        assert_eq!(places(seen.slow_walk()), (Some(Seq(25)), Some(Seq(40))), "until what came late is finished");
     }
 
     #[tokio::test]

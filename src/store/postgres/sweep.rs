@@ -27,7 +27,7 @@ const COUNTED_WINDOW: i64 = 5_000_000;
 
 /// How many events that wait are judged: the oldest. Three times what a round names, so that a backlog that is only
 /// slow does not hide what is lost.
-const JUDGED_MAX: i64 = 30_000;
+const JUDGED_MAX: i64 = 60_000;
 
 /// How much later an event of the same slot must have been accepted to say that one in front of it was overtaken.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -55,17 +55,23 @@ const ALLOW_MERGES: &str = "SET LOCAL enable_mergejoin = on; SET LOCAL enable_ha
 const TAKE_LEASE: &str = "UPDATE sweeper SET holder = $1, leased_to = clock_timestamp() + $2::interval \
      WHERE holder = $1 OR leased_to < clock_timestamp() RETURNING mark, releases";
 
-/// Where the round ends: the last event, or so many numbers behind the next one. Two looks into the key, whatever lies
-/// in between.
-const READ_REACH: &str = "SELECT least((SELECT min(e.seq) FROM events e WHERE e.seq > $1) + $2, \
-     (SELECT max(e.seq) FROM events e WHERE e.seq > $1))";
+/// Where the round ends: the last event it may look at, or so many numbers behind the next one. Two looks into the key,
+/// whatever lies in between.
+const READ_REACH: &str = "SELECT least(e.first + $2, e.last) FROM (SELECT \
+     (SELECT min(e.seq) FROM events e WHERE e.seq > $1 AND e.seq <= $3) AS first, \
+     (SELECT max(e.seq) FROM events e WHERE e.seq > $1 AND e.seq <= $3) AS last) AS e";
 
-/// The first event of the round that waits, whatever its age, and whether it waits for longer than it should.
+/// The first event of the round that waits, whatever its age, and whether it waits for longer than it should. Walks two
+/// keys side by side up to the first number without a posting, and reads of events what has none: this is asked of each
+/// event there ever is, more than once.
 const FIRST_WAITING: &str = concat!(
-    "SELECT e.seq, e.accepted_at <= clock_timestamp() - $3::interval FROM events e \
-     WHERE e.seq > $1 AND e.seq <= $2 AND ",
+    "SELECT e.seq, e.accepted_at <= clock_timestamp() - $3::interval FROM (SELECT n.seq FROM events n \
+     WHERE n.seq > $1 AND n.seq <= $2 \
+     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = n.seq AND p.event_seq > $1) \
+     ORDER BY n.seq OFFSET 0) AS n CROSS JOIN LATERAL (SELECT e.seq, e.accepted_at FROM events e \
+     WHERE e.seq = n.seq AND ",
     waits!(),
-    " ORDER BY e.seq LIMIT 1"
+    " OFFSET 0) AS e ORDER BY n.seq LIMIT 1"
 );
 
 /// Before this instant no event is young, and no transaction that may still commit an event had begun. Asked before
@@ -193,7 +199,7 @@ async fn round(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Option
         None => Some(begin_at_mark(connection, plan).await?),
     };
     let from = plan.above.map_or(mark, |above| above.0);
-    let query = sqlx::query(READ_REACH).bind(from).bind(WINDOW);
+    let query = sqlx::query(READ_REACH).bind(from).bind(WINDOW).bind(plan.up_to.map_or(i64::MAX, |up_to| up_to.0));
     let row = query.fetch_one(&mut *connection).await.map_err(classify)?;
     let Some(reach) = Columns::of(&row).take::<Option<i64>>()? else {
         return Ok(Some(SweepRound { candidates: Vec::new(), finished_to: Seq(from), looked_to: Seq(from), releases }));
@@ -202,7 +208,9 @@ async fn round(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Option
     let finished_to = first.as_ref().map_or(reach, |first| first.seq.saturating_sub(1));
     // Where the first is young, so are those behind it, but for the length of a statement.
     let candidates = match first {
-        Some(FirstWaiting { is_late: true, .. }) => candidates(connection, plan, (finished_to, reach)).await?,
+        Some(FirstWaiting { is_late: true, .. }) if plan.stands_still(Seq(finished_to)) => {
+            candidates(connection, plan, (finished_to, reach)).await?
+        }
         Some(_) | None => Vec::new(),
     };
     let moved_to = match horizon {

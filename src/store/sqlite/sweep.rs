@@ -33,7 +33,7 @@ const COUNTED_WINDOW: i64 = 5_000_000;
 
 /// How many events that wait are judged: the oldest. Three times what a round names, so that a backlog that is only
 /// slow does not hide what is lost.
-const JUDGED_MAX: i64 = 30_000;
+const JUDGED_MAX: i64 = 60_000;
 
 /// How many microseconds later an event of the same slot must have been accepted to say that one in front of it was
 /// overtaken.
@@ -57,7 +57,7 @@ macro_rules! in_flight {
 
 /// Where the round ends: the last of the next events.
 pub(super) const REACH: &str =
-    "SELECT max(seq) AS seq FROM (SELECT seq FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2)";
+    "SELECT max(seq) AS seq FROM (SELECT seq FROM events WHERE seq > ?1 AND seq <= ?3 ORDER BY seq LIMIT ?2)";
 
 pub(super) const FIRST_IN_FLIGHT: &str = concat!("SELECT e.seq ", in_flight!(), " ORDER BY e.seq LIMIT 1");
 
@@ -165,14 +165,18 @@ pub(super) async fn look(
     now: Timestamp,
 ) -> Result<Look, StoreError> {
     let above = plan.above.unwrap_or(lease.mark);
-    let reach = sqlx::query(REACH).bind(above.0).bind(WINDOW).fetch_one(&mut *db).await.map_err(store_error)?;
+    let query = sqlx::query(REACH).bind(above.0).bind(WINDOW).bind(plan.up_to.map_or(i64::MAX, |up_to| up_to.0));
+    let reach = query.fetch_one(&mut *db).await.map_err(store_error)?;
     let reach = get::<Option<i64>>(&reach, "seq")?.map_or(above, Seq);
     let first = sqlx::query(FIRST_IN_FLIGHT).bind(above.0).bind(reach.0);
     let first = first.fetch_optional(&mut *db).await.map_err(store_error)?;
     let first: Option<i64> = first.map(|row| get(&row, "seq")).transpose()?;
     let finished_to = first.map_or(reach, |first| Seq(first.saturating_sub(1)));
-    let candidates =
-        if finished_to == reach { Vec::new() } else { candidates(db, plan, (finished_to, reach), now).await? };
+    let candidates = if finished_to < reach && plan.stands_still(finished_to) {
+        candidates(db, plan, (finished_to, reach), now).await?
+    } else {
+        Vec::new()
+    };
     let mark = mark_of(db, plan, lease, above, finished_to, now).await?;
     let round = SweepRound { candidates, finished_to, looked_to: reach, releases: lease.releases };
     Ok(Look { round, mark })

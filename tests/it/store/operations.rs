@@ -101,6 +101,8 @@ fn plan(worker: u128) -> SweepPlan {
         worker: WorkerId(Uuid::from_u128(worker)),
         lease: Duration::from_mins(1),
         above: None,
+        up_to: None,
+        front: None,
         older_than: Duration::ZERO,
         mark_older_than: Duration::ZERO,
         publisher_dead_after: Duration::from_mins(1),
@@ -222,6 +224,38 @@ pub(crate) async fn a_round_says_how_far_it_looked(fixture: &impl Fixture) {
     let waiting = books.accept(vec![books.payment(1, 2), books.payment(1, 3)]).await;
     assert_eq!(above(Seq(0)).await, (Seq(waiting[0].seq.0 - 1), waiting[1].seq));
     assert_eq!(above(waiting[1].seq).await, (waiting[1].seq, waiting[1].seq));
+}
+
+pub(crate) async fn while_the_front_moves_on_nothing_is_judged(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let done = books.book(vec![books.opening(1, [0, 0, 500]), books.payment(1, 1)]).await;
+    let waiting = books.accept(vec![books.payment(1, 2), books.payment(1, 3)]).await;
+    let looked = async |front: Seq| {
+        let round = books.store.sweep(SweepPlan { front: Some(front), ..plan(1) }).await.unwrap().unwrap();
+        (round.candidates.iter().map(|found| found.seq).collect::<Vec<_>>(), round.finished_to)
+    };
+    let front = Seq(waiting[0].seq.0 - 1);
+
+    assert_eq!(looked(done[0].seq).await, (vec![], front), "more is finished than the round before saw");
+    let both = vec![waiting[0].seq, waiting[1].seq];
+    assert_eq!(looked(front).await, (both.clone(), front), "as much");
+    assert_eq!(looked(waiting[1].seq).await, (both, front), "less: what committed late is first now");
+}
+
+pub(crate) async fn a_round_ends_where_it_is_told_to(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let done = books.book(vec![books.opening(1, [0, 0, 500]), books.payment(1, 1)]).await;
+    let waiting = books.accept(vec![books.payment(1, 2), books.payment(1, 3)]).await;
+    let looked = async |above: Seq, up_to: Seq| {
+        let bounded = SweepPlan { above: Some(above), up_to: Some(up_to), ..plan(1) };
+        let round = books.store.sweep(bounded).await.unwrap().unwrap();
+        (round.candidates.iter().map(|found| found.seq).collect::<Vec<_>>(), round.finished_to, round.looked_to)
+    };
+
+    assert_eq!(looked(Seq(0), done[1].seq).await, (vec![], done[1].seq, done[1].seq));
+    assert_eq!(looked(done[1].seq, done[1].seq).await, (vec![], done[1].seq, done[1].seq), "nothing to look at");
+    let first = waiting[0].seq;
+    assert_eq!(looked(Seq(0), first).await, (vec![first], Seq(first.0 - 1), first));
 }
 
 pub(crate) async fn sweep_runs_in_one_place(fixture: &impl Fixture) {

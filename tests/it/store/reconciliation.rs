@@ -180,6 +180,8 @@ async fn sweep(fixture: &impl Fixture, books: &Books, wanted: &[Seq]) {
         worker: WorkerId(Uuid::from_u128(5)),
         lease: Duration::from_secs(30),
         above: None,
+        up_to: None,
+        front: None,
         older_than: Duration::from_secs(1),
         mark_older_than: Duration::from_mins(5),
         publisher_dead_after: Duration::from_secs(10),
