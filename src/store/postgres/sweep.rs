@@ -55,11 +55,10 @@ const ALLOW_MERGES: &str = "SET LOCAL enable_mergejoin = on; SET LOCAL enable_ha
 const TAKE_LEASE: &str = "UPDATE sweeper SET holder = $1, leased_to = clock_timestamp() + $2::interval \
      WHERE holder = $1 OR leased_to < clock_timestamp() RETURNING mark, releases";
 
-/// Where the round ends: the last event it may look at, or so many numbers behind the next one. Two looks into the key,
-/// whatever lies in between.
-const READ_REACH: &str = "SELECT least(e.first + $2, e.last) FROM (SELECT \
-     (SELECT min(e.seq) FROM events e WHERE e.seq > $1 AND e.seq <= $3) AS first, \
-     (SELECT max(e.seq) FROM events e WHERE e.seq > $1 AND e.seq <= $3) AS last) AS e";
+/// Where the round ends: the last event it may look at, at most so many numbers behind the next one. Two looks into the
+/// key, whatever lies in between. An event: where the mark comes up to it, the next round may go on from there.
+const READ_REACH: &str = "SELECT (SELECT max(e.seq) FROM events e WHERE e.seq > $1 AND e.seq <= least(n.first + $2, $3)) \
+     FROM (SELECT min(e.seq) AS first FROM events e WHERE e.seq > $1 AND e.seq <= $3) AS n WHERE n.first IS NOT NULL";
 
 /// The first event of the round that waits, whatever its age, and whether it waits for longer than it should. Walks two
 /// keys side by side up to the first number without a posting, and reads of events what has none: this is asked of each
@@ -120,8 +119,10 @@ const READ_CANDIDATES: &str = concat!(
      ORDER BY (overtaken OR orphaned) DESC, seq LIMIT $4"
 );
 
-/// Writes down how far the round got. The mark moves only forward, and a release may lower it.
-const MOVE_MARK: &str = "UPDATE sweeper SET mark = greatest(mark, $2), finished_to = $3 WHERE holder = $1";
+/// Writes down how far the round got. The mark moves only forward, and a release may lower it. A round that found nothing
+/// waiting says nothing of what lies beyond it ($4).
+const MOVE_MARK: &str = "UPDATE sweeper SET mark = greatest(mark, $2), \
+     finished_to = CASE WHEN $4 THEN greatest(finished_to, $3) ELSE $3 END WHERE holder = $1";
 
 /// Failed attempts of events that were posted after all. Here rather than in the posting transaction, which must not
 /// pay for them. A row that a release holds is left to it: the sweeper's row is locked before, and by a release after.
@@ -193,17 +194,14 @@ async fn round(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Option
     };
     let mut columns = Columns::of(&row);
     let (mark, releases): (i64, i64) = (columns.take()?, columns.take()?);
-    // A quick round has not looked at everything below; only one from the mark on may move the mark.
-    let horizon = match plan.above {
-        Some(_) => None,
-        None => Some(begin_at_mark(connection, plan).await?),
-    };
     let from = plan.above.map_or(mark, |above| above.0);
+    // A round that begins beyond the mark has not looked at everything below.
+    let horizon = if from <= mark { Some(begin_at_mark(connection, plan).await?) } else { None };
     let query = sqlx::query(READ_REACH).bind(from).bind(WINDOW).bind(plan.up_to.map_or(i64::MAX, |up_to| up_to.0));
-    let row = query.fetch_one(&mut *connection).await.map_err(classify)?;
-    let Some(reach) = Columns::of(&row).take::<Option<i64>>()? else {
+    let Some(row) = query.fetch_optional(&mut *connection).await.map_err(classify)? else {
         return Ok(Some(SweepRound { candidates: Vec::new(), finished_to: Seq(from), looked_to: Seq(from), releases }));
     };
+    let reach: i64 = Columns::of(&row).take()?;
     let first = first_waiting(connection, plan, (from, reach)).await?;
     let finished_to = first.as_ref().map_or(reach, |first| first.seq.saturating_sub(1));
     // Where the first is young, so are those behind it, but for the length of a statement.
@@ -214,10 +212,12 @@ async fn round(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Option
         Some(_) | None => Vec::new(),
     };
     let moved_to = match horizon {
-        Some(horizon) => last_settled(connection, horizon, from, finished_to).await?.unwrap_or(mark),
-        None => mark,
+        Some(horizon) if finished_to > mark => {
+            last_settled(connection, horizon, from, finished_to).await?.unwrap_or(mark)
+        }
+        Some(_) | None => mark,
     };
-    let query = sqlx::query(MOVE_MARK).bind(plan.worker.0).bind(moved_to).bind(finished_to);
+    let query = sqlx::query(MOVE_MARK).bind(plan.worker.0).bind(moved_to).bind(finished_to).bind(finished_to == reach);
     query.execute(connection).await.map_err(classify)?;
     Ok(Some(SweepRound { candidates, finished_to: Seq(finished_to), looked_to: Seq(reach), releases }))
 }

@@ -304,6 +304,7 @@ macro_rules! conformance {
                     a_round_says_how_far_it_looked,
                     while_the_front_moves_on_nothing_is_judged,
                     a_round_ends_where_it_is_told_to,
+                    the_mark_moves_window_after_window,
                     sweep_runs_in_one_place,
                     worker_views_share_lane_slots,
                     schema_and_partitions_stand_after_migrating_twice,

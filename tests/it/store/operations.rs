@@ -258,6 +258,23 @@ pub(crate) async fn a_round_ends_where_it_is_told_to(fixture: &impl Fixture) {
     assert_eq!(looked(Seq(0), first).await, (vec![first], Seq(first.0 - 1), first));
 }
 
+/// Else it would fall behind for ever where more than a window is posted between two walks.
+pub(crate) async fn the_mark_moves_window_after_window(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let first = books.book(vec![books.opening(1, [0, 0, 500]), books.payment(1, 1)]).await;
+    let marked_at = async |seq: Seq| fixture.count(&format!("sweeper WHERE mark = {}", seq.0)).await == 1;
+    let above = async |seq: Seq| books.store.sweep(SweepPlan { above: Some(seq), ..plan(1) }).await.unwrap().unwrap();
+    assert_eq!(sweep(&books).await.looked_to, first[1].seq);
+    assert!(marked_at(first[1].seq).await);
+
+    let second = books.book(vec![books.payment(1, 2), books.payment(1, 3)]).await;
+    above(first[1].seq).await;
+    assert!(marked_at(second[1].seq).await, "a window that begins at the mark");
+    let third = books.book(vec![books.payment(1, 4), books.payment(1, 5)]).await;
+    above(third[0].seq).await;
+    assert!(marked_at(second[1].seq).await, "one beyond the mark says nothing of what lies between");
+}
+
 pub(crate) async fn sweep_runs_in_one_place(fixture: &impl Fixture) {
     let books = Books::open(fixture.store(), 1).await;
     assert!(books.store.sweep(plan(1)).await.unwrap().is_some());
