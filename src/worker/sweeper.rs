@@ -15,11 +15,14 @@
 //! whoever looks; only a release makes events wait again that were passed, and each round says how often there was one. A
 //! number that appears late lies above what was passed at the slow round before the last, which is kept as well.
 //!
+//! # What is published again
 //! Nothing is judged while the first event that waits is another one at each round: lanes work off a backlog, and what is
-//! lost in it becomes the first before long. Where it stands still, an event is published again only if it was overtaken by
-//! a later one of its slot and kind of queue, if its publisher is dead or says that it was not confirmed, or if its queue is
-//! empty (which it is as well while a lane holds all of it): a legitimate backlog is not doubled. Each further time the
-//! pause doubles.
+//! lost in it becomes the first before long. Where it stands still, and every half a minute, an event is published again
+//! if it was overtaken by a later one of its slot and kind of queue, or if its publisher is dead or says that it was not
+//! confirmed; and where it stands still, if its queue is empty, which it is as well while a lane holds all of it. So a
+//! legitimate backlog is not doubled. Each further time the pause doubles.
+
+mod seen;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -36,6 +39,7 @@ use crate::runtime::telemetry::{SWEEPER_REPUBLISHED, chain};
 use crate::store::{Store, StoreError, SweepCandidate, SweepPlan, SweepRound};
 use crate::worker::WorkerParts;
 use crate::worker::backlog::Backlog;
+use crate::worker::sweeper::seen::{Seen, Walk};
 
 /// How often a quick round runs.
 const QUICK_EVERY: Duration = Duration::from_secs(1);
@@ -65,6 +69,8 @@ const OLDER_THAN: Duration = Duration::from_secs(1);
 const MARK_OLDER_THAN: Duration = Duration::from_mins(5);
 /// A publisher silent for this long is dead: five of its beats.
 const PUBLISHER_DEAD_AFTER: Duration = Duration::from_secs(10);
+/// How long nothing is judged at most while lanes work: they may work on one slow loan alone.
+const JUDGED_EVERY: Duration = Duration::from_secs(30);
 /// The most events of one round.
 const ROUND_MAX: i64 = 20_000;
 /// First pause before an event is published once more.
@@ -82,67 +88,11 @@ pub(super) struct Sweeper {
     worker: WorkerId,
     pauses: HashMap<Seq, (Instant, Duration)>,
     seen: Seen,
+    /// When events that wait were judged for the last time.
+    judged: Option<Instant>,
     /// How often loans were released when a quick round last looked.
     releases: Option<i64>,
     backlog: Backlog,
-}
-
-/// What this sweeper has seen finished.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Seen {
-    /// Up to where, by the last round: a quick one begins here.
-    quick_from: Option<Seq>,
-    /// Up to where at the last two slow rounds, the older first.
-    passed: [Option<Seq>; 2],
-    /// A full look that did not come to its end.
-    full: Option<Walk>,
-    /// Since when another process has the lease.
-    away_since: Option<Instant>,
-}
-
-impl Seen {
-    /// Another process has the lease.
-    fn lose(&mut self, now: Instant) {
-        let since = *self.away_since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= AWAY_MAX {
-            *self = Self { away_since: self.away_since, ..Self::default() };
-        }
-    }
-
-    /// A look at what was passed before the last slow round: who numbered an event that it did not see has committed by now.
-    const fn slow_walk(&self) -> Walk {
-        let [above, up_to] = self.passed;
-        Walk { above, up_to, finished_to: None }
-    }
-
-    /// A walk came to its end. The next slow one begins where this one found something, if it did.
-    fn walked(&mut self, finished_to: Option<Seq>) {
-        self.quick_from = self.quick_from.max(finished_to);
-        self.passed = [self.passed[1].min(finished_to), self.quick_from];
-    }
-
-    /// Whether this sweeper begins from the beginning.
-    fn is_empty(&self) -> bool {
-        self.quick_from.is_none() && self.full.is_none() && self.passed == [None; 2]
-    }
-}
-
-/// A look on its way, window after window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Walk {
-    /// Where it goes on: `None` is the stored mark.
-    above: Option<Seq>,
-    /// Where it ends: `None` is the last event.
-    up_to: Option<Seq>,
-    /// Up to where everything is finished, as its first window has seen it.
-    finished_to: Option<Seq>,
-}
-
-impl Walk {
-    /// A look at all that lies above a place.
-    const fn from(above: Option<Seq>) -> Self {
-        Self { above, up_to: None, finished_to: None }
-    }
 }
 
 /// What a look came to.
@@ -156,7 +106,8 @@ enum Look {
     Republished,
 }
 
-/// When the slower rounds are due.
+/// When the slower rounds are due. Those from the mark and over everything take the place of a slow one, so that each walk
+/// begins long after the last: what was passed by then has committed.
 #[derive(Clone, Copy, Debug, Default)]
 struct Due {
     slow: Option<Instant>,
@@ -191,6 +142,7 @@ impl Sweeper {
             worker,
             pauses: HashMap::new(),
             seen: Seen::default(),
+            judged: None,
             releases: None,
             backlog,
         }
@@ -201,15 +153,17 @@ impl Sweeper {
         let (mut due, mut pause) = (Due::default(), QUICK_EVERY);
         while stopping.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
             let (began, was_due) = (Instant::now(), due);
-            let look = if is_due(&mut due.full, FULL_EVERY) {
-                // A full look is a slow one, too.
+            let look = if is_due(&mut due.slow, SLOW_EVERY) {
+                let look = if is_due(&mut due.full, FULL_EVERY) {
+                    self.full_look(&lifecycle).await
+                } else if is_due(&mut due.mark, MARK_EVERY) {
+                    self.walk(&mut Walk::from(None), &lifecycle).await
+                } else {
+                    self.walk(&mut self.seen.slow_walk(), &lifecycle).await
+                };
+                // A walk that takes its time is no reason to begin the next one at once.
                 due.slow = Some(Instant::now());
-                self.full_look(&lifecycle).await
-            } else if is_due(&mut due.mark, MARK_EVERY) {
-                due.slow = due.mark;
-                self.walk(&mut Walk::from(None), &lifecycle).await
-            } else if is_due(&mut due.slow, SLOW_EVERY) {
-                self.walk(&mut self.seen.slow_walk(), &lifecycle).await
+                look
             } else {
                 self.quick_look().await
             };
@@ -236,8 +190,7 @@ impl Sweeper {
     /// One round above what was seen finished. After a release the next one, quick or slow, begins at the stored mark, so that
     /// what an operator released beside us goes on.
     async fn quick_look(&mut self) -> Result<Look, StoreError> {
-        let front = self.seen.quick_from;
-        let Some((round, look)) = self.round((front, None), front).await? else { return Ok(Look::Elsewhere) };
+        let Some((round, look)) = self.round(self.seen.quick_from, None).await? else { return Ok(Look::Elsewhere) };
         let is_released = self.releases.replace(round.releases).is_some_and(|known| known != round.releases);
         self.seen.quick_from = (!is_released).then_some(round.finished_to);
         if is_released {
@@ -260,21 +213,14 @@ impl Sweeper {
     async fn walk(&mut self, walk: &mut Walk, lifecycle: &Lifecycle) -> Result<Look, StoreError> {
         let mut all = Look::Quiet;
         loop {
-            // Behind the first window no round before has looked.
-            let front = if walk.finished_to.is_none() { self.seen.quick_from } else { None };
-            let Some((round, look)) = self.round((walk.above, walk.up_to), front).await? else {
-                return Ok(Look::Elsewhere);
-            };
+            let Some((round, look)) = self.round(walk.above, walk.up_to).await? else { return Ok(Look::Elsewhere) };
             if look == Look::Republished {
                 all = look;
             }
-            walk.finished_to.get_or_insert(round.finished_to);
-            let is_end = walk.above.is_some_and(|above| round.looked_to <= above);
-            if is_end || lifecycle.is_stopping() {
-                self.seen.walked(walk.finished_to);
+            if walk.saw(&round) || lifecycle.is_stopping() {
+                self.seen.walked(walk);
                 return Ok(all);
             }
-            walk.above = Some(round.looked_to);
             // A walk over everything takes minutes, which is long for an old number.
             self.backlog.tell().await;
         }
@@ -283,15 +229,17 @@ impl Sweeper {
     /// One window; `None` when another process has the lease.
     async fn round(
         &mut self,
-        (above, up_to): (Option<Seq>, Option<Seq>),
-        front: Option<Seq>,
+        above: Option<Seq>,
+        up_to: Option<Seq>,
     ) -> Result<Option<(SweepRound, Look)>, StoreError> {
+        let is_patient = self.judged.is_some_and(|judged| judged.elapsed() < JUDGED_EVERY);
+        let front = self.seen.quick_from;
         let plan = SweepPlan {
             worker: self.worker,
             lease: LEASE,
             above,
             up_to,
-            front,
+            front: front.filter(|_| is_patient),
             older_than: OLDER_THAN,
             mark_older_than: MARK_OLDER_THAN,
             publisher_dead_after: PUBLISHER_DEAD_AFTER,
@@ -300,14 +248,18 @@ impl Sweeper {
         let Some(mut round) = self.store.sweep(plan).await? else {
             return Ok(None);
         };
-        let lost = self.choose(std::mem::take(&mut round.candidates)).await;
+        let stands_still = front.is_none_or(|front| round.finished_to <= front);
+        if stands_still || !is_patient {
+            self.judged = Some(Instant::now());
+        }
+        let lost = self.choose(std::mem::take(&mut round.candidates), stands_still).await;
         // Where the broker takes none, the next round would not do better for coming soon.
         let look = if !lost.is_empty() && self.publish(&lost).await { Look::Republished } else { Look::Quiet };
         Ok(Some((round, look)))
     }
 
-    /// The events that are published again now.
-    async fn choose(&mut self, candidates: Vec<SweepCandidate>) -> Vec<SweepCandidate> {
+    /// The events that are published again now. That a queue is empty says nothing while lanes work.
+    async fn choose(&mut self, candidates: Vec<SweepCandidate>, stands_still: bool) -> Vec<SweepCandidate> {
         let now = Instant::now();
         // What has not come up again for long after its pause is finished, or parked.
         self.pauses.retain(|_, (until, _)| now.saturating_duration_since(*until) < PAUSE_MAX);
@@ -317,7 +269,8 @@ impl Sweeper {
             if self.pauses.get(&candidate.seq).is_some_and(|(until, _)| *until > now) {
                 continue;
             }
-            if candidate.overtaken || candidate.orphaned || self.is_empty(&mut empty, &candidate).await {
+            let is_lost = candidate.overtaken || candidate.orphaned;
+            if is_lost || (stands_still && self.is_empty(&mut empty, &candidate).await) {
                 lost.push(candidate);
             }
         }
@@ -400,7 +353,7 @@ mod tests {
         assert_eq!(pause_after(Look::Quiet, Duration::from_secs(3)), ROUND_PAUSE_MAX);
     }
 
-    /// A purge of a million is named ten thousand at a time.
+    /// A purge of a million is named twenty thousand at a time.
     #[test]
     fn who_found_lost_events_looks_again_soon() {
         assert_eq!(pause_after(Look::Republished, Duration::from_secs(3)), QUICK_EVERY);
@@ -415,50 +368,13 @@ mod tests {
         assert_eq!(LEASE, Duration::from_secs(30), "the README says so");
     }
 
-    #[test]
-    fn who_gets_the_lease_back_soon_goes_on_where_it_was() {
-        let began = Instant::now();
-        let swept = || Seen {
-            quick_from: Some(Seq(30)),
-            passed: [Some(Seq(10)), Some(Seq(20))],
-            full: Some(Walk { above: Some(Seq(5)), up_to: None, finished_to: Some(Seq(2)) }),
-            away_since: None,
-        };
-        let mut seen = swept();
-        seen.lose(began);
-        seen.lose(began.checked_add(SLOW_EVERY).unwrap());
-        assert_eq!(seen, Seen { away_since: Some(began), ..swept() });
-        seen.lose(began.checked_add(AWAY_MAX).unwrap());
-        assert!(seen.is_empty(), "after a long time it begins from the beginning");
-    }
-
-    #[test]
-    fn a_slow_round_looks_once_more_at_what_was_passed_before_the_last() {
-        let mut seen = Seen { quick_from: Some(Seq(30)), passed: [Some(Seq(10)), Some(Seq(20))], ..Seen::default() };
-        let places = |walk: Walk| (walk.above, walk.up_to);
-        assert_eq!(places(seen.slow_walk()), (Some(Seq(10)), Some(Seq(20))));
-        seen.walked(Some(Seq(20)));
-        assert_eq!(places(seen.slow_walk()), (Some(Seq(20)), Some(Seq(30))));
-        seen.quick_from = Some(Seq(40));
-        seen.walked(Some(Seq(25)));
-        assert_eq!(places(seen.slow_walk()), (Some(Seq(25)), Some(Seq(40))), "until what came late is finished");
-    }
-
     #[tokio::test]
     async fn hints_are_counted_that_the_broker_took() {
         let recorder = PrometheusBuilder::new().build_recorder();
         let _recorded_here = metrics::set_default_local_recorder(&recorder);
         let files = TryStore::open().await;
-        let (all, queues) = (PartitionMap::even(1, 2), PartitionMap::even(1, 1));
-        let parts = WorkerParts {
-            store: files.store(),
-            broker: Arc::new(InProcessBroker::new(&queues)),
-            map: all.clone(),
-            lanes: 1,
-            batch_max: 1,
-            clock: Clock::system(),
-        };
-        let mut sweeper = Sweeper::new(&parts, WorkerId(Uuid::from_u128(1)));
+        let all = PartitionMap::even(1, 2);
+        let mut sweeper = sweeper(&files, &all);
         let lost: Vec<SweepCandidate> = (1..=40).map(candidate).collect();
         let taken = lost.iter().filter(|lost| all.partition(lost.slot) == Partition(0)).count();
         assert!(0 < taken && taken < lost.len(), "of both partitions, and one has a queue");
@@ -468,6 +384,30 @@ mod tests {
         let text = recorder.handle().render();
         assert!(text.contains(&format!("hpts_sweeper_republished_total {taken}\n")), "{taken}: {text}");
         assert_eq!(sweeper.pauses.len(), taken);
+    }
+
+    #[tokio::test]
+    async fn an_empty_queue_says_nothing_while_lanes_work() {
+        let files = TryStore::open().await;
+        let mut sweeper = sweeper(&files, &PartitionMap::even(1, 1));
+        let candidates = || vec![candidate(1), SweepCandidate { overtaken: false, ..candidate(2) }];
+        let numbers = |chosen: Vec<SweepCandidate>| chosen.iter().map(|chosen| chosen.seq.0).collect::<Vec<_>>();
+
+        assert_eq!(numbers(sweeper.choose(candidates(), false).await), [1]);
+        assert_eq!(numbers(sweeper.choose(candidates(), true).await), [1, 2]);
+    }
+
+    /// One that has the queues of one partition, whatever the map says.
+    fn sweeper(files: &TryStore, map: &PartitionMap) -> Sweeper {
+        let parts = WorkerParts {
+            store: files.store(),
+            broker: Arc::new(InProcessBroker::new(&PartitionMap::even(1, 1))),
+            map: map.clone(),
+            lanes: 1,
+            batch_max: 1,
+            clock: Clock::system(),
+        };
+        Sweeper::new(&parts, WorkerId(Uuid::from_u128(1)))
     }
 
     fn candidate(number: u8) -> SweepCandidate {

@@ -261,9 +261,11 @@ async fn candidates(
     rows.iter().map(candidate).collect()
 }
 
-/// What a round from the mark on does first. Answers the horizon of the mark.
+/// What a round does first that may move the mark. Answers the horizon of the mark.
 async fn begin_at_mark(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Timestamp, StoreError> {
-    sqlx::query(FORGET_HEALED).execute(&mut *connection).await.map_err(classify)?;
+    if plan.above.is_none() {
+        sqlx::query(FORGET_HEALED).execute(&mut *connection).await.map_err(classify)?;
+    }
     let query = sqlx::query(READ_HORIZON).bind(interval(plan.mark_older_than)?);
     let row = query.fetch_one(connection).await.map_err(classify)?;
     Columns::of(&row).instant()

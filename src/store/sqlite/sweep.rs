@@ -203,7 +203,7 @@ async fn candidates(
     rows.iter().map(decode_candidate).collect()
 }
 
-/// The mark follows only a look that began at it, and only over old events.
+/// The mark follows only a look that began at it or below, and only over old events.
 async fn mark_of(
     db: &mut SqliteConnection,
     plan: &SweepPlan,
