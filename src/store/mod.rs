@@ -72,6 +72,7 @@ pub use loan_reads::{
     BalanceTime, HistoryCut, IMAGINED, KindTotals, LateFeesPage, LoanAhead, LoanDays, LoanPlace, LoanReads, LoanSpan,
     LoanSums, LoansFilter, LoansPage, PayoffFacts, PayoffSince, StatementPage, StatementRecord, imagined,
 };
+pub(crate) use operations::stands_still;
 pub use operations::{
     Attempts, Counts, ParkRequest, PublisherBeat, SweepCandidate, SweepPlan, SweepRound, WorkerBeat, WorkerView,
 };

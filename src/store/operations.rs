@@ -83,11 +83,9 @@ pub struct SweepPlan {
     pub limit: i64,
 }
 
-impl SweepPlan {
-    /// Whether nothing was finished at the front since the round before.
-    pub(super) fn stands_still(&self, finished_to: Seq) -> bool {
-        self.front.is_none_or(|front| finished_to <= front)
-    }
+/// Whether nothing was finished at the front since the round before, or none was before.
+pub(crate) fn stands_still(front: Option<Seq>, finished_to: Seq) -> bool {
+    front.is_none_or(|front| finished_to <= front)
 }
 
 /// An accepted event without a posting.

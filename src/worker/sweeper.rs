@@ -36,7 +36,7 @@ use crate::core::ids::{Seq, WorkerId};
 use crate::core::slot::{Partition, PartitionMap};
 use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::telemetry::{SWEEPER_REPUBLISHED, chain};
-use crate::store::{Store, StoreError, SweepCandidate, SweepPlan, SweepRound};
+use crate::store::{Store, StoreError, SweepCandidate, SweepPlan, SweepRound, stands_still};
 use crate::worker::WorkerParts;
 use crate::worker::backlog::Backlog;
 use crate::worker::sweeper::seen::{Seen, Walk};
@@ -248,7 +248,7 @@ impl Sweeper {
         let Some(mut round) = self.store.sweep(plan).await? else {
             return Ok(None);
         };
-        let stands_still = front.is_none_or(|front| round.finished_to <= front);
+        let stands_still = stands_still(front, round.finished_to);
         if stands_still || !is_patient {
             self.judged = Some(Instant::now());
         }

@@ -11,7 +11,7 @@ use super::processes::interval;
 use super::rows::Columns;
 use crate::core::ids::Seq;
 use crate::core::time::Timestamp;
-use crate::store::{Counts, StoreError, SweepCandidate, SweepPlan, SweepRound};
+use crate::store::{Counts, StoreError, SweepCandidate, SweepPlan, SweepRound, stands_still};
 
 /// How many numbers a round looks at: about a second of reading, 20 seconds of intake at full speed.
 const WINDOW: i64 = 1_000_000;
@@ -206,7 +206,7 @@ async fn round(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Option
     let finished_to = first.as_ref().map_or(reach, |first| first.seq.saturating_sub(1));
     // Where the first is young, so are those behind it, but for the length of a statement.
     let candidates = match first {
-        Some(FirstWaiting { is_late: true, .. }) if plan.stands_still(Seq(finished_to)) => {
+        Some(FirstWaiting { is_late: true, .. }) if stands_still(plan.front, Seq(finished_to)) => {
             candidates(connection, plan, (finished_to, reach)).await?
         }
         Some(_) | None => Vec::new(),

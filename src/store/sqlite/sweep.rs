@@ -11,7 +11,7 @@ use crate::store::sqlite::beats::before;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::holds::decode_candidate;
 use crate::store::sqlite::rows::get;
-use crate::store::{Counts, StoreError, SweepCandidate, SweepPlan, SweepRound};
+use crate::store::{Counts, StoreError, SweepCandidate, SweepPlan, SweepRound, stands_still};
 
 /// Takes or renews the lease; no row where another holds it.
 pub(super) const TAKE_LEASE: &str = "
@@ -172,7 +172,7 @@ pub(super) async fn look(
     let first = first.fetch_optional(&mut *db).await.map_err(store_error)?;
     let first: Option<i64> = first.map(|row| get(&row, "seq")).transpose()?;
     let finished_to = first.map_or(reach, |first| Seq(first.saturating_sub(1)));
-    let candidates = if finished_to < reach && plan.stands_still(finished_to) {
+    let candidates = if finished_to < reach && stands_still(plan.front, finished_to) {
         candidates(db, plan, (finished_to, reach), now).await?
     } else {
         Vec::new()
