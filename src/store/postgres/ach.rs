@@ -1,5 +1,7 @@
 //! Owns the statements of ACH feeds and files.
 
+mod marks;
+
 use std::collections::HashMap;
 
 use sqlx::PgConnection;
@@ -11,9 +13,11 @@ use super::error::classify;
 use super::rows::{self, Columns, event_columns};
 use crate::core::ids::{BorrowerId, LoanId, PaymentBatchId, TenantId};
 use crate::store::{
-    EntryMark, FeedRecord, FileKept, FileRecord, FileRow, MarkedPayment, MarkedRow, NewFile, NumberedLoan, SeenRow,
-    StoreError, UploadRef, UploadedFile,
+    EntryMark, FeedRecord, FileKept, FileRecord, MarkedPayment, NewFile, NumberedLoan, StoreError, UploadRef,
+    UploadedFile,
 };
+
+pub(super) use marks::STATEMENTS as MARK_STATEMENTS;
 
 const INSERT_FEED: &str =
     "INSERT INTO ach_feeds (tenant, name, settings) VALUES ($1, $2, $3) ON CONFLICT (tenant, name) DO NOTHING";
@@ -58,29 +62,6 @@ const READ_NUMBERED: &str = "SELECT l.loan_number_comparable, l.loan_id, l.borro
      FROM unnest($2::text[]) AS n (number) CROSS JOIN LATERAL (SELECT l.loan_number_comparable, l.loan_id, \
      l.borrower_id, l.currency, l.status, l.opened_on, l.on_hold, l.loan_key FROM loans l WHERE l.tenant = $1 AND l.loan_number_comparable = n.number OFFSET 0) AS l";
 
-/// One file of a tenant is marked at a time, for a millisecond: a statement does not see what another one has written and
-/// not committed. The pair of numbers is a key space of its own.
-const LOCK_MARKS: &str = "SELECT pg_advisory_xact_lock($1, hashtext(($2::uuid)::text))";
-
-/// Says which of the lock's key spaces is that of marks.
-const MARKS_LOCK: i32 = 0x0061_6368;
-
-/// Marks entries, and finds the same ones of other files: one walk of `(tenant, trace)` an entry. Ids of uploads rise with
-/// time, so the oldest is found. A row that is there already keeps what was found then; writing it is what makes it tell.
-const INSERT_ENTRIES: &str = "WITH marked AS (INSERT INTO ach_entries AS m (tenant, batch_id, row_no, trace, amount, \
-     account, company_id, individual_id, effective_entry_date, first_batch_id, first_row_no) \
-     SELECT $1, $2, n.row_no, n.trace, n.amount, n.account, n.company_id, n.individual_id, n.effective_entry_date, \
-     f.batch_id, f.row_no \
-     FROM unnest($3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::date[]) \
-     AS n (row_no, trace, amount, account, company_id, individual_id, effective_entry_date) \
-     LEFT JOIN LATERAL (SELECT a.batch_id, a.row_no FROM ach_entries a WHERE a.tenant = $1 AND a.trace = n.trace \
-     AND a.amount = n.amount AND a.account = n.account AND a.individual_id = n.individual_id \
-     AND a.effective_entry_date IS NOT DISTINCT FROM n.effective_entry_date AND a.batch_id <> $2 \
-     ORDER BY a.batch_id, a.row_no LIMIT 1) AS f ON true \
-     ON CONFLICT (batch_id, row_no) DO UPDATE SET row_no = m.row_no \
-     RETURNING m.row_no, m.first_batch_id, m.first_row_no) \
-     SELECT row_no, first_batch_id, first_row_no FROM marked WHERE first_batch_id IS NOT NULL";
-
 /// Payments that have what a return names, newest first, and whether they stand: nothing has undone them, and their
 /// charge-backs, as far as those stand, do not come to all of their money.
 const MATCH_ENTRIES: &str = concat!(
@@ -103,7 +84,7 @@ const MATCH_ENTRIES: &str = concat!(
 );
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 15] = [
+pub(super) const STATEMENTS: [(&str, &str); 13] = [
     ("insert_feed", INSERT_FEED),
     ("read_feed", READ_FEED),
     ("read_feeds", READ_FEEDS),
@@ -116,8 +97,6 @@ pub(super) const STATEMENTS: [(&str, &str); 15] = [
     ("describe_file", DESCRIBE_FILE),
     ("read_file", READ_FILE),
     ("read_numbered", READ_NUMBERED),
-    ("lock_marks", LOCK_MARKS),
-    ("insert_entries", INSERT_ENTRIES),
     ("match_entries", MATCH_ENTRIES),
 ];
 
@@ -190,20 +169,6 @@ impl PostgresStore {
             })
         };
         rows.iter().map(loan).collect()
-    }
-
-    pub(super) async fn insert_entries(
-        &self,
-        upload: UploadRef,
-        entries: Vec<MarkedRow>,
-    ) -> Result<Vec<SeenRow>, StoreError> {
-        if entries.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut connection = self.connection().await?;
-        let mut transaction = begin(&mut connection).await?;
-        let done = mark(&mut transaction, upload, &entries).await;
-        finish(transaction, done).await
     }
 
     pub(super) async fn read_matches(
@@ -296,32 +261,6 @@ pub(super) fn file(row: &PgRow) -> Result<FileRecord, StoreError> {
         received_at: columns.instant()?,
         summary: columns.take()?,
     })
-}
-
-async fn mark(
-    connection: &mut PgConnection,
-    upload: UploadRef,
-    entries: &[MarkedRow],
-) -> Result<Vec<SeenRow>, StoreError> {
-    let lock = sqlx::query(LOCK_MARKS).bind(MARKS_LOCK).bind(upload.tenant.0);
-    lock.execute(&mut *connection).await.map_err(classify)?;
-    let query = sqlx::query(INSERT_ENTRIES)
-        .bind(upload.tenant.0)
-        .bind(upload.id.0)
-        .bind(entries.iter().map(|entry| entry.row_no).collect::<Vec<_>>())
-        .bind(entries.iter().map(|entry| entry.mark.trace.as_str()).collect::<Vec<_>>())
-        .bind(entries.iter().map(|entry| entry.mark.amount.units()).collect::<Vec<_>>())
-        .bind(entries.iter().map(|entry| entry.mark.account.as_str()).collect::<Vec<_>>())
-        .bind(entries.iter().map(|entry| entry.mark.company_id.as_str()).collect::<Vec<_>>())
-        .bind(entries.iter().map(|entry| entry.individual_id.as_str()).collect::<Vec<_>>())
-        .bind(entries.iter().map(|entry| entry.effective_entry_date).collect::<Vec<_>>());
-    let seen = |row: &PgRow| {
-        let mut columns = Columns::of(row);
-        let row_no = columns.take()?;
-        let first = FileRow { batch: PaymentBatchId(columns.take()?), row_no: columns.take()? };
-        Ok(SeenRow { row_no, first })
-    };
-    query.fetch_all(connection).await.map_err(classify)?.iter().map(seen).collect()
 }
 
 fn feed(tenant: TenantId, row: &PgRow) -> Result<FeedRecord, StoreError> {

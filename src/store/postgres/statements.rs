@@ -47,6 +47,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &sweep::STATEMENTS,
         &uploads::STATEMENTS,
         &ach::STATEMENTS,
+        &ach::MARK_STATEMENTS,
         &review::STATEMENTS,
         &periods::STATEMENTS,
         &ledger_reads::STATEMENTS,
