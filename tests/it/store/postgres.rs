@@ -44,6 +44,19 @@ async fn how_far_an_upload_is_costs_no_walk_of_it() {
     assert!(plan.contains("on parked") && !walked, "{plan}");
 }
 
+/// An upload that came again in another order has as many rows that have moved.
+#[tokio::test]
+async fn a_result_is_not_compared_with_all_rows_that_have_moved() {
+    let database = PostgresDatabase::open().await;
+    let (_, sql) = statements().into_iter().find(|(name, _)| *name == "read_upload_events").unwrap();
+    let values = ["'00000000-0000-0000-0000-000000000001'::uuid"; 2].into_iter().chain(["0", "0", "1000"]);
+    let sql = (1..).zip(values).fold(sql.to_owned(), |sql, (n, value)| sql.replace(&format!("${n}"), value));
+
+    let plan = database.plan(&sql).await;
+
+    assert!(plan.contains("Index Cond: (event_id = e.id)"), "{plan}");
+}
+
 #[tokio::test]
 async fn every_migration_file_is_applied() {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres");
