@@ -3,6 +3,9 @@
 //! Every row of a file that was neither posted nor is on its way is an exception. It is open until a person has its
 //! entry posted or discards it. What a review posts becomes a row of the file in the same transaction that resolves the
 //! exception, so at every moment a file's rows are what was accepted and what is an exception, in count and in cents.
+//!
+//! A row that was accepted and that a posting rule refused is no exception and stays rejected. The bank has moved its money
+//! all the same, so it waits for a person, who says when it is dealt with.
 
 use async_trait::async_trait;
 
@@ -119,6 +122,8 @@ pub struct FileRejection {
     pub key: Option<String>,
     /// The row.
     pub rejected: RejectedRow,
+    /// How it ended, if a person has dealt with it.
+    pub resolved: Option<Resolved>,
 }
 
 impl FileRejection {
@@ -146,7 +151,7 @@ pub(super) fn has_rejected(progress: &UploadProgress) -> bool {
     totals().all(|totals| totals.in_flight().count == 0) && totals().any(|totals| totals.rejected.count > 0)
 }
 
-/// A decision about one exception.
+/// A decision about one exception, or about one rejected row.
 #[derive(Clone, Debug)]
 pub struct NewReview {
     /// The operation: its event, made by [`NewEvent::of_upload`].
@@ -155,6 +160,8 @@ pub struct NewReview {
     pub publisher: PublisherId,
     /// The row.
     pub row: FileRow,
+    /// The event that a posting rule refused, where the row is a rejected one; `None` for an exception.
+    pub rejected: Option<EventId>,
     /// How it ends.
     pub resolution: Resolution,
     /// Why.
@@ -176,7 +183,7 @@ pub enum ReviewDone {
     RowTaken(Box<KnownEvent>),
     /// Nothing was written: the review's own key was taken before.
     Known(UploadBegun),
-    /// Nothing was written: there is no such exception.
+    /// Nothing was written: there is no such exception or rejected row.
     Gone,
 }
 
@@ -205,11 +212,16 @@ pub trait Reviews {
         limit: i64,
     ) -> Result<Vec<FileException>, StoreError>;
 
-    /// The rows of a tenant's files that a posting rule refused: oldest file first, in row order, also of files of which
-    /// rows are in flight.
+    /// A row of a file that a posting rule refused, ended or not. Of several of one number, which a cut may leave, the
+    /// first that is not.
+    async fn rejection(&self, tenant: TenantId, row: FileRow) -> Result<Option<FileRejection>, StoreError>;
+
+    /// The rows of a tenant's files that a posting rule refused and that nobody has ended: oldest file first, in row order,
+    /// also of files of which rows are in flight.
     async fn rejections(&self, tenant: TenantId, filter: RejectionsFilter) -> Result<Vec<FileRejection>, StoreError>;
 
-    /// Ends an exception, in one short transaction that holds its row: of several who decide at once the first does.
+    /// Ends an exception or a rejected row, in one short transaction that holds its row: of several who decide at once the
+    /// first does.
     /// What it posts is accepted as a row of the file, numbered like any other event.
     async fn review(&self, review: NewReview) -> Result<ReviewDone, StoreError>;
 }

@@ -1,5 +1,5 @@
 //! Owns `GET /v1/ach/exceptions`: what waits for a person, over all files, and last of all the rows that were accepted and
-//! that a posting rule refused, which no person has to end and the control totals have as `rejected`; and `GET
+//! that a posting rule refused, which the control totals have as `rejected`; and `GET
 //! /v1/ach/files/{batch_id}/exceptions/{row}`, one of them, also after a person has decided.
 
 use axum::Json;
@@ -16,8 +16,11 @@ use crate::api::read::page_token::{PagedQuery, cut};
 use crate::api::read::result_row::ExceptionRow;
 use crate::api::state::ApiState;
 use crate::api::uploads::ach::may_be_posted;
+use crate::core::event::Resolution;
 use crate::core::ids::{EventId, PaymentBatchId, TenantId};
-use crate::store::{ExceptionPlace, ExceptionsFilter, FileException, FileRejection, FileRow, RejectionsFilter};
+use crate::store::{
+    ExceptionPlace, ExceptionsFilter, FileException, FileRejection, FileRow, RejectionsFilter, Resolved,
+};
 
 /// The code of rows that were accepted and that a posting rule refused.
 const POSTING_REJECTED: &str = "posting_rejected";
@@ -33,7 +36,8 @@ pub struct FileExceptionView {
     feed: String,
     /// When the file came.
     received_at: String,
-    /// Whether a person may have it posted; any may be discarded but `posting_rejected`, which is final.
+    /// Whether a person may have it posted; any may be discarded. `posting_rejected` is final: discarding it says that it
+    /// is dealt with, and changes no books.
     may_be_posted: bool,
     /// Of `posting_rejected`: what became of it, `/v1/events/{event_id}`. The bank has moved the money all the same, so
     /// somebody has to book it otherwise.
@@ -89,8 +93,8 @@ pub struct ExceptionsList {
 
 /// The open exceptions of all files, and the rows of all files that were accepted and that a posting rule refused.
 ///
-/// The latter have the reason `posting_rejected`. They are final and stay in the list; in the totals of their file they
-/// are `rejected`, and no exceptions.
+/// The latter have the reason `posting_rejected`. They are final: who has booked their money otherwise discards them, and
+/// they leave the list. In the totals of their file they are `rejected` all along, and no exceptions.
 #[utoipa::path(get, path = "/v1/ach/exceptions", tag = "ach", security(("oauth2" = ["hpts:ledger:read"])),
     params(("reason" = Option<String>, Query, description = "Of one reason, such as `soft_duplicate`, \
             `return_unmatched` or `posting_rejected`"),
@@ -121,13 +125,41 @@ pub(crate) async fn list_exceptions(
     }))
 }
 
-/// What a person has to look at.
-enum Waiting {
+/// What a person has to look at, or has looked at.
+pub(crate) enum Waiting {
     Exception(FileException),
     Rejection(FileRejection),
 }
 
 impl Waiting {
+    /// That of a row. A row that a person had posted and that a posting rule refused then waits once more.
+    pub(crate) async fn read(state: &ApiState, tenant: TenantId, row: FileRow) -> Result<Self, ApiError> {
+        let exception = state.store().exception(tenant, row).await?;
+        let resolution = exception.as_ref().and_then(|it| it.exception.resolved.as_ref()).map(|it| it.resolution);
+        if (exception.is_none() || resolution == Some(Resolution::Posted))
+            && let Some(rejection) = state.store().rejection(tenant, row).await?
+        {
+            return Ok(Self::Rejection(rejection));
+        }
+        exception.map(Self::Exception).ok_or(ApiError::NotFound)
+    }
+
+    /// Its reason.
+    pub(crate) fn code(&self) -> &str {
+        match self {
+            Self::Exception(it) => &it.exception.code,
+            Self::Rejection(_) => POSTING_REJECTED,
+        }
+    }
+
+    /// How it ended.
+    pub(crate) const fn resolved(&self) -> Option<&Resolved> {
+        match self {
+            Self::Exception(it) => it.exception.resolved.as_ref(),
+            Self::Rejection(it) => it.resolved.as_ref(),
+        }
+    }
+
     fn view(&self) -> FileExceptionView {
         match self {
             Self::Exception(exception) => exception.into(),
@@ -136,10 +168,11 @@ impl Waiting {
     }
 
     fn place(&self) -> ExceptionPlace {
-        match self {
-            Self::Exception(it) => ExceptionPlace { code: it.exception.code.clone(), row: it.row },
-            Self::Rejection(it) => ExceptionPlace { code: POSTING_REJECTED.to_owned(), row: it.row() },
-        }
+        let row = match self {
+            Self::Exception(it) => it.row,
+            Self::Rejection(it) => it.row(),
+        };
+        ExceptionPlace { code: self.code().to_owned(), row }
     }
 }
 
@@ -177,8 +210,7 @@ pub(crate) async fn get_exception(
 ) -> Result<Json<FileExceptionView>, ApiError> {
     let caller = state.caller(&headers, SCOPES).await?;
     Query::of(&uri)?.finish()?;
-    let exception = read_exception(&state, caller.tenant, file_row(&batch, &row)?).await?;
-    Ok(Json(FileExceptionView::from(&exception)))
+    Ok(Json(Waiting::read(&state, caller.tenant, file_row(&batch, &row)?).await?.view()))
 }
 
 /// The row of a path.
@@ -186,15 +218,6 @@ pub(crate) fn file_row(batch: &str, row: &str) -> Result<FileRow, ApiError> {
     let is_number = !row.starts_with('0') && row.bytes().all(|byte| byte.is_ascii_digit());
     let row_no = row.parse().ok().filter(|_| is_number).ok_or(ApiError::NotFound)?;
     Ok(FileRow { batch: batch_id(batch)?, row_no })
-}
-
-/// An exception of the tenant.
-pub(crate) async fn read_exception(
-    state: &ApiState,
-    tenant: TenantId,
-    row: FileRow,
-) -> Result<FileException, ApiError> {
-    state.store().exception(tenant, row).await?.ok_or(ApiError::NotFound)
 }
 
 /// A reason is a word of letters, digits and underscores. Which there are is not closed: a reader asks what he knows.

@@ -195,11 +195,12 @@ async fn end(
         upload: Upload { operation: UploadOperation::AchReview(review), currency, received_on },
         file: None,
     };
-    let answer = body(exception, Resolution::Posted, Some(&event))?;
+    let answer = body((row, &exception.exception.code), Resolution::Posted, Some(&event))?;
     let review = NewReview {
         upload: request.begin(state),
         publisher: state.publisher(),
         row,
+        rejected: None,
         resolution: Resolution::Posted,
         reason,
         event: Some(event),

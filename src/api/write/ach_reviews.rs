@@ -1,5 +1,5 @@
 //! Owns `POST /v1/ach/files/{batch_id}/exceptions/{row}/post` and `/discard`: the end of an exception of a file, by a
-//! person and with a reason, once.
+//! person and with a reason, once. A row that a posting rule refused is discarded when its money is booked otherwise.
 //!
 //! What is to be posted is read again from the bytes of the file, and judged again with what the person brings: the entry
 //! stays what its sender wrote. It becomes a row of its file under the row's own key, so that two people who decide at
@@ -18,7 +18,7 @@ use crate::api::http::answer::json_answer;
 use crate::api::json::Fields;
 use crate::api::openapi::ProblemDocument;
 use crate::api::problem::FieldError;
-use crate::api::read::ach_exceptions::{file_row, read_exception};
+use crate::api::read::ach_exceptions::{Waiting, file_row};
 use crate::api::state::ApiState;
 use crate::api::uploads::ach::{EntryRow, FileRows, calendar};
 use crate::api::uploads::answer::{busy, first_answer, replayed, taken};
@@ -30,7 +30,7 @@ use crate::core::ach::{Feed, FileHash};
 use crate::core::event::{Command, IdempotencyKey, NewEvent, Resolution, Review, Upload, UploadOperation};
 use crate::core::ids::TenantId;
 use crate::core::ledger::Calendar;
-use crate::store::{FileException, FileRow, NewReview, ReviewDone, UploadBegun, UploadRef};
+use crate::store::{FileException, FileRejection, FileRow, NewReview, ReviewDone, UploadBegun, UploadRef};
 
 /// Why an exception ends.
 #[derive(Debug, ToSchema)]
@@ -94,6 +94,9 @@ pub(crate) async fn post_exception(
 }
 
 /// Discards an exception: nothing is posted, and it is open no more.
+///
+/// Of a row that was accepted and that a posting rule refused (`posting_rejected`) it says that somebody has dealt with
+/// it: the row stays rejected in the totals of its file, and leaves the list.
 #[utoipa::path(post, path = "/v1/ach/files/{batch_id}/exceptions/{row}/discard", tag = "ach",
     security(("oauth2" = ["hpts:payments:write"])),
     params(("batch_id" = uuid::Uuid, Path, description = "The file"),
@@ -128,23 +131,27 @@ async fn decide(
     if let Some(known) = state.store().event_of_key(tenant, asked.key.as_str()).await? {
         return first_answer(state, tenant, &known.into(), &event.event).await;
     }
-    let exception = read_exception(state, tenant, row).await?;
-    if let Some(resolved) = &exception.exception.resolved {
+    let waiting = Waiting::read(state, tenant, row).await?;
+    if let Some(resolved) = waiting.resolved() {
         return Err(ApiError::AlreadyResolved { resolution: resolved.resolution.as_str() });
     }
-    if !exception.is_received {
-        return Err(busy(state, row.batch));
-    }
-    let posted = match resolution {
-        Resolution::Posted => Some(posted(state, &asked, &exception, &review).await?),
-        Resolution::Discarded => None,
+    let rejected = match &waiting {
+        Waiting::Exception(exception) if !exception.is_received => return Err(busy(state, row.batch)),
+        Waiting::Exception(_) => None,
+        Waiting::Rejection(rejection) => Some(rejection.rejected.event_id),
     };
-    let body = body(&exception, resolution, posted.as_ref())?;
+    let posted = match (resolution, &waiting) {
+        (Resolution::Posted, Waiting::Exception(exception)) => Some(posted(state, &asked, exception, &review).await?),
+        (Resolution::Posted, Waiting::Rejection(rejection)) => return Err(final_rejection(rejection)),
+        (Resolution::Discarded, _) => None,
+    };
+    let body = body((row, waiting.code()), resolution, posted.as_ref())?;
     let location = posted.as_ref().map(|event| state.location(event.kind, event.id));
     let review = NewReview {
         upload: event.clone(),
         publisher: state.publisher(),
         row,
+        rejected,
         resolution,
         reason: review.reason,
         event: posted,
@@ -168,6 +175,13 @@ async fn decide(
         }
         ReviewDone::Gone => Err(ApiError::NotFound),
     }
+}
+
+/// Under its key the row was judged, once and for all.
+fn final_rejection(rejection: &FileRejection) -> ApiError {
+    let why = rejection.rejected.code.as_str();
+    let text = format!("the row was accepted and rejected ({why}), which is final; book it otherwise and discard it");
+    ApiError::NotPostable(vec![FieldError::new("", "rejected", text)])
 }
 
 fn parse(fields: &mut Fields<'_>, rules: &AcceptanceRules, (row, resolution): (FileRow, Resolution)) -> Option<Review> {
@@ -285,14 +299,14 @@ fn content(row: Option<Row>) -> Result<(IdempotencyKey, Command), ApiError> {
 }
 
 pub(super) fn body(
-    exception: &FileException,
+    (row, code): (FileRow, &str),
     resolution: Resolution,
     posted: Option<&NewEvent>,
 ) -> Result<Vec<u8>, ApiError> {
     let mut members = Map::new();
-    members.insert("batch_id".to_owned(), exception.row.batch.to_string().into());
-    members.insert("row".to_owned(), exception.row.row_no.into());
-    members.insert("code".to_owned(), exception.exception.code.clone().into());
+    members.insert("batch_id".to_owned(), row.batch.to_string().into());
+    members.insert("row".to_owned(), row.row_no.into());
+    members.insert("code".to_owned(), code.into());
     members.insert("resolution".to_owned(), resolution.as_str().into());
     if let Some(event) = posted {
         members.insert(event.kind.id_field().to_owned(), event.id.to_string().into());

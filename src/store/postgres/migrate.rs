@@ -22,7 +22,7 @@ macro_rules! migration {
 }
 
 /// Every migration: version, name, text. A test compares this with the directory.
-pub(super) const MIGRATIONS: [(&str, &str, &str); 26] = [
+pub(super) const MIGRATIONS: [(&str, &str, &str); 27] = [
     migration!("0001", "tenants"),
     migration!("0002", "events"),
     migration!("0003", "postings"),
@@ -49,6 +49,7 @@ pub(super) const MIGRATIONS: [(&str, &str, &str); 26] = [
     migration!("0028", "loan_faults"),
     migration!("0030", "late_fees"),
     migration!("0031", "remove_signing_keys"),
+    migration!("0032", "ended_rejections"),
 ];
 
 /// Makes generation 1 where there is no generation. One statement: of several processes the first wins whole.

@@ -78,15 +78,31 @@ const READ_REJECTED: &str = "SELECT e.row_no, e.id, p.rejection_code, e.currency
 
 /// Walks the tenant's files that have some, oldest first, and of each its rows in order: a page reads no further than it
 /// goes. What is asked of a file is bounded inside, so that the planner does not join all rows of all files before.
-const READ_REJECTIONS: &str = "SELECT f.batch_id, f.feed, f.received_at, r.key, r.row_no, r.id, r.rejection_code, \
-     r.currency, r.amount FROM (SELECT f.batch_id, f.feed, f.received_at FROM ach_files f \
+const READ_REJECTIONS: &str = "SELECT f.batch_id, f.feed, f.received_at, r.key, NULL::text, NULL::text, NULL::text, \
+     NULL::timestamptz, r.row_no, r.id, r.rejection_code, r.currency, r.amount FROM (SELECT f.batch_id, f.feed, f.received_at FROM ach_files f \
      WHERE f.tenant = $1 AND f.batch_id >= $3 AND ($2::text IS NULL OR f.feed = $2) \
      AND EXISTS (SELECT FROM batch_totals t WHERE t.batch_id = f.batch_id AND t.outcome = 'rejected') \
      ORDER BY f.batch_id OFFSET 0) AS f \
      CROSS JOIN LATERAL (SELECT e.key, e.row_no, e.id, p.rejection_code, e.currency, e.amount FROM events e \
      JOIN postings p ON p.event_seq = e.seq AND p.outcome = 'rejected' WHERE e.tenant = $1 AND e.batch_id = f.batch_id \
-     AND e.row_no > CASE WHEN f.batch_id = $3 THEN $4::bigint ELSE 0 END ORDER BY e.row_no LIMIT $5) AS r \
+     AND NOT EXISTS (SELECT FROM ended_rejections d WHERE d.event_seq = e.seq OFFSET 0) AND e.row_no > CASE WHEN f.batch_id = $3 THEN $4::bigint ELSE 0 END ORDER BY e.row_no LIMIT $5) AS r \
      ORDER BY f.batch_id, r.row_no LIMIT $5";
+
+const READ_REJECTION: &str = "SELECT f.batch_id, f.feed, f.received_at, e.key, d.resolution, d.resolution_reason, \
+     d.resolved_by, d.resolved_at, e.row_no, e.id, p.rejection_code, e.currency, e.amount FROM ach_files f \
+     JOIN events e ON e.batch_id = f.batch_id AND e.tenant = $1 AND e.row_no = $3 \
+     JOIN postings p ON p.event_seq = e.seq AND p.outcome = 'rejected' \
+     LEFT JOIN ended_rejections d ON d.event_seq = e.seq WHERE f.tenant = $1 AND f.batch_id = $2 \
+     ORDER BY d.event_seq IS NOT NULL, e.seq LIMIT 1";
+
+/// Of several who end a rejected row the first does; the others wait here and then see what it decided.
+const END_REJECTION: &str = "INSERT INTO ended_rejections (event_seq, resolution, resolution_reason, resolved_by, \
+     resolved_at) SELECT e.seq, $3, $4, $5, clock_timestamp() FROM events e \
+     JOIN postings p ON p.event_seq = e.seq AND p.outcome = 'rejected' WHERE e.batch_id = $1 AND e.id = $2 \
+     ON CONFLICT (event_seq) DO NOTHING";
+
+const READ_END: &str = "SELECT d.resolution, d.resolution_reason, d.resolved_by, d.resolved_at FROM events e \
+     JOIN ended_rejections d ON d.event_seq = e.seq WHERE e.batch_id = $1 AND e.id = $2";
 
 const READ_BYTES: &str = "SELECT sha256, bytes FROM ach_files WHERE tenant = $1 AND batch_id = $2";
 
@@ -108,7 +124,7 @@ const COUNT_REVIEWED: &str = "UPDATE batch_accepted SET reviewed = reviewed + 1,
 pub(super) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 11] = [
+pub(super) const STATEMENTS: [(&str, &str); 14] = [
     ("read_exception", READ_EXCEPTION),
     ("open_exceptions", OPEN_EXCEPTIONS),
     ("open_exceptions_of_code", OPEN_EXCEPTIONS_OF_CODE),
@@ -116,6 +132,9 @@ pub(super) const STATEMENTS: [(&str, &str); 11] = [
     ("count_exceptions", COUNT_EXCEPTIONS),
     ("read_rejected", READ_REJECTED),
     ("read_rejections", READ_REJECTIONS),
+    ("read_rejection", READ_REJECTION),
+    ("end_rejection", END_REJECTION),
+    ("read_end", READ_END),
     ("read_bytes", READ_BYTES),
     ("lock_exception", LOCK_EXCEPTION),
     ("resolve", RESOLVE),
@@ -192,6 +211,14 @@ impl Reviews for PostgresStore {
         .await
     }
 
+    async fn rejection(&self, tenant: TenantId, row: FileRow) -> Result<Option<FileRejection>, StoreError> {
+        self.owned(move |store| async move {
+            let query = sqlx::query(READ_REJECTION).bind(tenant.0).bind(row.batch.0).bind(row.row_no);
+            Ok(store.many(query, rejection).await?.pop())
+        })
+        .await
+    }
+
     async fn rejections(&self, tenant: TenantId, filter: RejectionsFilter) -> Result<Vec<FileRejection>, StoreError> {
         self.owned(move |store| async move {
             let (batch, row_no) = filter.after.map_or((Uuid::nil(), 0), |after| (after.batch.0, after.row_no));
@@ -251,26 +278,24 @@ fn rejected_row(columns: &mut Columns<'_>) -> Result<RejectedRow, StoreError> {
 fn rejection(row: &PgRow) -> Result<FileRejection, StoreError> {
     let mut columns = Columns::of(row);
     let (file, feed) = (PaymentBatchId(columns.take()?), columns.take()?);
-    let (received_at, key) = (columns.instant()?, columns.take()?);
-    Ok(FileRejection { file, feed, received_at, key, rejected: rejected_row(&mut columns)? })
+    let (received_at, key, resolved) = (columns.instant()?, columns.take()?, resolved(&mut columns)?);
+    Ok(FileRejection { file, feed, received_at, key, resolved, rejected: rejected_row(&mut columns)? })
 }
 
-/// Locks the exception, and decides if nobody has.
+/// Locks the exception or the rejected row, and decides if nobody has.
 async fn decide(connection: &mut PgConnection, review: NewReview) -> Result<ReviewDone, StoreError> {
-    let NewReview { upload, publisher, row, resolution, reason, event, answer } = review;
-    let begun = open(connection, &upload).await?;
+    let begun = open(connection, &review.upload).await?;
     if !matches!(begun, UploadBegun::New(_)) {
         return Ok(ReviewDone::Known(begun));
     }
-    let found = sqlx::query(LOCK_EXCEPTION).bind(row.batch.0).bind(row.row_no);
-    let Some(found) = found.fetch_optional(&mut *connection).await.map_err(classify)? else {
-        return Ok(ReviewDone::Gone);
+    let in_the_way = match review.rejected {
+        None => end_exception(connection, &review).await?,
+        Some(rejected) => end_rejection(connection, &review, rejected).await?,
     };
-    if let Some(resolved) = exception(&mut Columns::of(&found))?.resolved {
-        return Ok(ReviewDone::Resolved(resolved));
+    if let Some(done) = in_the_way {
+        return Ok(done);
     }
-    let resolve = sqlx::query(RESOLVE).bind(row.batch.0).bind(row.row_no).bind(resolution.as_str()).bind(reason);
-    resolve.bind(&upload.event.actor).execute(&mut *connection).await.map_err(classify)?;
+    let NewReview { upload, publisher, row, event, answer, .. } = review;
     let mut place = None;
     if let Some(event) = event {
         let events = std::slice::from_ref(&event);
@@ -292,6 +317,39 @@ async fn decide(connection: &mut PgConnection, review: NewReview) -> Result<Revi
         return Err(StoreError::Broken(format!("review {} could not be ended", hold.id)));
     }
     Ok(ReviewDone::Decided(place))
+}
+
+/// `None` where it is ended.
+async fn end_exception(connection: &mut PgConnection, review: &NewReview) -> Result<Option<ReviewDone>, StoreError> {
+    let NewReview { upload, row, resolution, reason, .. } = review;
+    let found = sqlx::query(LOCK_EXCEPTION).bind(row.batch.0).bind(row.row_no);
+    let Some(found) = found.fetch_optional(&mut *connection).await.map_err(classify)? else {
+        return Ok(Some(ReviewDone::Gone));
+    };
+    if let Some(resolved) = exception(&mut Columns::of(&found))?.resolved {
+        return Ok(Some(ReviewDone::Resolved(resolved)));
+    }
+    let resolve = sqlx::query(RESOLVE).bind(row.batch.0).bind(row.row_no).bind(resolution.as_str()).bind(reason);
+    resolve.bind(&upload.event.actor).execute(connection).await.map_err(classify)?;
+    Ok(None)
+}
+
+/// `None` where it is ended.
+async fn end_rejection(
+    connection: &mut PgConnection,
+    review: &NewReview,
+    rejected: EventId,
+) -> Result<Option<ReviewDone>, StoreError> {
+    let NewReview { upload, row, resolution, reason, .. } = review;
+    let end = sqlx::query(END_REJECTION).bind(row.batch.0).bind(rejected.0).bind(resolution.as_str()).bind(reason);
+    let end = end.bind(&upload.event.actor);
+    if end.execute(&mut *connection).await.map_err(classify)?.rows_affected() == 1 {
+        return Ok(None);
+    }
+    let found = sqlx::query(READ_END).bind(row.batch.0).bind(rejected.0);
+    let found = found.fetch_optional(connection).await.map_err(classify)?;
+    let before = found.as_ref().map(|row| resolved(&mut Columns::of(row))).transpose()?.flatten();
+    Ok(Some(before.map_or(ReviewDone::Gone, ReviewDone::Resolved)))
 }
 
 fn file_exception(row: &PgRow) -> Result<FileException, StoreError> {

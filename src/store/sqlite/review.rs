@@ -87,14 +87,35 @@ pub(super) const REJECTED_ROWS: &str = "
 
 /// Walks the tenant's files that have some, oldest first, and of each its rows in order.
 pub(super) const REJECTIONS: &str = "
-    SELECT f.batch_id, f.feed, f.received_at, e.key, e.row_no, e.id, p.rejection_code, e.currency, e.amount
+    SELECT f.batch_id, f.feed, f.received_at, e.key, e.row_no, e.id, p.rejection_code, e.currency, e.amount,
+        NULL AS resolution
     FROM ach_files AS f INDEXED BY ach_files_batch
     CROSS JOIN events AS e INDEXED BY events_batch_row ON e.batch_id = f.batch_id
     CROSS JOIN postings AS p ON p.event_seq = e.seq
     WHERE f.tenant = ?1 AND f.batch_id >= ?3 AND (?2 IS NULL OR f.feed = ?2)
         AND EXISTS (SELECT 1 FROM batch_totals AS t WHERE t.batch_id = f.batch_id AND t.outcome = 'rejected')
         AND e.tenant = ?1 AND e.row_no > iif(f.batch_id = ?3, ?4, 0) AND p.outcome = 'rejected'
+        AND NOT EXISTS (SELECT 1 FROM ended_rejections AS d WHERE d.event_seq = e.seq)
     ORDER BY f.batch_id, e.row_no LIMIT ?5";
+
+pub(super) const REJECTION: &str = "
+    SELECT f.batch_id, f.feed, f.received_at, e.key, e.row_no, e.id, p.rejection_code, e.currency, e.amount,
+        d.resolution, d.resolution_reason, d.resolved_by, d.resolved_at
+    FROM ach_files AS f INDEXED BY ach_files_batch
+    CROSS JOIN events AS e INDEXED BY events_batch_row ON e.batch_id = f.batch_id AND e.row_no = ?3
+    CROSS JOIN postings AS p ON p.event_seq = e.seq
+    LEFT JOIN ended_rejections AS d ON d.event_seq = e.seq
+    WHERE f.tenant = ?1 AND f.batch_id = ?2 AND e.tenant = ?1 AND p.outcome = 'rejected'
+    ORDER BY d.event_seq IS NOT NULL, e.seq LIMIT 1";
+
+pub(super) const REJECTION_OF_EVENT: &str = "
+    SELECT d.resolution, d.resolution_reason, d.resolved_by, d.resolved_at FROM events AS e
+    CROSS JOIN postings AS p ON p.event_seq = e.seq AND p.outcome = 'rejected'
+    LEFT JOIN ended_rejections AS d ON d.event_seq = e.seq WHERE e.id = ?1 AND e.batch_id = ?2";
+
+pub(super) const END_REJECTION: &str = "
+    INSERT INTO ended_rejections (event_seq, resolution, resolution_reason, resolved_by, resolved_at)
+    SELECT e.seq, ?2, ?3, ?4, ?5 FROM events AS e WHERE e.id = ?1";
 
 pub(super) const FILE_BYTES: &str = "SELECT sha256, bytes FROM ach_files WHERE tenant = ?1 AND batch_id = ?2";
 
@@ -141,6 +162,10 @@ impl Reviews for SqliteStore {
     ) -> Result<Vec<FileException>, StoreError> {
         let code = code.to_owned();
         self.read(move |db| Box::pin(newest_exceptions(db, (tenant, code), before, limit))).await
+    }
+
+    async fn rejection(&self, tenant: TenantId, row: FileRow) -> Result<Option<FileRejection>, StoreError> {
+        self.read(move |db| Box::pin(read_rejection(db, tenant, row))).await
     }
 
     async fn rejections(&self, tenant: TenantId, filter: RejectionsFilter) -> Result<Vec<FileRejection>, StoreError> {
@@ -199,16 +224,27 @@ async fn rejections(
     let (batch, row_no) = filter.after.map_or((Uuid::nil(), 0), |after| (after.batch.0, after.row_no));
     let query = sqlx::query(REJECTIONS).bind(tenant.0).bind(filter.feed).bind(batch).bind(row_no);
     let query = query.bind(filter.limit.saturating_add(1));
-    let rejection = |row: &SqliteRow| {
-        Ok(FileRejection {
-            file: PaymentBatchId(id(row, "batch_id")?),
-            feed: get(row, "feed")?,
-            received_at: instant(row, "received_at")?,
-            key: get(row, "key")?,
-            rejected: rejected_row(row)?,
-        })
-    };
     query.fetch_all(db).await.map_err(store_error)?.iter().map(rejection).collect()
+}
+
+async fn read_rejection(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    row: FileRow,
+) -> Result<Option<FileRejection>, StoreError> {
+    let query = sqlx::query(REJECTION).bind(tenant.0).bind(row.batch.0).bind(row.row_no);
+    query.fetch_optional(db).await.map_err(store_error)?.as_ref().map(rejection).transpose()
+}
+
+fn rejection(row: &SqliteRow) -> Result<FileRejection, StoreError> {
+    Ok(FileRejection {
+        file: PaymentBatchId(id(row, "batch_id")?),
+        feed: get(row, "feed")?,
+        received_at: instant(row, "received_at")?,
+        key: get(row, "key")?,
+        rejected: rejected_row(row)?,
+        resolved: resolved(row)?,
+    })
 }
 
 async fn file_bytes(db: &mut SqliteConnection, upload: UploadRef) -> Result<Option<([u8; 32], Vec<u8>)>, StoreError> {
@@ -255,14 +291,10 @@ async fn newest_exceptions(
 
 /// Decides if nobody has. The one writer looks before it writes, so nothing has to be taken back.
 async fn decide(db: &mut SqliteConnection, review: NewReview, now: Timestamp) -> Result<ReviewDone, StoreError> {
-    let NewReview { upload, publisher, row, resolution, reason, event, answer } = review;
+    let NewReview { upload, publisher, row, rejected, resolution, reason, event, answer } = review;
     if known_events(db, &[&upload.event]).await?.is_empty() {
-        let found = sqlx::query(EXCEPTION_OF_ROW).bind(row.batch.0).bind(row.row_no);
-        let Some(found) = found.fetch_optional(&mut *db).await.map_err(store_error)? else {
-            return Ok(ReviewDone::Gone);
-        };
-        if let Some(resolved) = exception(&found)?.resolved {
-            return Ok(ReviewDone::Resolved(resolved));
+        if let Some(done) = in_the_way(db, row, rejected).await? {
+            return Ok(done);
         }
         let events: Vec<_> = event.iter().collect();
         if let Some(known) = known_events(db, &events).await?.into_values().next() {
@@ -276,7 +308,11 @@ async fn decide(db: &mut SqliteConnection, review: NewReview, now: Timestamp) ->
     if !matches!(begun, UploadBegun::New(_)) {
         return Ok(ReviewDone::Known(begun));
     }
-    let resolve = sqlx::query(RESOLVE).bind(row.batch.0).bind(row.row_no).bind(resolution.as_str()).bind(reason);
+    let resolve = match rejected {
+        None => sqlx::query(RESOLVE).bind(row.batch.0).bind(row.row_no),
+        Some(rejected) => sqlx::query(END_REJECTION).bind(rejected.0),
+    };
+    let resolve = resolve.bind(resolution.as_str()).bind(reason);
     resolve.bind(actor).bind(now.micros()).execute(&mut *db).await.map_err(store_error)?;
     let mut place = None;
     if let Some(event) = event {
@@ -292,6 +328,22 @@ async fn decide(db: &mut SqliteConnection, review: NewReview, now: Timestamp) ->
         return Err(broken("a review could not be ended"));
     }
     Ok(ReviewDone::Decided(place))
+}
+
+/// Why an exception or a rejected row cannot be ended; `None` where it can.
+async fn in_the_way(
+    db: &mut SqliteConnection,
+    row: FileRow,
+    rejected: Option<EventId>,
+) -> Result<Option<ReviewDone>, StoreError> {
+    let found = match rejected {
+        None => sqlx::query(EXCEPTION_OF_ROW).bind(row.batch.0).bind(row.row_no),
+        Some(rejected) => sqlx::query(REJECTION_OF_EVENT).bind(rejected.0).bind(row.batch.0),
+    };
+    let Some(found) = found.fetch_optional(db).await.map_err(store_error)? else {
+        return Ok(Some(ReviewDone::Gone));
+    };
+    Ok(resolved(&found)?.map(ReviewDone::Resolved))
 }
 
 async fn count_reviewed(

@@ -18,7 +18,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 18] = [
+const MIGRATIONS: [Migration; 19] = [
     Migration { version: 1, name: "books", sql: include_str!("../../../migrations/sqlite/0001_books.sql") },
     Migration { version: 2, name: "operations", sql: include_str!("../../../migrations/sqlite/0002_operations.sql") },
     Migration {
@@ -73,6 +73,11 @@ const MIGRATIONS: [Migration; 18] = [
         sql: include_str!("../../../migrations/sqlite/0021_loan_faults.sql"),
     },
     Migration { version: 23, name: "late_fees", sql: include_str!("../../../migrations/sqlite/0023_late_fees.sql") },
+    Migration {
+        version: 24,
+        name: "ended_rejections",
+        sql: include_str!("../../../migrations/sqlite/0024_ended_rejections.sql"),
+    },
 ];
 
 pub(super) const CREATE_MIGRATIONS: &str = "

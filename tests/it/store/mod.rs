@@ -369,6 +369,7 @@ macro_rules! conformance {
                     another_tenant_reads_no_statement;
                 reviews:
                     rejected_rows_are_listed_over_all_files,
+                    a_rejected_row_is_ended_once_and_stays_rejected,
                     a_file_tells_the_first_hundred_of_its_rejected_rows,
                     a_posted_exception_is_a_row_of_its_file,
                     a_discarded_exception_stays_one,

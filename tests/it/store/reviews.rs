@@ -76,6 +76,7 @@ fn review(books: &Books, key: &str, row: FileRow, event: Option<NewEvent>) -> Ne
         upload: operation(books, key, UploadOperation::AchReview(decision)),
         publisher: books.publisher,
         row,
+        rejected: None,
         resolution,
         reason,
         event,
@@ -294,6 +295,50 @@ pub(crate) async fn rejected_rows_are_listed_over_all_files(fixture: &impl Fixtu
     assert_eq!(rejected(second).await, [], "none while rows are in flight");
     books.post(&waiting).await;
     assert_eq!(rejected(second).await.len(), 2);
+}
+
+pub(crate) async fn a_rejected_row_is_ended_once_and_stays_rejected(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let store = &books.store;
+    books.book(vec![books.opening(1, [0, 0, 1000])]).await;
+    let file = refused(&books, 1, "collections", 2).await;
+    let row = FileRow { batch: file.id, row_no: 10 };
+    let read = async || store.rejection(books.tenant, row).await.unwrap().unwrap();
+    let open = read().await;
+    assert_eq!((open.row(), open.rejected.code), (row, RejectionCode::EffectiveBeforeOpening));
+    assert_eq!(open.resolved, None);
+    let before = totals(&books, file).await;
+    let end = |key: &str, rejected| NewReview { rejected: Some(rejected), ..review(&books, key, row, None) };
+
+    let (one, other) = tokio::join!(
+        store.review(end("review:1", open.rejected.event_id)),
+        store.review(end("review:2", open.rejected.event_id))
+    );
+    let done = [one.unwrap(), other.unwrap()];
+    let [ended, late] = match done {
+        [first @ ReviewDone::Decided(_), second] => [first, second],
+        [first, second] => [second, first],
+    };
+    assert!(matches!(ended, ReviewDone::Decided(None)), "{ended:?}");
+    assert!(matches!(late, ReviewDone::Resolved(ref it) if it.resolution == Resolution::Discarded), "{late:?}");
+    let resolved = read().await.resolved.unwrap();
+    assert_eq!((resolved.reason.as_str(), resolved.by.as_str()), ("it was looked at", "test"));
+    let all = RejectionsFilter { limit: 50, ..RejectionsFilter::default() };
+    let listed: Vec<i64> =
+        store.rejections(books.tenant, all).await.unwrap().iter().map(|it| it.rejected.row_no).collect();
+    assert_eq!(listed, [11], "it has left the list");
+    assert_eq!(totals(&books, file).await, before, "and not the totals");
+    let told = store.file_totals(file).await.unwrap().unwrap().rejected;
+    assert_eq!(told.len(), 2, "nor what its file tells");
+
+    let thief = Books::open(fixture.store(), 2).await;
+    assert_eq!(store.rejection(thief.tenant, row).await.unwrap(), None);
+    let posted = store.rejection(books.tenant, FileRow { row_no: 1, ..row }).await.unwrap();
+    assert_eq!(posted, None, "a row that was posted is not rejected");
+    let paid = books.book(vec![books.payment(1, 1).in_batch(file.id, 40)]).await[0].id;
+    let gone = store.review(end("review:3", paid)).await.unwrap();
+    assert!(matches!(gone, ReviewDone::Gone), "{gone:?}");
+    prove(store).await;
 }
 
 pub(crate) async fn a_file_tells_the_first_hundred_of_its_rejected_rows(fixture: &impl Fixture) {

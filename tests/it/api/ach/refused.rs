@@ -108,6 +108,27 @@ async fn rows_that_a_rule_refuses_are_told_with_their_file() {
         assert_eq!(list["items"].as_array().map(Vec::len), Some(found), "{query}: {list}");
     }
     assert_eq!(told["exceptions"], json!([]), "it is counted once, as rejected: {told}");
+    a_person_ends_the_second(&world, &token, &told["batch_id"], &expected["items"][0]).await;
+}
+
+/// Row 2 of a file was rejected: it is discarded, once, and cannot be posted.
+async fn a_person_ends_the_second(world: &World, token: &str, file: &Value, listed: &Value) {
+    let path = format!("/v1/ach/files/{}/exceptions/2", file.as_str().unwrap());
+    assert_eq!(world.get(&path, token).await.json(), *listed);
+    let reason = json!({"reason": "the bank was called, booked by hand"});
+    let post = world.post(&format!("{path}/post"), token, "end:0001", &reason).await;
+    assert_eq!((post.status, &post.json()["errors"][0]["code"]), (422, &json!("rejected")), "{}", post.json());
+    let done = world.post(&format!("{path}/discard"), token, "end:0001", &reason).await;
+    let answer = json!({"batch_id": file, "row": 2, "code": "posting_rejected", "resolution": "discarded"});
+    assert_eq!((done.status, done.json()), (201, answer.clone()));
+    let again = world.post(&format!("{path}/discard"), token, "end:0001", &reason).await;
+    assert_eq!((again.status, again.json()), (200, answer));
+    let late = world.post(&format!("{path}/discard"), token, "end:0002", &reason).await;
+    assert_eq!(late.problem(), (409, "already_resolved".to_owned()));
+    let seen = world.get(&path, token).await.json();
+    assert_eq!((&seen["resolution"], &seen["status"]), (&json!("discarded"), &json!("rejected")), "{seen}");
+    assert_eq!(world.get("/v1/ach/exceptions", token).await.json()["items"], json!([]));
+    assert_eq!(world.store.verify().await.unwrap().problems, []);
 }
 
 /// A page goes on from the exceptions to the rejected rows of all files.
