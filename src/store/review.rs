@@ -221,7 +221,6 @@ pub trait Reviews {
     async fn rejections(&self, tenant: TenantId, filter: RejectionsFilter) -> Result<Vec<FileRejection>, StoreError>;
 
     /// Ends an exception or a rejected row, in one short transaction that holds its row: of several who decide at once the
-    /// first does.
-    /// What it posts is accepted as a row of the file, numbered like any other event.
+    /// first does. What it posts is accepted as a row of the file, numbered like any other event.
     async fn review(&self, review: NewReview) -> Result<ReviewDone, StoreError>;
 }

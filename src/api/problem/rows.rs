@@ -160,8 +160,8 @@ pub(super) const ROWS: [Row; 48] = [
         status: 409,
         title: "Somebody has decided about this exception before",
         retryable: Retryable::No,
-        explanation: "An exception of a file is posted or discarded once; resolution says which it was. GET the exception \
-            for the reason, and who gave it.",
+        explanation: "An exception of a file is posted or discarded once, and a row that a posting rule refused is \
+            discarded once; resolution says which it was. GET the exception for the reason, and who gave it.",
     },
     Row {
         code: ProblemCode::DuplicateFile,
@@ -324,8 +324,9 @@ pub(super) const ROWS: [Row; 48] = [
         title: "The entry of this exception cannot be posted",
         retryable: Retryable::No,
         explanation: "The entry was judged again and something is still in its way, as errors says: it moves no money \
-            that a payer owes, its return names no single payment, or it needs an effective_at that counts. Nothing was \
-            stored; send another request under the same key, or discard the exception.",
+            that a payer owes, its return names no single payment, or it needs an effective_at that counts; or it was \
+            accepted before and a posting rule refused it (rejected), which is final. Nothing was stored; send another \
+            request under the same key, or discard the exception.",
     },
     Row {
         code: ProblemCode::NoPreview,

@@ -195,12 +195,14 @@ async fn waiting(state: &ApiState, tenant: TenantId, filter: ExceptionsFilter) -
     Ok(found)
 }
 
-/// An exception of a file.
+/// An exception of a file, or a row that was accepted and that a posting rule refused.
+///
+/// A row that a person had posted, and that a rule refused then, is told as the latter.
 #[utoipa::path(get, path = "/v1/ach/files/{batch_id}/exceptions/{row}", tag = "ach",
     security(("oauth2" = ["hpts:ledger:read"])),
     params(("batch_id" = uuid::Uuid, Path, description = "The file"),
         ("row" = i64, Path, description = "Its row, from 1")),
-    responses((status = 200, description = "The exception, open or not", body = FileExceptionView),
+    responses((status = 200, description = "It, open or not", body = FileExceptionView),
         (status = 404, description = "No such exception", body = ProblemDocument)))]
 pub(crate) async fn get_exception(
     State(state): State<ApiState>,

@@ -34,8 +34,9 @@ pub struct FileView {
     /// file, at every moment.
     exceptions: Vec<ExceptionTotal>,
     /// Rows that were accepted and that a posting rule refused, in row order: at most the first 100, once nothing is in
-    /// flight. `counts.rejected` says how many there are, `GET /v1/ach/exceptions?reason=posting_rejected` lists them all.
-    /// The bank has moved their money all the same, so somebody has to book it otherwise.
+    /// flight. `counts.rejected` says how many there are. The bank has moved their money all the same, so somebody has to
+    /// book it otherwise: `GET /v1/ach/exceptions?reason=posting_rejected` lists all of which nobody has said that it is
+    /// done.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rejected: Vec<RejectedRowView>,
     /// Its rows: entries that were neither posted nor are on their way are `invalid`, each with its reason in the results.

@@ -83,7 +83,8 @@ pub struct ReviewAnswer {
         (status = 200, description = "The first answer to this key again", body = ReviewAnswer),
         (status = 404, description = "No such exception", body = ProblemDocument),
         (status = 409, description = "Somebody decided before, or the file is being received", body = ProblemDocument),
-        (status = 422, description = "Not valid, or not an entry that can be posted", body = ProblemDocument),
+        (status = 422, description = "Not valid, or not an entry that can be posted, such as one that was accepted and \
+            rejected", body = ProblemDocument),
         (status = 503, description = "Another file is being read again; try again", body = ProblemDocument)))]
 pub(crate) async fn post_exception(
     State(state): State<ApiState>,

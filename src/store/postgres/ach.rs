@@ -17,7 +17,7 @@ use crate::store::{
     UploadedFile,
 };
 
-pub(super) use marks::STATEMENTS as MARK_STATEMENTS;
+pub(super) use marks::{COPY_ENTRIES, STATEMENTS as MARK_STATEMENTS};
 
 const INSERT_FEED: &str =
     "INSERT INTO ach_feeds (tenant, name, settings) VALUES ($1, $2, $3) ON CONFLICT (tenant, name) DO NOTHING";

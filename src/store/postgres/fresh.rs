@@ -86,7 +86,7 @@ pub(super) const DRAW_NUMBERS: &str = concat!(drawn!(), " SELECT seqs, accepted_
 pub(super) const RAISE_TOTALS: &str = concat!("WITH ", raised!(), " SELECT $1::bigint");
 
 /// Writes many events.
-const COPY_EVENTS: &str =
+pub(super) const COPY_EVENTS: &str =
     concat!("COPY events (seq, accepted_at, publisher, ", fresh_event_columns!(), ") FROM STDIN (FORMAT binary)");
 
 /// What is to be expected of the next events' keys.

@@ -52,4 +52,4 @@ mod webhooks;
 
 pub use connect::PostgresStore;
 pub use post::PreparedBatch;
-pub use statements::statements;
+pub use statements::{copies, statements};

@@ -76,33 +76,38 @@ const READ_REJECTED: &str = "SELECT e.row_no, e.id, p.rejection_code, e.currency
      JOIN postings p ON p.event_seq = e.seq AND p.outcome = 'rejected' \
      WHERE e.tenant = $1 AND e.batch_id = $2 ORDER BY e.row_no, e.seq LIMIT $3";
 
-/// Walks the tenant's files that have some, oldest first, and of each its rows in order: a page reads no further than it
-/// goes. What is asked of a file is bounded inside, so that the planner does not join all rows of all files before.
+/// Walks the tenant's files that have some which nobody has ended, oldest first, and of each its rows in order, up to the
+/// last of them: a page reads no further than it goes. What is asked of a file or a row is bounded inside, by OFFSET 0: the
+/// planner would join all rows of all files before, or walk all postings there are for the few that were rejected.
 const READ_REJECTIONS: &str = "SELECT f.batch_id, f.feed, f.received_at, r.key, NULL::text, NULL::text, NULL::text, \
-     NULL::timestamptz, r.row_no, r.id, r.rejection_code, r.currency, r.amount FROM (SELECT f.batch_id, f.feed, f.received_at FROM ach_files f \
-     WHERE f.tenant = $1 AND f.batch_id >= $3 AND ($2::text IS NULL OR f.feed = $2) \
-     AND EXISTS (SELECT FROM batch_totals t WHERE t.batch_id = f.batch_id AND t.outcome = 'rejected') \
-     ORDER BY f.batch_id OFFSET 0) AS f \
-     CROSS JOIN LATERAL (SELECT e.key, e.row_no, e.id, p.rejection_code, e.currency, e.amount FROM events e \
-     JOIN postings p ON p.event_seq = e.seq AND p.outcome = 'rejected' WHERE e.tenant = $1 AND e.batch_id = f.batch_id \
-     AND NOT EXISTS (SELECT FROM ended_rejections d WHERE d.event_seq = e.seq OFFSET 0) AND e.row_no > CASE WHEN f.batch_id = $3 THEN $4::bigint ELSE 0 END ORDER BY e.row_no LIMIT $5) AS r \
+     NULL::timestamptz, r.row_no, r.id, r.rejection_code, r.currency, r.amount FROM (SELECT f.batch_id, f.feed, \
+     f.received_at, n.open FROM ach_files f CROSS JOIN LATERAL (SELECT (SELECT coalesce(sum(t.count), 0)::bigint \
+     FROM batch_totals t WHERE t.batch_id = f.batch_id AND t.outcome = 'rejected') \
+     - (SELECT count(*) FROM ended_rejections d WHERE d.batch_id = f.batch_id) AS open) AS n \
+     WHERE f.tenant = $1 AND f.batch_id >= $3 AND ($2::text IS NULL OR f.feed = $2) AND n.open > 0 \
+     ORDER BY f.batch_id OFFSET 0) AS f CROSS JOIN LATERAL (SELECT e.key, e.row_no, e.id, p.rejection_code, e.currency, \
+     e.amount FROM events e CROSS JOIN LATERAL (SELECT q.rejection_code FROM postings q WHERE q.event_seq = e.seq \
+     AND q.outcome = 'rejected' AND NOT EXISTS (SELECT FROM ended_rejections d WHERE d.batch_id = f.batch_id \
+     AND d.event_seq = q.event_seq OFFSET 0) OFFSET 0) AS p WHERE e.tenant = $1 AND e.batch_id = f.batch_id \
+     AND e.row_no > CASE WHEN f.batch_id = $3 THEN $4::bigint ELSE 0 END ORDER BY e.row_no LIMIT least($5, f.open)) AS r \
      ORDER BY f.batch_id, r.row_no LIMIT $5";
 
 const READ_REJECTION: &str = "SELECT f.batch_id, f.feed, f.received_at, e.key, d.resolution, d.resolution_reason, \
      d.resolved_by, d.resolved_at, e.row_no, e.id, p.rejection_code, e.currency, e.amount FROM ach_files f \
      JOIN events e ON e.batch_id = f.batch_id AND e.tenant = $1 AND e.row_no = $3 \
      JOIN postings p ON p.event_seq = e.seq AND p.outcome = 'rejected' \
-     LEFT JOIN ended_rejections d ON d.event_seq = e.seq WHERE f.tenant = $1 AND f.batch_id = $2 \
+     LEFT JOIN ended_rejections d ON d.batch_id = e.batch_id AND d.event_seq = e.seq \
+     WHERE f.tenant = $1 AND f.batch_id = $2 \
      ORDER BY d.event_seq IS NOT NULL, e.seq LIMIT 1";
 
 /// Of several who end a rejected row the first does; the others wait here and then see what it decided.
-const END_REJECTION: &str = "INSERT INTO ended_rejections (event_seq, resolution, resolution_reason, resolved_by, \
-     resolved_at) SELECT e.seq, $3, $4, $5, clock_timestamp() FROM events e \
+const END_REJECTION: &str = "INSERT INTO ended_rejections (batch_id, event_seq, resolution, resolution_reason, \
+     resolved_by, resolved_at) SELECT e.batch_id, e.seq, $3, $4, $5, clock_timestamp() FROM events e \
      JOIN postings p ON p.event_seq = e.seq AND p.outcome = 'rejected' WHERE e.batch_id = $1 AND e.id = $2 \
-     ON CONFLICT (event_seq) DO NOTHING";
+     ON CONFLICT (batch_id, event_seq) DO NOTHING";
 
 const READ_END: &str = "SELECT d.resolution, d.resolution_reason, d.resolved_by, d.resolved_at FROM events e \
-     JOIN ended_rejections d ON d.event_seq = e.seq WHERE e.batch_id = $1 AND e.id = $2";
+     JOIN ended_rejections d ON d.batch_id = e.batch_id AND d.event_seq = e.seq WHERE e.batch_id = $1 AND e.id = $2";
 
 const READ_BYTES: &str = "SELECT sha256, bytes FROM ach_files WHERE tenant = $1 AND batch_id = $2";
 

@@ -1,4 +1,4 @@
-//! Owns the list of every statement, which a test prepares against a migrated database.
+//! Owns the lists of all statements, which tests prepare or run against a migrated database.
 
 use super::{
     accept, ach, admin, bank, bench, conservation, fresh, groups, holds, ledger_reads, loan_check, loan_reads, migrate,
@@ -6,7 +6,13 @@ use super::{
     uploads, verify, webhooks,
 };
 
-/// Every statement by the name of what it does.
+/// Every statement that copies rows in, in binary form: none of them can be prepared.
+#[must_use]
+pub const fn copies() -> [&'static str; 3] {
+    [fresh::COPY_EVENTS, post::COPY_POSTINGS, ach::COPY_ENTRIES]
+}
+
+/// Every other statement by the name of what it does.
 #[must_use]
 pub fn statements() -> Vec<(&'static str, &'static str)> {
     let single = [

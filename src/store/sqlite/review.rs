@@ -85,7 +85,7 @@ pub(super) const REJECTED_ROWS: &str = "
     JOIN postings AS p ON p.event_seq = e.seq AND p.outcome = 'rejected'
     WHERE e.tenant = ?1 AND e.batch_id = ?2 ORDER BY e.row_no, e.seq LIMIT ?3";
 
-/// Walks the tenant's files that have some, oldest first, and of each its rows in order.
+/// Walks the tenant's files that have some which nobody has ended, oldest first, and of each its rows in order.
 pub(super) const REJECTIONS: &str = "
     SELECT f.batch_id, f.feed, f.received_at, e.key, e.row_no, e.id, p.rejection_code, e.currency, e.amount,
         NULL AS resolution
@@ -93,9 +93,11 @@ pub(super) const REJECTIONS: &str = "
     CROSS JOIN events AS e INDEXED BY events_batch_row ON e.batch_id = f.batch_id
     CROSS JOIN postings AS p ON p.event_seq = e.seq
     WHERE f.tenant = ?1 AND f.batch_id >= ?3 AND (?2 IS NULL OR f.feed = ?2)
-        AND EXISTS (SELECT 1 FROM batch_totals AS t WHERE t.batch_id = f.batch_id AND t.outcome = 'rejected')
+        AND (SELECT coalesce(sum(t.count), 0) FROM batch_totals AS t
+            WHERE t.batch_id = f.batch_id AND t.outcome = 'rejected')
+            > (SELECT count(*) FROM ended_rejections AS d WHERE d.batch_id = f.batch_id)
         AND e.tenant = ?1 AND e.row_no > iif(f.batch_id = ?3, ?4, 0) AND p.outcome = 'rejected'
-        AND NOT EXISTS (SELECT 1 FROM ended_rejections AS d WHERE d.event_seq = e.seq)
+        AND NOT EXISTS (SELECT 1 FROM ended_rejections AS d WHERE d.batch_id = f.batch_id AND d.event_seq = p.event_seq)
     ORDER BY f.batch_id, e.row_no LIMIT ?5";
 
 pub(super) const REJECTION: &str = "
@@ -104,18 +106,18 @@ pub(super) const REJECTION: &str = "
     FROM ach_files AS f INDEXED BY ach_files_batch
     CROSS JOIN events AS e INDEXED BY events_batch_row ON e.batch_id = f.batch_id AND e.row_no = ?3
     CROSS JOIN postings AS p ON p.event_seq = e.seq
-    LEFT JOIN ended_rejections AS d ON d.event_seq = e.seq
+    LEFT JOIN ended_rejections AS d ON d.batch_id = e.batch_id AND d.event_seq = e.seq
     WHERE f.tenant = ?1 AND f.batch_id = ?2 AND e.tenant = ?1 AND p.outcome = 'rejected'
     ORDER BY d.event_seq IS NOT NULL, e.seq LIMIT 1";
 
 pub(super) const REJECTION_OF_EVENT: &str = "
     SELECT d.resolution, d.resolution_reason, d.resolved_by, d.resolved_at FROM events AS e
     CROSS JOIN postings AS p ON p.event_seq = e.seq AND p.outcome = 'rejected'
-    LEFT JOIN ended_rejections AS d ON d.event_seq = e.seq WHERE e.id = ?1 AND e.batch_id = ?2";
+    LEFT JOIN ended_rejections AS d ON d.batch_id = e.batch_id AND d.event_seq = e.seq WHERE e.id = ?1 AND e.batch_id = ?2";
 
 pub(super) const END_REJECTION: &str = "
-    INSERT INTO ended_rejections (event_seq, resolution, resolution_reason, resolved_by, resolved_at)
-    SELECT e.seq, ?2, ?3, ?4, ?5 FROM events AS e WHERE e.id = ?1";
+    INSERT INTO ended_rejections (batch_id, event_seq, resolution, resolution_reason, resolved_by, resolved_at)
+    SELECT e.batch_id, e.seq, ?2, ?3, ?4, ?5 FROM events AS e WHERE e.id = ?1";
 
 pub(super) const FILE_BYTES: &str = "SELECT sha256, bytes FROM ach_files WHERE tenant = ?1 AND batch_id = ?2";
 

@@ -6,11 +6,12 @@ use hpts::core::event::{EventKind, SourceMethod};
 use hpts::core::ids::{EventId, Seq};
 use hpts::core::ledger::RejectionCode;
 use hpts::store::postgres::statements;
-use hpts::store::{PostWork, RowsAfter, SchemaState, Store, StoreError, UploadRef, Wanted};
+use hpts::store::{FileRow, NewReview, PostWork, RowsAfter, SchemaState, Store, StoreError, UploadRef, Wanted};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, SqlSafeStr};
 
 use super::operations::sweep;
 use super::prove;
+use super::reviews::{refused, review};
 use super::uploads::{begin, exception};
 use crate::support::books::{Books, work};
 use crate::support::fold;
@@ -55,6 +56,30 @@ async fn a_result_is_not_compared_with_all_rows_that_have_moved() {
     let plan = database.plan(&sql).await;
 
     assert!(plan.contains("Index Cond: (event_id = e.id)"), "{plan}");
+}
+
+/// Nobody walks a file for what has been ended, nor all postings for what was rejected.
+#[tokio::test]
+async fn the_list_of_rejected_rows_walks_no_file_that_has_none_open() {
+    let database = PostgresDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    books.book(vec![books.opening(1, [0, 0, 1000])]).await;
+    let file = refused(&books, 1, "collections", 1).await;
+    let (_, sql) = statements().into_iter().find(|(name, _)| *name == "read_rejections").unwrap();
+    let tenant = format!("'{}'::uuid", books.tenant);
+    let values = [tenant.as_str(), "NULL::text", "'00000000-0000-0000-0000-000000000000'::uuid", "0", "51"];
+    let sql = (1..).zip(values).fold(sql.to_owned(), |sql, (n, value)| sql.replace(&format!("${n}"), value));
+
+    let open = database.plan(&sql).await;
+    let row = FileRow { batch: file.id, row_no: 10 };
+    let rejected = books.store.rejection(books.tenant, row).await.unwrap().unwrap().rejected.event_id;
+    let end = NewReview { rejected: Some(rejected), ..review(&books, "review:1", row, None) };
+    books.store.review(end).await.unwrap();
+    let ended = database.plan(&sql).await;
+
+    assert!(open.contains("Index Cond: (event_seq = e.seq)") && open.contains("events_batch_row"), "{open}");
+    let walk = |plan: &str| plan.lines().find(|line| line.contains("events_batch_row")).unwrap().to_owned();
+    assert!(!walk(&open).contains("never executed") && walk(&ended).contains("never executed"), "{ended}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hpts::store::postgres::statements;
+use hpts::store::postgres::{copies, statements};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 use crate::support::postgres::{PostgresDatabase, service_role};
@@ -31,6 +31,13 @@ async fn the_role_may_run_every_statement() {
             asked += 1;
             refused.extend(refusal(&mut connection, sql).await.map(|error| format!("{name}: {error}")));
         }
+    }
+    // Signature, flags, no header extension; then the end of the rows, of which there are none.
+    let no_rows = [b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".as_slice(), &[0xff; 2]].concat();
+    for sql in copies() {
+        let mut copy = connection.copy_in_raw(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        copy.send(no_rows.as_slice()).await.unwrap();
+        assert_eq!(copy.finish().await.unwrap(), 0, "{sql}");
     }
     assert!(asked > 200, "only {asked} were asked");
     assert_eq!(refused, Vec::<String>::new(), "its migration grants it");

@@ -319,7 +319,15 @@ pub(crate) async fn a_dropped_future_leaves_the_pool_healthy(fixture: &impl Fixt
     }
 
     // What was left may still be at work, and the first to write makes the others look again.
-    while matches!(books.try_post(&wanted, fold::plain()).await, Err(StoreError::Retry(_))) {}
+    let posting = async {
+        loop {
+            match books.try_post(&wanted, fold::plain()).await {
+                Err(StoreError::Retry(_)) => {}
+                done => break done.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), posting).await.unwrap();
 
     let loan = books.loan(1).await.unwrap().state;
     assert_eq!((loan.version, loan.balances.principal.units()), (41, 5000 - 40));

@@ -67,7 +67,7 @@ async fn received(books: &Books, number: u8, feed: &str) -> UploadRef {
     upload
 }
 
-fn review(books: &Books, key: &str, row: FileRow, event: Option<NewEvent>) -> NewReview {
+pub(super) fn review(books: &Books, key: &str, row: FileRow, event: Option<NewEvent>) -> NewReview {
     let resolution = if event.is_some() { Resolution::Posted } else { Resolution::Discarded };
     let reason = "it was looked at".to_owned();
     let decision =
@@ -255,7 +255,7 @@ pub(crate) async fn open_exceptions_are_listed_over_all_files(fixture: &impl Fix
 }
 
 /// A file of rows that a posting rule refuses, and of one that it takes; how many were refused so far is told.
-async fn refused(books: &Books, number: u8, feed: &str, rows: i64) -> UploadRef {
+pub(super) async fn refused(books: &Books, number: u8, feed: &str, rows: i64) -> UploadRef {
     let file = received(books, number, feed).await;
     let early = |row_no: i64| books.payment_on(1, 7, day(1, 1).pred_opt().unwrap()).in_batch(file.id, row_no);
     books.book((10..10 + rows).map(early).collect()).await;
@@ -330,6 +330,16 @@ pub(crate) async fn a_rejected_row_is_ended_once_and_stays_rejected(fixture: &im
     assert_eq!(totals(&books, file).await, before, "and not the totals");
     let told = store.file_totals(file).await.unwrap().unwrap().rejected;
     assert_eq!(told.len(), 2, "nor what its file tells");
+    let other = FileRow { row_no: 11, ..row };
+    let left = store.rejection(books.tenant, other).await.unwrap().unwrap().rejected.event_id;
+    let winner = if matches!(store.event_of_key(books.tenant, "review:1").await, Ok(Some(_))) { 1 } else { 2 };
+    let spent = NewReview { rejected: Some(left), ..review(&books, &format!("review:{winner}"), other, None) };
+    let taken = store.review(spent).await.unwrap();
+    assert!(matches!(taken, ReviewDone::Known(UploadBegun::Taken(_))), "a key is of one decision: {taken:?}");
+    let twin = books.payment_on(1, 7, day(1, 1).pred_opt().unwrap()).in_batch(file.id, 10);
+    books.book(vec![twin.clone()]).await;
+    let again = read().await;
+    assert_eq!((again.rejected.event_id, again.resolved), (twin.id, None), "of one number the open one first");
 
     let thief = Books::open(fixture.store(), 2).await;
     assert_eq!(store.rejection(thief.tenant, row).await.unwrap(), None);

@@ -16,7 +16,8 @@ use crate::store::postgres::intake_rows::Prepared;
 use crate::store::postgres::rows::Columns;
 use crate::store::{FileRow, MarkedRow, SeenRow, StoreError, UploadRef};
 
-/// One file of a tenant is marked at a time, for a millisecond: a statement does not see what another one has written and
+/// One file of a tenant is marked at a time, for as long as a chunk takes (some tens of milliseconds for a thousand entries,
+/// most of them round trips of a copy): a statement does not see what another one has written and
 /// not committed. The pair of numbers is a key space of its own.
 const LOCK_MARKS: &str = "SELECT pg_advisory_xact_lock($1, hashtext(($2::uuid)::text))";
 
@@ -47,7 +48,7 @@ macro_rules! entries {
 const FIND_SEEN: &str = concat!("SELECT n.row_no, f.batch_id, f.row_no", entries!("INNER"));
 
 /// Writes a chunk; [`FIND_SEEN`] goes before.
-const COPY_ENTRIES: &str = "COPY ach_entries (tenant, batch_id, row_no, trace, amount, account, company_id, individual_id, \
+pub(in crate::store::postgres) const COPY_ENTRIES: &str = "COPY ach_entries (tenant, batch_id, row_no, trace, amount, account, company_id, individual_id, \
      effective_entry_date, first_batch_id, first_row_no) FROM STDIN (FORMAT binary)";
 
 /// The columns of [`COPY_ENTRIES`].

@@ -39,7 +39,7 @@ pub use prepared::PreparedBatch;
 pub(super) use read::{READ_EVENTS, READ_UNPOSTED_EVENTS};
 pub(super) use settle::READ_NAMED;
 pub(super) use terms::WRITE_TERMS;
-pub(super) use write::{STATEMENTS as WRITE_STATEMENTS, write_legs};
+pub(super) use write::{COPY_POSTINGS, STATEMENTS as WRITE_STATEMENTS, write_legs};
 
 impl PostgresStore {
     pub(super) async fn post(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {

@@ -102,7 +102,8 @@ const WRITE_BATCH: &str = concat!(
 );
 
 /// Writes many postings; [`WRITE_REST`] follows.
-const COPY_POSTINGS: &str = concat!("COPY postings (", posting_columns!(), ") FROM STDIN (FORMAT binary)");
+pub(in crate::store::postgres) const COPY_POSTINGS: &str =
+    concat!("COPY postings (", posting_columns!(), ") FROM STDIN (FORMAT binary)");
 
 /// Writes what a large batch has besides its postings.
 const WRITE_REST: &str = concat!(

@@ -9,6 +9,7 @@ use hpts::store::{GeneralLedger as _, Store};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::api::ach::returns::posted_by_itself;
 use crate::api::ach::{account, finished, numbered_loan, opened, principal, results, row_path, send};
 use crate::api::webhooks::{make, until};
 use crate::api::world::World;
@@ -128,6 +129,40 @@ async fn a_person_ends_the_second(world: &World, token: &str, file: &Value, list
     let seen = world.get(&path, token).await.json();
     assert_eq!((&seen["resolution"], &seen["status"]), (&json!("discarded"), &json!("rejected")), "{seen}");
     assert_eq!(world.get("/v1/ach/exceptions", token).await.json()["items"], json!([]));
+    assert_eq!(world.store.verify().await.unwrap().problems, []);
+}
+
+/// Two returns of one payment that came before it are both posted by themselves when it comes, while its loan waits.
+#[tokio::test]
+async fn an_exception_that_was_posted_and_then_rejected_waits_once_more() {
+    let (world, token) = opened().await;
+    let loan = numbered_loan(&world, &token, "420").await;
+    let mut file = AchFile::new('A');
+    file.batch(SecCode::Ppd).returned("420", 500, trace(1));
+    file.returned("420", 500, trace(1));
+    let early = send(&world, &token, "file:0001", "collections", &file.finish()).await;
+    finished(&world, &token, &early).await;
+    let looked_at = json!({"reason": "looked at"});
+    let held = world.post(&format!("/v1/loans/{loan}/hold"), &token, "hold:0001", &looked_at).await;
+    assert_eq!(held.status, 201, "{held:?}");
+    send(&world, &token, "file:0002", "collections", &AchFile::of_debits('B', [("420", 500)])).await;
+    for row in [1, 2] {
+        posted_by_itself(&world, &token, &early, row).await;
+    }
+    let path = row_path(&early, 2);
+    assert_eq!(world.get(&path, &token).await.json()["resolution"], "posted");
+    let released = world
+        .post(&format!("/v1/loans/{loan}/release"), &token, "release:0001", &json!({"reason": "it is well"}))
+        .await;
+    assert_eq!(released.status, 201, "{released:?}");
+    assert_eq!(finished(&world, &token, &early).await["counts"]["rejected"], 1);
+
+    let waiting = world.get(&path, &token).await.json();
+    assert_eq!((&waiting["code"], waiting.get("resolution")), (&json!("posting_rejected"), None), "{waiting}");
+    let done = world.post(&format!("{path}/discard"), &token, "end:0001", &json!({"reason": "sent twice"})).await;
+    assert_eq!(done.status, 201, "{done:?}");
+    let ended = world.get(&path, &token).await.json();
+    assert_eq!((&ended["code"], &ended["resolution"]), (&json!("posting_rejected"), &json!("discarded")), "{ended}");
     assert_eq!(world.store.verify().await.unwrap().problems, []);
 }
 
