@@ -8,7 +8,7 @@ ENV HPTS_GIT_SHA=$HPTS_GIT_SHA
 # The caches keep crates and objects between builds; the binary is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
-    cargo build --locked --release --bin hpts && cp target/release/hpts /usr/local/bin/hpts
+    cargo build --locked --profile dist --bin hpts && cp target/dist/hpts /usr/local/bin/hpts
 
 FROM debian:bookworm-slim
 # Root certificates, for TLS to the database, the broker and an outside token issuer.
