@@ -31,8 +31,12 @@ const PAUSE_MAX: Duration = Duration::from_millis(2_500);
 /// drops at once was not.
 const LASTED_MIN: Duration = Duration::from_secs(5);
 
-/// How long one attempt may take. Longer than it takes a busy server, because an attempt given up on keeps its thread
-/// inside lapin until the other side closes the socket.
+/// How long one attempt may take at first: one whose socket was closed in the middle of the handshake may never be told
+/// so by lapin (4.12.3), and nothing is published meanwhile.
+const ATTEMPT_MIN: Duration = Duration::from_secs(4);
+
+/// How long it may take after others took too long. Longer than it takes a busy server, because an attempt given up on
+/// keeps its thread inside lapin until the other side closes the socket.
 const ATTEMPT_MAX: Duration = Duration::from_secs(30);
 
 /// How long the TCP connection may take, in milliseconds as the address has it.
@@ -62,13 +66,13 @@ impl Address {
         Ok(Self { uri, name })
     }
 
-    async fn connect(&self, role: &str) -> Result<Connection, String> {
+    async fn connect(&self, role: &str, patience: Duration) -> Result<Connection, String> {
         let name = format!("{} {role}", self.name);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let runtime = lapin::runtime::default_runtime().map_err(|error| error.to_string())?;
         let tls = OwnedTLSConfig::default();
         let attempt = Connection::connect_uri_with_config(self.uri.clone(), properties, tls, runtime);
-        match tokio::time::timeout(ATTEMPT_MAX, attempt).await {
+        match tokio::time::timeout(patience, attempt).await {
             Ok(connected) => connected.map_err(|error| error.to_string()),
             Err(_elapsed) => Err("it did not answer in time".to_owned()),
         }
@@ -133,11 +137,14 @@ pub(super) async fn supervise(
     let schedule =
         ExponentialBuilder::new().with_min_delay(PAUSE_MIN).with_max_delay(PAUSE_MAX).without_max_times().with_jitter();
     let mut pauses = schedule.build();
+    let mut patience = ATTEMPT_MIN;
     loop {
-        let Some(attempt) = ended.run_until_cancelled(address.connect(role)).await else { return };
+        let began = Instant::now();
+        let Some(attempt) = ended.run_until_cancelled(address.connect(role, patience)).await else { return };
         match attempt {
             Ok(connection) => {
                 tracing::info!(role, "connected to the broker");
+                patience = ATTEMPT_MIN;
                 let since = Instant::now();
                 let connection = Arc::new(connection);
                 link.send_replace(Link::Up(Arc::clone(&connection)));
@@ -155,6 +162,7 @@ pub(super) async fn supervise(
             Err(reason) => {
                 tracing::warn!(role, reason, "connecting to the broker failed");
                 link.send_replace(Link::Down(reason.into()));
+                patience = patience_after(began.elapsed(), patience);
             }
         }
         let pause = pauses.next().unwrap_or(PAUSE_MAX);
@@ -162,6 +170,11 @@ pub(super) async fn supervise(
             return;
         }
     }
+}
+
+/// How long the attempt after one that failed may take: longer, if that one was given up on.
+fn patience_after(took: Duration, patience: Duration) -> Duration {
+    if took < patience { patience } else { patience.saturating_mul(2).min(ATTEMPT_MAX) }
 }
 
 /// Waits for the end of a connection; answers why.
@@ -190,5 +203,18 @@ pub(super) async fn close(connection: &Connection) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "the connection was not closed in order"),
         Err(_elapsed) => tracing::debug!("the server did not confirm the closing of the connection in time"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_given_up_on_has_longer_the_next_time() {
+        let at_once = Duration::from_millis(3);
+        assert_eq!(patience_after(at_once, ATTEMPT_MIN), ATTEMPT_MIN, "refused is not slow");
+        assert_eq!(patience_after(ATTEMPT_MIN, ATTEMPT_MIN), ATTEMPT_MIN * 2);
+        assert_eq!(patience_after(ATTEMPT_MAX, ATTEMPT_MAX), ATTEMPT_MAX);
     }
 }
