@@ -148,7 +148,7 @@ impl Reviews for SqliteStore {
     }
 
     async fn exception(&self, tenant: TenantId, row: FileRow) -> Result<Option<FileException>, StoreError> {
-        self.read(move |db| Box::pin(read_exception(db, tenant, row))).await
+        self.read(move |db| Box::pin(of_row(db, EXCEPTION, (tenant, row), file_exception))).await
     }
 
     async fn exceptions(&self, tenant: TenantId, filter: ExceptionsFilter) -> Result<Vec<FileException>, StoreError> {
@@ -167,7 +167,7 @@ impl Reviews for SqliteStore {
     }
 
     async fn rejection(&self, tenant: TenantId, row: FileRow) -> Result<Option<FileRejection>, StoreError> {
-        self.read(move |db| Box::pin(read_rejection(db, tenant, row))).await
+        self.read(move |db| Box::pin(of_row(db, REJECTION, (tenant, row), rejection))).await
     }
 
     async fn rejections(&self, tenant: TenantId, filter: RejectionsFilter) -> Result<Vec<FileRejection>, StoreError> {
@@ -229,13 +229,15 @@ async fn rejections(
     query.fetch_all(db).await.map_err(store_error)?.iter().map(rejection).collect()
 }
 
-async fn read_rejection(
+/// What a statement finds at a row of a tenant's files.
+async fn of_row<T>(
     db: &mut SqliteConnection,
-    tenant: TenantId,
-    row: FileRow,
-) -> Result<Option<FileRejection>, StoreError> {
-    let query = sqlx::query(REJECTION).bind(tenant.0).bind(row.batch.0).bind(row.row_no);
-    query.fetch_optional(db).await.map_err(store_error)?.as_ref().map(rejection).transpose()
+    statement: &'static str,
+    (tenant, row): (TenantId, FileRow),
+    read: fn(&SqliteRow) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let query = sqlx::query(statement).bind(tenant.0).bind(row.batch.0).bind(row.row_no);
+    query.fetch_optional(db).await.map_err(store_error)?.as_ref().map(read).transpose()
 }
 
 fn rejection(row: &SqliteRow) -> Result<FileRejection, StoreError> {
@@ -253,15 +255,6 @@ async fn file_bytes(db: &mut SqliteConnection, upload: UploadRef) -> Result<Opti
     let query = sqlx::query(FILE_BYTES).bind(upload.tenant.0).bind(upload.id.0);
     let row = query.fetch_optional(db).await.map_err(store_error)?;
     row.as_ref().map(|row| Ok((bytes(row, "sha256")?, get(row, "bytes")?))).transpose()
-}
-
-async fn read_exception(
-    db: &mut SqliteConnection,
-    tenant: TenantId,
-    row: FileRow,
-) -> Result<Option<FileException>, StoreError> {
-    let query = sqlx::query(EXCEPTION).bind(tenant.0).bind(row.batch.0).bind(row.row_no);
-    query.fetch_optional(db).await.map_err(store_error)?.as_ref().map(file_exception).transpose()
 }
 
 async fn open_exceptions(

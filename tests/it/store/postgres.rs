@@ -28,6 +28,12 @@ async fn every_statement_prepares() {
     }
 }
 
+/// A statement with its arguments written out.
+fn statement(name: &str, values: &[&str]) -> String {
+    let (_, sql) = statements().into_iter().find(|(other, _)| *other == name).unwrap();
+    (1..).zip(values).fold(sql.to_owned(), |sql, (n, value)| sql.replace(&format!("${n}"), value))
+}
+
 /// Whoever waits for an upload of a million rows asks again and again.
 #[tokio::test]
 async fn how_far_an_upload_is_costs_no_walk_of_it() {
@@ -36,10 +42,9 @@ async fn how_far_an_upload_is_costs_no_walk_of_it() {
     let hold = begin(&books, "upload:1", 1).await;
     books.accept((1..=9).map(|n| books.payment(1, 1).in_batch(hold.id, n)).collect()).await;
     database.execute("ANALYZE events").await.unwrap();
-    let (_, sql) = statements().into_iter().find(|(name, _)| *name == "read_control_totals").unwrap();
-    let sql = sql.replace("$1", &format!("'{}'::uuid", books.tenant)).replace("$2", &format!("'{}'::uuid", hold.id));
+    let [tenant, upload] = [books.tenant.0, hold.id.0].map(|id| format!("'{id}'::uuid"));
 
-    let plan = database.plan(&sql).await;
+    let plan = database.plan(&statement("read_control_totals", &[&tenant, &upload])).await;
 
     let walked = ["rows=9", "loops=9"].iter().any(|walk| plan.contains(walk));
     assert!(plan.contains("on parked") && !walked, "{plan}");
@@ -49,11 +54,9 @@ async fn how_far_an_upload_is_costs_no_walk_of_it() {
 #[tokio::test]
 async fn a_result_is_not_compared_with_all_rows_that_have_moved() {
     let database = PostgresDatabase::open().await;
-    let (_, sql) = statements().into_iter().find(|(name, _)| *name == "read_upload_events").unwrap();
-    let values = ["'00000000-0000-0000-0000-000000000001'::uuid"; 2].into_iter().chain(["0", "0", "1000"]);
-    let sql = (1..).zip(values).fold(sql.to_owned(), |sql, (n, value)| sql.replace(&format!("${n}"), value));
+    let nobody = "'00000000-0000-0000-0000-000000000001'::uuid";
 
-    let plan = database.plan(&sql).await;
+    let plan = database.plan(&statement("read_upload_events", &[nobody, nobody, "0", "0", "1000"])).await;
 
     assert!(plan.contains("Index Cond: (event_id = e.id)"), "{plan}");
 }
@@ -65,10 +68,8 @@ async fn the_list_of_rejected_rows_walks_no_file_that_has_none_open() {
     let books = Books::open(database.store(), 1).await;
     books.book(vec![books.opening(1, [0, 0, 1000])]).await;
     let file = refused(&books, 1, "collections", 1).await;
-    let (_, sql) = statements().into_iter().find(|(name, _)| *name == "read_rejections").unwrap();
-    let tenant = format!("'{}'::uuid", books.tenant);
-    let values = [tenant.as_str(), "NULL::text", "'00000000-0000-0000-0000-000000000000'::uuid", "0", "51"];
-    let sql = (1..).zip(values).fold(sql.to_owned(), |sql, (n, value)| sql.replace(&format!("${n}"), value));
+    let [tenant, first] = [books.tenant.0, uuid::Uuid::nil()].map(|id| format!("'{id}'::uuid"));
+    let sql = statement("read_rejections", &[&tenant, "NULL::text", &first, "0", "51"]);
 
     let open = database.plan(&sql).await;
     let row = FileRow { batch: file.id, row_no: 10 };
