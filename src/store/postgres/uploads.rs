@@ -12,7 +12,7 @@ use super::connect::{HotPath, PostgresStore, begin, finish};
 use super::error::classify;
 use super::intake_rows::{EventColumns, new_event_columns, new_events};
 use super::read::{record, record_columns, record_joins};
-use super::review::{BEGIN_SNAPSHOT, exception, exception_columns};
+use super::review::{BEGIN_SNAPSHOT, exception, exception_columns, moved_rows};
 use super::rows::{Columns, broken, event_columns, posting_columns};
 use crate::core::event::{Command, NewEvent, UploadOperation};
 use crate::core::ids::PaymentBatchId;
@@ -109,16 +109,16 @@ const READ_CONTROL_TOTALS: &str = "SELECT 'accepted', currency, count, amount::t
 /// Rows that became events: a walk of `(batch_id, row_no)` that ends with the page. The page is taken before anything is
 /// joined to it: a planner that takes an upload for small would join all the rest of it, page after page. After a
 /// takeover two rows may have one number, and the index says nothing of their order: ties come along and are sorted. An
-/// upload that came again in another order says where the first of them stands now; OFFSET 0 asks that by the event, where
-/// the planner would compare each row with all that have moved.
+/// upload that came again in another order says where the first of them stands now.
 const READ_UPLOAD_EVENTS: &str = concat!(
     "SELECT ",
     record_columns!(),
     " FROM (SELECT ",
     event_columns!(),
     " FROM events e WHERE e.tenant = $1 AND e.batch_id = $2 AND e.row_no >= $3 AND (e.row_no, e.seq) > ($3, $4) \
-     AND NOT EXISTS (SELECT FROM batch_exceptions m WHERE m.event_id = e.id AND m.code = 'moved' AND m.batch_id = $2 \
-     OFFSET 0) ORDER BY e.row_no FETCH FIRST $5 ROWS WITH TIES) AS e",
+     AND NOT EXISTS (SELECT FROM ",
+    moved_rows!("e.id"),
+    " WHERE m.batch_id = $2) ORDER BY e.row_no FETCH FIRST $5 ROWS WITH TIES) AS e",
     record_joins!(),
     " ORDER BY e.row_no, e.seq LIMIT $5"
 );

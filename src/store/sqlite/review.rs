@@ -27,7 +27,7 @@ use crate::store::{
 macro_rules! exception_columns {
     () => {
         "x.row_no, x.code, x.idempotency_key, x.event_id, coalesce((SELECT m.row_no FROM batch_exceptions AS m
-            WHERE m.event_id = x.event_id AND m.code = 'moved' AND m.batch_id = x.batch_id), x.first_row_no)
+            INDEXED BY batch_exceptions_moved WHERE m.event_id = x.event_id AND m.code = 'moved' AND m.batch_id = x.batch_id), x.first_row_no)
             AS first_row_no, x.first_batch_id, x.amount, x.currency,
         x.errors, x.resolution, x.resolution_reason, x.resolved_by, x.resolved_at"
     };

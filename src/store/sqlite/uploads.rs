@@ -108,7 +108,7 @@ pub(super) const UPLOAD_EVENTS: &str = concat!(
     select_records!("events AS e INDEXED BY events_batch_row LEFT JOIN postings AS p ON p.event_seq = e.seq"),
     " WHERE e.batch_id = ?2 AND e.tenant = ?1 AND e.row_no >= ?3 AND (e.row_no, e.seq) > (?3, ?4)
         AND NOT EXISTS (SELECT 1 FROM batch_exceptions AS m
-            WHERE m.event_id = e.id AND m.code = 'moved' AND m.batch_id = ?2)
+            INDEXED BY batch_exceptions_moved WHERE m.event_id = e.id AND m.code = 'moved' AND m.batch_id = ?2)
     ORDER BY e.row_no, e.seq LIMIT ?5"
 );
 

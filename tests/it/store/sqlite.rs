@@ -25,20 +25,35 @@ async fn every_statement_prepares() {
     }
 }
 
+/// The steps of a statement's plan.
+async fn plan(database: &SqliteDatabase, name: &str) -> Vec<String> {
+    let (_, sql) = STATEMENTS.iter().find(|(other, _)| *other == name).unwrap();
+    let mut connection = database.connection().await;
+    let rows = connection.fetch_all(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"))).await.unwrap();
+    rows.iter().map(|row| row.get("detail")).collect()
+}
+
 /// Whoever waits for an upload of a million rows asks again and again.
 #[tokio::test]
 async fn how_far_an_upload_is_costs_no_walk_of_it() {
-    let database = SqliteDatabase::open().await;
-    let mut connection = database.connection().await;
-    let (_, sql) = STATEMENTS.iter().find(|(name, _)| *name == "waiting_rows").unwrap();
+    let plan = plan(&SqliteDatabase::open().await, "waiting_rows").await;
 
-    let rows = connection.fetch_all(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"))).await.unwrap();
-
-    let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
     assert!(
         plan.iter().any(|step| step == "SCAN k") && !plan.iter().any(|step| step.contains("batch_row")),
         "{plan:?}"
     );
+}
+
+/// A bad file has as many exceptions as rows.
+#[tokio::test]
+async fn a_result_is_not_compared_with_all_exceptions() {
+    let database = SqliteDatabase::open().await;
+
+    for name in ["upload_events", "upload_exceptions"] {
+        let plan = plan(&database, name).await;
+        let asked = "SEARCH m USING COVERING INDEX batch_exceptions_moved (event_id=? AND batch_id=?)";
+        assert!(plan.iter().any(|step| step == asked), "{name}: {plan:?}");
+    }
 }
 
 #[tokio::test]
