@@ -79,8 +79,8 @@ pub use operations::{
 pub use poller_reads::{Change, ChangePlace, PollerReads};
 pub use post::{Fold, PhaseTimes, PostWork, PostedBatch, Wanted, is_restating, restating};
 pub use read::{
-    AccountTotals, EntriesPage, EventRecord, LoanBalances, LoanParty, LoanRecord, PaymentsFilter, PaymentsPage,
-    Progress, Undoing,
+    AccountTotals, EntriesPage, EventRecord, EventStatus, LoanBalances, LoanParty, LoanRecord, PaymentsFilter,
+    PaymentsPage, Progress, Undoing,
 };
 pub use reconciliation::{
     AccountMismatch, BankCheck, Conservation, Findings, Reconciliation, ReconciliationQuestion, ReconciliationRun, Sum,

@@ -16,7 +16,7 @@ use crate::core::ledger::Outcome;
 use crate::core::loan::Allocation;
 use crate::core::money::{Currency, Minor};
 use crate::core::time::Timestamp;
-use crate::store::{EventRecord, StoreError};
+use crate::store::{EventRecord, EventStatus, StoreError};
 
 /// A place in the feed: everything up to here has been taken. Places rise along the feed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,9 +93,16 @@ pub(in crate::store) fn told(loan_id: LoanId, outcome: Outcome) -> (Option<LoanI
 #[async_trait]
 pub trait PollerReads: Send + Sync {
     /// Of these payments, those of the tenant. In no order.
-    async fn payments_of_ids(&self, tenant: TenantId, ids: Vec<EventId>) -> Result<Vec<EventRecord>, StoreError>;
+    async fn statuses_of_ids(&self, tenant: TenantId, ids: Vec<EventId>) -> Result<Vec<EventStatus>, StoreError>;
 
     /// The tenant's payments of these keys. In no order.
+    async fn statuses_of_keys(
+        &self,
+        tenant: TenantId,
+        keys: Vec<IdempotencyKey>,
+    ) -> Result<Vec<EventStatus>, StoreError>;
+
+    /// The same with all that is stored of them.
     async fn payments_of_keys(
         &self,
         tenant: TenantId,

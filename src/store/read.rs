@@ -2,9 +2,9 @@
 
 use chrono::NaiveDate;
 
-use crate::core::event::{AcceptedEvent, EventKind, Party, Stage};
+use crate::core::event::{AcceptedEvent, Command, EventKind, IdempotencyKey, Party, Stage};
 use crate::core::ids::{BorrowerId, EventId, LoanKey, PaymentBatchId, ProgramId, Seq};
-use crate::core::ledger::Posting;
+use crate::core::ledger::{Posting, PostingSummary};
 use crate::core::loan::{Allocation, Balances, LoanState};
 use crate::core::time::Timestamp;
 
@@ -48,6 +48,50 @@ pub struct EventRecord {
     pub progress: Progress,
 }
 
+/// An event as it is shown by the hundred and the thousand: in lists, lookups and results of uploads. What its status
+/// tells, and nothing of fingerprint, lines and chain: little more than half of what an [`EventRecord`] reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventStatus {
+    /// Its place in the order of acceptance.
+    pub seq: Seq,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// The event.
+    pub id: EventId,
+    /// What sort of event.
+    pub kind: EventKind,
+    /// What it asks for.
+    pub command: Command,
+    /// The caller's key; `None` for consequences.
+    pub key: Option<IdempotencyKey>,
+    /// The upload it came with, and its row there.
+    pub batch: Option<(PaymentBatchId, i64)>,
+    /// How far it has come.
+    pub stage: Stage,
+    /// What its posting says, once finished.
+    pub posting: Option<PostingSummary>,
+    /// What happened to it later.
+    pub progress: Progress,
+}
+
+impl From<&EventRecord> for EventStatus {
+    fn from(record: &EventRecord) -> Self {
+        let event = &*record.event.event;
+        Self {
+            seq: record.event.seq,
+            accepted_at: record.event.accepted_at,
+            id: event.id,
+            kind: event.kind,
+            command: event.command.clone(),
+            key: event.key.clone(),
+            batch: event.origin.batch,
+            stage: record.stage,
+            posting: record.posting.as_ref().map(PostingSummary::from),
+            progress: record.progress.clone(),
+        }
+    }
+}
+
 /// Which payments to list. `accepted_from` and `accepted_before` bound UUIDv7 ids; exactly one of `loan`, `batch` or
 /// the id range is set by the caller at the least.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +115,7 @@ pub struct PaymentsFilter {
 }
 
 /// Payments in order of acceptance.
-pub type PaymentsPage = Vec<EventRecord>;
+pub type PaymentsPage = Vec<EventStatus>;
 
 /// A page of a loan's entries.
 #[derive(Clone, Debug)]

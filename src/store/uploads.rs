@@ -14,7 +14,7 @@ use crate::core::ids::{EventId, PaymentBatchId, PublisherId, Seq, TenantId};
 use crate::core::money::{Currency, Minor};
 use crate::core::time::Timestamp;
 use crate::store::intake::KnownEvent;
-use crate::store::read::EventRecord;
+use crate::store::read::EventStatus;
 use crate::store::review::Resolved;
 
 /// An upload that is about to begin, or to go on.
@@ -250,7 +250,7 @@ pub struct RowsAfter {
 #[derive(Clone, Debug, Default)]
 pub struct UploadRows {
     /// Rows that became events.
-    pub events: Vec<EventRecord>,
+    pub events: Vec<EventStatus>,
     /// Rows that did not.
     pub exceptions: Vec<UploadException>,
 }

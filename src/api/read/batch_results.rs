@@ -26,7 +26,7 @@ use crate::api::state::ApiState;
 use crate::api::uploads::verdict::MOVED;
 use crate::core::ids::{EventId, Seq};
 use crate::core::ledger::Followed;
-use crate::store::{EventRecord, RowsAfter, UploadException, UploadRef, UploadRows};
+use crate::store::{EventStatus, RowsAfter, UploadException, UploadRef, UploadRows};
 
 /// Rows of a page: about a megabyte.
 const PAGE_ROWS: i64 = 1_000;
@@ -95,14 +95,14 @@ impl Pages {
         if ids.is_empty() {
             return Ok(Moved::new());
         }
-        let found = self.state.store().payments_of_ids(self.upload.tenant, ids).await?;
-        Ok(found.into_iter().map(|record| (record.event.event.id, record)).collect())
+        let found = self.state.store().statuses_of_ids(self.upload.tenant, ids).await?;
+        Ok(found.into_iter().map(|event| (event.id, event)).collect())
     }
 
     /// What became of the fees of the page's returns, by the return: nothing is told of one that was not charged. One
     /// statement where the page has returns that a feed or their loans' programs ask fees for, and none else.
     async fn fees_of_returns(&self, page: &UploadRows) -> Result<HashMap<EventId, Followed>, ApiError> {
-        let of_return = |record: &EventRecord| fee_of_program(record).map(|fee| (fee, record.event.event.id));
+        let of_return = |event: &EventStatus| fee_of_program(event).map(|fee| (fee, event.id));
         let returns: HashMap<EventId, EventId> = page.events.iter().filter_map(of_return).collect();
         if returns.is_empty() {
             return Ok(HashMap::new());
@@ -116,7 +116,7 @@ impl Pages {
     }
 }
 
-type Moved = HashMap<EventId, EventRecord>;
+type Moved = HashMap<EventId, EventStatus>;
 
 /// What is told of a page's rows besides themselves.
 #[derive(Default)]
@@ -128,8 +128,7 @@ struct ToldOfRows {
 }
 
 /// The fee of a return that may not have been charged: one that only the feed or the loan's program asks for.
-fn fee_of_program(record: &EventRecord) -> Option<EventId> {
-    let event = &record.event.event;
+fn fee_of_program(event: &EventStatus) -> Option<EventId> {
     let returned = event.command.payment_return().filter(|returned| returned.fee.is_none())?;
     returned.fee_event_id(event.id)
 }
@@ -147,18 +146,18 @@ fn merged(
     let until = last_event.map_or(i64::MAX, |(row, _)| row).min(last_exception.unwrap_or(i64::MAX));
     let mut next = after;
     let mut rows = Vec::with_capacity(page.events.len().saturating_add(page.exceptions.len()));
-    for record in &page.events {
-        let Some(place) = row_and_place(record).filter(|(row, _)| *row <= until) else { continue };
+    for event in &page.events {
+        let Some(place) = row_and_place(event).filter(|(row, _)| *row <= until) else { continue };
         next.event = place;
-        rows.push(ResultRow::of_event(place.0, record).followed_by(told.fees.get(&record.event.event.id)));
+        rows.push(ResultRow::of_event(place.0, event).followed_by(told.fees.get(&event.id)));
     }
     for exception in page.exceptions.iter().filter(|exception| exception.row_no <= until) {
         next.exception = exception.row_no;
         rows.push(match moved_id(exception) {
             None => ResultRow::of_exception(exception),
             Some(id) => {
-                let record = told.moved.get(&id).ok_or(ApiError::Broken("a moved row has no payment"))?;
-                ResultRow::of_event(exception.row_no, record)
+                let event = told.moved.get(&id).ok_or(ApiError::Broken("a moved row has no payment"))?;
+                ResultRow::of_event(exception.row_no, event)
             }
         });
     }
@@ -174,8 +173,8 @@ fn moved_id(exception: &UploadException) -> Option<EventId> {
     exception.event_id.filter(|_| exception.code == MOVED)
 }
 
-fn row_and_place(record: &EventRecord) -> Option<(i64, Seq)> {
-    record.event.event.origin.batch.map(|(_, row_no)| (row_no, record.event.seq))
+fn row_and_place(event: &EventStatus) -> Option<(i64, Seq)> {
+    event.batch.map(|(_, row_no)| (row_no, event.seq))
 }
 
 #[cfg(test)]

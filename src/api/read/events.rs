@@ -18,7 +18,7 @@ use crate::core::event::{Command, EventKind, Leg, LegTerms, PaymentReturn, Stage
 use crate::core::ids::{EventId, TenantId};
 use crate::core::ledger::{AllocationView, Followed, Outcome, RestatedView};
 use crate::core::money::Minor;
-use crate::store::{EntriesPage, EventRecord, Progress, Undoing, paid_on_time, what_followed};
+use crate::store::{EntriesPage, EventRecord, EventStatus, Progress, Undoing, paid_on_time, what_followed};
 
 /// So many returns of a loan are read at once.
 const RETURNS_PAGE: i64 = 200;
@@ -112,12 +112,12 @@ impl FollowedEvent {
         let position = self.position(state).await?;
         if let Some(undoing) = undone_group(state, *tenant, record, *known).await? {
             let progress = Progress { undone_by: Some(undoing), ..record.progress.clone() };
-            let undone = EventRecord { progress, ..record.clone() };
+            let undone = EventStatus { progress, ..record.into() };
             return Ok(EventView::new(&undone, position).followed_by(then).with_known_at(known.at()));
         }
         let charged_back = charged_back(state, *tenant, record, *known).await?;
         let accrued = accrued(state, *tenant, record, *known).await?;
-        let view = EventView::new(record, position).followed_by(then).with_known_at(known.at());
+        let view = EventView::new(&record.into(), position).followed_by(then).with_known_at(known.at());
         let view = view.with_charged_back(charged_back).with_accrued(accrued);
         Ok(refused.iter().fold(view, EventView::with_late_for))
     }

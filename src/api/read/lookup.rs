@@ -28,7 +28,7 @@ use crate::api::read::status::EventView;
 use crate::api::state::ApiState;
 use crate::core::event::IdempotencyKey;
 use crate::core::ids::{EventId, TenantId};
-use crate::store::{EventRecord, Store};
+use crate::store::{EventStatus, Store};
 
 const SCOPES: &[Scope] = &[Scope::LedgerRead, Scope::PaymentsWrite];
 
@@ -153,18 +153,18 @@ impl Asked {
         }
     }
 
-    async fn find(&self, store: &dyn Store, tenant: TenantId) -> Result<Vec<EventRecord>, ApiError> {
+    async fn find(&self, store: &dyn Store, tenant: TenantId) -> Result<Vec<EventStatus>, ApiError> {
         let found = match self {
-            Self::Ids(ids) => store.payments_of_ids(tenant, ids.clone()).await?,
-            Self::Keys(keys) => store.payments_of_keys(tenant, keys.clone()).await?,
+            Self::Ids(ids) => store.statuses_of_ids(tenant, ids.clone()).await?,
+            Self::Keys(keys) => store.statuses_of_keys(tenant, keys.clone()).await?,
         };
         Ok(found)
     }
 
-    fn answer(&self, found: Vec<EventRecord>) -> LookupAnswer {
+    fn answer(&self, found: Vec<EventStatus>) -> LookupAnswer {
         match self {
-            Self::Ids(ids) => in_order(ids, found, |record| Some(record.event.event.id)),
-            Self::Keys(keys) => in_order(keys, found, |record| record.event.event.key.clone()),
+            Self::Ids(ids) => in_order(ids, found, |event| Some(event.id)),
+            Self::Keys(keys) => in_order(keys, found, |event| event.key.clone()),
         }
     }
 }
@@ -172,15 +172,15 @@ impl Asked {
 /// What was found in the order it was asked for, and what was not found.
 fn in_order<K: Eq + Hash + Display>(
     asked: &[K],
-    found: Vec<EventRecord>,
-    name: impl Fn(&EventRecord) -> Option<K>,
+    found: Vec<EventStatus>,
+    name: impl Fn(&EventStatus) -> Option<K>,
 ) -> LookupAnswer {
-    let mut found: HashMap<K, EventRecord> =
-        found.into_iter().filter_map(|record| Some((name(&record)?, record))).collect();
+    let mut found: HashMap<K, EventStatus> =
+        found.into_iter().filter_map(|event| Some((name(&event)?, event))).collect();
     let mut answer = LookupAnswer { items: Vec::with_capacity(found.len()), not_found: Vec::new() };
     for asked in asked {
         match found.remove(asked) {
-            Some(record) => answer.items.push(EventView::new(&record, None)),
+            Some(event) => answer.items.push(EventView::new(&event, None)),
             None => answer.not_found.push(asked.to_string()),
         }
     }

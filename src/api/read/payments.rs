@@ -17,7 +17,7 @@ use crate::api::read::status::EventView;
 use crate::api::state::ApiState;
 use crate::core::ids::{EventId, LoanId, LoanKey, PaymentBatchId, Seq, TenantId, first_id_at};
 use crate::core::time::{Timestamp, parse_date};
-use crate::store::{EventRecord, PaymentsFilter};
+use crate::store::{EventRecord, EventStatus, PaymentsFilter};
 
 const SCOPES: &[Scope] = &[Scope::LedgerRead, Scope::PaymentsWrite];
 
@@ -84,7 +84,7 @@ pub(crate) async fn list_payments(
             query.finish()?;
             let record = state.store().event_of_key(caller.tenant, &key).await?;
             let is_payment = |record: &EventRecord| record.event.event.kind.is_payment();
-            let items = record.filter(is_payment).iter().map(|record| EventView::new(record, None)).collect();
+            let items = record.filter(is_payment).iter().map(|record| EventView::new(&record.into(), None)).collect();
             Ok(Json(PaymentsList { items, next_page_token: None }))
         }
         Listing::Paged { filter, paged } => {
@@ -96,11 +96,11 @@ pub(crate) async fn list_payments(
     }
 }
 
-fn page(rows: &[EventRecord], limit: i64, paged: &PagedQuery) -> PaymentsList {
+fn page(rows: &[EventStatus], limit: i64, paged: &PagedQuery) -> PaymentsList {
     let (shown, next) = cut(rows, limit);
     PaymentsList {
-        items: shown.iter().map(|record| EventView::new(record, None)).collect(),
-        next_page_token: next.map(|last| paged.token(last.event.seq.0)),
+        items: shown.iter().map(|event| EventView::new(event, None)).collect(),
+        next_page_token: next.map(|last| paged.token(last.seq.0)),
     }
 }
 

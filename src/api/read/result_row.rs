@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::api::read::rows_form::{Tabular, guarded};
 use crate::api::read::status::EventView;
 use crate::core::ledger::Followed;
-use crate::store::{EventRecord, FileRejection, Resolved, UploadException};
+use crate::store::{EventStatus, FileRejection, Resolved, UploadException};
 
 /// The first line of the CSV form, for [`ResultRow::to_csv`].
 pub(crate) const CSV_HEADER: &str = "row,status,code,idempotency_key,payment_event_id,journal_entry_id,loan_id,\
@@ -135,8 +135,8 @@ impl ExceptionRow {
 }
 
 impl ResultRow {
-    pub(crate) fn of_event(row: i64, record: &EventRecord) -> Self {
-        Self::Event(Box::new(EventRow { row, view: EventView::new(record, None) }))
+    pub(crate) fn of_event(row: i64, event: &EventStatus) -> Self {
+        Self::Event(Box::new(EventRow { row, view: EventView::new(event, None) }))
     }
 
     /// The row of a return with what became of the fee that its feed or its loan's program asks for.

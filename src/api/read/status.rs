@@ -8,15 +8,14 @@ use crate::api::error::ApiError;
 use crate::api::openapi::{AllocationSchema, FeeToReviewSchema, LateForSchema, RefusedFeeSchema, RestatedSchema};
 use crate::api::read::rows_form::guarded;
 use crate::core::event::{
-    AcceptedEvent, Collectibility, Command, FeeCode, NamedId, PaymentReturn, ReversalReason, ServicingAct,
-    SourceMethod, Stage,
+    Collectibility, Command, FeeCode, NamedId, PaymentReturn, ReversalReason, ServicingAct, SourceMethod, Stage,
 };
 use crate::core::ledger::{
-    AllocationView, FeeToReviewView, Finished, Followed, LateForView, RefusedFee, RestatedView, answer,
+    AllocationView, FeeToReviewView, Finished, Followed, LateForView, PostingSummary, RefusedFee, RestatedView, answer,
 };
 use crate::core::money::Minor;
 use crate::core::time::Timestamp;
-use crate::store::EventRecord;
+use crate::store::EventStatus;
 
 /// How far an event has come, and what came of it. Members without a value are left out.
 #[derive(Debug, Serialize, ToSchema)]
@@ -148,36 +147,41 @@ pub struct EventView {
 }
 
 impl EventView {
-    /// The view of a record; `position` where it was asked for.
-    pub(crate) fn new(record: &EventRecord, position: Option<i64>) -> Self {
-        let mut view = Self::of_event(&record.event);
+    /// The view of an event; `position` where it was asked for.
+    pub(crate) fn new(event: &EventStatus, position: Option<i64>) -> Self {
+        let mut view = Self::of_event(event);
         view.position = position;
-        view.status = record.stage.unfinished_status().unwrap_or("posted");
-        view.undone_by = record.progress.undone_by.map(|undoing| undoing.id.to_string());
-        view.current_allocation = record.progress.current_allocation.as_ref().map(AllocationView::from);
-        if let (Stage::Finished, Some(posting)) = (record.stage, &record.posting) {
-            let (kind, id) = (record.event.event.kind, record.event.event.id);
-            view.event_type = posting.event_type(kind);
-            let finished = Finished::of(&record.event.event, posting);
-            match answer(kind, id, &finished) {
-                Ok(answer) => {
-                    view.journal_entry_id = answer.journal_entry_id.map(|_| record.event.event.entry_id().to_string());
-                    view.allocation = answer.allocation;
-                    view.fee_event_id = answer.fee_event_id.map(|id| id.to_string());
-                    (view.loan_count, view.total_accrued_minor) = (answer.loan_count, answer.total_accrued_minor);
-                    view.posted_at = Some(answer.posted_at);
-                    view.status = record.progress.undone_by.map_or("posted", |undoing| undoing.kind.undone_status());
-                }
-                Err(code) => {
-                    view.status = "rejected";
-                    view.rejected_at = Some(posting.posted_at.to_string());
-                    let loans = finished.refused_loans;
-                    let rejected = ApiError::Rejected { code, kind, id, loans, late_for: None };
-                    view.problem = Some(rejected.problem().to_value());
-                }
-            }
+        view.status = event.stage.unfinished_status().unwrap_or("posted");
+        view.undone_by = event.progress.undone_by.map(|undoing| undoing.id.to_string());
+        view.current_allocation = event.progress.current_allocation.as_ref().map(AllocationView::from);
+        if let (Stage::Finished, Some(posting)) = (event.stage, &event.posting) {
+            view.finish(event, posting);
         }
         view
+    }
+
+    /// Tells what came of the event.
+    fn finish(&mut self, event: &EventStatus, posting: &PostingSummary) {
+        let (kind, id) = (event.kind, event.id);
+        self.event_type = posting.event_type(kind);
+        let finished = Finished::told(id, &event.command, posting.clone());
+        match answer(kind, id, &finished) {
+            Ok(answer) => {
+                self.journal_entry_id = answer.journal_entry_id.map(|_| event.command.entry_id(id).to_string());
+                self.allocation = answer.allocation;
+                self.fee_event_id = answer.fee_event_id.map(|id| id.to_string());
+                (self.loan_count, self.total_accrued_minor) = (answer.loan_count, answer.total_accrued_minor);
+                self.posted_at = Some(answer.posted_at);
+                self.status = event.progress.undone_by.map_or("posted", |undoing| undoing.kind.undone_status());
+            }
+            Err(code) => {
+                self.status = "rejected";
+                self.rejected_at = Some(posting.posted_at.to_string());
+                let loans = finished.refused_loans;
+                let rejected = ApiError::Rejected { code, kind, id, loans, late_for: None };
+                self.problem = Some(rejected.problem().to_value());
+            }
+        }
     }
 
     /// The view with what followed from the event. A fee is named where it was charged.
@@ -242,8 +246,7 @@ impl EventView {
         ]
     }
 
-    fn of_event(accepted: &AcceptedEvent) -> Self {
-        let event = &accepted.event;
+    fn of_event(event: &EventStatus) -> Self {
         let command = &event.command;
         let of_one_loan = !matches!(command, Command::Group(_));
         let is_outgoing = matches!(command, Command::Disbursement(_));
@@ -290,8 +293,8 @@ impl EventView {
             collectible: act.and_then(ServicingAct::collectibility).map(Collectibility::is_collectible),
             metadata: command.metadata().and_then(|metadata| RawValue::from_string(metadata.as_json().to_owned()).ok()),
             idempotency_key: event.key.as_ref().map(|key| key.as_str().to_owned()),
-            batch_id: event.origin.batch.map(|(batch, _)| batch.to_string()),
-            accepted_at: accepted.accepted_at.to_string(),
+            batch_id: event.batch.map(|(batch, _)| batch.to_string()),
+            accepted_at: event.accepted_at.to_string(),
             restated: Vec::new(),
             fees_to_review: Vec::new(),
             position: None,
@@ -314,73 +317,66 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::core::event::{IdempotencyKey, Metadata, NewEvent, Payment};
-    use crate::core::ids::{BorrowerId, EventId, LoanId, PublisherId, Seq, TenantId};
-    use crate::core::ledger::{Outcome, Posting, RejectionCode};
+    use crate::core::event::{EventKind, IdempotencyKey, Metadata, Payment};
+    use crate::core::ids::{BorrowerId, EventId, LoanId, Seq};
+    use crate::core::ledger::{Outcome, RejectionCode};
     use crate::core::loan::Allocation;
     use crate::core::money::{Currency, Money};
     use crate::core::time::Timestamp;
     use crate::store::Progress;
 
-    fn record(posting: Option<Outcome>) -> EventRecord {
+    fn event(outcome: Option<Outcome>) -> EventStatus {
         let at = Timestamp::from_micros(1_777_636_800_000_000).unwrap();
-        let date = NaiveDate::from_ymd_opt(2026, 5, 1).unwrap();
         let payment = Payment {
             loan_id: LoanId(Uuid::from_u128(1)),
             borrower_id: BorrowerId(Uuid::from_u128(2)),
             amount: Money::new(Minor::new(100), Currency::USD),
-            effective_date: date,
+            effective_date: NaiveDate::from_ymd_opt(2026, 5, 1).unwrap(),
             source_method: SourceMethod::Ach,
             external_ref: None,
             metadata: Some(Metadata::from_stored(r#"{"n":1.10}"#.to_owned())),
         };
-        let event = NewEvent::of_caller(
-            EventId(Uuid::from_u128(8)),
-            TenantId(Uuid::from_u128(9)),
-            IdempotencyKey::parse("payment:1").unwrap(),
-            Command::Payment(payment),
-            PublisherId(Uuid::nil()),
-            "demo".to_owned(),
-        );
-        let posting = posting.map(|outcome| Posting {
-            event_id: event.id,
-            loan_key: event.loan_key,
-            loan_version: None,
+        let posting = outcome.map(|outcome| PostingSummary {
             outcome,
-            entry: None,
+            has_lines: false,
+            moves_memo: false,
             allocation: Some(Allocation { principal: Minor::new(100), ..Allocation::default() }),
-            undoes_seq: None,
-            restates_seq: None,
-            effective_date: date,
-            booking_date: date,
-            posted_at: at,
-            chain_hash: None,
             refused_loans: Vec::new(),
+            posted_at: at,
         });
-        let stage = if posting.is_some() { Stage::Finished } else { Stage::Held };
-        let event = AcceptedEvent::new(Seq(1), at, event);
-        EventRecord { event, stage, posting, progress: Progress::default() }
+        EventStatus {
+            seq: Seq(1),
+            accepted_at: at,
+            id: EventId(Uuid::from_u128(8)),
+            kind: EventKind::PaymentReceived,
+            command: Command::Payment(payment),
+            key: Some(IdempotencyKey::parse("payment:1").unwrap()),
+            batch: None,
+            stage: if posting.is_some() { Stage::Finished } else { Stage::Held },
+            posting,
+            progress: Progress::default(),
+        }
     }
 
-    fn json(record: &EventRecord) -> serde_json::Value {
-        serde_json::to_value(EventView::new(record, None)).unwrap()
+    fn json(event: &EventStatus) -> serde_json::Value {
+        serde_json::to_value(EventView::new(event, None)).unwrap()
     }
 
     #[test]
     fn a_status_leaves_out_what_has_no_value() {
-        let waiting = json(&record(None));
+        let waiting = json(&event(None));
         assert_eq!(waiting["status"], "held");
         assert_eq!(waiting["payment_event_id"], "00000000-0000-0000-0000-000000000008");
         assert!(!waiting.to_string().contains("null"), "{waiting}");
-        let text = serde_json::to_string(&EventView::new(&record(None), None)).unwrap();
+        let text = serde_json::to_string(&EventView::new(&event(None), None)).unwrap();
         assert!(text.contains(r#""metadata":{"n":1.10}"#), "numbers keep their text: {text}");
     }
 
     #[test]
     fn a_finished_event_shows_its_result_or_its_problem() {
-        let posted = json(&record(Some(Outcome::Posted)));
+        let posted = json(&event(Some(Outcome::Posted)));
         assert_eq!((&posted["status"], &posted["allocation"]["principal_minor"]), (&"posted".into(), &"100".into()));
-        let rejected = json(&record(Some(Outcome::Rejected(RejectionCode::LoanNotFound))));
+        let rejected = json(&event(Some(Outcome::Rejected(RejectionCode::LoanNotFound))));
         assert_eq!((&rejected["status"], &rejected["problem"]["code"]), (&"rejected".into(), &"loan_not_found".into()));
         assert!(rejected.get("posted_at").is_none());
     }

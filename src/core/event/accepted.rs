@@ -193,8 +193,7 @@ impl NewEvent {
     /// The journal entry that its lines belong to: a leg's are its group's.
     #[must_use]
     pub fn entry_id(&self) -> EntryId {
-        let group = if let Command::Leg(leg) = &self.command { Some(leg.group) } else { None };
-        group.unwrap_or(self.id).entry_id()
+        self.command.entry_id(self.id)
     }
 
     /// Whether it rides the bulk queues.

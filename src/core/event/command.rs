@@ -11,7 +11,7 @@ use crate::core::event::payment_return::PaymentReturn;
 use crate::core::event::receipt::Receipt;
 use crate::core::event::servicing::Servicing;
 use crate::core::event::upload::{NO_BORROWER, NO_LOAN, Upload};
-use crate::core::ids::{BorrowerId, LoanId, ProgramId};
+use crate::core::ids::{BorrowerId, EntryId, EventId, LoanId, ProgramId};
 use crate::core::loan::{SuspenseRelease, Waterfall, Waterfalls};
 use crate::core::money::{Currency, Minor, Money};
 
@@ -222,6 +222,13 @@ pub enum Command {
 }
 
 impl Command {
+    /// The journal entry that the lines of its event belong to: a leg's are its group's.
+    #[must_use]
+    pub fn entry_id(&self, event_id: EventId) -> EntryId {
+        let group = if let Self::Leg(leg) = self { Some(leg.group) } else { None };
+        group.unwrap_or(event_id).entry_id()
+    }
+
     /// The loan it is about; the nil id for an upload and a group.
     #[must_use]
     pub fn loan_id(&self) -> LoanId {

@@ -44,7 +44,9 @@ pub use late_fee_view::{FeeToReviewView, LateForView};
 pub use late_fees::{FeeToReview, LateFeeBook, Receipts, late_for_of, needs_receipts, received_before, shown_by};
 pub use past::{Booked, Earlier, EarlierState, Past, computing_group, needs_fees};
 pub use period::{Calendar, ClosedPeriodRule, NotAPeriod, Period, PeriodStatus, UnknownPeriodWord};
-pub use posting::{Finished, Outcome, PostedEvent, Posting, REFUSED_LOANS_MAX, RejectionCode, SystemPosting};
+pub use posting::{
+    Finished, Outcome, PostedEvent, Posting, PostingSummary, REFUSED_LOANS_MAX, RejectionCode, SystemPosting,
+};
 pub use restated::RestatedView;
 pub use results::{RESULTS_MAX, Results};
 pub use rules::{Refusal, Verdict, judge};

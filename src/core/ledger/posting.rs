@@ -207,14 +207,63 @@ pub struct Finished {
 
 /// The most loans that are named where a group was refused for them.
 pub const REFUSED_LOANS_MAX: usize = 100;
+
+/// What a posting says to a caller: less than the posting, whose lines and chain are the ledger's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostingSummary {
+    /// How the event ended.
+    pub outcome: Outcome,
+    /// Whether it has lines.
+    pub has_lines: bool,
+    /// Whether lines of it stand on the memo accounts of a loan that is charged off.
+    pub moves_memo: bool,
+    /// How the payment was divided.
+    pub allocation: Option<Allocation>,
+    /// The loans that a group was refused for.
+    pub refused_loans: Vec<LoanId>,
+    /// When it was posted.
+    pub posted_at: Timestamp,
+}
+
+impl From<&Posting> for PostingSummary {
+    fn from(posting: &Posting) -> Self {
+        Self {
+            outcome: posting.outcome,
+            has_lines: posting.entry.is_some(),
+            moves_memo: posting.moves_memo(),
+            allocation: posting.allocation,
+            refused_loans: posting.refused_loans.clone(),
+            posted_at: posting.posted_at,
+        }
+    }
+}
+
+impl PostingSummary {
+    /// See [`Posting::event_type`].
+    #[must_use]
+    pub const fn event_type(&self, kind: EventKind) -> &'static str {
+        event_type(kind, self.moves_memo)
+    }
+}
+
 impl Posting {
     /// The contract's event type of its entry: a payment on a loan that is charged off is a recovery, which its lines
     /// on the memo accounts tell.
     #[must_use]
     pub fn event_type(&self, kind: EventKind) -> &'static str {
-        let moves_memo = |entry: &JournalEntry| entry.has_line_on(AccountCode::CHARGED_OFF_MEMO);
-        let is_recovery = kind == EventKind::PaymentReceived && self.entry.as_ref().is_some_and(moves_memo);
-        if is_recovery { EventKind::Recovery.event_type() } else { kind.event_type() }
+        event_type(kind, self.moves_memo())
+    }
+
+    fn moves_memo(&self) -> bool {
+        self.entry.as_ref().is_some_and(|entry| entry.has_line_on(AccountCode::CHARGED_OFF_MEMO))
+    }
+}
+
+const fn event_type(kind: EventKind, moves_memo: bool) -> &'static str {
+    if moves_memo && matches!(kind, EventKind::PaymentReceived) {
+        EventKind::Recovery.event_type()
+    } else {
+        kind.event_type()
     }
 }
 
@@ -222,17 +271,23 @@ impl Finished {
     /// What a caller is told of an event and its posting.
     #[must_use]
     pub fn of(event: &NewEvent, posting: &Posting) -> Self {
-        let group = if let Command::Group(group) = &event.command { Some(group) } else { None };
+        Self::told(event.id, &event.command, posting.into())
+    }
+
+    /// What a caller is told of an event's command, given what its posting says.
+    #[must_use]
+    pub fn told(id: EventId, command: &Command, posting: PostingSummary) -> Self {
+        let group = if let Command::Group(group) = command { Some(group) } else { None };
         let moved = posting.allocation.is_none_or(|moved| moved != Allocation::default());
         let mut finished = Self {
             outcome: posting.outcome,
-            has_entry: posting.entry.is_some() || (group.is_some() && posting.outcome == Outcome::Done && moved),
+            has_entry: posting.has_lines || (group.is_some() && posting.outcome == Outcome::Done && moved),
             allocation: posting.allocation,
             fee_event_id: None,
             reverses_entry_id: None,
             correlation_id: None,
             loan_count: group.map(|group| group.legs),
-            refused_loans: posting.refused_loans.clone(),
+            refused_loans: posting.refused_loans,
             may_restate: posting.outcome == Outcome::Posted || group.is_some_and(Group::tells_of_legs),
             posted_at: posting.posted_at,
         };
@@ -240,8 +295,8 @@ impl Finished {
             Outcome::Posted | Outcome::Done => {}
             Outcome::Rejected(_) => return finished,
         }
-        match &event.command {
-            Command::PaymentReturn(returned) => finished.fee_event_id = returned.certain_fee_event_id(event.id),
+        match command {
+            Command::PaymentReturn(returned) => finished.fee_event_id = returned.certain_fee_event_id(id),
             Command::Servicing(servicing) => {
                 let reversed = servicing.act.takes_back();
                 finished.reverses_entry_id = reversed.map(|reversed| reversed.id.entry_id());

@@ -154,7 +154,7 @@ fn known_row(row: &PgRow) -> Result<KnownEvent, StoreError> {
     let mut columns = Columns::of(row);
     let event = rows::event(&mut columns)?;
     let posting = rows::posting(&mut columns, event.event.id)?;
-    let stage = rows::stage(&mut columns, posting.as_ref())?;
+    let stage = rows::stage(&mut columns, posting.is_some())?;
     Ok(KnownEvent { event, stage, posting })
 }
 

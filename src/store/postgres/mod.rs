@@ -44,6 +44,7 @@ mod review;
 mod rows;
 mod servicing;
 mod statements;
+mod status;
 mod store;
 mod sweep;
 mod uploads;

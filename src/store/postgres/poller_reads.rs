@@ -18,30 +18,40 @@ use super::error::classify;
 use super::intake_rows::Prepared;
 use super::read::{record, record_columns, record_joins};
 use super::rows::{self, Columns, broken, event_columns, posting_columns};
+use super::status::{status, status_columns, status_events_by};
 use crate::core::event::{EventKind, IdempotencyKey};
 use crate::core::ids::{EventId, KeyHash, LoanId, PaymentBatchId, TenantId};
 use crate::core::ledger::AccountCode;
 use crate::store::poller_reads::told;
 use crate::store::read::payment_kinds;
-use crate::store::{Change, ChangePlace, EventRecord, PollerReads, StoreError};
+use crate::store::{Change, ChangePlace, EventRecord, EventStatus, PollerReads, StoreError};
 
 /// How many rows are made into records before other tasks get their turn: about a millisecond.
 const ROWS_AT_ONCE: usize = 250;
 
-/// Goes from each id asked for to its row through the index on ids. `OFFSET 0` holds the planner to that: without
-/// statistics it takes the tenant's payments to be few, and would go through all of them for each id.
-const PAYMENTS_OF_IDS: &str = concat!(
+/// Goes from each id asked for to its row through the index on ids.
+const STATUSES_OF_IDS: &str = concat!(
     "SELECT ",
-    record_columns!(),
-    " FROM unnest($2::uuid[]) AS asked (id) CROSS JOIN LATERAL (SELECT ",
-    event_columns!(),
-    " FROM events e WHERE e.id = asked.id OFFSET 0) AS e",
+    status_columns!(),
+    " FROM unnest($2::uuid[]) AS asked (id) CROSS JOIN LATERAL ",
+    status_events_by!("e.id = asked.id"),
     record_joins!(),
     " WHERE e.tenant = $1 AND e.kind IN ",
     payment_kinds!()
 );
 
 /// The same through the index on key hashes; the key decides.
+const STATUSES_OF_KEYS: &str = concat!(
+    "SELECT ",
+    status_columns!(),
+    " FROM unnest($2::uuid[], $3::text[]) AS asked (key_hash, key) CROSS JOIN LATERAL ",
+    status_events_by!("e.key_hash = asked.key_hash"),
+    record_joins!(),
+    " WHERE e.tenant = $1 AND e.key = asked.key AND e.kind IN ",
+    payment_kinds!()
+);
+
+/// The same with all that is stored of them.
 const PAYMENTS_OF_KEYS: &str = concat!(
     "SELECT ",
     record_columns!(),
@@ -102,8 +112,9 @@ const CHANGES_DELAY: &str = concat!(
 );
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 5] = [
-    ("payments_of_ids", PAYMENTS_OF_IDS),
+pub(super) const STATEMENTS: [(&str, &str); 6] = [
+    ("statuses_of_ids", STATUSES_OF_IDS),
+    ("statuses_of_keys", STATUSES_OF_KEYS),
     ("payments_of_keys", PAYMENTS_OF_KEYS),
     ("changes_after", CHANGES_AFTER),
     ("changed", CHANGED),
@@ -112,12 +123,20 @@ pub(super) const STATEMENTS: [(&str, &str); 5] = [
 
 #[async_trait]
 impl PollerReads for PostgresStore {
-    async fn payments_of_ids(&self, tenant: TenantId, ids: Vec<EventId>) -> Result<Vec<EventRecord>, StoreError> {
+    async fn statuses_of_ids(&self, tenant: TenantId, ids: Vec<EventId>) -> Result<Vec<EventStatus>, StoreError> {
         let ids: Vec<Uuid> = ids.into_iter().map(|id| id.0).collect();
         self.owned(move |store| async move {
-            store.many(sqlx::query(PAYMENTS_OF_IDS).bind(tenant.0).bind(ids), record).await
+            store.many(sqlx::query(STATUSES_OF_IDS).bind(tenant.0).bind(ids), status).await
         })
         .await
+    }
+
+    async fn statuses_of_keys(
+        &self,
+        tenant: TenantId,
+        keys: Vec<IdempotencyKey>,
+    ) -> Result<Vec<EventStatus>, StoreError> {
+        self.owned(move |store| async move { store.many(of_keys(STATUSES_OF_KEYS, tenant, &keys), status).await }).await
     }
 
     async fn payments_of_keys(
@@ -125,13 +144,7 @@ impl PollerReads for PostgresStore {
         tenant: TenantId,
         keys: Vec<IdempotencyKey>,
     ) -> Result<Vec<EventRecord>, StoreError> {
-        let keys: Vec<String> = keys.iter().map(|key| key.as_str().to_owned()).collect();
-        let hash = |key: &String| Uuid::from_bytes(KeyHash::of_caller_key(tenant, key).bytes());
-        let hashes: Vec<Uuid> = keys.iter().map(hash).collect();
-        self.owned(move |store| async move {
-            store.many(sqlx::query(PAYMENTS_OF_KEYS).bind(tenant.0).bind(hashes).bind(keys), record).await
-        })
-        .await
+        self.owned(move |store| async move { store.many(of_keys(PAYMENTS_OF_KEYS, tenant, &keys), record).await }).await
     }
 
     async fn changes(&self, tenant: TenantId, after: ChangePlace, limit: i64) -> Result<Vec<Change>, StoreError> {
@@ -193,6 +206,14 @@ impl PostgresStore {
         }
         Ok(values)
     }
+}
+
+/// A statement that asks for a tenant's payments by their keys.
+fn of_keys(statement: &'static str, tenant: TenantId, keys: &[IdempotencyKey]) -> Prepared<'static> {
+    let keys: Vec<String> = keys.iter().map(|key| key.as_str().to_owned()).collect();
+    let hash = |key: &String| Uuid::from_bytes(KeyHash::of_caller_key(tenant, key).bytes());
+    let hashes: Vec<Uuid> = keys.iter().map(hash).collect();
+    sqlx::query(statement).bind(tenant.0).bind(hashes).bind(keys)
 }
 
 pub(super) fn place(columns: &mut Columns<'_>) -> Result<ChangePlace, StoreError> {

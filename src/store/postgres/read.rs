@@ -7,11 +7,12 @@ use super::connect::PostgresStore;
 use super::error::classify;
 use super::intake_rows::Prepared;
 use super::rows::{self, Columns, event_columns, key_column, posting_columns};
+use super::status::{status, status_columns};
 use crate::core::event::{EventKind, Stage};
 use crate::core::ids::{EventId, KeyHash, LoanKey, Seq, TenantId};
 use crate::core::ledger::AccountCode;
 use crate::store::read::payment_kinds;
-use crate::store::{EntriesPage, EventRecord, PaymentsFilter, Progress, StoreError, Undoing};
+use crate::store::{EntriesPage, EventRecord, PaymentsFilter, PaymentsPage, Progress, StoreError, Undoing};
 
 /// The most unposted events that [`COUNT_BEFORE`] counts.
 const POSITION_MAX: i64 = 10_000;
@@ -19,15 +20,17 @@ const POSITION_MAX: i64 = 10_000;
 /// What every read of an event answers. Undoing and restating postings are found by partial indexes.
 macro_rules! record_columns {
     () => {
-        concat!(
-            event_columns!(),
-            ", ",
-            posting_columns!(),
-            ", EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL)",
-            ", EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key)",
-            ", undo.id, undo.kind",
-            ", r.alloc_fees, r.alloc_interest, r.alloc_principal, r.alloc_suspense"
-        )
+        concat!(event_columns!(), ", ", posting_columns!(), $crate::store::postgres::read::progress_columns!())
+    };
+}
+
+/// The end of what is answered of an event: whether it is parked or held, what undid it, and its newest split. Of what is
+/// finished nobody looks whether it waits.
+macro_rules! progress_columns {
+    () => {
+        ", p.event_seq IS NULL AND EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL), \
+         p.event_seq IS NULL AND EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key), undo.id, undo.kind, \
+         r.alloc_fees, r.alloc_interest, r.alloc_principal, r.alloc_suspense"
     };
 }
 
@@ -49,15 +52,22 @@ macro_rules! record_tables {
     };
 }
 
-pub(super) use {record_columns, record_joins, record_tables};
+pub(super) use {progress_columns, record_columns, record_joins, record_tables};
 
-/// What [`PaymentsFilter`] asks beside its path: $3 reference, $4 state, $5 after, $6 limit.
-macro_rules! payments_where {
-    () => {
+/// A list of payments: what [`PaymentsFilter`] asks beside its path of $2, the smallest id $7 and the first that is too great
+/// $8. $3 reference, $4 state, $5 after, $6 limit, $9 the upload.
+macro_rules! payments {
+    ($path:literal) => {
         concat!(
+            "SELECT ",
+            status_columns!(),
+            " FROM ",
+            record_tables!(),
+            " WHERE ",
+            $path,
             " AND e.tenant = $1 AND e.kind IN ",
             payment_kinds!(),
-            " AND ($3::text IS NULL OR e.external_ref = $3) \
+            " AND ($9::uuid IS NULL OR e.batch_id = $9) AND ($3::text IS NULL OR e.external_ref = $3) \
              AND e.seq > $5 AND ($4::text IS NULL OR $4 = coalesce(CASE WHEN undo.kind = 'payment_returned' \
              THEN 'returned' WHEN undo.kind IS NOT NULL THEN 'reversed' END, p.outcome, CASE \
              WHEN EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) THEN 'parked' \
@@ -73,24 +83,16 @@ const READ_EVENT: &str =
 const READ_EVENT_OF_KEY: &str =
     concat!("SELECT ", record_columns!(), " FROM ", record_tables!(), " WHERE e.tenant = $1 AND e.key_hash = $2");
 
-/// Of one loan: a walk of `(loan_key, seq)` from the page's beginning.
-const PAYMENTS_OF_LOAN: &str =
-    concat!("SELECT ", record_columns!(), " FROM ", record_tables!(), " WHERE e.loan_key = $2", payments_where!());
+/// Of one loan: a walk of `(loan_key, seq)` from the page's beginning. CASE hides the ids from the planner: a plan for any
+/// arguments would take the span for narrower than it is, and walk all ids.
+const PAYMENTS_OF_LOAN: &str = payments!("e.loan_key = $2 AND CASE WHEN e.id >= $7 THEN e.id < $8 END");
 
 /// Of one upload: its rows through `(batch_id, row_no)`, sorted.
-const PAYMENTS_OF_BATCH: &str =
-    concat!("SELECT ", record_columns!(), " FROM ", record_tables!(), " WHERE e.batch_id = $2", payments_where!());
+const PAYMENTS_OF_BATCH: &str = payments!("e.batch_id = $2 AND CASE WHEN e.id >= $7 THEN e.id < $8 END");
 
 /// Of a span of time: the ids of that span, sorted by place. Ids are drawn before places, so the two orders differ by
 /// what was under way at once.
-const PAYMENTS_OF_SPAN: &str = concat!(
-    "SELECT ",
-    record_columns!(),
-    " FROM ",
-    record_tables!(),
-    " WHERE e.id >= $2 AND e.id < $7",
-    payments_where!()
-);
+const PAYMENTS_OF_SPAN: &str = payments!("$2::uuid IS NULL AND e.id >= $7 AND e.id < $8");
 
 /// A loan's entries: a walk of `(loan_key, loan_version)` from the page's beginning. A payment that moved the memo
 /// accounts is a recovery, as [`Posting::event_type`](crate::core::ledger::Posting::event_type) has it.
@@ -147,13 +149,11 @@ impl PostgresStore {
         &self,
         tenant: TenantId,
         filter: PaymentsFilter,
-    ) -> Result<Vec<EventRecord>, StoreError> {
-        let from = filter.accepted_from.map_or(Uuid::nil(), |id| id.0);
-        let before = filter.accepted_before.map_or(Uuid::max(), |id| id.0);
+    ) -> Result<PaymentsPage, StoreError> {
         let (statement, path) = match (filter.loan, filter.batch) {
-            (Some(loan), _) => (PAYMENTS_OF_LOAN, key_column(loan)),
-            (None, Some(batch)) => (PAYMENTS_OF_BATCH, batch.0),
-            (None, None) => (PAYMENTS_OF_SPAN, from),
+            (Some(loan), _) => (PAYMENTS_OF_LOAN, Some(key_column(loan))),
+            (None, Some(batch)) => (PAYMENTS_OF_BATCH, Some(batch.0)),
+            (None, None) => (PAYMENTS_OF_SPAN, None),
         };
         let query = sqlx::query(statement)
             .bind(tenant.0)
@@ -161,13 +161,11 @@ impl PostgresStore {
             .bind(filter.external_ref)
             .bind(filter.status)
             .bind(filter.after.map_or(0, |seq| seq.0))
-            .bind(filter.limit.saturating_add(1));
-        let by_span = filter.loan.is_none() && filter.batch.is_none();
-        let mut records = self.records(if by_span { query.bind(before) } else { query }).await?;
-        if !by_span {
-            records.retain(|record| record.event.event.id.0 >= from && record.event.event.id.0 < before);
-        }
-        Ok(records)
+            .bind(filter.limit.saturating_add(1))
+            .bind(filter.accepted_from.map_or(Uuid::nil(), |id| id.0))
+            .bind(filter.accepted_before.map_or(Uuid::max(), |id| id.0))
+            .bind(filter.batch.map(|batch| batch.0));
+        self.many(query, status).await
     }
 
     pub(super) async fn read_entries(
@@ -226,13 +224,16 @@ pub(super) fn record(row: &PgRow) -> Result<EventRecord, StoreError> {
 pub(super) fn record_of(columns: &mut Columns<'_>) -> Result<EventRecord, StoreError> {
     let event = rows::event(columns)?;
     let posting = rows::posting(columns, event.event.id)?;
-    let stage: Stage = rows::stage(columns, posting.as_ref())?;
+    let stage: Stage = rows::stage(columns, posting.is_some())?;
+    Ok(EventRecord { event, stage, posting, progress: progress(columns)? })
+}
+
+/// Reads what undid an event, and its newest split.
+pub(super) fn progress(columns: &mut Columns<'_>) -> Result<Progress, StoreError> {
     let undoing: (Option<Uuid>, Option<&str>) = (columns.take()?, columns.take()?);
     let undone_by = undoing.0.zip(undoing.1).map(|(id, kind)| {
         let kind = kind.parse().map_err(|_| rows::broken("kind", kind))?;
         Ok(Undoing { id: EventId(id), kind })
     });
-    let undone_by = undone_by.transpose()?;
-    let current_allocation = rows::allocation(columns)?;
-    Ok(EventRecord { event, stage, posting, progress: Progress { undone_by, current_allocation } })
+    Ok(Progress { undone_by: undone_by.transpose()?, current_allocation: rows::allocation(columns)? })
 }

@@ -76,7 +76,8 @@ impl<'r> Columns<'r> {
         self.row.try_get(index).map_err(classify)
     }
 
-    fn skip(&mut self, count: usize) {
+    /// Passes over some.
+    pub(super) fn skip(&mut self, count: usize) {
         self.next = self.next.saturating_add(count);
     }
 
@@ -109,6 +110,12 @@ impl<'r> Columns<'r> {
         Ok(self.take::<Option<DateTime<Utc>>>()?.map(Timestamp::new))
     }
 
+    /// A caller's key, of an event.
+    pub(super) fn key(&mut self, event_id: EventId) -> Result<Option<IdempotencyKey>, StoreError> {
+        let key = self.take::<Option<&str>>()?.map(IdempotencyKey::parse).transpose();
+        key.map_err(|_| broken("key of event", &event_id.to_string()))
+    }
+
     /// A loan key.
     pub(super) fn loan_key(&mut self) -> Result<LoanKey, StoreError> {
         self.take::<Uuid>().map(|key| LoanKey::from_bytes(key.into_bytes()))
@@ -134,20 +141,20 @@ pub(super) fn event(columns: &mut Columns<'_>) -> Result<AcceptedEvent, StoreErr
     let kind: EventKind = columns.word("kind")?;
     let loan_key = columns.loan_key()?;
     let command = command(columns, kind)?;
-    let key = columns.take::<Option<&str>>()?.map(IdempotencyKey::parse).transpose();
+    let key = columns.key(id)?;
     let key_hash = KeyHash::from_bytes(columns.take::<Uuid>()?.into_bytes());
     let fingerprint = Fingerprint::from_bytes(columns.take()?);
     let origin = origin(columns)?;
     let slot = columns.take::<Option<i16>>()?.map(slot).transpose()?;
     let publisher = PublisherId(columns.take()?);
     let actor = columns.take()?;
-    let key = key.map_err(|_| broken("key of event", &id.to_string()))?;
     let event =
         NewEvent { id, tenant, kind, loan_key, command, key, key_hash, fingerprint, origin, slot, publisher, actor };
     Ok(AcceptedEvent::new(seq, accepted_at, event))
 }
 
-fn command(columns: &mut Columns<'_>, kind: EventKind) -> Result<Command, StoreError> {
+/// Reads what a command's columns are, from the loan's id to the details.
+pub(super) fn command(columns: &mut Columns<'_>, kind: EventKind) -> Result<Command, StoreError> {
     let loan_id = LoanId(columns.take()?);
     let borrower_id = BorrowerId(columns.take()?);
     let amount = columns.optional_amount()?;
@@ -218,7 +225,7 @@ pub(super) fn posting(columns: &mut Columns<'_>, event_id: EventId) -> Result<Op
 }
 
 /// The loans that a group was refused for stand where an operation of the api has its answer.
-fn refused_loans(answer: Option<&[u8]>, outcome: Outcome) -> Result<Vec<LoanId>, StoreError> {
+pub(super) fn refused_loans(answer: Option<&[u8]>, outcome: Outcome) -> Result<Vec<LoanId>, StoreError> {
     match (outcome, answer) {
         (Outcome::Rejected(_), Some(answer)) => {
             serde_json::from_slice(answer).map_err(|_| broken("answer", "of a refused group"))
@@ -229,7 +236,11 @@ fn refused_loans(answer: Option<&[u8]>, outcome: Outcome) -> Result<Vec<LoanId>,
 
 /// Reads outcome and rejection code.
 pub(super) fn outcome(columns: &mut Columns<'_>) -> Result<Outcome, StoreError> {
-    let (word, code): (&str, Option<&str>) = (columns.take()?, columns.take()?);
+    outcome_of(columns.take()?, columns.take()?)
+}
+
+/// The outcome of its word and a rejection code.
+pub(super) fn outcome_of(word: &str, code: Option<&str>) -> Result<Outcome, StoreError> {
     match (word, code) {
         ("posted", None) => Ok(Outcome::Posted),
         ("done", None) => Ok(Outcome::Done),
@@ -332,12 +343,12 @@ fn charged_off(columns: &mut Columns<'_>) -> Result<Option<ChargedOff>, StoreErr
 }
 
 /// Reads the two flags parked and held, which follow a posting: finished goes before parked, parked before held.
-pub(super) fn stage(columns: &mut Columns<'_>, posting: Option<&Posting>) -> Result<Stage, StoreError> {
+pub(super) fn stage(columns: &mut Columns<'_>, is_finished: bool) -> Result<Stage, StoreError> {
     let (parked, held): (bool, bool) = (columns.take()?, columns.take()?);
-    Ok(match (posting, parked, held) {
-        (Some(_), _, _) => Stage::Finished,
-        (None, true, _) => Stage::Parked,
-        (None, false, true) => Stage::Held,
-        (None, false, false) => Stage::Accepted,
+    Ok(match (is_finished, parked, held) {
+        (true, _, _) => Stage::Finished,
+        (false, true, _) => Stage::Parked,
+        (false, false, true) => Stage::Held,
+        (false, false, false) => Stage::Accepted,
     })
 }

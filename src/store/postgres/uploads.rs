@@ -11,9 +11,10 @@ use super::ach::link_file;
 use super::connect::{HotPath, PostgresStore, begin, finish};
 use super::error::classify;
 use super::intake_rows::{EventColumns, new_event_columns, new_events};
-use super::read::{record, record_columns, record_joins};
+use super::read::record_joins;
 use super::review::{BEGIN_SNAPSHOT, exception, exception_columns, moved_rows};
-use super::rows::{Columns, broken, event_columns, posting_columns};
+use super::rows::{Columns, broken};
+use super::status::{status, status_columns, status_event_columns};
 use crate::core::event::{Command, NewEvent, UploadOperation};
 use crate::core::ids::PaymentBatchId;
 use crate::core::money::{Currency, Minor};
@@ -112,10 +113,10 @@ const READ_CONTROL_TOTALS: &str = "SELECT 'accepted', currency, count, amount::t
 /// upload that came again in another order says where the first of them stands now.
 const READ_UPLOAD_EVENTS: &str = concat!(
     "SELECT ",
-    record_columns!(),
+    status_columns!(),
     " FROM (SELECT ",
-    event_columns!(),
-    " FROM events e WHERE e.tenant = $1 AND e.batch_id = $2 AND e.row_no >= $3 AND (e.row_no, e.seq) > ($3, $4) \
+    status_event_columns!(),
+    ", e.loan_key FROM events e WHERE e.tenant = $1 AND e.batch_id = $2 AND e.row_no >= $3 AND (e.row_no, e.seq) > ($3, $4) \
      AND NOT EXISTS (SELECT FROM ",
     moved_rows!("e.id"),
     " WHERE m.batch_id = $2) ORDER BY e.row_no FETCH FIRST $5 ROWS WITH TIES) AS e",
@@ -223,18 +224,23 @@ impl PostgresStore {
         let mut connection = self.connection().await?;
         let mut snapshot = connection.begin_with(BEGIN_SNAPSHOT).await.map_err(classify)?;
         let rows = rows(&mut snapshot, upload, after, limit).await;
-        finish(snapshot, rows).await
+        let (events, exceptions) = finish(snapshot, rows).await?;
+        drop(connection);
+        Ok(UploadRows {
+            events: events.iter().map(status).collect::<Result<_, _>>()?,
+            exceptions: exceptions.iter().map(|row| exception(&mut Columns::of(row))).collect::<Result<_, _>>()?,
+        })
     }
 }
 
-/// A page of both lists. In one snapshot, for a review takes a row from the one to the other: between two it would be seen
-/// in neither.
+/// A page of both lists, events and exceptions. In one snapshot, for a review takes a row from the one to the other: between
+/// two it would be seen in neither.
 async fn rows(
     connection: &mut PgConnection,
     upload: UploadRef,
     after: RowsAfter,
     limit: i64,
-) -> Result<UploadRows, StoreError> {
+) -> Result<(Vec<PgRow>, Vec<PgRow>), StoreError> {
     let events = sqlx::query(READ_UPLOAD_EVENTS)
         .bind(upload.tenant.0)
         .bind(upload.id.0)
@@ -252,10 +258,7 @@ async fn rows(
         .fetch_all(&mut *connection)
         .await
         .map_err(classify)?;
-    Ok(UploadRows {
-        events: events.iter().map(record).collect::<Result<_, _>>()?,
-        exceptions: exceptions.iter().map(|row| exception(&mut Columns::of(row))).collect::<Result<_, _>>()?,
-    })
+    Ok((events, exceptions))
 }
 
 /// How far an upload has come.

@@ -22,10 +22,10 @@ use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{Hex, event_ids, hex_id, json};
 use crate::store::sqlite::records::{select_records, stage};
 use crate::store::sqlite::rows::{
-    broken, date, decode_allocation, decode_outcome, decode_record, event_columns, get, id, instant, optional_bytes,
-    posting_columns, tenant as tenant_of, word,
+    broken, date, decode_allocation, decode_outcome, decode_record, decode_status, event_columns, get, id, instant,
+    optional_bytes, posting_columns, tenant as tenant_of, word,
 };
-use crate::store::{Change, ChangePlace, EventRecord, PollerReads, StoreError};
+use crate::store::{Change, ChangePlace, EventRecord, EventStatus, PollerReads, StoreError};
 
 /// How many rows are made into records before other tasks get their turn: about a millisecond.
 const ROWS_AT_ONCE: usize = 250;
@@ -90,14 +90,22 @@ struct KnownRow {
 
 #[async_trait]
 impl PollerReads for SqliteStore {
-    async fn payments_of_ids(&self, tenant: TenantId, ids: Vec<EventId>) -> Result<Vec<EventRecord>, StoreError> {
+    async fn statuses_of_ids(&self, tenant: TenantId, ids: Vec<EventId>) -> Result<Vec<EventStatus>, StoreError> {
         self.read(move |db| {
             Box::pin(async move {
                 let query = sqlx::query(PAYMENTS_OF_IDS).bind(tenant.0).bind(event_ids(ids)?);
-                many(query.fetch_all(db).await.map_err(store_error)?, decode_record).await
+                many(query.fetch_all(db).await.map_err(store_error)?, decode_status).await
             })
         })
         .await
+    }
+
+    async fn statuses_of_keys(
+        &self,
+        tenant: TenantId,
+        keys: Vec<IdempotencyKey>,
+    ) -> Result<Vec<EventStatus>, StoreError> {
+        self.read(move |db| Box::pin(of_keys(db, tenant, keys, decode_status))).await
     }
 
     async fn payments_of_keys(
@@ -105,16 +113,7 @@ impl PollerReads for SqliteStore {
         tenant: TenantId,
         keys: Vec<IdempotencyKey>,
     ) -> Result<Vec<EventRecord>, StoreError> {
-        let hashes: Vec<Hex<16>> =
-            keys.iter().map(|key| Hex(KeyHash::of_caller_key(tenant, key.as_str()).bytes())).collect();
-        let keys: Vec<String> = keys.iter().map(|key| key.as_str().to_owned()).collect();
-        self.read(move |db| {
-            Box::pin(async move {
-                let query = sqlx::query(PAYMENTS_OF_KEYS).bind(tenant.0).bind(json(&hashes)?).bind(json(&keys)?);
-                many(query.fetch_all(db).await.map_err(store_error)?, decode_record).await
-            })
-        })
-        .await
+        self.read(move |db| Box::pin(of_keys(db, tenant, keys, decode_record))).await
     }
 
     async fn changes(&self, tenant: TenantId, after: ChangePlace, limit: i64) -> Result<Vec<Change>, StoreError> {
@@ -181,6 +180,19 @@ async fn changed(
     let known = json(&known.into_iter().map(row).collect::<Vec<_>>())?;
     let rows = sqlx::query(CHANGED).bind(known).fetch_all(db).await.map_err(store_error)?;
     rows.iter().map(|row| Ok((tenant_of(row)?, place(row)?))).collect()
+}
+
+async fn of_keys<T>(
+    db: &mut SqliteConnection,
+    tenant: TenantId,
+    keys: Vec<IdempotencyKey>,
+    read: fn(&SqliteRow) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let hash = |key: &IdempotencyKey| Hex(KeyHash::of_caller_key(tenant, key.as_str()).bytes());
+    let hashes: Vec<Hex<16>> = keys.iter().map(hash).collect();
+    let keys: Vec<&str> = keys.iter().map(IdempotencyKey::as_str).collect();
+    let query = sqlx::query(PAYMENTS_OF_KEYS).bind(tenant.0).bind(json(&hashes)?).bind(json(&keys)?);
+    many(query.fetch_all(db).await.map_err(store_error)?, read).await
 }
 
 /// Makes values of rows without holding up the runtime.

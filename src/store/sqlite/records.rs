@@ -8,7 +8,7 @@ use crate::core::ids::{EventId, KeyHash, LoanKey, Seq, TenantId};
 use crate::store::read::payment_kinds;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::event_ids;
-use crate::store::sqlite::rows::{decode_record, event_columns, get, posting_columns};
+use crate::store::sqlite::rows::{decode_record, decode_status, event_columns, get, posting_columns};
 use crate::store::{EventRecord, PaymentsFilter, PaymentsPage, StoreError};
 
 /// An event's stage in the words of the contract. A macro, because it is selected and filtered by.
@@ -68,7 +68,7 @@ macro_rules! payments_filter {
         concat!(
             " AND e.tenant = ?1 AND e.kind IN ",
             payment_kinds!(),
-            " AND e.seq > ?2 AND e.id >= ?3 AND e.id < ?4
+            " AND e.seq > ?2 AND e.id >= ?3 AND e.id < ?4 AND (?9 IS NULL OR e.batch_id = ?9)
             AND (?5 IS NULL OR e.external_ref = ?5) AND (?6 IS NULL OR ",
             payment_status!(),
             " = ?6) ORDER BY e.seq LIMIT ?7"
@@ -146,10 +146,9 @@ pub(super) async fn payments(
     filter: PaymentsFilter,
 ) -> Result<PaymentsPage, StoreError> {
     let (statement, of) = match (filter.loan, filter.batch) {
-        (Some(loan), None) => (PAYMENTS_OF_LOAN, Some(loan.bytes())),
+        (Some(loan), _) => (PAYMENTS_OF_LOAN, Some(loan.bytes())),
         (None, Some(batch)) => (PAYMENTS_OF_BATCH, Some(batch.0.into_bytes())),
         (None, None) => (PAYMENTS_OF_TIME, None),
-        (Some(_), Some(_)) => return payments_of_both(db, tenant, filter).await,
     };
     let rows = sqlx::query(statement)
         .bind(tenant.0)
@@ -159,23 +158,9 @@ pub(super) async fn payments(
         .bind(filter.external_ref)
         .bind(filter.status)
         .bind(filter.limit.saturating_add(1))
-        .bind(of.map(Vec::from));
-    let rows = rows.fetch_all(db).await.map_err(store_error)?;
-    decode_records(&rows)
-}
-
-/// An upload's payments of one loan: few enough to be sorted out here.
-async fn payments_of_both(
-    db: &mut SqliteConnection,
-    tenant: TenantId,
-    filter: PaymentsFilter,
-) -> Result<PaymentsPage, StoreError> {
-    let most = usize::try_from(filter.limit.saturating_add(1)).unwrap_or(usize::MAX);
-    let (loan, batch) = (filter.loan, PaymentsFilter { loan: None, limit: i64::MAX, ..filter });
-    let mut page = Box::pin(payments(db, tenant, batch)).await?;
-    page.retain(|record| Some(record.event.event.loan_key) == loan);
-    page.truncate(most);
-    Ok(page)
+        .bind(of.map(Vec::from))
+        .bind(filter.batch.map(|batch| batch.0));
+    rows.fetch_all(db).await.map_err(store_error)?.iter().map(decode_status).collect()
 }
 
 /// Of these events, those that are finished.

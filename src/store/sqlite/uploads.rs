@@ -14,9 +14,11 @@ use crate::store::sqlite::accept::{accept, insert_events, known_events};
 use crate::store::sqlite::ach;
 use crate::store::sqlite::error::store_error;
 use crate::store::sqlite::params::{EventRow, ExceptionRow, json};
-use crate::store::sqlite::records::{decode_records, select_records, stage};
+use crate::store::sqlite::records::{select_records, stage};
 use crate::store::sqlite::review::{exception, exception_columns};
-use crate::store::sqlite::rows::{broken, event_columns, get, id, instant, optional_bytes, posting_columns, sum, word};
+use crate::store::sqlite::rows::{
+    broken, decode_status, event_columns, get, id, instant, optional_bytes, posting_columns, sum, word,
+};
 use crate::store::{
     Acceptance, ControlTotals, NewUpload, RowCounts, RowsAfter, StoreError, Tally, UploadBegun, UploadEnd,
     UploadException, UploadHold, UploadProgress, UploadRecord, UploadRef, UploadRows, UploadedFile, WholeAccepted,
@@ -351,7 +353,7 @@ pub(super) async fn rows(
         sqlx::query(UPLOAD_EXCEPTIONS).bind(upload.tenant.0).bind(upload.id.0).bind(after.exception).bind(limit);
     let exceptions = exceptions.fetch_all(db).await.map_err(store_error)?;
     Ok(UploadRows {
-        events: decode_records(&events)?,
+        events: events.iter().map(decode_status).collect::<Result<_, _>>()?,
         exceptions: exceptions.iter().map(exception).collect::<Result<_, _>>()?,
     })
 }

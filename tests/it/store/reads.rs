@@ -4,13 +4,16 @@ use hpts::core::event::{IdempotencyKey, NewEvent, Origin};
 use hpts::core::ids::PaymentBatchId;
 use hpts::core::ledger::{AccountCode, Layer};
 use hpts::core::money::Currency;
-use hpts::store::{AccountTotals, BalanceTime, ChangePlace, EntriesPage, EventRecord, PaymentsFilter};
+use hpts::store::{
+    AccountTotals, BalanceTime, ChangePlace, EntriesPage, EventRecord, EventStatus, ParkRequest, PaymentsFilter,
+};
 use uuid::Uuid;
 
 use super::changes::shown;
+use super::servicing::chargeoff;
 use super::{Fixture, prove};
 use crate::support::books::{Books, day};
-use crate::support::holds::release;
+use crate::support::holds::{hold, release};
 
 fn all_entries() -> EntriesPage {
     EntriesPage { from: None, to: None, event_type: None, after_version: 0, limit: 100 }
@@ -53,8 +56,10 @@ pub(crate) async fn another_tenant_reads_nothing(fixture: &impl Fixture) {
     assert_eq!(store.position(thief, loan, waiting[1].seq).await.unwrap(), 0);
     assert_eq!(store.position(books.tenant, loan, waiting[1].seq).await.unwrap(), 1);
     let (ids, key) = (vec![wanted[1].id, wanted[2].id, waiting[0].id], IdempotencyKey::parse("payment:1").unwrap());
-    assert_eq!(store.payments_of_ids(books.tenant, ids.clone()).await.unwrap().len(), 3);
-    assert_eq!(store.payments_of_ids(thief, ids).await.unwrap(), []);
+    assert_eq!(store.statuses_of_ids(books.tenant, ids.clone()).await.unwrap().len(), 3);
+    assert_eq!(store.statuses_of_ids(thief, ids).await.unwrap(), []);
+    assert_eq!(store.statuses_of_keys(books.tenant, vec![key.clone()]).await.unwrap().len(), 1);
+    assert_eq!(store.statuses_of_keys(thief, vec![key.clone()]).await.unwrap(), []);
     assert_eq!(store.payments_of_keys(books.tenant, vec![key.clone()]).await.unwrap().len(), 1);
     assert_eq!(store.payments_of_keys(thief, vec![key]).await.unwrap(), []);
     shown(store).await;
@@ -78,27 +83,73 @@ pub(crate) async fn payments_are_listed_by_every_path(fixture: &impl Fixture) {
     let wanted = books.book(events).await;
     let payments: Vec<Uuid> = wanted[1..].iter().map(|wanted| wanted.id.0).collect();
     let waiting = books.accept(vec![books.payment(2, 5)]).await[0].id;
-    let list = async |filter| books.store.payments(books.tenant, filter).await.unwrap();
+    let list = async |filter| {
+        let page = books.store.payments(books.tenant, filter).await.unwrap();
+        page.iter().map(|event| event.id.0).collect::<Vec<_>>()
+    };
     let of_loan = PaymentsFilter { loan: Some(books.key(1)), limit: 10, ..PaymentsFilter::default() };
 
-    assert_eq!(ids(&list(of_loan.clone()).await), payments[..5], "the receipt is of no loan");
+    assert_eq!(list(of_loan.clone()).await, payments[..5], "the receipt is of no loan");
     let page = PaymentsFilter { limit: 2, after: Some(wanted[1].seq), ..of_loan.clone() };
-    assert_eq!(ids(&list(page).await), payments[1..4], "one more than asked tells of a next page");
+    assert_eq!(list(page).await, payments[1..4], "one more than asked tells of a next page");
     let of_batch = PaymentsFilter { batch: Some(upload), limit: 10, ..PaymentsFilter::default() };
-    assert_eq!(ids(&list(of_batch).await), payments);
-    let referenced = PaymentsFilter { external_ref: Some("ref-30".to_owned()), ..of_loan };
-    assert_eq!(ids(&list(referenced).await), [payments[2]]);
+    assert_eq!(list(of_batch).await, payments);
+    let referenced = PaymentsFilter { external_ref: Some("ref-30".to_owned()), ..of_loan.clone() };
+    assert_eq!(list(referenced).await, [payments[2]]);
+    let of_both = |batch| PaymentsFilter { batch: Some(batch), ..of_loan.clone() };
+    assert_eq!(list(of_both(upload)).await, payments[..5]);
+    assert!(list(of_both(PaymentBatchId(Uuid::from_u128(78)))).await.is_empty(), "of the loan, and not of the upload");
+    let newest = PaymentsFilter { accepted_from: Some(wanted[5].id), limit: 1, ..of_loan.clone() };
+    assert_eq!(list(newest).await, payments[4..5], "a page is of those in the span");
     let span = PaymentsFilter {
         accepted_from: Some(wanted[2].id),
         accepted_before: Some(wanted[4].id),
         limit: 10,
         ..PaymentsFilter::default()
     };
-    assert_eq!(ids(&list(span).await), payments[1..3]);
+    assert_eq!(list(span).await, payments[1..3]);
     let state = |status| PaymentsFilter { status: Some(status), limit: 10, ..PaymentsFilter::default() };
-    assert_eq!(ids(&list(state("accepted")).await), [waiting.0]);
-    assert_eq!(ids(&list(state("posted")).await), payments);
-    assert_eq!(list(state("rejected")).await, []);
+    assert_eq!(list(state("accepted")).await, [waiting.0]);
+    assert_eq!(list(state("posted")).await, payments);
+    assert!(list(state("rejected")).await.is_empty());
+}
+
+/// What is read by the thousand is read with fewer columns, and says the same.
+pub(crate) async fn a_status_says_what_the_record_does(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let upload = PaymentBatchId(Uuid::from_u128(77));
+    let openings = [[500, 40, 1000], [0, 0, 500], [5, 10, 100]].into_iter().zip(1..);
+    books.book(openings.map(|(owed, loan)| books.opening(loan, owed)).collect()).await;
+    let charged_off = books.servicing(3, chargeoff(), None, day(2, 1));
+    books.book(vec![books.payment_on(1, 600, day(4, 1)), books.payment(2, 100), charged_off]).await;
+    let late = books.payment_on(1, 520, day(3, 1));
+    let recovery = books.payment_on(3, 12, day(3, 1));
+    let mut wanted = books.book(vec![late, recovery, of_batch(books.payment(2, 7), upload, 3)]).await;
+    wanted.extend(books.book(vec![books.payment(4, 1), books.receipt_on(60, day(5, 1))]).await);
+    books.book(vec![books.return_of(&wanted[2], day(5, 4), 25).await]).await;
+    hold(&books.store, books.tenant, books.key(2)).await;
+    let waiting = books.accept(vec![books.payment(1, 1), books.payment(3, 2), books.payment(2, 3)]).await;
+    let seq = waiting[0].seq;
+    let parked = ParkRequest { seq, loan_key: books.key(1), reason: "it panics".to_owned(), attempts_max: 1 };
+    books.store.park(parked).await.unwrap();
+
+    let all = PaymentsFilter { limit: 100, ..PaymentsFilter::default() };
+    let listed = books.store.payments(books.tenant, all).await.unwrap();
+    let mut looked_up = books.store.statuses_of_ids(books.tenant, listed.iter().map(|event| event.id).collect()).await;
+    looked_up.as_mut().unwrap().sort_by_key(|event| event.seq);
+    assert_eq!(looked_up.unwrap(), listed);
+    let mut told = Vec::new();
+    for event in &listed {
+        let record = books.store.event(books.tenant, event.id).await.unwrap().unwrap();
+        assert_eq!(event, &EventStatus::from(&record));
+        let status = event.stage.unfinished_status().unwrap_or("finished");
+        told.push(event.posting.as_ref().map_or(status, |posting| posting.event_type(event.kind)));
+    }
+    let payment = "payment_received";
+    assert_eq!(told[..7], [payment, payment, payment, "recovery", payment, payment, payment]);
+    assert_eq!(told[7..], ["parked", "accepted", "held"]);
+    assert!(listed[0].progress.current_allocation.is_some() && listed[4].progress.undone_by.is_some());
+    assert_eq!(listed[4].batch, Some((upload, 3)));
 }
 
 pub(crate) async fn entries_and_balances_follow_the_postings(fixture: &impl Fixture) {

@@ -118,7 +118,7 @@ pub(crate) async fn returns_are_listed_where_they_belong(fixture: &impl Fixture)
     let list = async |status| {
         let filter = PaymentsFilter { loan: Some(books.key(1)), status, limit: 10, ..PaymentsFilter::default() };
         let found = books.store.payments(books.tenant, filter).await.unwrap();
-        found.iter().map(|record| record.event.event.id).collect::<Vec<_>>()
+        found.iter().map(|event| event.id).collect::<Vec<_>>()
     };
 
     assert_eq!(list(None).await, [paid[1].id, paid[2].id], "a return is no payment");

@@ -115,7 +115,7 @@ pub(crate) async fn a_posted_exception_is_a_row_of_its_file(fixture: &impl Fixtu
     assert_eq!(books.post(&[wanted]).await.posted.len(), 1);
 
     let rows = store.upload_rows(file, RowsAfter::default(), 10).await.unwrap();
-    let events: Vec<_> = rows.events.iter().map(|record| record.event.event.origin.batch.unwrap().1).collect();
+    let events: Vec<_> = rows.events.iter().map(|event| event.batch.unwrap().1).collect();
     let exceptions: Vec<i64> = rows.exceptions.iter().map(|row| row.row_no).collect();
     assert_eq!((events, exceptions), (vec![1, 2], vec![3, 4, 5]), "every row once");
     let kept = store.exception(books.tenant, row).await.unwrap().unwrap();

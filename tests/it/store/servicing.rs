@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{Fixture, prove};
 use crate::support::books::{Books, borrower, day};
 
-fn chargeoff() -> ServicingAct {
+pub(super) fn chargeoff() -> ServicingAct {
     ServicingAct::Chargeoff { collectibility: Collectibility::Collectible, loss: LossAccount::Expense }
 }
 

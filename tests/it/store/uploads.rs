@@ -174,10 +174,10 @@ pub(crate) async fn rows_are_read_in_order_and_by_their_tenant(fixture: &impl Fi
     let (mine, stolen) = (UploadRef { tenant: books.tenant, id: hold.id }, UploadRef { tenant: thief, id: hold.id });
 
     let first = books.store.upload_rows(mine, RowsAfter::default(), 2).await.unwrap();
-    let row_of = |record: &hpts::store::EventRecord| record.event.event.origin.batch.unwrap().1;
+    let row_of = |event: &hpts::store::EventStatus| event.batch.unwrap().1;
     assert_eq!(first.events.iter().map(row_of).collect::<Vec<_>>(), [1, 3]);
     assert_eq!(first.exceptions, exceptions);
-    let after = RowsAfter { event: (3, first.events[1].event.seq), exception: 2 };
+    let after = RowsAfter { event: (3, first.events[1].seq), exception: 2 };
     let second = books.store.upload_rows(mine, after, 2).await.unwrap();
     assert_eq!((second.events.len(), row_of(&second.events[0])), (1, 4));
     assert_eq!(second.exceptions, exceptions[1..]);

@@ -15,7 +15,7 @@ use crate::core::slot::Slot;
 use crate::store::sqlite::rows::{
     Columns, broken, bytes, date, decode_posting, get, id, instant, int, minor, optional_small, tenant, text, word,
 };
-use crate::store::{EventRecord, Progress, StoreError, Undoing};
+use crate::store::{EventRecord, EventStatus, Progress, StoreError, Undoing};
 
 /// The columns of an event, from `events AS e`. A macro, because constants are only joined by `concat!`, which takes
 /// literals.
@@ -146,6 +146,11 @@ pub(in crate::store::sqlite) fn decode_record(row: &SqliteRow) -> Result<EventRe
     let posting = decode_posting(row, event.event.id)?;
     let progress = Progress { undone_by: decode_undoing(row)?, current_allocation: decode_current_allocation(row)? };
     Ok(EventRecord { event, stage: decode_stage(row)?, posting, progress })
+}
+
+/// Reads of an event what its status tells. Of a row all is read: it comes from this process's own memory.
+pub(in crate::store::sqlite) fn decode_status(row: &SqliteRow) -> Result<EventStatus, StoreError> {
+    decode_record(row).map(|record| EventStatus::from(&record))
 }
 
 fn decode_undoing(row: &SqliteRow) -> Result<Option<Undoing>, StoreError> {

@@ -17,7 +17,7 @@ use crate::store::StoreError;
 use crate::store::sqlite::error::store_error;
 
 pub(super) use event::{
-    EVENT_COLUMNS, decode_event, decode_posted, decode_record, decode_stage, event_columns, packed_event,
+    EVENT_COLUMNS, decode_event, decode_posted, decode_record, decode_stage, decode_status, event_columns, packed_event,
 };
 pub(super) use loan::{LOAN_COLUMNS, decode_loan, loan_columns, on_hold, packed_loan};
 pub(super) use packed::{ColumnNames, Packed, PackedRow};
