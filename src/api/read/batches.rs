@@ -23,6 +23,8 @@ pub(crate) const SCOPES: &[Scope] = &[Scope::LedgerRead, Scope::PaymentsWrite];
 
 /// How often an upload that is waited for is looked at: one small read of counters.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// The pause behind the first look; the next ones are twice as long each. What was just sent is posted soon.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 const MICROS: i64 = 1_000_000;
 
@@ -230,13 +232,15 @@ pub(crate) async fn watched(
     let wait = query.wait();
     query.finish()?;
     let upload = UploadRef { tenant: caller.tenant, id: batch_id(id)? };
+    let mut pause = LOOK_AGAIN;
     loop {
         let progress = state.store().upload_progress(upload).await?.ok_or(ApiError::NotFound)?;
-        let is_over = state_of(&progress) == "finished" || began.elapsed().saturating_add(LOOK_EVERY) > wait;
+        let is_over = state_of(&progress) == "finished" || began.elapsed().saturating_add(pause) > wait;
         if is_over || state.lifecycle().token().is_cancelled() {
             return Ok((upload, progress));
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(pause).await;
+        pause = pause.saturating_mul(2).min(LOOK_EVERY);
     }
 }
 
