@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::security::{ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme};
+use utoipa::openapi::{Content, Ref, RefOr, Response as OpenApiResponse, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -105,7 +106,7 @@ use crate::api::state::ApiState;
         crate::api::read::health::ready,
         crate::api::problem::page::explain,
     ),
-    modifiers(&TokenScheme)
+    modifiers(&TokenScheme, &Refusals)
 )]
 pub struct ApiDoc;
 
@@ -118,6 +119,56 @@ impl Modify for TokenScheme {
         let flow = Flow::ClientCredentials(ClientCredentials::new("/oauth2/token", scopes));
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("oauth2", SecurityScheme::OAuth2(OAuth2::new([flow])));
+    }
+}
+
+/// What every call behind a token may be refused for, so that no operation has to say it.
+const TOKEN_REFUSALS: [(&str, &str); 2] = [
+    ("401", "Without a token, or with one that does not count any more; `WWW-Authenticate` says which"),
+    ("403", "The token lacks the scope, or names no known tenant"),
+];
+
+/// Adds [`TOKEN_REFUSALS`], and tells problem documents by their media type.
+struct Refusals;
+
+impl Modify for Refusals {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        for item in openapi.paths.paths.values_mut() {
+            let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+            for operation in operations.into_iter().flatten() {
+                let answers = &mut operation.responses.responses;
+                if operation.security.is_some() {
+                    for (status, said) in TOKEN_REFUSALS {
+                        answers.entry(status.to_owned()).or_insert_with(|| problem(said));
+                    }
+                }
+                for answer in answers.values_mut() {
+                    if let RefOr::T(answer) = answer {
+                        tell_problem(answer);
+                    }
+                }
+            }
+        }
+    }
+}
+
+const PROBLEM: &str = "#/components/schemas/Problem";
+
+fn problem(said: &str) -> RefOr<OpenApiResponse> {
+    let schema = Content::new(Some(Ref::new(PROBLEM)));
+    ResponseBuilder::new().description(said).content("application/json", schema).build().into()
+}
+
+/// A problem document has a media type of its own (RFC 9457), which the macros do not know.
+fn tell_problem(answer: &mut OpenApiResponse) {
+    let is_problem = |content: &RefOr<Content>| match content {
+        RefOr::T(Content { schema: Some(RefOr::Ref(to)), .. }) => to.ref_location == PROBLEM,
+        RefOr::T(_) | RefOr::Ref(_) => false,
+    };
+    if answer.content.get("application/json").is_some_and(is_problem)
+        && let Some(content) = answer.content.shift_remove("application/json")
+    {
+        answer.content.insert("application/problem+json".to_owned(), content);
     }
 }
 
@@ -192,6 +243,27 @@ mod tests {
             assert!(schemas.contains_key(name), "{name} is referred to and not described");
         }
         assert!(document["paths"]["/v1/payments"]["post"]["requestBody"].is_object());
+    }
+
+    #[test]
+    fn every_call_behind_a_token_may_be_refused_with_a_problem() {
+        let document = serde_json::to_value(ApiDoc::openapi()).unwrap();
+        let mut behind_token = 0;
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for (method, operation) in operations.as_object().unwrap() {
+                let answers = operation["responses"].as_object().unwrap();
+                for (status, answer) in answers {
+                    let is_problem = answer.to_string().contains("#/components/schemas/Problem\"");
+                    let is_told = answer["content"]["application/problem+json"].is_object();
+                    assert_eq!(is_problem, is_told, "{method} {path} {status}: {answer}");
+                }
+                if operation["security"].is_array() {
+                    behind_token += 1;
+                    assert!(answers.contains_key("401") && answers.contains_key("403"), "{method} {path}");
+                }
+            }
+        }
+        assert!(behind_token > 70, "{behind_token}");
     }
 
     #[test]
