@@ -103,7 +103,7 @@ pub trait PollerReads: Send + Sync {
     ) -> Result<Vec<EventStatus>, StoreError>;
 
     /// The same with all that is stored of them.
-    async fn payments_of_keys(
+    async fn records_of_keys(
         &self,
         tenant: TenantId,
         keys: Vec<IdempotencyKey>,

@@ -92,8 +92,8 @@ impl From<&EventRecord> for EventStatus {
     }
 }
 
-/// Which payments to list. `accepted_from` and `accepted_before` bound UUIDv7 ids; exactly one of `loan`, `batch` or
-/// the id range is set by the caller at the least.
+/// Which payments to list: all that is set must hold. `accepted_from` and `accepted_before` bound UUIDv7 ids; a caller sets
+/// `loan`, `batch` or both bounds at the least, for what they leave is looked through.
 #[derive(Clone, Debug, Default)]
 pub struct PaymentsFilter {
     /// Of one loan.

@@ -153,10 +153,11 @@ impl Modify for Refusals {
 }
 
 const PROBLEM: &str = "#/components/schemas/Problem";
+const PROBLEM_JSON: &str = "application/problem+json";
 
 fn problem(said: &str) -> RefOr<OpenApiResponse> {
     let schema = Content::new(Some(Ref::new(PROBLEM)));
-    ResponseBuilder::new().description(said).content("application/json", schema).build().into()
+    ResponseBuilder::new().description(said).content(PROBLEM_JSON, schema).build().into()
 }
 
 /// A problem document has a media type of its own (RFC 9457), which the macros do not know.
@@ -168,7 +169,7 @@ fn tell_problem(answer: &mut OpenApiResponse) {
     if answer.content.get("application/json").is_some_and(is_problem)
         && let Some(content) = answer.content.shift_remove("application/json")
     {
-        answer.content.insert("application/problem+json".to_owned(), content);
+        answer.content.insert(PROBLEM_JSON.to_owned(), content);
     }
 }
 

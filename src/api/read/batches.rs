@@ -21,10 +21,10 @@ use crate::store::{ControlTotals, Tally, UploadProgress, UploadRef};
 
 pub(crate) const SCOPES: &[Scope] = &[Scope::LedgerRead, Scope::PaymentsWrite];
 
-/// How often an upload that is waited for is looked at: one small read of counters.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// The pause behind the first look; the next ones are twice as long each. What was just sent is posted soon.
-const LOOK_AGAIN: Duration = Duration::from_millis(25);
+/// The pause behind the first look at an upload that is waited for: what was just sent is posted soon.
+const PAUSE_FIRST: Duration = Duration::from_millis(25);
+/// Each further pause is twice as long, and at most this: a look is one small read of counters.
+const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 const MICROS: i64 = 1_000_000;
 
@@ -232,15 +232,18 @@ pub(crate) async fn watched(
     let wait = query.wait();
     query.finish()?;
     let upload = UploadRef { tenant: caller.tenant, id: batch_id(id)? };
-    let mut pause = LOOK_AGAIN;
+    let mut pause = PAUSE_FIRST;
     loop {
         let progress = state.store().upload_progress(upload).await?.ok_or(ApiError::NotFound)?;
-        let is_over = state_of(&progress) == "finished" || began.elapsed().saturating_add(pause) > wait;
-        if is_over || state.lifecycle().token().is_cancelled() {
+        let left = wait.saturating_sub(began.elapsed());
+        if state_of(&progress) == "finished" || left.is_zero() {
             return Ok((upload, progress));
         }
-        tokio::time::sleep(pause).await;
-        pause = pause.saturating_mul(2).min(LOOK_EVERY);
+        let paused = tokio::time::sleep(pause.min(left));
+        if state.lifecycle().token().run_until_cancelled(paused).await.is_none() {
+            return Ok((upload, progress));
+        }
+        pause = pause.saturating_mul(2).min(PAUSE_MAX);
     }
 }
 

@@ -193,7 +193,6 @@ pub enum EventPreviewAnswer {
     request_body = EventPreviewRequest,
     responses((status = 200, description = "What it would do", body = EventPreviewAnswer),
         (status = 400, description = "Not JSON", body = ProblemDocument),
-        (status = 403, description = "The token lacks the operation's scope", body = ProblemDocument),
         (status = 404, description = "No such payment, entry or fee", body = ProblemDocument),
         (status = 422, description = "It would not be accepted, or there is no preview of it", body = ProblemDocument),
         (status = 503, description = "More than 1,000 events wait for a loan", body = ProblemDocument)))]

@@ -270,7 +270,7 @@ impl Receiver {
         if keys.is_empty() {
             return Ok(());
         }
-        let found = self.state.store().payments_of_keys(self.request.tenant, keys).await?;
+        let found = self.state.store().records_of_keys(self.request.tenant, keys).await?;
         let known: HashMap<KeyHash, KnownEvent> =
             found.into_iter().map(|record| (record.event.event.key_hash, record.into())).collect();
         for (event, refusal) in refused {

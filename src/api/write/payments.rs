@@ -52,8 +52,6 @@ pub struct PaymentRequest {
         (status = 200, description = "The first answer to this key again", body = PaymentAnswer),
         (status = 202, description = "Accepted, not finished in time", body = AcceptedView),
         (status = 400, description = "No or a bad key, not JSON", body = ProblemDocument),
-        (status = 401, description = "No valid token", body = ProblemDocument),
-        (status = 403, description = "The token lacks the scope", body = ProblemDocument),
         (status = 409, description = "The first request with this key is unfinished", body = ProblemDocument),
         (status = 422, description = "Not valid, refused by a posting rule, or another payload", body = ProblemDocument),
         (status = 503, description = "Try again", body = ProblemDocument)))]

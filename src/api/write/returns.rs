@@ -59,8 +59,6 @@ pub struct ReturnRequest {
         (status = 200, description = "The first answer to this key again", body = ReturnAnswer),
         (status = 202, description = "Accepted, not finished in time", body = AcceptedView),
         (status = 400, description = "No or a bad key, not JSON", body = ProblemDocument),
-        (status = 401, description = "No valid token", body = ProblemDocument),
-        (status = 403, description = "The token lacks the scope", body = ProblemDocument),
         (status = 404, description = "No such payment", body = ProblemDocument),
         (status = 409, description = "The payment was returned before, or the first request with this key is \
             unfinished", body = ProblemDocument),

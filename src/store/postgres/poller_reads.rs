@@ -29,7 +29,7 @@ use crate::store::{Change, ChangePlace, EventRecord, EventStatus, PollerReads, S
 /// How many rows are made into records before other tasks get their turn: about a millisecond.
 const ROWS_AT_ONCE: usize = 250;
 
-/// Goes from each id asked for to its row through the index on ids.
+/// Goes from each id asked for to its row through the index on ids, and to no other of the tenant.
 const STATUSES_OF_IDS: &str = concat!(
     "SELECT ",
     status_columns!(),
@@ -51,8 +51,8 @@ const STATUSES_OF_KEYS: &str = concat!(
     payment_kinds!()
 );
 
-/// The same with all that is stored of them.
-const PAYMENTS_OF_KEYS: &str = concat!(
+/// The same, held to that index in the same way, with all that is stored of them.
+const RECORDS_OF_KEYS: &str = concat!(
     "SELECT ",
     record_columns!(),
     " FROM unnest($2::uuid[], $3::text[]) AS asked (key_hash, key) CROSS JOIN LATERAL (SELECT ",
@@ -115,7 +115,7 @@ const CHANGES_DELAY: &str = concat!(
 pub(super) const STATEMENTS: [(&str, &str); 6] = [
     ("statuses_of_ids", STATUSES_OF_IDS),
     ("statuses_of_keys", STATUSES_OF_KEYS),
-    ("payments_of_keys", PAYMENTS_OF_KEYS),
+    ("records_of_keys", RECORDS_OF_KEYS),
     ("changes_after", CHANGES_AFTER),
     ("changed", CHANGED),
     ("changes_delay", CHANGES_DELAY),
@@ -139,12 +139,12 @@ impl PollerReads for PostgresStore {
         self.owned(move |store| async move { store.many(of_keys(STATUSES_OF_KEYS, tenant, &keys), status).await }).await
     }
 
-    async fn payments_of_keys(
+    async fn records_of_keys(
         &self,
         tenant: TenantId,
         keys: Vec<IdempotencyKey>,
     ) -> Result<Vec<EventRecord>, StoreError> {
-        self.owned(move |store| async move { store.many(of_keys(PAYMENTS_OF_KEYS, tenant, &keys), record).await }).await
+        self.owned(move |store| async move { store.many(of_keys(RECORDS_OF_KEYS, tenant, &keys), record).await }).await
     }
 
     async fn changes(&self, tenant: TenantId, after: ChangePlace, limit: i64) -> Result<Vec<Change>, StoreError> {

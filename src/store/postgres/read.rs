@@ -7,7 +7,7 @@ use super::connect::PostgresStore;
 use super::error::classify;
 use super::intake_rows::Prepared;
 use super::rows::{self, Columns, event_columns, key_column, posting_columns};
-use super::status::{status, status_columns};
+use super::status::{status, status_columns, status_events_by};
 use crate::core::event::{EventKind, Stage};
 use crate::core::ids::{EventId, KeyHash, LoanKey, Seq, TenantId};
 use crate::core::ledger::AccountCode;
@@ -20,7 +20,7 @@ const POSITION_MAX: i64 = 10_000;
 /// What every read of an event answers. Undoing and restating postings are found by partial indexes.
 macro_rules! record_columns {
     () => {
-        concat!(event_columns!(), ", ", posting_columns!(), $crate::store::postgres::read::progress_columns!())
+        concat!(event_columns!(), ", ", posting_columns!(), ", ", $crate::store::postgres::read::progress_columns!())
     };
 }
 
@@ -28,7 +28,7 @@ macro_rules! record_columns {
 /// finished nobody looks whether it waits.
 macro_rules! progress_columns {
     () => {
-        ", p.event_seq IS NULL AND EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL), \
+        "p.event_seq IS NULL AND EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL), \
          p.event_seq IS NULL AND EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key), undo.id, undo.kind, \
          r.alloc_fees, r.alloc_interest, r.alloc_principal, r.alloc_suspense"
     };
@@ -54,25 +54,31 @@ macro_rules! record_tables {
 
 pub(super) use {progress_columns, record_columns, record_joins, record_tables};
 
-/// A list of payments: what [`PaymentsFilter`] asks beside its path of $2, the smallest id $7 and the first that is too great
-/// $8. $3 reference, $4 state, $5 after, $6 limit, $9 the upload.
+/// A list of payments, as [`PaymentsFilter`] asks for it: $3 reference, $4 state, $5 after, $6 limit, $7 the smallest id, $8
+/// the first that is too great. The path walks an index for places in their order; what came of an event is looked at in that
+/// order, and no further than the page goes.
 macro_rules! payments {
-    ($path:literal) => {
+    ($places:literal, $path:literal, $in_order:literal, $order:literal) => {
         concat!(
             "SELECT ",
             status_columns!(),
-            " FROM ",
-            record_tables!(),
-            " WHERE ",
+            " FROM (SELECT ",
+            $places,
+            " FROM events e WHERE ",
             $path,
             " AND e.tenant = $1 AND e.kind IN ",
             payment_kinds!(),
-            " AND ($9::uuid IS NULL OR e.batch_id = $9) AND ($3::text IS NULL OR e.external_ref = $3) \
-             AND e.seq > $5 AND ($4::text IS NULL OR $4 = coalesce(CASE WHEN undo.kind = 'payment_returned' \
+            " AND ($3::text IS NULL OR e.external_ref = $3) ORDER BY ",
+            $in_order,
+            " OFFSET 0) AS asked CROSS JOIN LATERAL ",
+            status_events_by!("e.seq = asked.seq"),
+            record_joins!(),
+            " WHERE $4::text IS NULL OR $4 = coalesce(CASE WHEN undo.kind = 'payment_returned' \
              THEN 'returned' WHEN undo.kind IS NOT NULL THEN 'reversed' END, p.outcome, CASE \
              WHEN EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) THEN 'parked' \
-             WHEN EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key) THEN 'held' ELSE 'accepted' END)) \
-             ORDER BY e.seq LIMIT $6"
+             WHEN EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key) THEN 'held' ELSE 'accepted' END) ORDER BY ",
+            $order,
+            " LIMIT $6"
         )
     };
 }
@@ -83,16 +89,34 @@ const READ_EVENT: &str =
 const READ_EVENT_OF_KEY: &str =
     concat!("SELECT ", record_columns!(), " FROM ", record_tables!(), " WHERE e.tenant = $1 AND e.key_hash = $2");
 
-/// Of one loan: a walk of `(loan_key, seq)` from the page's beginning. CASE hides the ids from the planner: a plan for any
-/// arguments would take the span for narrower than it is, and walk all ids.
-const PAYMENTS_OF_LOAN: &str = payments!("e.loan_key = $2 AND CASE WHEN e.id >= $7 THEN e.id < $8 END");
+/// Of one loan, and of the upload $9 where there is one: a walk of `(loan_key, seq)` from the page's beginning. The planner is
+/// left no other: days and uploads that are younger than its statistics it takes for few, and for a loan with a part of all
+/// events it would walk the primary key.
+const PAYMENTS_OF_LOAN: &str = payments!(
+    "e.loan_key, e.seq",
+    "(e.loan_key, e.seq) > ($2, $5) AND (e.loan_key, e.seq) < ($2, 9223372036854775807) \
+     AND CASE WHEN e.id >= $7 THEN e.id < $8 END AND CASE WHEN e.batch_id = $9 THEN true ELSE $9::uuid IS NULL END",
+    "e.loan_key, e.seq",
+    "asked.loan_key, asked.seq"
+);
 
-/// Of one upload: its rows through `(batch_id, row_no)`, sorted.
-const PAYMENTS_OF_BATCH: &str = payments!("e.batch_id = $2 AND CASE WHEN e.id >= $7 THEN e.id < $8 END");
+/// Of one upload: its rows through `(batch_id, row_no)`, sorted by place. `+ 0` hides that the primary key has that order
+/// already: the rows of an upload stand side by side in it, anywhere, and the planner takes them for spread.
+const PAYMENTS_OF_BATCH: &str = payments!(
+    "e.seq + 0 AS seq",
+    "e.batch_id = $2 AND e.seq + 0 > $5 AND CASE WHEN e.id >= $7 THEN e.id < $8 END",
+    "e.seq + 0",
+    "asked.seq"
+);
 
-/// Of a span of time: the ids of that span, sorted by place. Ids are drawn before places, so the two orders differ by
-/// what was under way at once.
-const PAYMENTS_OF_SPAN: &str = payments!("$2::uuid IS NULL AND e.id >= $7 AND e.id < $8");
+/// Of a span of time: the ids of that span, sorted by place, for the same reason. Ids are drawn before places, so the two
+/// orders differ by what was under way at once.
+const PAYMENTS_OF_SPAN: &str = payments!(
+    "e.seq + 0 AS seq",
+    "$2::uuid IS NULL AND e.id >= $7 AND e.id < $8 AND e.seq + 0 > $5",
+    "e.seq + 0",
+    "asked.seq"
+);
 
 /// A loan's entries: a walk of `(loan_key, loan_version)` from the page's beginning. A payment that moved the memo
 /// accounts is a recovery, as [`Posting::event_type`](crate::core::ledger::Posting::event_type) has it.
@@ -163,8 +187,8 @@ impl PostgresStore {
             .bind(filter.after.map_or(0, |seq| seq.0))
             .bind(filter.limit.saturating_add(1))
             .bind(filter.accepted_from.map_or(Uuid::nil(), |id| id.0))
-            .bind(filter.accepted_before.map_or(Uuid::max(), |id| id.0))
-            .bind(filter.batch.map(|batch| batch.0));
+            .bind(filter.accepted_before.map_or(Uuid::max(), |id| id.0));
+        let query = if filter.loan.is_some() { query.bind(filter.batch.map(|batch| batch.0)) } else { query };
         self.many(query, status).await
     }
 

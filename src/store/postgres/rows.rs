@@ -225,7 +225,7 @@ pub(super) fn posting(columns: &mut Columns<'_>, event_id: EventId) -> Result<Op
 }
 
 /// The loans that a group was refused for stand where an operation of the api has its answer.
-pub(super) fn refused_loans(answer: Option<&[u8]>, outcome: Outcome) -> Result<Vec<LoanId>, StoreError> {
+fn refused_loans(answer: Option<&[u8]>, outcome: Outcome) -> Result<Vec<LoanId>, StoreError> {
     match (outcome, answer) {
         (Outcome::Rejected(_), Some(answer)) => {
             serde_json::from_slice(answer).map_err(|_| broken("answer", "of a refused group"))

@@ -108,7 +108,7 @@ impl PollerReads for SqliteStore {
         self.read(move |db| Box::pin(of_keys(db, tenant, keys, decode_status))).await
     }
 
-    async fn payments_of_keys(
+    async fn records_of_keys(
         &self,
         tenant: TenantId,
         keys: Vec<IdempotencyKey>,

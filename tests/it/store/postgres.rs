@@ -74,6 +74,38 @@ async fn a_result_is_not_compared_with_all_exceptions() {
     }
 }
 
+/// The newest upload and the newest days stand at the end of the journal, and a list of them would come to them last.
+#[tokio::test]
+async fn a_list_of_payments_does_not_walk_the_journal() {
+    let database = PostgresDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    let mut newest = None;
+    for n in 1..=3 {
+        let hold = begin(&books, &format!("upload:{n}"), n).await;
+        newest = Some(books.accept((1..=400).map(|row| books.payment(1, 1).in_batch(hold.id, row)).collect()).await);
+        database.execute("ANALYZE events").await.unwrap();
+    }
+    let newest = newest.unwrap();
+    let (first, last) = (newest.first().unwrap().id, newest.last().unwrap().id);
+    let upload = books.store.event(books.tenant, first).await.unwrap().unwrap().event.event.origin.batch.unwrap().0;
+    let uuid = |id: uuid::Uuid| format!("'{id}'::uuid");
+    let [tenant, upload, first, last] = [books.tenant.0, upload.0, first.0, last.0].map(uuid);
+    let loan = uuid(uuid::Uuid::from_bytes(books.key(1).bytes()));
+    let (nil, max, none) = (uuid(uuid::Uuid::nil()), uuid(uuid::Uuid::max()), "NULL::uuid");
+    let text = "NULL::text";
+
+    for (name, values, walked) in [
+        ("payments_of_loan", [&tenant, &loan, text, text, "0", "51", &nil, &max, none], "events_loan_seq"),
+        ("payments_of_loan", [&tenant, &loan, text, text, "0", "51", &first, &last, &upload], "events_loan_seq"),
+        ("payments_of_batch", [&tenant, &upload, text, text, "0", "51", &nil, &max, none], "events_batch_row"),
+        ("payments_of_span", [&tenant, none, text, text, "0", "51", &first, &last, none], "events_id"),
+    ] {
+        let plan = database.plan(&statement(name, &values)).await;
+        let walk = plan.lines().find(|line| line.contains(" on events e (")).unwrap();
+        assert!(walk.contains(walked), "{name}: {plan}");
+    }
+}
+
 /// Nobody walks a file for what has been ended, nor all postings for what was rejected.
 #[tokio::test]
 async fn the_list_of_rejected_rows_walks_no_file_that_has_none_open() {

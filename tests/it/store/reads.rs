@@ -6,6 +6,7 @@ use hpts::core::ledger::{AccountCode, Layer};
 use hpts::core::money::Currency;
 use hpts::store::{
     AccountTotals, BalanceTime, ChangePlace, EntriesPage, EventRecord, EventStatus, ParkRequest, PaymentsFilter,
+    RowsAfter, UploadRef,
 };
 use uuid::Uuid;
 
@@ -60,8 +61,8 @@ pub(crate) async fn another_tenant_reads_nothing(fixture: &impl Fixture) {
     assert_eq!(store.statuses_of_ids(thief, ids).await.unwrap(), []);
     assert_eq!(store.statuses_of_keys(books.tenant, vec![key.clone()]).await.unwrap().len(), 1);
     assert_eq!(store.statuses_of_keys(thief, vec![key.clone()]).await.unwrap(), []);
-    assert_eq!(store.payments_of_keys(books.tenant, vec![key.clone()]).await.unwrap().len(), 1);
-    assert_eq!(store.payments_of_keys(thief, vec![key]).await.unwrap(), []);
+    assert_eq!(store.records_of_keys(books.tenant, vec![key.clone()]).await.unwrap().len(), 1);
+    assert_eq!(store.records_of_keys(thief, vec![key]).await.unwrap(), []);
     shown(store).await;
     assert_eq!(store.changes(books.tenant, ChangePlace::START, 10).await.unwrap().len(), 3);
     assert_eq!(store.changes(thief, ChangePlace::START, 10).await.unwrap(), []);
@@ -126,7 +127,7 @@ pub(crate) async fn a_status_says_what_the_record_does(fixture: &impl Fixture) {
     let recovery = books.payment_on(3, 12, day(3, 1));
     let mut wanted = books.book(vec![late, recovery, of_batch(books.payment(2, 7), upload, 3)]).await;
     wanted.extend(books.book(vec![books.payment(4, 1), books.receipt_on(60, day(5, 1))]).await);
-    books.book(vec![books.return_of(&wanted[2], day(5, 4), 25).await]).await;
+    books.book(vec![of_batch(books.return_of(&wanted[2], day(5, 4), 25).await, upload, 4)]).await;
     hold(&books.store, books.tenant, books.key(2)).await;
     let waiting = books.accept(vec![books.payment(1, 1), books.payment(3, 2), books.payment(2, 3)]).await;
     let seq = waiting[0].seq;
@@ -144,6 +145,13 @@ pub(crate) async fn a_status_says_what_the_record_does(fixture: &impl Fixture) {
         assert_eq!(event, &EventStatus::from(&record));
         let status = event.stage.unfinished_status().unwrap_or("finished");
         told.push(event.posting.as_ref().map_or(status, |posting| posting.event_type(event.kind)));
+    }
+    let file = UploadRef { tenant: books.tenant, id: upload };
+    let rows = books.store.upload_rows(file, RowsAfter::default(), 10).await.unwrap().events;
+    assert_eq!(rows.len(), 2, "the payment, and the return that came with it");
+    for event in rows {
+        let record = books.store.event(books.tenant, event.id).await.unwrap().unwrap();
+        assert_eq!(event, EventStatus::from(&record));
     }
     let payment = "payment_received";
     assert_eq!(told[..7], [payment, payment, payment, "recovery", payment, payment, payment]);
