@@ -107,6 +107,8 @@ pub struct RejectedRow {
     pub code: RejectionCode,
     /// How much.
     pub money: Option<Money>,
+    /// How it ended, if a person has dealt with it.
+    pub resolved: Option<Resolved>,
 }
 
 /// A rejected row with the file it is of.
@@ -122,8 +124,6 @@ pub struct FileRejection {
     pub key: Option<String>,
     /// The row.
     pub rejected: RejectedRow,
-    /// How it ended, if a person has dealt with it.
-    pub resolved: Option<Resolved>,
 }
 
 impl FileRejection {

@@ -156,7 +156,7 @@ impl Waiting {
     pub(crate) const fn resolved(&self) -> Option<&Resolved> {
         match self {
             Self::Exception(it) => it.exception.resolved.as_ref(),
-            Self::Rejection(it) => it.resolved.as_ref(),
+            Self::Rejection(it) => it.rejected.resolved.as_ref(),
         }
     }
 

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::api::error::ApiError;
 use crate::api::openapi::ProblemDocument;
 use crate::api::read::batches::{BatchView, TallyView, watched};
+use crate::api::read::result_row::ResolutionView;
 use crate::api::state::ApiState;
 use crate::core::ach::FileHash;
 use crate::core::event::Resolution;
@@ -77,16 +78,20 @@ pub struct RejectedRowView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     currency: Option<String>,
+    /// How a person ended it: its money was booked otherwise.
+    #[serde(flatten)]
+    resolved: Option<ResolutionView>,
 }
 
 impl From<RejectedRow> for RejectedRowView {
-    fn from(RejectedRow { row_no, event_id, code, money }: RejectedRow) -> Self {
+    fn from(RejectedRow { row_no, event_id, code, money, resolved }: RejectedRow) -> Self {
         Self {
             row: row_no,
             event_id,
             rejection_code: code.as_str(),
             amount_minor: money.map(|money| money.minor.to_string()),
             currency: money.map(|money| money.currency.code().to_owned()),
+            resolved: resolved.as_ref().map(ResolutionView::from),
         }
     }
 }

@@ -117,7 +117,7 @@ impl From<&UploadException> for ExceptionRow {
 impl ExceptionRow {
     /// A row that was accepted, and that a posting rule refused, as an exception with a code.
     pub(crate) fn of_rejection(rejection: &FileRejection, code: &str) -> Self {
-        let FileRejection { key, rejected, resolved, .. } = rejection;
+        let FileRejection { key, rejected, .. } = rejection;
         Self {
             row: rejected.row_no,
             status: "rejected",
@@ -129,7 +129,7 @@ impl ExceptionRow {
             amount_minor: rejected.money.map(|money| money.minor.to_string()),
             currency: rejected.money.map(|money| money.currency.code().to_owned()),
             errors: None,
-            resolved: resolved.as_ref().map(ResolutionView::from),
+            resolved: rejected.resolved.as_ref().map(ResolutionView::from),
         }
     }
 }

@@ -87,8 +87,10 @@ const COUNT_EXCEPTIONS: &str = "SELECT x.code, x.resolution, count(*), coalesce(
      GROUP BY x.code, x.resolution ORDER BY x.code, x.resolution";
 
 /// Read where counters say that there are some.
-const READ_REJECTED: &str = "SELECT e.row_no, e.id, p.rejection_code, e.currency, e.amount FROM events e \
+const READ_REJECTED: &str = "SELECT d.resolution, d.resolution_reason, d.resolved_by, d.resolved_at, e.row_no, e.id, \
+     p.rejection_code, e.currency, e.amount FROM events e \
      JOIN postings p ON p.event_seq = e.seq AND p.outcome = 'rejected' \
+     LEFT JOIN ended_rejections d ON d.batch_id = e.batch_id AND d.event_seq = e.seq \
      WHERE e.tenant = $1 AND e.batch_id = $2 ORDER BY e.row_no, e.seq LIMIT $3";
 
 /// Walks the tenant's files that have some which nobody has ended, oldest first, and of each its rows in order, up to the
@@ -289,17 +291,18 @@ async fn rejected(connection: &mut PgConnection, upload: UploadRef) -> Result<Ve
 }
 
 fn rejected_row(columns: &mut Columns<'_>) -> Result<RejectedRow, StoreError> {
+    let resolved = resolved(columns)?;
     let (row_no, event_id, code) = (columns.take()?, EventId(columns.take()?), columns.word("rejection code")?);
     let currency = columns.word("currency")?;
     let money = columns.optional_amount()?.map(|minor| Money::new(minor, currency));
-    Ok(RejectedRow { row_no, event_id, code, money })
+    Ok(RejectedRow { row_no, event_id, code, money, resolved })
 }
 
 fn rejection(row: &PgRow) -> Result<FileRejection, StoreError> {
     let mut columns = Columns::of(row);
     let (file, feed) = (PaymentBatchId(columns.take()?), columns.take()?);
-    let (received_at, key, resolved) = (columns.instant()?, columns.take()?, resolved(&mut columns)?);
-    Ok(FileRejection { file, feed, received_at, key, resolved, rejected: rejected_row(&mut columns)? })
+    let (received_at, key) = (columns.instant()?, columns.take()?);
+    Ok(FileRejection { file, feed, received_at, key, rejected: rejected_row(&mut columns)? })
 }
 
 /// Locks the exception or the rejected row, and decides if nobody has.

@@ -80,25 +80,28 @@ pub(super) const AMOUNTS_OF_EXCEPTIONS: &str = "
 
 /// Read where counters say that there are some.
 pub(super) const REJECTED_ROWS: &str = "
-    SELECT e.row_no, e.id, p.rejection_code, e.currency, e.amount
+    SELECT e.row_no, e.id, p.rejection_code, e.currency, e.amount, d.resolution, d.resolution_reason, d.resolved_by,
+        d.resolved_at
     FROM events AS e INDEXED BY events_batch_row
     JOIN postings AS p ON p.event_seq = e.seq AND p.outcome = 'rejected'
+    LEFT JOIN ended_rejections AS d ON d.batch_id = e.batch_id AND d.event_seq = e.seq
     WHERE e.tenant = ?1 AND e.batch_id = ?2 ORDER BY e.row_no, e.seq LIMIT ?3";
 
-/// Walks the tenant's files that have some which nobody has ended, oldest first, and of each its rows in order.
-pub(super) const REJECTIONS: &str = "
-    SELECT f.batch_id, f.feed, f.received_at, e.key, e.row_no, e.id, p.rejection_code, e.currency, e.amount,
-        NULL AS resolution
-    FROM ach_files AS f INDEXED BY ach_files_batch
-    CROSS JOIN events AS e INDEXED BY events_batch_row ON e.batch_id = f.batch_id
-    CROSS JOIN postings AS p ON p.event_seq = e.seq
-    WHERE f.tenant = ?1 AND f.batch_id >= ?3 AND (?2 IS NULL OR f.feed = ?2)
-        AND (SELECT coalesce(sum(t.count), 0) FROM batch_totals AS t
+/// The tenant's files that have some which nobody has ended, oldest first, with how many.
+pub(super) const FILES_OF_REJECTIONS: &str = "
+    SELECT f.batch_id, f.feed, f.received_at, (SELECT coalesce(sum(t.count), 0) FROM batch_totals AS t
             WHERE t.batch_id = f.batch_id AND t.outcome = 'rejected')
-            > (SELECT count(*) FROM ended_rejections AS d WHERE d.batch_id = f.batch_id)
-        AND e.tenant = ?1 AND e.row_no > iif(f.batch_id = ?3, ?4, 0) AND p.outcome = 'rejected'
-        AND NOT EXISTS (SELECT 1 FROM ended_rejections AS d WHERE d.batch_id = f.batch_id AND d.event_seq = p.event_seq)
-    ORDER BY f.batch_id, e.row_no LIMIT ?5";
+        - (SELECT count(*) FROM ended_rejections AS d WHERE d.batch_id = f.batch_id) AS open
+    FROM ach_files AS f INDEXED BY ach_files_batch
+    WHERE f.tenant = ?1 AND f.batch_id >= ?3 AND (?2 IS NULL OR f.feed = ?2) AND open > 0 ORDER BY f.batch_id";
+
+/// Of a file those that nobody has ended, in row order: the walk of the file ends with the last of them.
+pub(super) const REJECTIONS_OF_FILE: &str = "
+    SELECT e.key, e.row_no, e.id, p.rejection_code, e.currency, e.amount, NULL AS resolution
+    FROM events AS e INDEXED BY events_batch_row CROSS JOIN postings AS p ON p.event_seq = e.seq
+    WHERE e.tenant = ?1 AND e.batch_id = ?2 AND e.row_no > ?3 AND p.outcome = 'rejected'
+        AND NOT EXISTS (SELECT 1 FROM ended_rejections AS d WHERE d.batch_id = ?2 AND d.event_seq = p.event_seq)
+    ORDER BY e.row_no LIMIT ?4";
 
 pub(super) const REJECTION: &str = "
     SELECT f.batch_id, f.feed, f.received_at, e.key, e.row_no, e.id, p.rejection_code, e.currency, e.amount,
@@ -167,7 +170,7 @@ impl Reviews for SqliteStore {
     }
 
     async fn rejection(&self, tenant: TenantId, row: FileRow) -> Result<Option<FileRejection>, StoreError> {
-        self.read(move |db| Box::pin(of_row(db, REJECTION, (tenant, row), rejection))).await
+        self.read(move |db| Box::pin(of_row(db, REJECTION, (tenant, row), |row| rejection(row, row)))).await
     }
 
     async fn rejections(&self, tenant: TenantId, filter: RejectionsFilter) -> Result<Vec<FileRejection>, StoreError> {
@@ -215,6 +218,7 @@ fn rejected_row(row: &SqliteRow) -> Result<RejectedRow, StoreError> {
         event_id: EventId(id(row, "id")?),
         code: word(row, "rejection_code")?,
         money: get::<Option<i64>>(row, "amount")?.map(|units| Money::new(Minor::new(units), currency)),
+        resolved: resolved(row)?,
     })
 }
 
@@ -223,10 +227,25 @@ async fn rejections(
     tenant: TenantId,
     filter: RejectionsFilter,
 ) -> Result<Vec<FileRejection>, StoreError> {
-    let (batch, row_no) = filter.after.map_or((Uuid::nil(), 0), |after| (after.batch.0, after.row_no));
-    let query = sqlx::query(REJECTIONS).bind(tenant.0).bind(filter.feed).bind(batch).bind(row_no);
-    let query = query.bind(filter.limit.saturating_add(1));
-    query.fetch_all(db).await.map_err(store_error)?.iter().map(rejection).collect()
+    let after = filter.after.unwrap_or(FileRow { batch: PaymentBatchId(Uuid::nil()), row_no: 0 });
+    let query = sqlx::query(FILES_OF_REJECTIONS).bind(tenant.0).bind(filter.feed).bind(after.batch.0);
+    let files = query.fetch_all(&mut *db).await.map_err(store_error)?;
+    let mut left = filter.limit.saturating_add(1);
+    let mut rejections = Vec::new();
+    for file in files {
+        let (batch, open): (Uuid, i64) = (id(&file, "batch_id")?, get(&file, "open")?);
+        let after = if batch == after.batch.0 { after.row_no } else { 0 };
+        let query = sqlx::query(REJECTIONS_OF_FILE).bind(tenant.0).bind(batch).bind(after).bind(open.min(left));
+        let rows = query.fetch_all(&mut *db).await.map_err(store_error)?;
+        for row in &rows {
+            rejections.push(rejection(&file, row)?);
+            left = left.saturating_sub(1);
+        }
+        if left == 0 {
+            break;
+        }
+    }
+    Ok(rejections)
 }
 
 /// What a statement finds at a row of a tenant's files.
@@ -240,14 +259,14 @@ async fn of_row<T>(
     query.fetch_optional(db).await.map_err(store_error)?.as_ref().map(read).transpose()
 }
 
-fn rejection(row: &SqliteRow) -> Result<FileRejection, StoreError> {
+/// A rejected row and its file, of one row or of two.
+fn rejection(file: &SqliteRow, row: &SqliteRow) -> Result<FileRejection, StoreError> {
     Ok(FileRejection {
-        file: PaymentBatchId(id(row, "batch_id")?),
-        feed: get(row, "feed")?,
-        received_at: instant(row, "received_at")?,
+        file: PaymentBatchId(id(file, "batch_id")?),
+        feed: get(file, "feed")?,
+        received_at: instant(file, "received_at")?,
         key: get(row, "key")?,
         rejected: rejected_row(row)?,
-        resolved: resolved(row)?,
     })
 }
 
