@@ -108,13 +108,13 @@ pub struct PaymentsFilter {
     pub accepted_from: Option<EventId>,
     /// Accepted before this id.
     pub accepted_before: Option<EventId>,
-    /// After this place in the order (from the page before).
+    /// After the payment of this place (from the page before).
     pub after: Option<Seq>,
     /// The most rows; the store returns up to one more, to tell whether there is a next page.
     pub limit: i64,
 }
 
-/// Payments in order of acceptance.
+/// Payments of a loan in the order of acceptance, of an upload in row order, of days in the order of their ids.
 pub type PaymentsPage = Vec<EventStatus>;
 
 /// A page of a loan's entries.

@@ -24,7 +24,7 @@ const SCOPES: &[Scope] = &[Scope::LedgerRead, Scope::PaymentsWrite];
 /// The longest range of days without a loan or a batch: what is read is bounded by it.
 const RANGE_DAYS_MAX: i64 = 31;
 
-/// A page of payments, in order of acceptance.
+/// A page of payments: of a loan in the order of acceptance, of an upload in row order, of days in the order of their ids.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PaymentsList {
     /// The payments.

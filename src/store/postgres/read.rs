@@ -55,22 +55,22 @@ macro_rules! record_tables {
 pub(super) use {progress_columns, record_columns, record_joins, record_tables};
 
 /// A list of payments, as [`PaymentsFilter`] asks for it: $3 reference, $4 state, $5 after, $6 limit, $7 the smallest id, $8
-/// the first that is too great. The path walks an index for places in their order; what came of an event is looked at in that
+/// the first that is too great. The path walks an index for places in its order; what came of an event is looked at in that
 /// order, and no further than the page goes.
 macro_rules! payments {
-    ($places:literal, $path:literal, $in_order:literal, $order:literal) => {
+    ($path:literal, $by:literal, $order:literal) => {
         concat!(
             "SELECT ",
             status_columns!(),
-            " FROM (SELECT ",
-            $places,
+            " FROM (SELECT e.seq, ",
+            $by,
             " FROM events e WHERE ",
             $path,
             " AND e.tenant = $1 AND e.kind IN ",
             payment_kinds!(),
             " AND ($3::text IS NULL OR e.external_ref = $3) ORDER BY ",
-            $in_order,
-            " OFFSET 0) AS asked CROSS JOIN LATERAL ",
+            $by,
+            ", e.seq OFFSET 0) AS asked CROSS JOIN LATERAL ",
             status_events_by!("e.seq = asked.seq"),
             record_joins!(),
             " WHERE $4::text IS NULL OR $4 = coalesce(CASE WHEN undo.kind = 'payment_returned' \
@@ -78,7 +78,7 @@ macro_rules! payments {
              WHEN EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) THEN 'parked' \
              WHEN EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key) THEN 'held' ELSE 'accepted' END) ORDER BY ",
             $order,
-            " LIMIT $6"
+            ", asked.seq LIMIT $6"
         )
     };
 }
@@ -89,33 +89,31 @@ const READ_EVENT: &str =
 const READ_EVENT_OF_KEY: &str =
     concat!("SELECT ", record_columns!(), " FROM ", record_tables!(), " WHERE e.tenant = $1 AND e.key_hash = $2");
 
-/// Of one loan, and of the upload $9 where there is one: a walk of `(loan_key, seq)` from the page's beginning. The planner is
-/// left no other: days and uploads that are younger than its statistics it takes for few, and for a loan with a part of all
-/// events it would walk the primary key.
+/// Of one loan, and of the upload $9 where there is one: a walk of `(loan_key, seq)`. The planner is left no other: days and
+/// uploads that are younger than its statistics it takes for few, and for a loan with a part of all events it would walk the
+/// primary key.
 const PAYMENTS_OF_LOAN: &str = payments!(
-    "e.loan_key, e.seq",
     "(e.loan_key, e.seq) > ($2, $5) AND (e.loan_key, e.seq) < ($2, 9223372036854775807) \
      AND CASE WHEN e.id >= $7 THEN e.id < $8 END AND CASE WHEN e.batch_id = $9 THEN true ELSE $9::uuid IS NULL END",
-    "e.loan_key, e.seq",
-    "asked.loan_key, asked.seq"
+    "e.loan_key",
+    "asked.loan_key"
 );
 
-/// Of one upload: its rows through `(batch_id, row_no)`, sorted by place. `+ 0` hides that the primary key has that order
-/// already: the rows of an upload stand side by side in it, anywhere, and the planner takes them for spread.
+/// Of one upload: a walk of `(batch_id, row_no)`. After a takeover two rows may have one number.
 const PAYMENTS_OF_BATCH: &str = payments!(
-    "e.seq + 0 AS seq",
-    "e.batch_id = $2 AND e.seq + 0 > $5 AND CASE WHEN e.id >= $7 THEN e.id < $8 END",
-    "e.seq + 0",
-    "asked.seq"
+    "e.batch_id = $2 AND e.row_no >= coalesce((SELECT a.row_no FROM events a WHERE a.seq = $5), 0) \
+     AND (e.row_no, e.seq) > (coalesce((SELECT a.row_no FROM events a WHERE a.seq = $5), 0), $5) \
+     AND CASE WHEN e.id >= $7 THEN e.id < $8 END",
+    "e.row_no",
+    "asked.row_no"
 );
 
-/// Of a span of time: the ids of that span, sorted by place, for the same reason. Ids are drawn before places, so the two
-/// orders differ by what was under way at once.
+/// Of a span of time: a walk of its ids.
 const PAYMENTS_OF_SPAN: &str = payments!(
-    "e.seq + 0 AS seq",
-    "$2::uuid IS NULL AND e.id >= $7 AND e.id < $8 AND e.seq + 0 > $5",
-    "e.seq + 0",
-    "asked.seq"
+    "$2::uuid IS NULL AND e.id >= $7 AND e.id < $8 \
+     AND e.id > coalesce((SELECT a.id FROM events a WHERE a.seq = $5), '00000000-0000-0000-0000-000000000000')",
+    "e.id",
+    "asked.id"
 );
 
 /// A loan's entries: a walk of `(loan_key, loan_version)` from the page's beginning. A payment that moved the memo

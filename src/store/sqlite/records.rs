@@ -62,16 +62,18 @@ macro_rules! payment_status {
     };
 }
 
-/// What every list of payments filters by.
+/// What every list of payments filters by; ?2 is the place it goes on after.
 macro_rules! payments_filter {
-    () => {
+    ($order:literal) => {
         concat!(
             " AND e.tenant = ?1 AND e.kind IN ",
             payment_kinds!(),
-            " AND e.seq > ?2 AND e.id >= ?3 AND e.id < ?4 AND (?9 IS NULL OR e.batch_id = ?9)
+            " AND e.id >= ?3 AND e.id < ?4 AND (?9 IS NULL OR e.batch_id = ?9)
             AND (?5 IS NULL OR e.external_ref = ?5) AND (?6 IS NULL OR ",
             payment_status!(),
-            " = ?6) ORDER BY e.seq LIMIT ?7"
+            " = ?6) ORDER BY ",
+            $order,
+            " LIMIT ?7"
         )
     };
 }
@@ -88,20 +90,21 @@ pub(super) const EVENT_OF_KEY: &str = concat!(
 
 pub(super) const PAYMENTS_OF_LOAN: &str = concat!(
     select_records!("events AS e INDEXED BY events_loan_seq LEFT JOIN postings AS p ON p.event_seq = e.seq"),
-    " WHERE e.loan_key = ?8",
-    payments_filter!()
+    " WHERE e.loan_key = ?8 AND e.seq > ?2",
+    payments_filter!("e.seq")
 );
 
 pub(super) const PAYMENTS_OF_BATCH: &str = concat!(
     select_records!("events AS e INDEXED BY events_batch_row LEFT JOIN postings AS p ON p.event_seq = e.seq"),
-    " WHERE e.batch_id = ?8",
-    payments_filter!()
+    " WHERE e.batch_id = ?8
+        AND (e.row_no, e.seq) > (coalesce((SELECT a.row_no FROM events AS a WHERE a.seq = ?2), 0), ?2)",
+    payments_filter!("e.row_no, e.seq")
 );
 
 pub(super) const PAYMENTS_OF_TIME: &str = concat!(
     select_records!("events AS e INDEXED BY events_id LEFT JOIN postings AS p ON p.event_seq = e.seq"),
-    " WHERE ?8 IS NULL",
-    payments_filter!()
+    " WHERE ?8 IS NULL AND e.id > coalesce((SELECT a.id FROM events AS a WHERE a.seq = ?2), zeroblob(16))",
+    payments_filter!("e.id")
 );
 
 pub(super) const FINISHED_OF_IDS: &str = concat!(

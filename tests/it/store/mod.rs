@@ -229,6 +229,7 @@ macro_rules! conformance {
                 reads:
                     another_tenant_reads_nothing,
                     payments_are_listed_by_every_path,
+                    pages_of_payments_meet_each_once,
                     a_status_says_what_the_record_does,
                     entries_and_balances_follow_the_postings,
                     position_counts_what_stands_before,

@@ -1,7 +1,7 @@
 //! Laws of the reads.
 
 use hpts::core::event::{IdempotencyKey, NewEvent, Origin};
-use hpts::core::ids::PaymentBatchId;
+use hpts::core::ids::{EventId, PaymentBatchId};
 use hpts::core::ledger::{AccountCode, Layer};
 use hpts::core::money::Currency;
 use hpts::store::{
@@ -113,6 +113,45 @@ pub(crate) async fn payments_are_listed_by_every_path(fixture: &impl Fixture) {
     assert_eq!(list(state("accepted")).await, [waiting.0]);
     assert_eq!(list(state("posted")).await, payments);
     assert!(list(state("rejected")).await.is_empty());
+}
+
+/// By whatever path a list is paged, each payment is met once. Two rows of an upload may have one number.
+pub(crate) async fn pages_of_payments_meet_each_once(fixture: &impl Fixture) {
+    let books = Books::open(fixture.store(), 1).await;
+    let upload = PaymentBatchId(Uuid::from_u128(77));
+    let mut events: Vec<NewEvent> = [3, 1, 2, 2, 9, 5].map(|row| of_batch(books.payment(1, row), upload, row)).to_vec();
+    events.extend([books.payment(1, 7), books.payment(2, 8)]);
+    let ids: Vec<Uuid> = books.accept(events).await.iter().map(|wanted| wanted.id.0).collect();
+    let of = |indices: &[usize]| indices.iter().map(|index| ids[*index]).collect::<Vec<_>>();
+    let all = PaymentsFilter::default();
+    let (loan, batch) = (Some(books.key(1)), Some(upload));
+    let span = |filter| PaymentsFilter { accepted_from: Some(EventId(ids[1])), ..filter };
+    let of_upload = PaymentsFilter { batch, ..all.clone() };
+
+    for (filter, expected) in [
+        (PaymentsFilter { loan, ..all.clone() }, of(&[0, 1, 2, 3, 4, 5, 6])),
+        (PaymentsFilter { loan, batch, ..all.clone() }, of(&[0, 1, 2, 3, 4, 5])),
+        (of_upload.clone(), of(&[1, 2, 3, 0, 5, 4])),
+        (span(of_upload), of(&[1, 2, 3, 5, 4])),
+        (span(PaymentsFilter { loan, batch, status: Some("accepted"), ..all.clone() }), of(&[1, 2, 3, 4, 5])),
+        (span(all.clone()), of(&[1, 2, 3, 4, 5, 6, 7])),
+        (all, ids.clone()),
+    ] {
+        for limit in 1..=3 {
+            let (mut met, mut after) = (Vec::new(), None);
+            loop {
+                let page = PaymentsFilter { after, limit, ..filter.clone() };
+                let page = books.store.payments(books.tenant, page).await.unwrap();
+                let shown = page.len().min(usize::try_from(limit).unwrap());
+                met.extend(page[..shown].iter().map(|event| event.id.0));
+                after = page[..shown].last().map(|event| event.seq);
+                if shown == page.len() {
+                    break;
+                }
+            }
+            assert_eq!(met, expected, "{limit} a page: {filter:?}");
+        }
+    }
 }
 
 /// What is read by the thousand is read with fewer columns, and says the same.
