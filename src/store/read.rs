@@ -112,10 +112,18 @@ pub struct PaymentsFilter {
     pub after: Option<Seq>,
     /// The most rows; the store returns up to one more, to tell whether there is a next page.
     pub limit: i64,
+    /// The most entries of the loan, the upload or the days that the page is looked for in, where the store bounds that.
+    pub walked_max: Option<i64>,
 }
 
 /// Payments of a loan in the order of acceptance, of an upload in row order, of days in the order of their ids.
-pub type PaymentsPage = Vec<EventStatus>;
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PaymentsPage {
+    /// The payments.
+    pub events: Vec<EventStatus>,
+    /// Where the walk ended before the page was full, and goes on.
+    pub goes_on_after: Option<Seq>,
+}
 
 /// A page of a loan's entries.
 #[derive(Clone, Debug)]

@@ -17,19 +17,23 @@ use crate::api::read::status::EventView;
 use crate::api::state::ApiState;
 use crate::core::ids::{EventId, LoanId, LoanKey, PaymentBatchId, Seq, TenantId, first_id_at};
 use crate::core::time::{Timestamp, parse_date};
-use crate::store::{EventRecord, EventStatus, PaymentsFilter};
+use crate::store::{EventRecord, PaymentsFilter, PaymentsPage};
 
 const SCOPES: &[Scope] = &[Scope::LedgerRead, Scope::PaymentsWrite];
 
 /// The longest range of days without a loan or a batch: what is read is bounded by it.
 const RANGE_DAYS_MAX: i64 = 31;
 
+/// The most payments that a page is looked for in: some tenths of a second, where few of them are as asked.
+const WALKED_MAX: i64 = 50_000;
+
 /// A page of payments: of a loan in the order of acceptance, of an upload in row order, of days in the order of their ids.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PaymentsList {
     /// The payments.
     items: Vec<EventView>,
-    /// Gets the next page; absent on the last.
+    /// Gets the next page; absent on the last. A page may have fewer payments than asked for, even none, and yet not be the
+    /// last: it has looked through as many as one page may.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_page_token: Option<String>,
 }
@@ -90,17 +94,17 @@ pub(crate) async fn list_payments(
         Listing::Paged { filter, paged } => {
             query.finish()?;
             let limit = filter.limit;
-            let rows = state.store().payments(caller.tenant, filter).await?;
-            Ok(Json(page(&rows, limit, &paged)))
+            let found = state.store().payments(caller.tenant, filter).await?;
+            Ok(Json(page(&found, limit, &paged)))
         }
     }
 }
 
-fn page(rows: &[EventStatus], limit: i64, paged: &PagedQuery) -> PaymentsList {
-    let (shown, next) = cut(rows, limit);
+fn page(found: &PaymentsPage, limit: i64, paged: &PagedQuery) -> PaymentsList {
+    let (shown, next) = cut(&found.events, limit);
     PaymentsList {
         items: shown.iter().map(|event| EventView::new(event, None)).collect(),
-        next_page_token: next.map(|last| paged.token(last.seq.0)),
+        next_page_token: next.map(|last| last.seq).or(found.goes_on_after).map(|after| paged.token(after.0)),
     }
 }
 
@@ -154,6 +158,7 @@ impl Listing {
             accepted_before: to.and_then(|date| date.checked_add_days(Days::new(1))).map(first_id_of),
             after,
             limit,
+            walked_max: Some(WALKED_MAX),
         };
         Self::Paged { filter, paged }
     }
@@ -196,6 +201,14 @@ mod tests {
             Err(other) => panic!("{other:?}"),
             Ok(()) => Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_page_that_found_nothing_may_go_on() {
+        let paged = PagedQuery::new(TenantId(uuid::Uuid::from_u128(1)), &["payments"]);
+        let told =
+            |goes_on_after| page(&PaymentsPage { events: Vec::new(), goes_on_after }, 50, &paged).next_page_token;
+        assert_eq!((told(None), told(Some(Seq(7)))), (None, Some(paged.token(7))));
     }
 
     #[test]

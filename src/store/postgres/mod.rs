@@ -31,6 +31,7 @@ mod loan_check;
 mod loan_reads;
 mod migrate;
 mod parking;
+mod payments;
 mod periods;
 mod poller_reads;
 mod post;

@@ -7,12 +7,10 @@ use super::connect::PostgresStore;
 use super::error::classify;
 use super::intake_rows::Prepared;
 use super::rows::{self, Columns, event_columns, key_column, posting_columns};
-use super::status::{status, status_columns, status_events_by};
 use crate::core::event::{EventKind, Stage};
 use crate::core::ids::{EventId, KeyHash, LoanKey, Seq, TenantId};
 use crate::core::ledger::AccountCode;
-use crate::store::read::payment_kinds;
-use crate::store::{EntriesPage, EventRecord, PaymentsFilter, PaymentsPage, Progress, StoreError, Undoing};
+use crate::store::{EntriesPage, EventRecord, Progress, StoreError, Undoing};
 
 /// The most unposted events that [`COUNT_BEFORE`] counts.
 const POSITION_MAX: i64 = 10_000;
@@ -54,67 +52,11 @@ macro_rules! record_tables {
 
 pub(super) use {progress_columns, record_columns, record_joins, record_tables};
 
-/// A list of payments, as [`PaymentsFilter`] asks for it: $3 reference, $4 state, $5 after, $6 limit, $7 the smallest id, $8
-/// the first that is too great. The path walks an index for places in its order; what came of an event is looked at in that
-/// order, and no further than the page goes.
-macro_rules! payments {
-    ($path:literal, $by:literal, $order:literal) => {
-        concat!(
-            "SELECT ",
-            status_columns!(),
-            " FROM (SELECT e.seq, ",
-            $by,
-            " FROM events e WHERE ",
-            $path,
-            " AND e.tenant = $1 AND e.kind IN ",
-            payment_kinds!(),
-            " AND ($3::text IS NULL OR e.external_ref = $3) ORDER BY ",
-            $by,
-            ", e.seq OFFSET 0) AS asked CROSS JOIN LATERAL ",
-            status_events_by!("e.seq = asked.seq"),
-            record_joins!(),
-            " WHERE $4::text IS NULL OR $4 = coalesce(CASE WHEN undo.kind = 'payment_returned' \
-             THEN 'returned' WHEN undo.kind IS NOT NULL THEN 'reversed' END, p.outcome, CASE \
-             WHEN EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) THEN 'parked' \
-             WHEN EXISTS (SELECT FROM holds h WHERE h.loan_key = e.loan_key) THEN 'held' ELSE 'accepted' END) ORDER BY ",
-            $order,
-            ", asked.seq LIMIT $6"
-        )
-    };
-}
-
 const READ_EVENT: &str =
     concat!("SELECT ", record_columns!(), " FROM ", record_tables!(), " WHERE e.tenant = $1 AND e.id = $2");
 
 const READ_EVENT_OF_KEY: &str =
     concat!("SELECT ", record_columns!(), " FROM ", record_tables!(), " WHERE e.tenant = $1 AND e.key_hash = $2");
-
-/// Of one loan, and of the upload $9 where there is one: a walk of `(loan_key, seq)`. The planner is left no other: days and
-/// uploads that are younger than its statistics it takes for few, and for a loan with a part of all events it would walk the
-/// primary key.
-const PAYMENTS_OF_LOAN: &str = payments!(
-    "(e.loan_key, e.seq) > ($2, $5) AND (e.loan_key, e.seq) < ($2, 9223372036854775807) \
-     AND CASE WHEN e.id >= $7 THEN e.id < $8 END AND CASE WHEN e.batch_id = $9 THEN true ELSE $9::uuid IS NULL END",
-    "e.loan_key",
-    "asked.loan_key"
-);
-
-/// Of one upload: a walk of `(batch_id, row_no)`. After a takeover two rows may have one number.
-const PAYMENTS_OF_BATCH: &str = payments!(
-    "e.batch_id = $2 AND e.row_no >= coalesce((SELECT a.row_no FROM events a WHERE a.seq = $5), 0) \
-     AND (e.row_no, e.seq) > (coalesce((SELECT a.row_no FROM events a WHERE a.seq = $5), 0), $5) \
-     AND CASE WHEN e.id >= $7 THEN e.id < $8 END",
-    "e.row_no",
-    "asked.row_no"
-);
-
-/// Of a span of time: a walk of its ids.
-const PAYMENTS_OF_SPAN: &str = payments!(
-    "$2::uuid IS NULL AND e.id >= $7 AND e.id < $8 \
-     AND e.id > coalesce((SELECT a.id FROM events a WHERE a.seq = $5), '00000000-0000-0000-0000-000000000000')",
-    "e.id",
-    "asked.id"
-);
 
 /// A loan's entries: a walk of `(loan_key, loan_version)` from the page's beginning. A payment that moved the memo
 /// accounts is a recovery, as [`Posting::event_type`](crate::core::ledger::Posting::event_type) has it.
@@ -141,12 +83,9 @@ const COUNT_BEFORE: &str = "SELECT count(*) FROM (SELECT e.seq FROM events e WHE
      LIMIT $4) AS unposted";
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 8] = [
+pub(super) const STATEMENTS: [(&str, &str); 5] = [
     ("read_event", READ_EVENT),
     ("read_event_of_key", READ_EVENT_OF_KEY),
-    ("payments_of_loan", PAYMENTS_OF_LOAN),
-    ("payments_of_batch", PAYMENTS_OF_BATCH),
-    ("payments_of_span", PAYMENTS_OF_SPAN),
     ("read_entries", READ_ENTRIES),
     ("read_finished", READ_FINISHED),
     ("count_before", COUNT_BEFORE),
@@ -165,29 +104,6 @@ impl PostgresStore {
         let hash = Uuid::from_bytes(KeyHash::of_caller_key(tenant, &key).bytes());
         let found = self.records(sqlx::query(READ_EVENT_OF_KEY).bind(tenant.0).bind(hash)).await?.pop();
         Ok(found.filter(|record| record.event.event.key.as_ref().is_some_and(|stored| stored.as_str() == key)))
-    }
-
-    pub(super) async fn read_payments(
-        &self,
-        tenant: TenantId,
-        filter: PaymentsFilter,
-    ) -> Result<PaymentsPage, StoreError> {
-        let (statement, path) = match (filter.loan, filter.batch) {
-            (Some(loan), _) => (PAYMENTS_OF_LOAN, Some(key_column(loan))),
-            (None, Some(batch)) => (PAYMENTS_OF_BATCH, Some(batch.0)),
-            (None, None) => (PAYMENTS_OF_SPAN, None),
-        };
-        let query = sqlx::query(statement)
-            .bind(tenant.0)
-            .bind(path)
-            .bind(filter.external_ref)
-            .bind(filter.status)
-            .bind(filter.after.map_or(0, |seq| seq.0))
-            .bind(filter.limit.saturating_add(1))
-            .bind(filter.accepted_from.map_or(Uuid::nil(), |id| id.0))
-            .bind(filter.accepted_before.map_or(Uuid::max(), |id| id.0));
-        let query = if filter.loan.is_some() { query.bind(filter.batch.map(|batch| batch.0)) } else { query };
-        self.many(query, status).await
     }
 
     pub(super) async fn read_entries(

@@ -2,8 +2,8 @@
 
 use super::{
     accept, ach, admin, bank, bench, conservation, fresh, groups, holds, ledger_reads, loan_check, loan_reads, migrate,
-    parking, periods, poller_reads, post, processes, programs, read, read_loans, reconcile, review, servicing, sweep,
-    uploads, verify, webhooks,
+    parking, payments, periods, poller_reads, post, processes, programs, read, read_loans, reconcile, review,
+    servicing, sweep, uploads, verify, webhooks,
 };
 
 /// Every statement that copies rows in, in binary form: none of them can be prepared.
@@ -40,6 +40,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &post::LOCK_STATEMENTS,
         &post::WRITE_STATEMENTS,
         &read::STATEMENTS,
+        &payments::STATEMENTS,
         &read_loans::STATEMENTS,
         &servicing::STATEMENTS,
         &loan_reads::STATEMENTS,

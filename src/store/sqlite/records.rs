@@ -163,7 +163,9 @@ pub(super) async fn payments(
         .bind(filter.limit.saturating_add(1))
         .bind(of.map(Vec::from))
         .bind(filter.batch.map(|batch| batch.0));
-    rows.fetch_all(db).await.map_err(store_error)?.iter().map(decode_status).collect()
+    let rows = rows.fetch_all(db).await.map_err(store_error)?;
+    // Not bounded: what is asked here is asked by one machine of itself.
+    Ok(PaymentsPage { events: rows.iter().map(decode_status).collect::<Result<_, _>>()?, goes_on_after: None })
 }
 
 /// Of these events, those that are finished.

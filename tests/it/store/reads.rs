@@ -43,8 +43,8 @@ pub(crate) async fn another_tenant_reads_nothing(fixture: &impl Fixture) {
         PaymentsFilter { limit: 10, ..PaymentsFilter::default() },
     ];
     for filter in paths {
-        assert!(!store.payments(books.tenant, filter.clone()).await.unwrap().is_empty(), "{filter:?}");
-        assert_eq!(store.payments(thief, filter.clone()).await.unwrap(), [], "{filter:?}");
+        assert!(!store.payments(books.tenant, filter.clone()).await.unwrap().events.is_empty(), "{filter:?}");
+        assert_eq!(store.payments(thief, filter.clone()).await.unwrap().events, [], "{filter:?}");
     }
     assert_eq!(store.loan(thief, loan).await.unwrap(), None);
     assert_eq!(store.loan_balances(thief, loan, BalanceTime::day(day(12, 31))).await.unwrap(), None);
@@ -86,7 +86,7 @@ pub(crate) async fn payments_are_listed_by_every_path(fixture: &impl Fixture) {
     let waiting = books.accept(vec![books.payment(2, 5)]).await[0].id;
     let list = async |filter| {
         let page = books.store.payments(books.tenant, filter).await.unwrap();
-        page.iter().map(|event| event.id.0).collect::<Vec<_>>()
+        page.events.iter().map(|event| event.id.0).collect::<Vec<_>>()
     };
     let of_loan = PaymentsFilter { loan: Some(books.key(1)), limit: 10, ..PaymentsFilter::default() };
 
@@ -137,19 +137,20 @@ pub(crate) async fn pages_of_payments_meet_each_once(fixture: &impl Fixture) {
         (span(all.clone()), of(&[1, 2, 3, 4, 5, 6, 7])),
         (all, ids.clone()),
     ] {
-        for limit in 1..=3 {
+        for (limit, walked_max) in [(1, None), (2, None), (3, None), (1, Some(1)), (3, Some(2)), (50, Some(3))] {
             let (mut met, mut after) = (Vec::new(), None);
             loop {
-                let page = PaymentsFilter { after, limit, ..filter.clone() };
+                let page = PaymentsFilter { after, limit, walked_max, ..filter.clone() };
                 let page = books.store.payments(books.tenant, page).await.unwrap();
-                let shown = page.len().min(usize::try_from(limit).unwrap());
-                met.extend(page[..shown].iter().map(|event| event.id.0));
-                after = page[..shown].last().map(|event| event.seq);
-                if shown == page.len() {
+                let shown = page.events.len().min(usize::try_from(limit).unwrap());
+                met.extend(page.events[..shown].iter().map(|event| event.id.0));
+                let last = page.events.get(shown).and(page.events[..shown].last());
+                after = last.map(|event| event.seq).or(page.goes_on_after);
+                if after.is_none() {
                     break;
                 }
             }
-            assert_eq!(met, expected, "{limit} a page: {filter:?}");
+            assert_eq!(met, expected, "{limit} a page, {walked_max:?} at once: {filter:?}");
         }
     }
 }
@@ -174,7 +175,7 @@ pub(crate) async fn a_status_says_what_the_record_does(fixture: &impl Fixture) {
     books.store.park(parked).await.unwrap();
 
     let all = PaymentsFilter { limit: 100, ..PaymentsFilter::default() };
-    let listed = books.store.payments(books.tenant, all).await.unwrap();
+    let listed = books.store.payments(books.tenant, all).await.unwrap().events;
     let mut looked_up = books.store.statuses_of_ids(books.tenant, listed.iter().map(|event| event.id).collect()).await;
     looked_up.as_mut().unwrap().sort_by_key(|event| event.seq);
     assert_eq!(looked_up.unwrap(), listed);

@@ -117,7 +117,7 @@ pub(crate) async fn returns_are_listed_where_they_belong(fixture: &impl Fixture)
     let returned = books.book(vec![returning]).await;
     let list = async |status| {
         let filter = PaymentsFilter { loan: Some(books.key(1)), status, limit: 10, ..PaymentsFilter::default() };
-        let found = books.store.payments(books.tenant, filter).await.unwrap();
+        let found = books.store.payments(books.tenant, filter).await.unwrap().events;
         found.iter().map(|event| event.id).collect::<Vec<_>>()
     };
 
