@@ -139,7 +139,8 @@ impl Listing {
         let paged = PagedQuery::new(
             tenant,
             &[
-                "payments",
+                // Tokens of a release that listed uploads and days by acceptance are of another query.
+                if loan.is_some() { "payments" } else { "payments by row or id" },
                 &text(loan.map(|loan| loan.to_string())),
                 &text(batch.map(|batch| batch.to_string())),
                 external_ref.as_deref().unwrap_or(""),

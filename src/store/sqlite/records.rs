@@ -103,7 +103,7 @@ pub(super) const PAYMENTS_OF_BATCH: &str = concat!(
 
 pub(super) const PAYMENTS_OF_TIME: &str = concat!(
     select_records!("events AS e INDEXED BY events_id LEFT JOIN postings AS p ON p.event_seq = e.seq"),
-    " WHERE ?8 IS NULL AND e.id > coalesce((SELECT a.id FROM events AS a WHERE a.seq = ?2), zeroblob(16))",
+    " WHERE ?8 IS NULL AND e.id >= coalesce((SELECT a.id FROM events AS a WHERE a.seq = ?2), ?3) AND e.seq <> ?2",
     payments_filter!("e.id")
 );
 

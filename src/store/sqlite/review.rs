@@ -93,7 +93,7 @@ pub(super) const FILES_OF_REJECTIONS: &str = "
             WHERE t.batch_id = f.batch_id AND t.outcome = 'rejected')
         - (SELECT count(*) FROM ended_rejections AS d WHERE d.batch_id = f.batch_id) AS open
     FROM ach_files AS f INDEXED BY ach_files_batch
-    WHERE f.tenant = ?1 AND f.batch_id >= ?3 AND (?2 IS NULL OR f.feed = ?2) AND open > 0 ORDER BY f.batch_id";
+    WHERE f.tenant = ?1 AND f.batch_id >= ?3 AND (?2 IS NULL OR f.feed = ?2) AND open > 0 ORDER BY f.batch_id LIMIT ?4";
 
 /// Of a file those that nobody has ended, in row order: the walk of the file ends with the last of them.
 pub(super) const REJECTIONS_OF_FILE: &str = "
@@ -228,7 +228,9 @@ async fn rejections(
     filter: RejectionsFilter,
 ) -> Result<Vec<FileRejection>, StoreError> {
     let after = filter.after.unwrap_or(FileRow { batch: PaymentBatchId(Uuid::nil()), row_no: 0 });
-    let query = sqlx::query(FILES_OF_REJECTIONS).bind(tenant.0).bind(filter.feed).bind(after.batch.0);
+    // Each has one at least, but for the first, whose rows may all stand before the page.
+    let files_max = filter.limit.saturating_add(2);
+    let query = sqlx::query(FILES_OF_REJECTIONS).bind(tenant.0).bind(filter.feed).bind(after.batch.0).bind(files_max);
     let files = query.fetch_all(&mut *db).await.map_err(store_error)?;
     let mut left = filter.limit.saturating_add(1);
     let mut rejections = Vec::new();

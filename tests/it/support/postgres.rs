@@ -94,8 +94,14 @@ impl PostgresDatabase {
 
     /// Runs a query and tells by which plan, under the settings of the store's sessions.
     pub(crate) async fn plan(&self, sql: &str) -> String {
+        self.plan_without(&[], sql).await
+    }
+
+    /// The same where a transaction of the store goes without more.
+    pub(crate) async fn plan_without(&self, more: &[&str], sql: &str) -> String {
         let mut connection = self.connection().await;
-        for setting in ["enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit"] {
+        let always = ["enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit"];
+        for setting in always.iter().chain(more) {
             connection.execute(AssertSqlSafe(format!("SET {setting} = off"))).await.unwrap();
         }
         let explained = format!("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {sql}");
