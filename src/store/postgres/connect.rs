@@ -364,6 +364,9 @@ fn plain_on_loopback(options: PgConnectOptions) -> PgConnectOptions {
 /// READ COMMITTED: only there does a statement after the locks see what was committed while they were waited for.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
+/// What is read one after the other and must fit together, as of one moment.
+pub(super) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
 /// Begins a transaction that writes.
 pub(super) async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, StoreError> {
     connection.begin_with(BEGIN).await.map_err(classify)

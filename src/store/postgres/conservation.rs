@@ -6,11 +6,11 @@ use std::time::Duration;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection};
 
-use super::connect::{PostgresStore, begin, finish};
+use super::connect::{BEGIN_SNAPSHOT, PostgresStore, begin, finish};
 use super::error::classify;
 use super::processes::interval;
 use super::rows::{Columns, broken};
-use super::verify::{BEGIN_SNAPSHOT, WITHOUT_HURRY};
+use super::verify::WITHOUT_HURRY;
 use crate::core::ids::{EventId, PaymentBatchId, TenantId, WorkerId};
 use crate::store::{Conservation, StoreError};
 

@@ -5,10 +5,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use super::connect::{PostgresStore, finish};
+use super::connect::{BEGIN_SNAPSHOT, PostgresStore, finish};
 use super::error::classify;
 use super::rows::{Columns, broken, key_column, posting, posting_columns};
-use super::verify::BEGIN_SNAPSHOT;
 use crate::core::event::Fingerprint;
 use crate::core::ids::{EventId, LoanId, LoanKey, TenantId};
 use crate::core::money::Currency;

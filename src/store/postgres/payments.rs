@@ -4,12 +4,11 @@
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use super::connect::{PostgresStore, finish};
+use super::connect::{BEGIN_SNAPSHOT, PostgresStore, finish};
 use super::error::classify;
 use super::read::record_joins;
 use super::rows::{Columns, key_column};
 use super::status::{status, status_columns, status_events_by};
-use super::verify::BEGIN_SNAPSHOT;
 use crate::core::ids::{Seq, TenantId};
 use crate::store::read::payment_kinds;
 use crate::store::{EventStatus, PaymentsFilter, PaymentsPage, StoreError};
@@ -63,7 +62,7 @@ macro_rules! of_loan {
 /// A walk of `(batch_id, row_no)`. After a takeover two rows may have one number.
 macro_rules! of_batch {
     () => {
-        "e.batch_id = $1 AND e.row_no >= coalesce((SELECT a.row_no FROM events a WHERE a.seq = $2), 0) \
+        "e.batch_id = $1 \
          AND (e.row_no, e.seq) > (coalesce((SELECT a.row_no FROM events a WHERE a.seq = $2), 0), $2)"
     };
 }

@@ -5,11 +5,11 @@ use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection};
 
 use super::bank::checks;
-use super::connect::{PostgresStore, finish};
+use super::connect::{BEGIN_SNAPSHOT, PostgresStore, finish};
 use super::error::classify;
 use super::intake_rows::Prepared;
 use super::rows::{Columns, broken};
-use super::verify::{BEGIN_SNAPSHOT, WITHOUT_HURRY};
+use super::verify::WITHOUT_HURRY;
 use crate::core::ids::TenantId;
 use crate::core::ledger::{AccountCode, Layer};
 use crate::core::money::Currency;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::accept::{accept_new, read_known};
 use super::ach::{READ_FILE, file};
-use super::connect::{BEGIN, PostgresStore, finish};
+use super::connect::{BEGIN, BEGIN_SNAPSHOT, PostgresStore, finish};
 use super::error::classify;
 use super::rows::Columns;
 use super::uploads::{end_upload, open, progress};
@@ -141,9 +141,6 @@ const RESOLVE: &str = "UPDATE batch_exceptions SET open_for = NULL, resolution =
 /// The row is accepted in the same transaction, which raises what the file accepted; this says why.
 const COUNT_REVIEWED: &str = "UPDATE batch_accepted SET reviewed = reviewed + 1, reviewed_amount = reviewed_amount + $3 \
      WHERE batch_id = $1 AND currency = $2";
-
-/// What is read one after the other and must fit together, as of one moment.
-pub(super) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// The statements of this module.
 pub(super) const STATEMENTS: [(&str, &str); 14] = [

@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 use super::read::progress;
 use super::rows::{self, Columns};
-use crate::core::event::Stage;
 use crate::core::ids::{EventId, PaymentBatchId, Seq};
 use crate::core::ledger::{AccountCode, PostingSummary};
 use crate::store::{EventStatus, StoreError};
@@ -63,7 +62,7 @@ pub(super) fn status(row: &PgRow) -> Result<EventStatus, StoreError> {
     let batch: (Option<Uuid>, Option<i64>) = (columns.take()?, columns.take()?);
     let batch = batch.0.zip(batch.1).map(|(id, row_no)| (PaymentBatchId(id), row_no));
     let posting = summary(columns)?;
-    let stage: Stage = rows::stage(columns, posting.is_some())?;
+    let stage = rows::stage(columns, posting.is_some())?;
     Ok(EventStatus { seq, accepted_at, id, kind, command, key, batch, stage, posting, progress: progress(columns)? })
 }
 

@@ -8,11 +8,11 @@ use sqlx::{Connection, PgConnection};
 
 use super::accept::{Accepted, accept_new, read_known};
 use super::ach::link_file;
-use super::connect::{HotPath, PostgresStore, begin, finish};
+use super::connect::{BEGIN_SNAPSHOT, HotPath, PostgresStore, begin, finish};
 use super::error::classify;
 use super::intake_rows::{EventColumns, new_event_columns, new_events};
 use super::read::record_joins;
-use super::review::{BEGIN_SNAPSHOT, exception, exception_columns, moved_rows};
+use super::review::{exception, exception_columns, moved_rows};
 use super::rows::{Columns, broken};
 use super::status::{status, status_columns, status_event_columns};
 use crate::core::event::{Command, NewEvent, UploadOperation};

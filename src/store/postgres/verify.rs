@@ -4,16 +4,13 @@ use futures::TryStreamExt;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection};
 
-use super::connect::{PostgresStore, finish};
+use super::connect::{BEGIN_SNAPSHOT, PostgresStore, finish};
 use super::error::classify;
 use super::rows::{self, Columns, posting_columns};
 use crate::core::event::Fingerprint;
 use crate::core::ids::{EventId, LoanKey};
 use crate::core::ledger::{AccountCode, chain_hash};
 use crate::store::{StoreError, VerifyProblem, VerifyReport};
-
-/// One snapshot for every check, so that postings made meanwhile disturb none.
-pub(super) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// Whole tables are read: the planner may choose freely, and nothing is cut short.
 pub(super) const WITHOUT_HURRY: &str = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \

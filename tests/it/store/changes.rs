@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hpts::core::event::{EventKind, IdempotencyKey, Stage};
+use hpts::core::event::{EventKind, IdempotencyKey};
 use hpts::core::ids::EventId;
 use hpts::core::ledger::{Outcome, RejectionCode};
 use hpts::store::{Change, ChangePlace, EventStatus, Fold, Store, Wanted};
@@ -246,7 +246,8 @@ pub(crate) async fn payments_are_found_by_thousands(fixture: &impl Fixture) {
     let asked = wanted.iter().map(|wanted| wanted.id).chain([unknown, opened.id]).collect();
     let found = in_order(books.store.statuses_of_ids(books.tenant, asked).await.unwrap());
     assert_eq!(found.len(), 1501, "a receipt is a payment, a loan's registration is none");
-    assert_eq!((found[3].stage, found[1400].stage), (Stage::Finished, Stage::Accepted));
+    assert_eq!(found[3], EventStatus::from(&books.record(&wanted[3]).await));
+    assert_eq!(found[1400], EventStatus::from(&books.record(&wanted[1400]).await));
     let receipt = found[1500].key.clone().unwrap();
     let asked = keys.iter().map(key).chain([key(&"payment:none".to_owned()), receipt]).collect();
     assert_eq!(in_order(books.store.statuses_of_keys(books.tenant, asked).await.unwrap()), found);
