@@ -37,6 +37,7 @@ pub mod sqlite;
 
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -91,8 +92,8 @@ pub use review::{
 };
 pub use turns::Turn;
 pub use uploads::{
-    ControlTotals, NewUpload, RowCounts, RowsAfter, Tally, UploadBegun, UploadEnd, UploadException, UploadHold,
-    UploadProgress, UploadRecord, UploadRef, UploadRows, UploadedFile, WholeAccepted, WholeUpload,
+    ControlTotals, NewUpload, RowCounts, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadProgress,
+    UploadRecord, UploadRef, UploadRows, UploadedFile, WholeAccepted, WholeUpload,
 };
 pub use webhooks::{
     Attempt, AttemptFailure, ClaimPlan, DeliveryRecord, Disabled, DisabledReason, DueDelivery, EndpointHold,
@@ -205,8 +206,12 @@ pub trait Store:
     /// How far an upload has come, in one snapshot.
     async fn upload_progress(&self, upload: UploadRef) -> Result<Option<UploadProgress>, StoreError>;
 
-    /// A page of an upload's rows; `limit` bounds each of its two lists.
-    async fn upload_rows(&self, upload: UploadRef, after: RowsAfter, limit: i64) -> Result<UploadRows, StoreError>;
+    /// The number of the last row that an upload has brought so far, 0 before the first; `None` where there is no such
+    /// upload.
+    async fn last_row(&self, upload: UploadRef) -> Result<Option<i64>, StoreError>;
+
+    /// The rows of an upload with these numbers, in one snapshot.
+    async fn upload_rows(&self, upload: UploadRef, rows: RangeInclusive<i64>) -> Result<UploadRows, StoreError>;
 
     // --- ACH ---
 

@@ -237,16 +237,7 @@ pub struct UploadProgress {
     pub now: Timestamp,
 }
 
-/// Where a page of an upload's rows begins: after these.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RowsAfter {
-    /// Row and place of the last event.
-    pub event: (i64, Seq),
-    /// Row of the last exception.
-    pub exception: i64,
-}
-
-/// A page of an upload's rows, each list in row order and at most as long as was asked for.
+/// Some of an upload's rows, each list in row order.
 #[derive(Clone, Debug, Default)]
 pub struct UploadRows {
     /// Rows that became events.

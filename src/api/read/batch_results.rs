@@ -1,20 +1,25 @@
 //! Owns `GET /v1/batches/{batch_id}/results`: what became of each row, in row order, streamed as NDJSON or CSV.
 //!
-//! Rows are read a page at a time from two lists, events and exceptions, and merged. A page is emitted as far as both
-//! lists are known; the next one begins after what was emitted, in both lists: a person may take a row from one to the
-//! other between two pages. A slow reader holds no connection of the database.
+//! Each page is a range of row numbers, read from two lists, events and exceptions, in one snapshot: a person may take a
+//! row from one to the other between two pages, and it is told once all the same. Pages know nothing of each other, so
+//! the next ones are read and written out while one is sent. Each is a task that runs to its end: a slow reader holds no
+//! connection of the database.
 //!
 //! A row that came before a cut as another row is kept among the exceptions with the id of its payment: it is shown as
 //! that payment.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
-use futures::stream::try_unfold;
+use futures::StreamExt;
+use futures::stream;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::api::error::ApiError;
 use crate::api::http::query::Query;
@@ -24,12 +29,15 @@ use crate::api::read::result_row::{CSV_HEADER, ResultRow};
 use crate::api::read::rows_form::RowsForm;
 use crate::api::state::ApiState;
 use crate::api::uploads::verdict::MOVED;
-use crate::core::ids::{EventId, Seq};
+use crate::core::ids::EventId;
 use crate::core::ledger::Followed;
-use crate::store::{EventStatus, RowsAfter, UploadException, UploadRef, UploadRows};
+use crate::store::{EventStatus, UploadException, UploadRef, UploadRows};
 
-/// Rows of a page: about a megabyte.
-const PAGE_ROWS: i64 = 1_000;
+/// Rows of a page: half a megabyte, which takes some milliseconds to read and to write out.
+const PAGE_ROWS: u16 = 500;
+/// Pages that are in work at once, and how many a slow reader leaves in memory: the database reads one while another is
+/// written out.
+const PAGES_AT_ONCE: usize = 2;
 
 /// What became of each row.
 #[utoipa::path(get, path = "/v1/batches/{batch_id}/results", tag = "batches",
@@ -48,45 +56,45 @@ pub(crate) async fn get_results(
     let caller = state.caller(&headers, SCOPES).await?;
     Query::of(&uri)?.finish()?;
     let upload = UploadRef { tenant: caller.tenant, id: batch_id(&id)? };
-    state.store().upload_progress(upload).await?.ok_or(ApiError::NotFound)?;
+    let last_row = state.store().last_row(upload).await?.ok_or(ApiError::NotFound)?;
     let form = RowsForm::of(&headers);
     let head = match form {
         RowsForm::Ndjson => Bytes::new(),
         RowsForm::Csv => Bytes::from_static(CSV_HEADER.as_bytes()),
     };
-    let pages = Pages { state, upload, form, head: Some(head), after: Some(RowsAfter::default()) };
-    let body = Body::from_stream(try_unfold(pages, Pages::next));
-    let mut response = body.into_response();
+    let reader = Arc::new(Reader { state, upload, form });
+    let pages = stream::iter(pages(last_row)).map(move |rows| Arc::clone(&reader).read_apart(rows));
+    let body = stream::iter([Ok(head)]).chain(pages.buffered(PAGES_AT_ONCE));
+    let mut response = Body::from_stream(body).into_response();
     response.headers_mut().insert(CONTENT_TYPE, form.media_type());
     Ok(response)
 }
 
-/// Where the stream stands.
-struct Pages {
+/// The pages of an upload of so many rows.
+fn pages(last_row: i64) -> impl Iterator<Item = RangeInclusive<i64>> {
+    let through = |first: i64| first.saturating_add(i64::from(PAGE_ROWS)).saturating_sub(1);
+    (1..=last_row).step_by(usize::from(PAGE_ROWS)).map(move |first| first..=through(first).min(last_row))
+}
+
+/// Reads pages.
+struct Reader {
     state: ApiState,
     upload: UploadRef,
     form: RowsForm,
-    /// What comes before the first row.
-    head: Option<Bytes>,
-    /// After what the next page begins; `None` at the end.
-    after: Option<RowsAfter>,
 }
 
-impl Pages {
-    async fn next(mut self) -> Result<Option<(Bytes, Self)>, ApiError> {
-        if let Some(head) = self.head.take() {
-            return Ok(Some((head, self)));
-        }
-        let Some(after) = self.after else { return Ok(None) };
-        let page = self.state.store().upload_rows(self.upload, after, PAGE_ROWS).await?;
+impl Reader {
+    /// A page in a task of its own, which ends with whoever waits for it.
+    async fn read_apart(self: Arc<Self>, rows: RangeInclusive<i64>) -> Result<Bytes, ApiError> {
+        let lifecycle = self.state.lifecycle().clone();
+        let page = lifecycle.spawn(async move { self.read(rows).await });
+        AbortOnDropHandle::new(page).await.map_err(|_| ApiError::Broken("a page of results panicked"))?
+    }
+
+    async fn read(&self, rows: RangeInclusive<i64>) -> Result<Bytes, ApiError> {
+        let page = self.state.store().upload_rows(self.upload, rows).await?;
         let told = ToldOfRows { moved: self.moved(&page).await?, fees: self.fees_of_returns(&page).await? };
-        let (rows, next) = merged(&page, &told, after)?;
-        self.after = next;
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        let bytes = self.form.write(&rows)?;
-        Ok(Some((bytes.into(), self)))
+        Ok(self.form.write(&told.rows(&page)?)?.into())
     }
 
     /// The payments of rows that came before a cut as other rows.
@@ -133,72 +141,42 @@ fn fee_of_program(event: &EventStatus) -> Option<EventId> {
     returned.fee_event_id(event.id)
 }
 
-/// The rows of a page as far as both lists are known, and after what the next page begins.
-fn merged(
-    page: &UploadRows,
-    told: &ToldOfRows,
-    after: RowsAfter,
-) -> Result<(Vec<ResultRow>, Option<RowsAfter>), ApiError> {
-    let is_full = |length: usize| i64::try_from(length).is_ok_and(|length| length >= PAGE_ROWS);
-    let last_event = page.events.last().and_then(row_and_place).filter(|_| is_full(page.events.len()));
-    let last_exception = page.exceptions.last().filter(|_| is_full(page.exceptions.len())).map(|row| row.row_no);
-    let is_last = last_event.is_none() && last_exception.is_none();
-    let until = last_event.map_or(i64::MAX, |(row, _)| row).min(last_exception.unwrap_or(i64::MAX));
-    let mut next = after;
-    let mut rows = Vec::with_capacity(page.events.len().saturating_add(page.exceptions.len()));
-    for event in &page.events {
-        let Some(place) = row_and_place(event).filter(|(row, _)| *row <= until) else { continue };
-        next.event = place;
-        rows.push(ResultRow::of_event(place.0, event).followed_by(told.fees.get(&event.id)));
-    }
-    for exception in page.exceptions.iter().filter(|exception| exception.row_no <= until) {
-        next.exception = exception.row_no;
-        rows.push(match moved_id(exception) {
-            None => ResultRow::of_exception(exception),
+impl ToldOfRows {
+    /// The rows of a page, in order.
+    fn rows(&self, page: &UploadRows) -> Result<Vec<ResultRow>, ApiError> {
+        let of_event = |event: &EventStatus| {
+            let (_, row_no) = event.batch?;
+            Some(Ok(ResultRow::of_event(row_no, event).followed_by(self.fees.get(&event.id))))
+        };
+        let of_exception = |exception: &UploadException| match moved_id(exception) {
+            None => Ok(ResultRow::of_exception(exception)),
             Some(id) => {
-                let event = told.moved.get(&id).ok_or(ApiError::Broken("a moved row has no payment"))?;
-                ResultRow::of_event(exception.row_no, event)
+                let event = self.moved.get(&id).ok_or(ApiError::Broken("a moved row has no payment"))?;
+                Ok(ResultRow::of_event(exception.row_no, event))
             }
-        });
+        };
+        let rows = page.events.iter().filter_map(of_event).chain(page.exceptions.iter().map(of_exception));
+        let mut rows: Vec<ResultRow> = rows.collect::<Result<_, ApiError>>()?;
+        rows.sort_by_key(ResultRow::row_no);
+        Ok(rows)
     }
-    // Of the number of the page's last event more may follow, which stand at later places.
-    if !is_last && last_event.is_none_or(|(row, _)| row > until) {
-        next.event = (until, Seq(i64::MAX));
-    }
-    rows.sort_by_key(ResultRow::row_no);
-    Ok((rows, (!is_last).then_some(next)))
 }
 
 fn moved_id(exception: &UploadException) -> Option<EventId> {
     exception.event_id.filter(|_| exception.code == MOVED)
 }
 
-fn row_and_place(event: &EventStatus) -> Option<(i64, Seq)> {
-    event.batch.map(|(_, row_no)| (row_no, event.seq))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What was told as an exception is not told again as the event that a person makes of it before the next page.
     #[test]
-    fn a_page_ends_at_one_row_in_both_lists() {
-        let exception = |row_no| UploadException {
-            row_no,
-            code: "soft_duplicate".to_owned(),
-            idempotency_key: None,
-            event_id: None,
-            first_row_no: None,
-            first_batch_id: None,
-            amount: None,
-            currency: None,
-            errors: None,
-            resolved: None,
-        };
-        let page = |count| UploadRows { events: Vec::new(), exceptions: (1..=count).map(exception).collect() };
-        let next = |count| merged(&page(count), &ToldOfRows::default(), RowsAfter::default()).unwrap().1;
-        let expected = RowsAfter { event: (PAGE_ROWS, Seq(i64::MAX)), exception: PAGE_ROWS };
-        assert_eq!((next(PAGE_ROWS), next(PAGE_ROWS - 1)), (Some(expected), None));
+    fn pages_hold_each_row_once() {
+        let page = i64::from(PAGE_ROWS);
+        for last_row in [0, 1, page - 1, page, page + 1, 3 * page + 7] {
+            let rows: Vec<i64> = pages(last_row).flatten().collect();
+            assert_eq!(rows, (1..=last_row).collect::<Vec<_>>());
+        }
+        assert_eq!(pages(page + 1).collect::<Vec<_>>(), [1..=page, page + 1..=page + 1]);
     }
 }

@@ -1,6 +1,7 @@
 //! Owns the contract's methods: each one only puts its work into an owned task.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,10 +18,9 @@ use crate::store::{
     Acceptance, AccountTotals, Attempts, BalanceTime, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord,
     FeedRecord, FileKept, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, LoanBalances,
     LoanParty, LoanRecord, MarkedPayment, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter,
-    PaymentsPage, PostWork, PostedBatch, ProgramRecord, PublisherBeat, RowsAfter, SchemaState, SeenRow,
-    SigningKeyRecord, Store, StoreError, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd, UploadException,
-    UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat,
-    WorkerView,
+    PaymentsPage, PostWork, PostedBatch, ProgramRecord, PublisherBeat, SchemaState, SeenRow, SigningKeyRecord, Store,
+    StoreError, SweepPlan, SweepRound, TenantRecord, UploadBegun, UploadEnd, UploadException, UploadHold,
+    UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat, WorkerView,
 };
 
 #[async_trait]
@@ -69,8 +69,12 @@ impl Store for PostgresStore {
         self.owned(move |store| async move { store.read_progress(upload).await }).await
     }
 
-    async fn upload_rows(&self, upload: UploadRef, after: RowsAfter, limit: i64) -> Result<UploadRows, StoreError> {
-        self.owned(move |store| async move { store.read_rows(upload, after, limit).await }).await
+    async fn last_row(&self, upload: UploadRef) -> Result<Option<i64>, StoreError> {
+        self.owned(move |store| async move { store.read_last_row(upload).await }).await
+    }
+
+    async fn upload_rows(&self, upload: UploadRef, rows: RangeInclusive<i64>) -> Result<UploadRows, StoreError> {
+        self.owned(move |store| async move { store.read_rows(upload, rows).await }).await
     }
 
     async fn create_feed(&self, feed: FeedRecord) -> Result<bool, StoreError> {

@@ -1,6 +1,7 @@
 //! Owns the statements of uploads: their beginning, lease, end and progress.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
@@ -20,8 +21,8 @@ use crate::core::ids::PaymentBatchId;
 use crate::core::money::{Currency, Minor};
 use crate::core::time::Timestamp;
 use crate::store::{
-    ControlTotals, KnownEvent, NewUpload, RowCounts, RowsAfter, StoreError, UploadBegun, UploadEnd, UploadException,
-    UploadHold, UploadProgress, UploadRecord, UploadRef, UploadRows, WholeAccepted, WholeUpload,
+    ControlTotals, KnownEvent, NewUpload, RowCounts, StoreError, UploadBegun, UploadEnd, UploadException, UploadHold,
+    UploadProgress, UploadRecord, UploadRef, UploadRows, WholeAccepted, WholeUpload,
 };
 
 /// An upload's own event. It has no slot: nothing queues it.
@@ -107,21 +108,26 @@ const READ_CONTROL_TOTALS: &str = "SELECT 'accepted', currency, count, amount::t
      AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = e.seq) \
      AND NOT EXISTS (SELECT FROM parked k WHERE k.event_seq = e.seq AND k.parked_at IS NOT NULL) GROUP BY e.currency";
 
-/// Rows that became events: a walk of `(batch_id, row_no)` that ends with the page. The page is taken before anything is
-/// joined to it: a planner that takes an upload for small would join all the rest of it, page after page. After a
-/// takeover two rows may have one number, and the index says nothing of their order: ties come along and are sorted. An
-/// upload that came again in another order says where the first of them stands now.
+/// The last row of an upload that is there: of an event or of an exception. One step into each index.
+const READ_LAST_ROW: &str = "SELECT greatest(0, \
+     (SELECT e.row_no FROM events e WHERE e.batch_id = b.id ORDER BY e.row_no DESC LIMIT 1), \
+     (SELECT x.row_no FROM batch_exceptions x WHERE x.batch_id = b.id ORDER BY x.row_no DESC LIMIT 1)) \
+     FROM payment_batches b WHERE b.tenant = $1 AND b.id = $2";
+
+/// Rows that became events: a piece of `(batch_id, row_no)`, taken before anything is joined to it, whatever the planner
+/// knows of the upload. After a takeover two rows may have one number. An upload that came again in another order says
+/// where the first of them stands now.
 const READ_UPLOAD_EVENTS: &str = concat!(
     "SELECT ",
     status_columns!(),
     " FROM (SELECT ",
     status_event_columns!(),
-    ", e.loan_key FROM events e WHERE e.tenant = $1 AND e.batch_id = $2 AND e.row_no >= $3 AND (e.row_no, e.seq) > ($3, $4) \
+    ", e.loan_key FROM events e WHERE e.tenant = $1 AND e.batch_id = $2 AND e.row_no BETWEEN $3 AND $4 \
      AND NOT EXISTS (SELECT FROM ",
     moved_rows!("e.id"),
-    " WHERE m.batch_id = $2) ORDER BY e.row_no FETCH FIRST $5 ROWS WITH TIES) AS e",
+    " WHERE m.batch_id = $2) OFFSET 0) AS e",
     record_joins!(),
-    " ORDER BY e.row_no, e.seq LIMIT $5"
+    " ORDER BY e.row_no, e.seq"
 );
 
 /// What a person posted is an event, and no exception any more.
@@ -129,11 +135,11 @@ const READ_EXCEPTIONS: &str = concat!(
     "SELECT ",
     exception_columns!(),
     " FROM payment_batches b JOIN batch_exceptions x ON x.batch_id = b.id WHERE b.tenant = $1 AND b.id = $2 \
-     AND x.row_no > $3 AND x.resolution IS DISTINCT FROM 'posted' ORDER BY x.row_no LIMIT $4"
+     AND x.row_no BETWEEN $3 AND $4 AND x.resolution IS DISTINCT FROM 'posted' ORDER BY x.row_no"
 );
 
 /// The statements of this module.
-pub(super) const STATEMENTS: [(&str, &str); 12] = [
+pub(super) const STATEMENTS: [(&str, &str); 13] = [
     ("insert_upload_event", INSERT_UPLOAD_EVENT),
     ("insert_upload", INSERT_UPLOAD),
     ("read_upload", READ_UPLOAD),
@@ -144,6 +150,7 @@ pub(super) const STATEMENTS: [(&str, &str); 12] = [
     ("finish_upload", FINISH_UPLOAD),
     ("add_exceptions", ADD_EXCEPTIONS),
     ("read_control_totals", READ_CONTROL_TOTALS),
+    ("read_last_row", READ_LAST_ROW),
     ("read_upload_events", READ_UPLOAD_EVENTS),
     ("read_exceptions", READ_EXCEPTIONS),
 ];
@@ -215,16 +222,21 @@ impl PostgresStore {
         Ok(progress)
     }
 
+    pub(super) async fn read_last_row(&self, upload: UploadRef) -> Result<Option<i64>, StoreError> {
+        let mut connection = self.connection().await?;
+        let query = sqlx::query_scalar(READ_LAST_ROW).bind(upload.tenant.0).bind(upload.id.0);
+        query.fetch_optional(&mut *connection).await.map_err(classify)
+    }
+
     pub(super) async fn read_rows(
         &self,
         upload: UploadRef,
-        after: RowsAfter,
-        limit: i64,
+        rows: RangeInclusive<i64>,
     ) -> Result<UploadRows, StoreError> {
         let mut connection = self.connection().await?;
         let mut snapshot = connection.begin_with(BEGIN_SNAPSHOT).await.map_err(classify)?;
-        let rows = rows(&mut snapshot, upload, after, limit).await;
-        let (events, exceptions) = finish(snapshot, rows).await?;
+        let read = both_lists(&mut snapshot, upload, &rows).await;
+        let (events, exceptions) = finish(snapshot, read).await?;
         drop(connection);
         Ok(UploadRows {
             events: events.iter().map(status).collect::<Result<_, _>>()?,
@@ -233,31 +245,18 @@ impl PostgresStore {
     }
 }
 
-/// A page of both lists, events and exceptions. In one snapshot, for a review takes a row from the one to the other: between
+/// Rows of both lists, events and exceptions. In one snapshot, for a review takes a row from the one to the other: between
 /// two it would be seen in neither.
-async fn rows(
+async fn both_lists(
     connection: &mut PgConnection,
     upload: UploadRef,
-    after: RowsAfter,
-    limit: i64,
+    rows: &RangeInclusive<i64>,
 ) -> Result<(Vec<PgRow>, Vec<PgRow>), StoreError> {
-    let events = sqlx::query(READ_UPLOAD_EVENTS)
-        .bind(upload.tenant.0)
-        .bind(upload.id.0)
-        .bind(after.event.0)
-        .bind(after.event.1.0)
-        .bind(limit)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(classify)?;
-    let exceptions = sqlx::query(READ_EXCEPTIONS)
-        .bind(upload.tenant.0)
-        .bind(upload.id.0)
-        .bind(after.exception)
-        .bind(limit)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(classify)?;
+    let bound = |statement| {
+        sqlx::query(statement).bind(upload.tenant.0).bind(upload.id.0).bind(*rows.start()).bind(*rows.end())
+    };
+    let events = bound(READ_UPLOAD_EVENTS).fetch_all(&mut *connection).await.map_err(classify)?;
+    let exceptions = bound(READ_EXCEPTIONS).fetch_all(connection).await.map_err(classify)?;
     Ok((events, exceptions))
 }
 

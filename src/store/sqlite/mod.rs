@@ -50,6 +50,7 @@ mod webhooks;
 mod writer;
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -76,10 +77,9 @@ use crate::store::{
     Acceptance, AccountTotals, Attempts, BalanceTime, ClientRecord, Counts, EntriesPage, EntryMark, EventRecord,
     FeedRecord, FileKept, FileRecord, Fold, GroupAcceptance, GroupFold, GroupProgress, GroupWork, LoanBalances,
     LoanParty, LoanRecord, MarkedPayment, MarkedRow, NewFile, NewUpload, NumberedLoan, ParkRequest, PaymentsFilter,
-    PaymentsPage, PostWork, PostedBatch, ProgramRecord, PublisherBeat, RowsAfter, SchemaState, SeenRow,
-    SigningKeyRecord, Store, StoreError, SweepPlan, SweepRound, TenantRecord, Turn, UploadBegun, UploadEnd,
-    UploadException, UploadHold, UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload,
-    WorkerBeat, WorkerView,
+    PaymentsPage, PostWork, PostedBatch, ProgramRecord, PublisherBeat, SchemaState, SeenRow, SigningKeyRecord, Store,
+    StoreError, SweepPlan, SweepRound, TenantRecord, Turn, UploadBegun, UploadEnd, UploadException, UploadHold,
+    UploadProgress, UploadRef, UploadRows, VerifyReport, WholeAccepted, WholeUpload, WorkerBeat, WorkerView,
 };
 
 pub use statements::STATEMENTS;
@@ -227,8 +227,12 @@ impl Store for SqliteStore {
         self.read(move |db| Box::pin(uploads::progress(db, upload, now))).await
     }
 
-    async fn upload_rows(&self, upload: UploadRef, after: RowsAfter, limit: i64) -> Result<UploadRows, StoreError> {
-        self.read(move |db| Box::pin(uploads::rows(db, upload, after, limit))).await
+    async fn last_row(&self, upload: UploadRef) -> Result<Option<i64>, StoreError> {
+        self.read(move |db| Box::pin(uploads::last_row(db, upload))).await
+    }
+
+    async fn upload_rows(&self, upload: UploadRef, rows: RangeInclusive<i64>) -> Result<UploadRows, StoreError> {
+        self.read(move |db| Box::pin(uploads::rows(db, upload, rows))).await
     }
 
     async fn create_feed(&self, feed: FeedRecord) -> Result<bool, StoreError> {

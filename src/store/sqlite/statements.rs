@@ -42,6 +42,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("finished_totals", uploads::FINISHED_TOTALS),
     ("accepted_totals", uploads::ACCEPTED_TOTALS),
     ("waiting_rows", uploads::WAITING_ROWS),
+    ("last_row", uploads::LAST_ROW),
     ("upload_events", uploads::UPLOAD_EVENTS),
     ("upload_exceptions", uploads::UPLOAD_EXCEPTIONS),
     ("insert_feed", ach::INSERT_FEED),

@@ -1,6 +1,7 @@
 //! Owns the statements of uploads: their beginning, lease, end and progress.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use sqlx::SqliteConnection;
@@ -20,9 +21,8 @@ use crate::store::sqlite::rows::{
     broken, decode_status, event_columns, get, id, instant, optional_bytes, posting_columns, sum, word,
 };
 use crate::store::{
-    Acceptance, ControlTotals, NewUpload, RowCounts, RowsAfter, StoreError, Tally, UploadBegun, UploadEnd,
-    UploadException, UploadHold, UploadProgress, UploadRecord, UploadRef, UploadRows, UploadedFile, WholeAccepted,
-    WholeUpload,
+    Acceptance, ControlTotals, NewUpload, RowCounts, StoreError, Tally, UploadBegun, UploadEnd, UploadException,
+    UploadHold, UploadProgress, UploadRecord, UploadRef, UploadRows, UploadedFile, WholeAccepted, WholeUpload,
 };
 
 /// An upload's own event. It has no slot: nothing queues it.
@@ -108,10 +108,10 @@ pub(super) const WAITING_ROWS: &str = "
 /// another order and says where the first of them stands now.
 pub(super) const UPLOAD_EVENTS: &str = concat!(
     select_records!("events AS e INDEXED BY events_batch_row LEFT JOIN postings AS p ON p.event_seq = e.seq"),
-    " WHERE e.batch_id = ?2 AND e.tenant = ?1 AND e.row_no >= ?3 AND (e.row_no, e.seq) > (?3, ?4)
+    " WHERE e.batch_id = ?2 AND e.tenant = ?1 AND e.row_no BETWEEN ?3 AND ?4
         AND NOT EXISTS (SELECT 1 FROM batch_exceptions AS m
             INDEXED BY batch_exceptions_moved WHERE m.event_id = e.id AND m.code = 'moved' AND m.batch_id = ?2)
-    ORDER BY e.row_no, e.seq LIMIT ?5"
+    ORDER BY e.row_no, e.seq"
 );
 
 /// What a person posted is an event, and no exception any more.
@@ -119,8 +119,14 @@ pub(super) const UPLOAD_EXCEPTIONS: &str = concat!(
     "SELECT ",
     exception_columns!(),
     " FROM payment_batches AS b JOIN batch_exceptions AS x ON x.batch_id = b.id
-    WHERE b.tenant = ?1 AND b.id = ?2 AND x.row_no > ?3 AND x.resolution IS NOT 'posted' ORDER BY x.row_no LIMIT ?4"
+    WHERE b.tenant = ?1 AND b.id = ?2 AND x.row_no BETWEEN ?3 AND ?4 AND x.resolution IS NOT 'posted' ORDER BY x.row_no"
 );
+
+/// The last row of an upload that is there: of an event or of an exception.
+pub(super) const LAST_ROW: &str = "
+    SELECT max(coalesce((SELECT max(e.row_no) FROM events AS e INDEXED BY events_batch_row WHERE e.batch_id = b.id), 0),
+        coalesce((SELECT max(x.row_no) FROM batch_exceptions AS x WHERE x.batch_id = b.id), 0)) AS row_no
+    FROM payment_batches AS b WHERE b.tenant = ?1 AND b.id = ?2";
 
 /// Begins an upload, or takes over one that was cut off. The one writer looks before it writes, so nothing has to be
 /// taken back.
@@ -333,25 +339,24 @@ fn add_total(totals: &mut BTreeMap<Currency, ControlTotals>, row: &SqliteRow) ->
     Ok(())
 }
 
-/// A page of an upload's rows.
+/// The last row of an upload.
+pub(super) async fn last_row(db: &mut SqliteConnection, upload: UploadRef) -> Result<Option<i64>, StoreError> {
+    let query = sqlx::query(LAST_ROW).bind(upload.tenant.0).bind(upload.id.0);
+    let row = query.fetch_optional(db).await.map_err(store_error)?;
+    row.as_ref().map(|row| get(row, "row_no")).transpose()
+}
+
+/// Rows of an upload.
 pub(super) async fn rows(
     db: &mut SqliteConnection,
     upload: UploadRef,
-    after: RowsAfter,
-    limit: i64,
+    rows: RangeInclusive<i64>,
 ) -> Result<UploadRows, StoreError> {
-    let events = sqlx::query(UPLOAD_EVENTS)
-        .bind(upload.tenant.0)
-        .bind(upload.id.0)
-        .bind(after.event.0)
-        .bind(after.event.1.0)
-        .bind(limit)
-        .fetch_all(&mut *db)
-        .await
-        .map_err(store_error)?;
-    let exceptions =
-        sqlx::query(UPLOAD_EXCEPTIONS).bind(upload.tenant.0).bind(upload.id.0).bind(after.exception).bind(limit);
-    let exceptions = exceptions.fetch_all(db).await.map_err(store_error)?;
+    let bound = |statement| {
+        sqlx::query(statement).bind(upload.tenant.0).bind(upload.id.0).bind(*rows.start()).bind(*rows.end())
+    };
+    let events = bound(UPLOAD_EVENTS).fetch_all(&mut *db).await.map_err(store_error)?;
+    let exceptions = bound(UPLOAD_EXCEPTIONS).fetch_all(db).await.map_err(store_error)?;
     Ok(UploadRows {
         events: events.iter().map(decode_status).collect::<Result<_, _>>()?,
         exceptions: exceptions.iter().map(exception).collect::<Result<_, _>>()?,

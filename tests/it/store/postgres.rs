@@ -6,7 +6,7 @@ use hpts::core::event::{EventKind, SourceMethod};
 use hpts::core::ids::{EventId, Seq};
 use hpts::core::ledger::RejectionCode;
 use hpts::store::postgres::statements;
-use hpts::store::{FileRow, NewReview, PostWork, RowsAfter, SchemaState, Store, StoreError, UploadRef, Wanted};
+use hpts::store::{FileRow, NewReview, PostWork, SchemaState, Store, StoreError, UploadRef, Wanted};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, SqlSafeStr};
 
 use super::operations::sweep;
@@ -64,8 +64,8 @@ async fn a_result_is_not_compared_with_all_exceptions() {
         books.store.add_exceptions(hold, bad).await.unwrap();
     }
     let nobody = "'00000000-0000-0000-0000-000000000001'::uuid";
-    let events = statement("read_upload_events", &[nobody, nobody, "0", "0", "1000"]);
-    let exceptions = statement("read_exceptions", &[nobody, nobody, "0", "1000"]);
+    let events = statement("read_upload_events", &[nobody, nobody, "1", "500"]);
+    let exceptions = statement("read_exceptions", &[nobody, nobody, "1", "500"]);
 
     for statistics in ["SELECT", "ANALYZE batch_exceptions"] {
         database.execute(statistics).await.unwrap();
@@ -222,7 +222,7 @@ async fn the_rows_of_an_upload_are_read_as_of_one_moment() {
     // Of the two reads only that of the exceptions asks this table.
     review.execute("LOCK TABLE payment_batches IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let upload = UploadRef { tenant: books.tenant, id: hold.id };
-    let reading = books.store.upload_rows(upload, RowsAfter::default(), 10);
+    let reading = books.store.upload_rows(upload, 1..=10);
     let reviewing = async {
         let waits = "SELECT count(*) FROM pg_locks WHERE relation = 'payment_batches'::regclass AND NOT granted";
         while watch.fetch_one(waits).await.unwrap().get::<i64, _>(0) == 0 {
@@ -236,7 +236,7 @@ async fn the_rows_of_an_upload_are_read_as_of_one_moment() {
     let both = async { tokio::join!(reading, reviewing) };
     let (read, ()) = tokio::time::timeout(Duration::from_secs(20), both).await.expect("the reader waits for the lock");
     assert_eq!(read.unwrap().exceptions, [exception(1, "soft_duplicate")]);
-    assert_eq!(books.store.upload_rows(upload, RowsAfter::default(), 10).await.unwrap().exceptions, []);
+    assert_eq!(books.store.upload_rows(upload, 1..=10).await.unwrap().exceptions, []);
 }
 
 /// A number is drawn, another event of the loan is accepted and posted, and only then the first one commits.

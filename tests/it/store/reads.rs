@@ -6,7 +6,7 @@ use hpts::core::ledger::{AccountCode, Layer};
 use hpts::core::money::Currency;
 use hpts::store::{
     AccountTotals, BalanceTime, ChangePlace, EntriesPage, EventRecord, EventStatus, ParkRequest, PaymentsFilter,
-    RowsAfter, UploadRef,
+    UploadRef,
 };
 use uuid::Uuid;
 
@@ -187,7 +187,7 @@ pub(crate) async fn a_status_says_what_the_record_does(fixture: &impl Fixture) {
         told.push(event.posting.as_ref().map_or(status, |posting| posting.event_type(event.kind)));
     }
     let file = UploadRef { tenant: books.tenant, id: upload };
-    let rows = books.store.upload_rows(file, RowsAfter::default(), 10).await.unwrap().events;
+    let rows = books.store.upload_rows(file, 1..=10).await.unwrap().events;
     assert_eq!(rows.len(), 2, "the payment, and the return that came with it");
     for event in rows {
         let record = books.store.event(books.tenant, event.id).await.unwrap().unwrap();

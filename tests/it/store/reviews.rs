@@ -7,8 +7,8 @@ use hpts::core::ledger::RejectionCode;
 use hpts::core::money::{Currency, Minor};
 use hpts::store::{
     ExceptionPlace, ExceptionTally, ExceptionsFilter, FileKept, FileRejection, FileRow, NewFile, NewReview, NewUpload,
-    RejectionsFilter, ReviewDone, RowCounts, RowsAfter, Tally, UploadBegun, UploadEnd, UploadException, UploadHold,
-    UploadRef, UploadedFile,
+    RejectionsFilter, ReviewDone, RowCounts, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadRef,
+    UploadedFile,
 };
 use uuid::Uuid;
 
@@ -114,7 +114,7 @@ pub(crate) async fn a_posted_exception_is_a_row_of_its_file(fixture: &impl Fixtu
     let wanted = hpts::store::Wanted { seq, id, loan_key: books.key(1) };
     assert_eq!(books.post(&[wanted]).await.posted.len(), 1);
 
-    let rows = store.upload_rows(file, RowsAfter::default(), 10).await.unwrap();
+    let rows = store.upload_rows(file, 1..=10).await.unwrap();
     let events: Vec<_> = rows.events.iter().map(|event| event.batch.unwrap().1).collect();
     let exceptions: Vec<i64> = rows.exceptions.iter().map(|row| row.row_no).collect();
     assert_eq!((events, exceptions), (vec![1, 2], vec![3, 4, 5]), "every row once");
@@ -154,7 +154,7 @@ pub(crate) async fn a_discarded_exception_stays_one(fixture: &impl Fixture) {
     ] {
         assert!(tallies.contains(&expected), "{expected:?} in {tallies:?}");
     }
-    let rows = store.upload_rows(file, RowsAfter::default(), 10).await.unwrap();
+    let rows = store.upload_rows(file, 1..=10).await.unwrap();
     assert_eq!(rows.exceptions.len(), 4);
     assert_eq!(rows.exceptions[1].resolved.as_ref().unwrap().reason, "it was looked at");
     let event = books.payment_keyed("ach.3.entry", 1, 30).in_batch(file.id, 3);

@@ -6,8 +6,8 @@ use hpts::core::event::{IdempotencyKey, NewEvent, Upload, UploadMode, UploadOper
 use hpts::core::ids::{EventId, PaymentBatchId};
 use hpts::core::money::Currency;
 use hpts::store::{
-    NewUpload, ParkRequest, RowCounts, RowsAfter, Tally, UploadBegun, UploadEnd, UploadException, UploadHold,
-    UploadRef, WholeAccepted, WholeUpload,
+    NewUpload, ParkRequest, RowCounts, Tally, UploadBegun, UploadEnd, UploadException, UploadHold, UploadRef,
+    WholeAccepted, WholeUpload,
 };
 use uuid::Uuid;
 
@@ -72,7 +72,8 @@ pub(crate) async fn an_upload_is_received_once(fixture: &impl Fixture) {
     assert!(!store.add_exceptions(hold, late.clone()).await.unwrap(), "what it had on its way says nothing any more");
     let hold = UploadHold { id: hold.id, holder: Uuid::from_u128(3) };
     let whole = UploadRef { tenant: books.tenant, id: hold.id };
-    let rows = store.upload_rows(whole, RowsAfter::default(), 10).await.unwrap();
+    assert_eq!(store.last_row(whole).await.unwrap(), Some(0));
+    let rows = store.upload_rows(whole, 1..=10).await.unwrap();
     assert_eq!(rows.exceptions, [], "all rows come again");
     assert!(store.keep_upload(hold, LEASE).await.unwrap());
     assert!(store.finish_upload(hold, end(5)).await.unwrap());
@@ -173,16 +174,17 @@ pub(crate) async fn rows_are_read_in_order_and_by_their_tenant(fixture: &impl Fi
     assert!(books.store.add_exceptions(hold, exceptions.clone()).await.unwrap());
     let (mine, stolen) = (UploadRef { tenant: books.tenant, id: hold.id }, UploadRef { tenant: thief, id: hold.id });
 
-    let first = books.store.upload_rows(mine, RowsAfter::default(), 2).await.unwrap();
-    let row_of = |event: &hpts::store::EventStatus| event.batch.unwrap().1;
-    assert_eq!(first.events.iter().map(row_of).collect::<Vec<_>>(), [1, 3]);
-    assert_eq!(first.exceptions, exceptions);
-    let after = RowsAfter { event: (3, first.events[1].seq), exception: 2 };
-    let second = books.store.upload_rows(mine, after, 2).await.unwrap();
-    assert_eq!((second.events.len(), row_of(&second.events[0])), (1, 4));
-    assert_eq!(second.exceptions, exceptions[1..]);
+    assert_eq!(books.store.last_row(mine).await.unwrap(), Some(5));
+    for (asked, events, exceptions) in
+        [(1..=5, vec![1, 3, 4], &exceptions[..]), (1..=3, vec![1, 3], &exceptions[..1]), (4..=4, vec![4], &[])]
+    {
+        let rows = books.store.upload_rows(mine, asked).await.unwrap();
+        let told: Vec<i64> = rows.events.iter().map(|event| event.batch.unwrap().1).collect();
+        assert_eq!((told, &rows.exceptions[..]), (events, exceptions));
+    }
 
+    assert_eq!(books.store.last_row(stolen).await.unwrap(), None);
     assert_eq!(books.store.upload_progress(stolen).await.unwrap(), None);
-    let rows = books.store.upload_rows(stolen, RowsAfter::default(), 10).await.unwrap();
+    let rows = books.store.upload_rows(stolen, 1..=10).await.unwrap();
     assert!(rows.events.is_empty() && rows.exceptions.is_empty());
 }
