@@ -21,9 +21,9 @@ use crate::store::{ControlTotals, Tally, UploadProgress, UploadRef};
 
 pub(crate) const SCOPES: &[Scope] = &[Scope::LedgerRead, Scope::PaymentsWrite];
 
-/// The pause behind the first look at an upload that is waited for: what was just sent is posted soon.
-const PAUSE_FIRST: Duration = Duration::from_millis(25);
-/// Each further pause is twice as long, and at most this: a look is one small read of counters.
+/// The shortest pause between two looks at an upload that is waited for, and the first: what was just sent is posted soon.
+const PAUSE_MIN: Duration = Duration::from_millis(25);
+/// The longest: a look is one small read of counters.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 const MICROS: i64 = 1_000_000;
@@ -114,18 +114,31 @@ pub struct BatchView {
     last_posted_at: Option<String>,
 }
 
-impl BatchView {
-    pub(crate) fn new(progress: &UploadProgress) -> Self {
-        let record = &progress.record;
-        let all = progress.totals.values().fold(ControlTotals::default(), add);
-        let counts = CountsView {
+impl From<&ControlTotals> for CountsView {
+    fn from(all: &ControlTotals) -> Self {
+        Self {
             accepted: all.accepted.count,
             posted: all.posted.count,
             rejected: all.rejected.count,
             parked: all.parked.count,
             held: all.held.count,
             in_flight: all.in_flight().count,
-        };
+        }
+    }
+}
+
+impl CountsView {
+    /// What has come to its end.
+    const fn finished(&self) -> i64 {
+        self.posted.saturating_add(self.rejected)
+    }
+}
+
+impl BatchView {
+    pub(crate) fn new(progress: &UploadProgress) -> Self {
+        let record = &progress.record;
+        let all = all_currencies(progress);
+        let counts = CountsView::from(&all);
         let (mode, feed) = match &record.operation {
             UploadOperation::PaymentBatch { mode } => (Some(mode.as_str()), None),
             UploadOperation::AchFile { feed } => (None, Some(feed.clone())),
@@ -162,6 +175,10 @@ impl BatchView {
     }
 }
 
+fn all_currencies(progress: &UploadProgress) -> ControlTotals {
+    progress.totals.values().fold(ControlTotals::default(), add)
+}
+
 fn add(sum: ControlTotals, totals: &ControlTotals) -> ControlTotals {
     ControlTotals {
         accepted: sum.accepted.plus(totals.accepted),
@@ -195,13 +212,25 @@ fn state_of(progress: &UploadProgress) -> &'static str {
 }
 
 fn rate(progress: &UploadProgress, counts: &CountsView) -> i64 {
-    let finished = counts.posted.saturating_add(counts.rejected);
     let until = match (progress.last_posted_at, counts.in_flight) {
         (Some(last), 0) => last,
         (_, _) => progress.now,
     };
     let micros = until.micros().saturating_sub(progress.record.created_at.micros()).max(1);
-    finished.saturating_mul(MICROS).checked_div(micros).unwrap_or(0)
+    counts.finished().saturating_mul(MICROS).checked_div(micros).unwrap_or(0)
+}
+
+/// How long to leave an upload alone that is waited for: half the time it takes at its rate, so that its end is seen
+/// soon; where nothing was finished since the last look, twice as long as before it.
+fn pause_after(last: Option<(Duration, i64)>, counts: &CountsView, rate: i64) -> Duration {
+    let pause = match last {
+        Some((pause, finished)) if finished == counts.finished() => pause.saturating_mul(2),
+        Some(_) | None => {
+            let micros = counts.in_flight.saturating_mul(MICROS).checked_div(rate.saturating_mul(2));
+            micros.and_then(|micros| u64::try_from(micros).ok()).map_or(PAUSE_MIN, Duration::from_micros)
+        }
+    };
+    pause.clamp(PAUSE_MIN, PAUSE_MAX)
 }
 
 /// How far an upload has come.
@@ -232,18 +261,20 @@ pub(crate) async fn watched(
     let wait = query.wait();
     query.finish()?;
     let upload = UploadRef { tenant: caller.tenant, id: batch_id(id)? };
-    let mut pause = PAUSE_FIRST;
+    let mut last = None;
     loop {
         let progress = state.store().upload_progress(upload).await?.ok_or(ApiError::NotFound)?;
         let left = wait.saturating_sub(began.elapsed());
         if state_of(&progress) == "finished" || left.is_zero() {
             return Ok((upload, progress));
         }
+        let counts = CountsView::from(&all_currencies(&progress));
+        let pause = pause_after(last, &counts, rate(&progress, &counts));
+        last = Some((pause, counts.finished()));
         let paused = tokio::time::sleep(pause.min(left));
         if state.lifecycle().token().run_until_cancelled(paused).await.is_none() {
             return Ok((upload, progress));
         }
-        pause = pause.saturating_mul(2).min(PAUSE_MAX);
     }
 }
 
@@ -282,4 +313,24 @@ pub(crate) async fn list_batches(
 /// The id in a path.
 pub(crate) fn batch_id(text: &str) -> Result<PaymentBatchId, ApiError> {
     EventId::parse(text).map(|id| PaymentBatchId(id.0)).map_err(|_| ApiError::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_comes_again_before_the_end_is_due() {
+        let counts = |posted, in_flight| CountsView { posted, in_flight, ..CountsView::default() };
+        let millis = |last: Option<(u64, i64)>, posted, in_flight, rate| {
+            let last = last.map(|(pause, finished)| (Duration::from_millis(pause), finished));
+            pause_after(last, &counts(posted, in_flight), rate).as_millis()
+        };
+        assert_eq!(millis(None, 0, 1_000, 0), 25, "nothing is known yet");
+        assert_eq!(millis(None, 10_000, 90_000, 20_000), 200, "seconds to go");
+        assert_eq!(millis(Some((200, 10_000)), 98_000, 2_000, 20_000), 50, "a tenth of a second to go");
+        assert_eq!(millis(Some((50, 98_000)), 99_999, 1, 20_000), 25, "one row to go");
+        assert_eq!(millis(Some((25, 99_999)), 99_999, 1, 20_000), 50, "which does not come");
+        assert_eq!(millis(Some((200, 99_999)), 99_999, 1, 10_000), 200, "and still does not");
+    }
 }
