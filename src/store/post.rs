@@ -2,7 +2,9 @@
 //!
 //! The transaction, in every implementation:
 //! 1. **lock** the wanted loans in key order (`FOR NO KEY UPDATE`; SQLite holds its one writer). Loans that do not
-//!    exist and have an unposted opening event are inserted first, in key order, with version 0.
+//!    exist and have an unposted opening event are inserted first, in key order, with version 0. A batch of nothing but
+//!    payments in order need not lock: PostgreSQL takes loans as it knows or reads them, and step 4 writes each only where
+//!    its chain head, its last posted event and the absence of a hold are still the same.
 //! 2. **read**, in a statement after the locks, (a) events of these loans with a slot and `seq > last_posted_seq`,
 //!    and (b) the wanted events with `seq <= last_posted_seq`, both only where no posting exists. Loans on hold are
 //!    left out of (a) and (b), but for those whose hold refuses: what is read of them is refused by the fold. At most `events_max`, fair by loan, always a prefix of each loan's order. A loan inserted
@@ -19,8 +21,9 @@
 //!    Which accounting periods are closed is known from the same read, by the number of the last change; a period is not
 //!    closed between that read and the commit (PostgreSQL: a lock shared in step 1; SQLite: the one writer).
 //! 3. **fold** in memory.
-//! 4. **write** postings, system events, loans, totals, one `changes` row per tenant. Fewer posting rows written
-//!    than given means somebody else posted: roll back and answer [`StoreError::Retry`](super::StoreError).
+//! 4. **write** postings, system events, loans, totals, one `changes` row per tenant. Fewer posting or loan rows written
+//!    than given means somebody else posted: roll back and answer [`StoreError::Retry`](super::StoreError). The next try
+//!    locks.
 //! 5. **commit**.
 //!
 //! A leg is never posted by a batch: the batch stops in front of it and names its group, see [`GroupWork`].

@@ -4,7 +4,7 @@
 //!
 //! | step | round trips | rows | bytes |
 //! | --- | --- | --- | --- |
-//! | begin, lock | 2 | m loans read and locked | 33 m sent, about 250 m back |
+//! | begin, look | 2 | those of m loans read that the process has not posted to lately; all read and locked where not only payments in order are posted | 33 each sent, about 250 back |
 //! | read | 1 | n events by `(loan_key, seq)`; n probes of `postings` where it was refused before | about 300 n back |
 //! | read the past | 0; 1 where events take payments back, 1 where events are backdated | those payments; the loans' later postings | about 100 each back |
 //! | fold | 0 | n allocations, entries and SHA-256 links | none |

@@ -38,7 +38,7 @@ pub use followed::{Followed, RefusedFee};
 pub use group::{GroupInput, GroupOutput, LegWork, post_group};
 pub use late::{
     ChargeBack, DaySum, Found, History, MoneyIn, SplitExplained, View as LateView, earliest_late, reaches_back_to,
-    reads_long,
+    reads_long, rests_on_state,
 };
 pub use late_fee_view::{FeeToReviewView, LateForView};
 pub use late_fees::{FeeToReview, LateFeeBook, Receipts, late_for_of, needs_receipts, received_before, shown_by};

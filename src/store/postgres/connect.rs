@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::error::classify;
 use super::fresh::KeyForecast;
+use super::post::KnownLoans;
 use crate::runtime::clock::Stopwatch;
 use crate::runtime::telemetry::DB_POOL_WAIT;
 use crate::store::StoreError;
@@ -90,6 +91,8 @@ pub struct PostgresStore {
     connections: Arc<Connections>,
     /// What the posting transactions have read of closed periods.
     pub(super) calendars: CalendarCache,
+    /// How the loans stood that they posted to.
+    pub(super) known_loans: KnownLoans,
     call_max: Duration,
     /// Whether the call this handle was made for must not leave its connections to others.
     spoiled: Arc<AtomicBool>,
@@ -223,8 +226,13 @@ impl PostgresStore {
             pool_size,
             key_forecast: KeyForecast::default(),
         };
-        let calendars = CalendarCache::default();
-        Ok(Self { connections: Arc::new(connections), calendars, call_max: CALL_MAX, spoiled: Arc::default() })
+        Ok(Self {
+            connections: Arc::new(connections),
+            calendars: CalendarCache::default(),
+            known_loans: KnownLoans::default(),
+            call_max: CALL_MAX,
+            spoiled: Arc::default(),
+        })
     }
 
     /// The same store with another limit for an ordinary call.

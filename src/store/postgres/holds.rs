@@ -116,7 +116,11 @@ impl Holds for PostgresStore {
             let mut connection = store.connection().await?;
             let mut transaction = connection.begin_with(super::connect::BEGIN).await.map_err(classify)?;
             match change_hold(&mut transaction, &change).await {
-                Ok(done @ (OperationDone::Done(_), _)) => finish(transaction, Ok(done)).await,
+                Ok(done @ (OperationDone::Done(_), _)) => {
+                    let done = finish(transaction, Ok(done)).await?;
+                    store.known_loans.forget([change.loan_key]);
+                    Ok(done)
+                }
                 Ok(known) => transaction.rollback().await.map_err(classify).map(|()| known),
                 Err(error) => finish(transaction, Err(error)).await,
             }
@@ -171,7 +175,8 @@ async fn change_hold(connection: &mut PgConnection, change: &HoldChange) -> Resu
         }
     };
     let (tenant, loan) = (change.operation.event.tenant, change.loan_key);
-    // The loan's row first, as everywhere: a posting under way ends before this goes on.
+    // The loan's row first, as everywhere: a posting that has written it ends before this goes on, and one that has not
+    // will find it changed.
     mark_loan(connection, Some(tenant), loan, change.mode.is_some()).await?;
     let goes_on = match change.mode {
         Some(HoldMode::Wait) => wait(connection, tenant, (loan, &change.reason)).await?,

@@ -55,8 +55,12 @@ impl PostgresStore {
     pub(super) async fn park_event(&self, request: ParkRequest) -> Result<Attempts, StoreError> {
         let mut connection = self.connection().await?;
         let mut transaction = begin(&mut connection).await?;
+        let loan = request.loan_key;
         let done = park(&mut transaction, request).await;
-        finish(transaction, done).await
+        let attempts = finish(transaction, done).await?;
+        // It may be on hold now.
+        self.known_loans.forget([loan]);
+        Ok(attempts)
     }
 }
 

@@ -283,7 +283,7 @@ pub(super) fn allocation(columns: &mut Columns<'_>) -> Result<Option<Allocation>
 }
 
 /// A locked or read row of `loans`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LoanRow {
     /// The loan.
     pub(super) state: LoanState,

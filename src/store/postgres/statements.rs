@@ -38,6 +38,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         &post::ACCRUAL_STATEMENTS,
         &post::LATE_FEE_STATEMENTS,
         &post::LOCK_STATEMENTS,
+        &post::LOOK_STATEMENTS,
         &post::WRITE_STATEMENTS,
         &read::STATEMENTS,
         &payments::STATEMENTS,

@@ -18,6 +18,7 @@ mod operations;
 mod periods;
 mod postgres;
 mod postgres_changes;
+mod postgres_known;
 mod postgres_periods;
 mod postgres_role;
 mod posting;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use hpts::core::ids::EventId;
 use hpts::runtime::lifecycle::Lifecycle;
-use hpts::store::{ChangePlace, Fold};
+use hpts::store::{ChangePlace, Fold, PostWork};
 use sqlx::{Connection, Executor, Row};
 use tokio::time::Instant;
 
 use super::changes::{assert_whole, counted, follow, read_all, read_on, write};
 use super::prove;
-use crate::support::books::Books;
+use crate::support::books::{Books, work};
 use crate::support::fold;
 use crate::support::postgres::PostgresDatabase;
 
@@ -49,11 +49,12 @@ async fn commits_out_of_order_are_shown_once() {
     let before = read_all(&books).await.last().unwrap().place;
     let tasks = Lifecycle::new();
 
-    // One posting begins first and commits last.
+    // One posting begins first and commits last. It locks its loan, which gives its transaction a number.
     let (go_on, release) = mpsc::channel();
     let slow = books.accept(vec![books.payment(7, 5)]).await[0];
     let first = beside(&database, &books).await;
-    let posting = tasks.spawn(async move { first.try_post(&[slow], held(release)).await.unwrap() });
+    let locking = PostWork { despite_hold: true, ..work(&[slow]) };
+    let posting = tasks.spawn(async move { first.store.post_batch(locking, held(release)).await.unwrap() });
     wait_for_lock(&database).await;
 
     let writing = Arc::new(AtomicUsize::new(4));

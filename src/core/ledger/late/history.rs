@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 
 use crate::core::event::{AcceptedEvent, Command, EventKind, LegTerms, NO_BORROWER, NewEvent, ServicingAct};
 use crate::core::ids::{EventId, Seq};
+use crate::core::ledger::fold::LoanWork;
 use crate::core::ledger::late_fees::{late_for_of, needs_receipts};
 use crate::core::ledger::past::{computes_interest, needs_fees};
 use crate::core::ledger::posting::{Outcome, Posting};
@@ -243,6 +244,15 @@ pub fn reads_long(state: Option<&LoanState>, events: &[AcceptedEvent]) -> bool {
         earliest_late(state, events).is_some() || needs_receipts(events).is_some() || needs_fees(events)
     };
     state.filter(|state| state.version > LONG_HISTORY).is_some_and(reads)
+}
+
+/// Whether what becomes of a loan's events rests on them and on its state alone: payments in order, on a loan that was not
+/// charged off. Nothing else of the books is read for them.
+#[must_use]
+pub fn rests_on_state(loan: &LoanWork) -> bool {
+    let are_payments = loan.events.iter().all(|event| matches!(event.event.command, Command::Payment(_)));
+    let is_plain = |state: &LoanState| state.charged_off.is_none() && earliest_late(state, &loan.events).is_none();
+    are_payments && loan.state.as_ref().is_some_and(is_plain)
 }
 
 /// Whether an event of a loan is late.

@@ -40,7 +40,7 @@ mod sum;
 
 pub(in crate::core::ledger) use adjustment::borne_by_hand;
 pub use explain::{DaySum, Found, MoneyIn, SplitExplained};
-pub use history::{History, earliest_late, reaches_back_to, reads_long};
+pub use history::{History, earliest_late, reaches_back_to, reads_long, rests_on_state};
 pub(in crate::core::ledger) use history::{is_late_on, reached_by};
 pub use look::{ChargeBack, View};
 pub(in crate::core::ledger) use look::{Looked, look};

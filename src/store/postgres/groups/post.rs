@@ -38,6 +38,9 @@ impl PostgresStore {
         let progress = post(&mut connection, &mut watch, (work, &self.calendars), &fold).await;
         let progress = progress.inspect_err(|error| self.doubt(error))?;
         self.rest(connection);
+        if let GroupProgress::Finished(batch) = &progress {
+            self.known_loans.forget(batch.posted.iter().map(|(event, _)| event.event.loan_key));
+        }
         Ok(progress)
     }
 }

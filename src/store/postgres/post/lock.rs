@@ -19,7 +19,7 @@ use crate::store::{PostWork, StoreError};
 /// deadlocking. One look into the key per element, whatever the planner knows of the table; a subquery that locks is
 /// not merged into the one around it. NO KEY: a foreign key check does not wait for us. The last column keeps accounting
 /// periods from being closed until the commit, see `periods`.
-const LOCK_LOANS: &str = concat!(
+pub(super) const LOCK_LOANS: &str = concat!(
     "SELECT ",
     loan_columns!(),
     ", ",
@@ -114,6 +114,8 @@ pub(in crate::store::postgres) struct Locked {
     pub(in crate::store::postgres) refusing: BTreeSet<LoanKey>,
     /// Locked by another transaction.
     pub(in crate::store::postgres) elsewhere: BTreeSet<LoanKey>,
+    /// Whether the loans are not locked after all: known or read, and written where they are still the same.
+    pub(super) is_by_sight: bool,
 }
 
 impl Locked {
@@ -131,7 +133,7 @@ pub(in crate::store::postgres) async fn lock(
 ) -> Result<Locked, StoreError> {
     let keys: BTreeSet<LoanKey> = work.wanted.iter().map(|wanted| wanted.loan_key).collect();
     let statement = if work.skip_locked { LOCK_FREE_LOANS } else { LOCK_LOANS };
-    let mut locked = Locked { loans: lock_loans(connection, statement, &keys).await?, ..Locked::default() };
+    let mut locked = Locked { loans: read_loans(connection, statement, &keys).await?, ..Locked::default() };
     let mut missing: BTreeSet<LoanKey> = keys.into_iter().filter(|key| !locked.loans.contains_key(key)).collect();
     look_at_holds(connection, work, &mut locked).await?;
     if missing.is_empty() {
@@ -179,7 +181,7 @@ async fn open(
     locked.opened = insert_loans(connection, &openings).await?;
     // Rows we made are locked already; those that another lane has made meanwhile are locked here.
     let keys: BTreeSet<LoanKey> = openings.into_keys().collect();
-    let loans = lock_loans(connection, LOCK_LOANS, &keys).await?;
+    let loans = read_loans(connection, LOCK_LOANS, &keys).await?;
     locked.number_taken = keys.into_iter().filter(|key| !loans.contains_key(key)).collect();
     locked.loans.extend(loans);
     Ok(())
@@ -189,7 +191,8 @@ fn key_columns(keys: &BTreeSet<LoanKey>) -> Vec<Uuid> {
     keys.iter().copied().map(key_column).collect()
 }
 
-async fn lock_loans(
+/// Reads loans by [`LOCK_LOANS`] or a statement of its form.
+pub(super) async fn read_loans(
     connection: &mut PgConnection,
     statement: &'static str,
     keys: &BTreeSet<LoanKey>,

@@ -1,4 +1,4 @@
-//! Owns the posting transaction: lock, read, fold, write, commit. The shape is the contract's, see
+//! Owns the posting transaction: lock or look, read, fold, write, commit. The shape is the contract's, see
 //! [`PostWork`].
 
 mod accruals;
@@ -6,8 +6,10 @@ mod ahead;
 mod earlier;
 mod fees;
 mod history;
+mod known;
 mod late_fees;
 mod lock;
+mod look;
 mod prepared;
 mod read;
 mod settle;
@@ -23,9 +25,9 @@ use sqlx::PgConnection;
 use super::connect::{HotPath, PostgresStore, REST_MAX, begin, finish};
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::Seq;
-use crate::core::ledger::{FoldInput, FoldOutput, LoanWork, reads_long};
+use crate::core::ledger::{FoldInput, FoldOutput, LoanWork, reads_long, rests_on_state};
+use crate::core::loan::LoanState;
 use crate::runtime::clock::Stopwatch;
-use crate::store::calendars::CalendarCache;
 use crate::store::{Fold, PostWork, PostedBatch, StoreError, Wanted};
 
 pub(super) use accruals::{STATEMENTS as ACCRUAL_STATEMENTS, write_marks};
@@ -33,8 +35,10 @@ pub(super) use ahead::STATEMENTS as AHEAD_STATEMENTS;
 pub(super) use earlier::{READ_EARLIER, read as read_earlier};
 pub(super) use fees::{READ_FEE_POSTINGS, add_fees, read_fees};
 pub(super) use history::{READ_HISTORY, add_accruals, add_histories};
+pub(super) use known::KnownLoans;
 pub(super) use late_fees::{STATEMENTS as LATE_FEE_STATEMENTS, late_fee, loans_with_late_fees, read_late_fees};
 pub(super) use lock::{Locked, STATEMENTS as LOCK_STATEMENTS, forget_unopened, lock};
+pub(super) use look::STATEMENTS as LOOK_STATEMENTS;
 pub use prepared::PreparedBatch;
 pub(super) use read::{READ_EVENTS, READ_UNPOSTED_EVENTS};
 pub(super) use settle::READ_NAMED;
@@ -45,29 +49,32 @@ impl PostgresStore {
     pub(super) async fn post(&self, work: PostWork, fold: Fold) -> Result<PostedBatch, StoreError> {
         let mut watch = Stopwatch::start();
         let mut connection = self.hot_connection(HotPath::Post).await?;
-        let batch = post_batch(&mut connection, &mut watch, (&work, &self.calendars), &fold)
-            .await
-            .inspect_err(|error| self.doubt(error))?;
+        let posted = post_batch(&mut connection, &mut watch, (&work, self), &fold).await;
+        let (batch, states) = posted.inspect_err(|error| {
+            self.doubt(error);
+            self.known_loans.forget(work.wanted.iter().map(|wanted| wanted.loan_key));
+        })?;
         self.rest(connection);
+        self.known_loans.learn(&states);
         Ok(batch)
     }
 }
 
-/// One transaction. Whatever fails in it is rolled back before the error is told.
+/// One transaction. Whatever fails in it is rolled back before the error is told. Answers how the loans stand then as well.
 async fn post_batch(
     connection: &mut PgConnection,
     watch: &mut Stopwatch,
-    (work, calendars): (&PostWork, &CalendarCache),
+    (work, store): (&PostWork, &PostgresStore),
     fold: &Fold,
-) -> Result<PostedBatch, StoreError> {
+) -> Result<(PostedBatch, Vec<LoanState>), StoreError> {
     let mut transaction = begin(connection).await?;
     let mut batch = PostedBatch::default();
     batch.times.begin = watch.lap();
-    let filled = fill(&mut transaction, watch, (work, calendars), fold, &mut batch).await;
+    let filled = fill(&mut transaction, watch, (work, store), fold, &mut batch).await;
     let fold = batch.times.fold;
-    finish(transaction, filled).await.map_err(|error| rested(error, fold))?;
+    let states = finish(transaction, filled).await.map_err(|error| rested(error, fold))?;
     batch.times.commit = watch.lap();
-    Ok(batch)
+    Ok((batch, states))
 }
 
 /// While the fold runs, the transaction rests.
@@ -87,13 +94,16 @@ fn rested(error: StoreError, fold: Duration) -> StoreError {
 async fn fill(
     connection: &mut PgConnection,
     watch: &mut Stopwatch,
-    (work, calendars): (&PostWork, &CalendarCache),
+    (work, store): (&PostWork, &PostgresStore),
     fold: &Fold,
     batch: &mut PostedBatch,
-) -> Result<(), StoreError> {
-    let locked = lock(connection, work).await?;
+) -> Result<Vec<LoanState>, StoreError> {
+    let mut locked = look::look(connection, work, &store.known_loans).await?;
     batch.times.lock = watch.lap();
-    let mut chosen = read::read(connection, work, &locked, calendars).await?;
+    let mut chosen = read::read(connection, work, &locked, &store.calendars).await?;
+    if locked.is_by_sight && !chosen.loans.iter().all(rests_on_state) {
+        look::make_sure(connection, &mut locked).await?;
+    }
     settle::settle(connection, work, &locked, &chosen, batch).await?;
     batch.groups.append(&mut chosen.groups);
     batch.apart = apart(&mut chosen.loans);
@@ -109,17 +119,19 @@ async fn fill(
     batch.times.fold = watch.lap();
     forget_unopened(connection, &locked, &output.states).await?;
     keep(work, &events, &output, batch);
-    write::write(connection, (work.lane_slot, &locked), events, output, batch).await?;
+    let mut states = write::write(connection, (work.lane_slot, &locked), events, output, batch).await?;
     batch.times.write = watch.lap();
-    Ok(())
+    // A loan on hold is locked each time.
+    states.retain(|state| locked.loans.get(&state.key).is_some_and(|loan| !loan.on_hold && !work.despite_hold));
+    Ok(states)
 }
 
 /// Takes loans of which much is read out of a batch that holds others as well.
 fn apart(loans: &mut Vec<LoanWork>) -> Vec<Vec<Wanted>> {
-    if loans.len() < 2 {
+    let is_long = |loan: &LoanWork| reads_long(loan.state.as_ref(), &loan.events);
+    if loans.len() < 2 || !loans.iter().any(is_long) {
         return Vec::new();
     }
-    let is_long = |loan: &LoanWork| reads_long(loan.state.as_ref(), &loan.events);
     let (long, short): (Vec<LoanWork>, Vec<LoanWork>) = std::mem::take(loans).into_iter().partition(is_long);
     *loans = short;
     long.iter().map(|loan| loan.events.iter().map(Wanted::of).collect()).collect()

@@ -1,14 +1,15 @@
-//! Owns a posting transaction whose rows were made beforehand: lock, write, commit, with nothing read and nothing folded
+//! Owns a posting transaction whose rows were made beforehand: look, write, commit, with nothing read and nothing folded
 //! in between. It is what `hpts bench` measures as the limit of a database; no server calls it.
 
 use std::collections::{BTreeSet, HashMap};
 
 use sqlx::PgConnection;
 
-use super::{lock, write};
+use super::{KnownLoans, look, write};
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::Seq;
 use crate::core::ledger::FoldOutput;
+use crate::core::loan::LoanState;
 use crate::runtime::clock::Stopwatch;
 use crate::store::postgres::connect::{HotPath, PostgresStore, begin, finish};
 use crate::store::postgres::error::overtaken;
@@ -52,8 +53,10 @@ impl PostgresStore {
         self.owned(move |store| async move {
             let mut watch = Stopwatch::start();
             let mut connection = store.hot_connection(HotPath::Post).await?;
-            let times = post(&mut connection, &mut watch, batch).await.inspect_err(|error| store.doubt(error))?;
+            let posted = post(&mut connection, &mut watch, batch, &store.known_loans).await;
+            let (times, states) = posted.inspect_err(|error| store.doubt(error))?;
             store.rest(connection);
+            store.known_loans.learn(&states);
             Ok(times)
         })
         .await
@@ -64,30 +67,31 @@ async fn post(
     connection: &mut PgConnection,
     watch: &mut Stopwatch,
     batch: PreparedBatch,
-) -> Result<PhaseTimes, StoreError> {
+    known: &KnownLoans,
+) -> Result<(PhaseTimes, Vec<LoanState>), StoreError> {
     let mut transaction = begin(connection).await?;
     let mut times = PhaseTimes { begin: watch.lap(), ..PhaseTimes::default() };
-    let written = fill(&mut transaction, watch, batch, &mut times).await;
-    finish(transaction, written).await?;
+    let written = fill(&mut transaction, watch, (batch, known), &mut times).await;
+    let states = finish(transaction, written).await?;
     times.commit = watch.lap();
-    Ok(times)
+    Ok((times, states))
 }
 
 async fn fill(
     connection: &mut PgConnection,
     watch: &mut Stopwatch,
-    batch: PreparedBatch,
+    (batch, known): (PreparedBatch, &KnownLoans),
     times: &mut PhaseTimes,
-) -> Result<(), StoreError> {
+) -> Result<Vec<LoanState>, StoreError> {
     let PreparedBatch { work, events, output } = batch;
-    let locked = lock(connection, &work).await?;
+    let locked = look::look(connection, &work, known).await?;
     let loans: BTreeSet<_> = work.wanted.iter().map(|wanted| wanted.loan_key).collect();
     if locked.loans.len() != loans.len() {
         return Err(overtaken("a loan of a prepared batch is not there"));
     }
     times.lock = watch.lap();
     let mut posted = PostedBatch::default();
-    write::write(connection, (work.lane_slot, &locked), events, output, &mut posted).await?;
+    let states = write::write(connection, (work.lane_slot, &locked), events, output, &mut posted).await?;
     times.write = watch.lap();
-    Ok(())
+    Ok(states)
 }

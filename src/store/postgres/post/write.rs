@@ -1,9 +1,11 @@
 //! Owns the fourth phase: everything a batch writes. A small batch takes one statement; a large one copies its postings
-//! in before.
+//! in behind it. The loans come first: whoever did not lock them waits here, and has written nothing yet where somebody
+//! else was faster.
 
 use std::collections::HashMap;
 
 use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
 
 use super::lock::Locked;
 use super::terms;
@@ -21,6 +23,9 @@ use crate::store::{PostedBatch, StoreError, restating};
 /// The constraint that says an event is finished already.
 const POSTINGS_KEY: &str = "postings_pkey";
 
+/// The constraint that says a loan has such a version already.
+const VERSIONS_KEY: &str = "postings_loan_version";
+
 /// Appends consequences as events of their own, numbered in the order given. A key that exists already means that
 /// somebody else has posted the cause.
 const INSERT_SYSTEM_EVENTS: &str = concat!(
@@ -35,40 +40,43 @@ const INSERT_SYSTEM_EVENTS: &str = concat!(
     " ORDER BY place) AS arrived ON CONFLICT (key_hash) DO NOTHING RETURNING id, seq"
 );
 
-/// The loans as they stand afterwards ($1 to $10). Not their terms: those hardly ever change, see [`terms`].
+/// The loans as they stand afterwards, where they still stand as they were read ($1 to $13): a hold, which the chain does not
+/// tell of, matters where they are not locked. Not their terms: those hardly ever change, see [`terms`].
 macro_rules! moved {
     () => {
         "moved AS (UPDATE loans SET version = n.version, last_posted_seq = n.last_posted_seq, \
          last_posted_at = n.last_posted_at, fees = n.fees, interest = n.interest, principal = n.principal, \
          suspense = n.suspense, greatest_effective_date = n.greatest_effective_date, chain_head = n.chain_head \
          FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::bigint[], $6::bigint[], \
-         $7::bigint[], $8::bigint[], $9::date[], $10::bytea[]) \
+         $7::bigint[], $8::bigint[], $9::date[], $10::bytea[], $11::bytea[], $12::bigint[]) \
          AS n (loan_key, version, last_posted_seq, last_posted_at, fees, interest, principal, suspense, \
-         greatest_effective_date, chain_head) WHERE loans.loan_key = n.loan_key RETURNING 1)"
+         greatest_effective_date, chain_head, head_before, seq_before) WHERE loans.loan_key = n.loan_key \
+         AND loans.chain_head = n.head_before AND loans.last_posted_seq = n.seq_before \
+         AND (NOT loans.on_hold OR $13) RETURNING 1)"
     };
 }
 
-/// The totals and the feed ($11 to $27). The ORDER BYs are load-bearing: rows are locked in key order.
+/// The totals and the feed ($14 to $30). The ORDER BYs are load-bearing: rows are locked in key order.
 macro_rules! summed {
     () => {
         "totalled AS (INSERT INTO account_totals (tenant, account, currency, layer, booking_date, lane_slot, debits, \
-         credits) SELECT tenant, account, currency, layer, booking_date, $18, debits::numeric, credits::numeric \
-         FROM unnest($11::uuid[], $12::smallint[], $13::text[], $14::text[], $15::date[], $16::text[], $17::text[]) \
+         credits) SELECT tenant, account, currency, layer, booking_date, $21, debits::numeric, credits::numeric \
+         FROM unnest($14::uuid[], $15::smallint[], $16::text[], $17::text[], $18::date[], $19::text[], $20::text[]) \
          AS n (tenant, account, currency, layer, booking_date, debits, credits) \
          ORDER BY tenant, account, currency, layer, booking_date \
          ON CONFLICT (tenant, account, currency, layer, booking_date, lane_slot) \
          DO UPDATE SET debits = account_totals.debits + excluded.debits, \
          credits = account_totals.credits + excluded.credits RETURNING 1), \
          counted AS (INSERT INTO batch_totals (batch_id, outcome, currency, lane_slot, count, amount, last_posted_at) \
-         SELECT batch_id, outcome, currency, $18, count, amount::numeric, clock_timestamp() \
-         FROM unnest($19::uuid[], $20::text[], $27::text[], $21::bigint[], $22::text[]) \
+         SELECT batch_id, outcome, currency, $21, count, amount::numeric, clock_timestamp() \
+         FROM unnest($22::uuid[], $23::text[], $30::text[], $24::bigint[], $25::text[]) \
          AS n (batch_id, outcome, currency, count, amount) \
          ORDER BY batch_id, outcome, currency ON CONFLICT (batch_id, outcome, currency, lane_slot) \
          DO UPDATE SET count = batch_totals.count + excluded.count, amount = batch_totals.amount + excluded.amount, \
          last_posted_at = excluded.last_posted_at RETURNING 1), \
          changed AS (INSERT INTO changes (tenant, epoch, seqs) \
-         SELECT tenant, (SELECT number FROM epoch), ($26::bigint[])[first:last] \
-         FROM unnest($23::uuid[], $24::integer[], $25::integer[]) AS n (tenant, first, last) RETURNING 1)"
+         SELECT tenant, (SELECT number FROM epoch), ($29::bigint[])[first:last] \
+         FROM unnest($26::uuid[], $27::integer[], $28::integer[]) AS n (tenant, first, last) RETURNING 1)"
     };
 }
 
@@ -82,26 +90,26 @@ macro_rules! posting_columns {
 }
 
 /// Writes a small batch in one statement. The counts at the end are taken in the order in which they stand, which makes
-/// the lock order: loans (locked before), `account_totals`, `batch_totals`.
+/// the lock order: loans (where they are not locked yet), postings, `account_totals`, `batch_totals`.
 const WRITE_BATCH: &str = concat!(
     "WITH posted AS (INSERT INTO postings (",
     posting_columns!(),
-    ") SELECT event_seq, loan_key, loan_version, outcome, rejection_code, ($46::smallint[])[first:last], \
-     ($47::bigint[])[first:last], layer, alloc_fees, alloc_interest, alloc_principal, alloc_suspense, undoes_seq, \
+    ") SELECT event_seq, loan_key, loan_version, outcome, rejection_code, ($49::smallint[])[first:last], \
+     ($50::bigint[])[first:last], layer, alloc_fees, alloc_interest, alloc_principal, alloc_suspense, undoes_seq, \
      restates_seq, effective_date, booking_date, posted_at, chain_hash \
-     FROM unnest($28::bigint[], $29::uuid[], $30::bigint[], $31::text[], $32::text[], $33::integer[], \
-     $34::integer[], $35::text[], $36::bigint[], $37::bigint[], $38::bigint[], $39::bigint[], $40::bigint[], \
-     $41::bigint[], $42::date[], $43::date[], $44::timestamptz[], $45::bytea[]) AS n (event_seq, loan_key, \
+     FROM unnest($31::bigint[], $32::uuid[], $33::bigint[], $34::text[], $35::text[], $36::integer[], \
+     $37::integer[], $38::text[], $39::bigint[], $40::bigint[], $41::bigint[], $42::bigint[], $43::bigint[], \
+     $44::bigint[], $45::date[], $46::date[], $47::timestamptz[], $48::bytea[]) AS n (event_seq, loan_key, \
      loan_version, outcome, rejection_code, first, last, layer, alloc_fees, alloc_interest, alloc_principal, \
      alloc_suspense, undoes_seq, restates_seq, effective_date, booking_date, posted_at, chain_hash) RETURNING 1), ",
     moved!(),
     ", ",
     summed!(),
-    " SELECT (SELECT count(*) FROM posted), (SELECT count(*) FROM moved), (SELECT count(*) FROM totalled), \
+    " SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM posted), (SELECT count(*) FROM totalled), \
      (SELECT count(*) FROM counted), (SELECT count(*) FROM changed)"
 );
 
-/// Writes many postings; [`WRITE_REST`] follows.
+/// Writes many postings, behind [`WRITE_REST`].
 pub(in crate::store::postgres) const COPY_POSTINGS: &str =
     concat!("COPY postings (", posting_columns!(), ") FROM STDIN (FORMAT binary)");
 
@@ -111,34 +119,34 @@ const WRITE_REST: &str = concat!(
     moved!(),
     ", ",
     summed!(),
-    " SELECT $28::bigint, (SELECT count(*) FROM moved), (SELECT count(*) FROM totalled), \
-     (SELECT count(*) FROM counted), (SELECT count(*) FROM changed)"
+    " SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM totalled), (SELECT count(*) FROM counted), \
+     (SELECT count(*) FROM changed)"
 );
 
 /// The statements of this phase.
 pub(in crate::store::postgres) const STATEMENTS: [(&str, &str); 3] =
     [("insert_system_events", INSERT_SYSTEM_EVENTS), ("write_batch", WRITE_BATCH), ("write_rest", WRITE_REST)];
 
-/// Writes what the fold made of the locked loans and puts the finished events into `batch`.
+/// Writes what the fold made of the loans and puts the finished events into `batch`. Answers how the loans stand then.
 pub(super) async fn write(
     connection: &mut PgConnection,
     (lane_slot, locked): (i16, &Locked),
     mut events: HashMap<Seq, AcceptedEvent>,
     output: FoldOutput,
     batch: &mut PostedBatch,
-) -> Result<(), StoreError> {
+) -> Result<Vec<LoanState>, StoreError> {
     batch.restating = restating(&output);
     batch.failures = output.failures;
     if output.postings.is_empty() && output.system.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let seqs = insert_system_events(connection, &output.system).await?;
     let mut rows = Rows::of(&events, &output.postings)?;
     rows.add_system(&seqs, &output.system)?;
     terms::write(connection, &locked.loans, &output.states).await?;
-    rows.write(connection, &output.states, lane_slot).await?;
+    rows.write(connection, (locked, &output.states), lane_slot).await?;
     put(batch, &mut events, output.postings);
-    Ok(())
+    Ok(output.states)
 }
 
 /// Writes the legs of a group and puts them into `batch`; of the parent, that it has come to its end.
@@ -154,7 +162,7 @@ pub(in crate::store::postgres) async fn write_legs(
     rows.sums.push(parent.seq, &parent.event, &output.parent);
     rows.add_system(&seqs, &output.system)?;
     terms::write(connection, &locked.loans, &output.states).await?;
-    rows.write(connection, &output.states, lane_slot).await?;
+    rows.write(connection, (locked, &output.states), lane_slot).await?;
     put(batch, &mut events, output.legs);
     Ok(())
 }
@@ -199,32 +207,44 @@ impl<'p> Rows<'p> {
     async fn write(
         self,
         connection: &mut PgConnection,
-        states: &[LoanState],
+        (locked, states): (&Locked, &[LoanState]),
         lane_slot: i16,
     ) -> Result<(), StoreError> {
         let Self { postings, sums } = self;
-        let expected = (postings.len(), states.len());
-        let row = if postings.len() < COPIED_FROM {
-            let query = sums.bind(bind_loans(sqlx::query(WRITE_BATCH), states), lane_slot)?;
+        if postings.len() < COPIED_FROM {
+            let query = sums.bind(bind_loans(sqlx::query(WRITE_BATCH), locked, states), lane_slot)?;
             let query = PostingColumns::of(&postings)?.bind(query);
-            query.fetch_one(connection).await.map_err(classify).map_err(finished_before)?
-        } else {
-            copied(&postings).send(connection, COPY_POSTINGS).await.map_err(finished_before)?;
-            let query = sums.bind(bind_loans(sqlx::query(WRITE_REST), states), lane_slot)?;
-            let count = i64::try_from(postings.len()).unwrap_or(i64::MAX);
-            query.bind(count).fetch_one(connection).await.map_err(classify)?
-        };
-        let mut counts = Columns::of(&row);
-        let written: (i64, i64) = (counts.take()?, counts.take()?);
-        let is_whole = usize::try_from(written.0) == Ok(expected.0) && usize::try_from(written.1) == Ok(expected.1);
-        if is_whole { Ok(()) } else { Err(overtaken("fewer rows were written than given")) }
+            let row = query.fetch_one(connection).await.map_err(|error| posted_before(classify(error), locked))?;
+            return are_written(&row, [states.len(), postings.len()]);
+        }
+        let query = sums.bind(bind_loans(sqlx::query(WRITE_REST), locked, states), lane_slot)?;
+        let row = query.fetch_one(&mut *connection).await.map_err(classify)?;
+        are_written(&row, [states.len()])?;
+        copied(&postings).send(connection, COPY_POSTINGS).await.map_err(|error| posted_before(error, locked))
     }
 }
 
-/// A posting that is there already was made by somebody else after we looked: look again.
-fn finished_before(error: StoreError) -> StoreError {
+/// Whether a statement wrote as many rows as it was given; it counts them in its first columns.
+fn are_written<const N: usize>(row: &PgRow, given: [usize; N]) -> Result<(), StoreError> {
+    let mut counts = Columns::of(row);
+    for given in given {
+        if usize::try_from(counts.take::<i64>()?) != Ok(given) {
+            return Err(overtaken("fewer rows were written than given"));
+        }
+    }
+    Ok(())
+}
+
+/// A posting that is there already was made by somebody else after we looked: look again. A version that is there already
+/// says so where the loans are not locked; of a locked loan it would be a fault.
+fn posted_before(error: StoreError, locked: &Locked) -> StoreError {
+    let says_so = |constraint: &str| match constraint {
+        POSTINGS_KEY => true,
+        VERSIONS_KEY => locked.is_by_sight,
+        _ => false,
+    };
     match error {
-        StoreError::Data { constraint, source } if constraint == POSTINGS_KEY => StoreError::Retry(source),
+        StoreError::Data { constraint, source } if says_so(&constraint) => StoreError::Retry(source),
         other @ (StoreError::Data { .. }
         | StoreError::Unavailable(_)
         | StoreError::Retry(_)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
+use super::lock::Locked;
 use crate::core::event::NewEvent;
 use crate::core::ids::Seq;
 use crate::core::ledger::{JournalEntry, Posting, RejectionCode};
@@ -92,7 +93,7 @@ impl PostingColumns {
         Ok(())
     }
 
-    /// Binds $28 to $47.
+    /// Binds $31 to $50.
     pub(super) fn bind(self, query: Prepared<'_>) -> Prepared<'_> {
         query
             .bind(self.seqs)
@@ -154,8 +155,9 @@ fn copy_posting(row: &mut CopiedRows, seq: Seq, posting: &Posting) {
         .optional(posting.chain_hash.as_ref(), |row, hash| row.bytes(hash));
 }
 
-/// Binds $1 to $10: the loans as they stand afterwards.
-pub(super) fn bind_loans<'q>(query: Prepared<'q>, states: &[LoanState]) -> Prepared<'q> {
+/// Binds $1 to $13: the loans as they stand afterwards, what names their past as they were read, and whether they are locked.
+pub(super) fn bind_loans<'q>(query: Prepared<'q>, locked: &Locked, states: &[LoanState]) -> Prepared<'q> {
+    let before = |state: &LoanState| locked.loans.get(&state.key).map(|loan| &loan.state);
     query
         .bind(states.iter().map(|state| key_column(state.key)).collect::<Vec<_>>())
         .bind(states.iter().map(|state| state.version).collect::<Vec<_>>())
@@ -167,6 +169,9 @@ pub(super) fn bind_loans<'q>(query: Prepared<'q>, states: &[LoanState]) -> Prepa
         .bind(states.iter().map(|state| state.balances.suspense.units()).collect::<Vec<_>>())
         .bind(states.iter().map(|state| state.greatest_effective_date).collect::<Vec<_>>())
         .bind(states.iter().map(|state| state.chain_head).collect::<Vec<_>>())
+        .bind(states.iter().map(|state| before(state).map(|before| before.chain_head)).collect::<Vec<_>>())
+        .bind(states.iter().map(|state| before(state).map(|before| before.last_posted_seq.0)).collect::<Vec<_>>())
+        .bind(!locked.is_by_sight)
 }
 
 /// Tenant, account, currency, layer and booking date.
@@ -203,7 +208,7 @@ impl Sums {
         }
     }
 
-    /// Binds $11 to $27.
+    /// Binds $14 to $30.
     pub(super) fn bind(self, query: Prepared<'_>, lane_slot: i16) -> Result<Prepared<'_>, StoreError> {
         let (keys, sums): (Vec<AccountKey>, Vec<(i128, i128)>) = self.accounts.into_iter().unzip();
         let query = query
