@@ -46,8 +46,10 @@ macro_rules! waits {
     };
 }
 
-/// Long walks over two keys side by side are merges; see the settings of a session. By one process: a merge in parallel
-/// has each of them walk all of the inner side, beside lanes that need the processors.
+/// By one process, beside lanes that need the processors.
+const WALK_ALONE: &str = "SET LOCAL max_parallel_workers_per_gather = 0";
+
+/// Long walks over two keys side by side are merges; see the settings of a session.
 const ALLOW_MERGES: &str = "SET LOCAL enable_mergejoin = on; SET LOCAL enable_hashjoin = on; \
      SET LOCAL max_parallel_workers_per_gather = 0";
 
@@ -60,17 +62,21 @@ const TAKE_LEASE: &str = "UPDATE sweeper SET holder = $1, leased_to = clock_time
 const READ_REACH: &str = "SELECT (SELECT max(e.seq) FROM events e WHERE e.seq > $1 AND e.seq <= least(n.first + $2, $3)) \
      FROM (SELECT min(e.seq) AS first FROM events e WHERE e.seq > $1 AND e.seq <= $3) AS n WHERE n.first IS NOT NULL";
 
-/// The first event of the round that waits, whatever its age, and whether it waits for longer than it should. Walks two
-/// keys side by side up to the first number without a posting, and reads of events what has none: this is asked of each
-/// event there ever is, more than once.
+/// The first event of the round that waits, whatever its age, and whether it waits for longer than it should. Walks the
+/// postings' key up to the first gap with such an event, and looks behind the last posting. This is asked of each event
+/// there ever is, more than once: so it reads of events what stands in gaps alone. It joins nothing, which a planner that
+/// does not know yet how many there are would do by a look into the key for each.
 const FIRST_WAITING: &str = concat!(
-    "SELECT e.seq, e.accepted_at <= clock_timestamp() - $3::interval FROM (SELECT n.seq FROM events n \
-     WHERE n.seq > $1 AND n.seq <= $2 \
-     AND NOT EXISTS (SELECT FROM postings p WHERE p.event_seq = n.seq AND p.event_seq > $1) \
-     ORDER BY n.seq OFFSET 0) AS n CROSS JOIN LATERAL (SELECT e.seq, e.accepted_at FROM events e \
-     WHERE e.seq = n.seq AND ",
+    "SELECT w.seq, w.accepted_at <= clock_timestamp() - $3::interval FROM ((SELECT e.seq, e.accepted_at \
+     FROM (SELECT p.event_seq AS below, lag(p.event_seq, 1, $1) OVER (ORDER BY p.event_seq) AS above FROM postings p \
+     WHERE p.event_seq > $1 AND p.event_seq <= $2) AS gap \
+     CROSS JOIN LATERAL (SELECT e.seq, e.accepted_at FROM events e WHERE e.seq > gap.above AND e.seq < gap.below AND ",
     waits!(),
-    " OFFSET 0) AS e ORDER BY n.seq LIMIT 1"
+    " ORDER BY e.seq LIMIT 1) AS e WHERE gap.below > gap.above + 1 ORDER BY gap.below LIMIT 1) \
+     UNION ALL (SELECT e.seq, e.accepted_at FROM events e WHERE e.seq <= $2 AND e.seq > coalesce((SELECT max(p.event_seq) \
+     FROM postings p WHERE p.event_seq > $1 AND p.event_seq <= $2), $1) AND ",
+    waits!(),
+    " ORDER BY e.seq LIMIT 1)) AS w ORDER BY w.seq LIMIT 1"
 );
 
 /// Before this instant no event is young, and no transaction that may still commit an event had begun. Asked before
@@ -187,7 +193,7 @@ impl PostgresStore {
 }
 
 async fn round(connection: &mut PgConnection, plan: &SweepPlan) -> Result<Option<SweepRound>, StoreError> {
-    sqlx::raw_sql(ALLOW_MERGES).execute(&mut *connection).await.map_err(classify)?;
+    sqlx::raw_sql(WALK_ALONE).execute(&mut *connection).await.map_err(classify)?;
     let query = sqlx::query(TAKE_LEASE).bind(plan.worker.0).bind(interval(plan.lease)?);
     let Some(row) = query.fetch_optional(&mut *connection).await.map_err(classify)? else {
         return Ok(None);
@@ -247,6 +253,7 @@ async fn candidates(
     plan: &SweepPlan,
     (finished_to, reach): (i64, i64),
 ) -> Result<Vec<SweepCandidate>, StoreError> {
+    sqlx::raw_sql(ALLOW_MERGES).execute(&mut *connection).await.map_err(classify)?;
     let query = sqlx::query(READ_CANDIDATES)
         .bind(finished_to)
         .bind(reach)

@@ -21,6 +21,7 @@ mod postgres_changes;
 mod postgres_known;
 mod postgres_periods;
 mod postgres_role;
+mod postgres_sweep;
 mod posting;
 mod reads;
 mod reconciliation;

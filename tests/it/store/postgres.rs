@@ -29,7 +29,7 @@ async fn every_statement_prepares() {
 }
 
 /// A statement with its arguments written out.
-fn statement(name: &str, values: &[&str]) -> String {
+pub(super) fn statement(name: &str, values: &[&str]) -> String {
     let (_, sql) = statements().into_iter().find(|(other, _)| *other == name).unwrap();
     // The last first: $1 begins $10.
     let numbered: Vec<_> = (1..).zip(values).collect();

@@ -216,9 +216,14 @@ impl Books {
         wanted.collect()
     }
 
-    /// Posts what the messages name.
+    /// Posts what the messages name, once more where somebody else was faster.
     pub(crate) async fn post(&self, wanted: &[Wanted]) -> PostedBatch {
-        self.try_post(wanted, fold::plain()).await.unwrap()
+        loop {
+            match self.try_post(wanted, fold::plain()).await {
+                Err(StoreError::Retry(_)) => {}
+                done => return done.unwrap(),
+            }
+        }
     }
 
     pub(crate) async fn try_post(&self, wanted: &[Wanted], fold: Fold) -> Result<PostedBatch, StoreError> {
