@@ -75,6 +75,26 @@ async fn a_hold_of_another_process_is_seen() {
     prove(&books.store).await;
 }
 
+/// What it says of a known loan is what stands in its row, to the last column: a batch that turns out to need locks goes on.
+#[tokio::test]
+async fn what_needs_locks_after_all_is_posted_at_the_first_try() {
+    let database = PostgresDatabase::open().await;
+    let books = Books::open(database.store(), 1).await;
+    books.book(vec![books.opening(1, [50, 0, 1_000]), books.opening(2, [0, 7, 0])]).await;
+    books.book(vec![books.payment_on(1, 100, day(4, 10)), books.payment_on(2, 20, day(4, 10))]).await;
+
+    let events = vec![
+        books.payment_on(1, 5, day(4, 1)),
+        books.fee_on(2, "late", 3, day(4, 11)),
+        books.payment_on(2, 1, day(4, 12)),
+    ];
+    let wanted = books.accept(events).await;
+    let batch = books.try_post(&wanted, fold::plain()).await.unwrap();
+
+    assert_eq!(batch.posted.len(), 3, "{batch:?}");
+    prove(&books.store).await;
+}
+
 /// A loan of the same version may have another past: books that were restored from a backup, and went on.
 #[tokio::test]
 async fn a_loan_is_known_by_its_chain_and_not_by_its_version() {

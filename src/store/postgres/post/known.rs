@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::core::ids::LoanKey;
 use crate::core::loan::LoanState;
 
-/// The loans of one generation: some 20 MB.
-const GENERATION_MAX: usize = 65_536;
+/// The loans of one generation: what a table of 65,536 places holds before it doubles, some 20 MB.
+const GENERATION_MAX: usize = 57_344;
 
 /// Loans as they stood when they were last posted to. Cheap to clone.
 #[derive(Clone, Debug, Default)]

@@ -10,35 +10,37 @@ use crate::core::event::{AcceptedEvent, LoanNumber};
 use crate::core::ids::LoanKey;
 use crate::core::loan::LoanState;
 use crate::store::postgres::error::{classify, overtaken};
-use crate::store::postgres::periods::share_periods;
-use crate::store::postgres::rows::{self, Columns, LoanRow, event_columns, key_column, loan_columns};
+use crate::store::postgres::rows::{self, Columns, LoanRow, event_columns, key_column};
 use crate::store::{PostWork, StoreError};
+
+/// Reads loans by their keys: one look into the key per element, whatever the planner knows of the table; a subquery that
+/// ends with a lock or with `OFFSET 0` is not merged into the one around it. The last column keeps accounting periods from
+/// being closed until the commit, see `periods`.
+macro_rules! loans_by_key {
+    ($end:literal) => {
+        concat!(
+            "SELECT ",
+            $crate::store::postgres::rows::loan_columns!(),
+            ", ",
+            $crate::store::postgres::periods::share_periods!(),
+            " FROM unnest($1::uuid[]) AS k (wanted) CROSS JOIN LATERAL (SELECT ",
+            $crate::store::postgres::rows::loan_columns!(),
+            " FROM loans WHERE loan_key = k.wanted ",
+            $end,
+            ") AS l"
+        )
+    };
+}
+
+pub(super) use loans_by_key;
 
 /// Locks loans and reads them as they stand once locked: 2 microseconds each. The order of the array is load-bearing
 /// and sorted by key: every transaction takes its loans in key order, so that two of them wait instead of
-/// deadlocking. One look into the key per element, whatever the planner knows of the table; a subquery that locks is
-/// not merged into the one around it. NO KEY: a foreign key check does not wait for us. The last column keeps accounting
-/// periods from being closed until the commit, see `periods`.
-pub(super) const LOCK_LOANS: &str = concat!(
-    "SELECT ",
-    loan_columns!(),
-    ", ",
-    share_periods!(),
-    " FROM unnest($1::uuid[]) AS k (wanted) CROSS JOIN LATERAL (SELECT ",
-    loan_columns!(),
-    " FROM loans WHERE loan_key = k.wanted FOR NO KEY UPDATE) AS l"
-);
+/// deadlocking. NO KEY: a foreign key check does not wait for us.
+pub(super) const LOCK_LOANS: &str = loans_by_key!("FOR NO KEY UPDATE");
 
 /// The same without waiting: loans that another transaction holds are left out.
-const LOCK_FREE_LOANS: &str = concat!(
-    "SELECT ",
-    loan_columns!(),
-    ", ",
-    share_periods!(),
-    " FROM unnest($1::uuid[]) AS k (wanted) CROSS JOIN LATERAL (SELECT ",
-    loan_columns!(),
-    " FROM loans WHERE loan_key = k.wanted FOR NO KEY UPDATE SKIP LOCKED) AS l"
-);
+const LOCK_FREE_LOANS: &str = loans_by_key!("FOR NO KEY UPDATE SKIP LOCKED");
 
 /// Which loans exist, whoever holds them.
 const EXISTING_LOANS: &str = "SELECT k.wanted FROM unnest($1::uuid[]) AS k (wanted) \

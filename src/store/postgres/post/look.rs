@@ -8,23 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::PgConnection;
 
 use super::known::KnownLoans;
-use super::lock::{LOCK_LOANS, Locked, lock, read_loans};
+use super::lock::{LOCK_LOANS, Locked, loans_by_key, lock, read_loans};
 use crate::core::ids::LoanKey;
 use crate::store::postgres::error::{classify, overtaken};
 use crate::store::postgres::periods::share_periods;
-use crate::store::postgres::rows::{LoanRow, loan_columns};
+use crate::store::postgres::rows::LoanRow;
 use crate::store::{PostWork, StoreError};
 
-/// Reads loans as they stand. One look into the key per element, and the periods, as where they are locked.
-const READ_LOANS: &str = concat!(
-    "SELECT ",
-    loan_columns!(),
-    ", ",
-    share_periods!(),
-    " FROM unnest($1::uuid[]) AS k (wanted) CROSS JOIN LATERAL (SELECT ",
-    loan_columns!(),
-    " FROM loans WHERE loan_key = k.wanted OFFSET 0) AS l"
-);
+/// Reads loans as they stand.
+const READ_LOANS: &str = loans_by_key!("OFFSET 0");
 
 /// Keeps accounting periods from being closed until the commit.
 const SHARE_PERIODS: &str = concat!("SELECT ", share_periods!());
