@@ -2,8 +2,8 @@
 //!
 //! Each page is a range of row numbers, read from two lists, events and exceptions, in one snapshot: a person may take a
 //! row from one to the other between two pages, and it is told once all the same. Pages know nothing of each other, so
-//! the next ones are read and written out while one is sent. Each is a task that runs to its end: a slow reader holds no
-//! connection of the database.
+//! the next ones are read and written out while one is sent. Each is a task of its own: a slow reader holds no connection
+//! of the database.
 //!
 //! A row that came before a cut as another row is kept among the exceptions with the id of its payment: it is shown as
 //! that payment.

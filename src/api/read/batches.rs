@@ -221,10 +221,10 @@ fn rate(progress: &UploadProgress, counts: &CountsView) -> i64 {
 }
 
 /// How long to leave an upload alone that is waited for: half the time it takes at its rate, so that its end is seen
-/// soon; where nothing was finished since the last look, twice as long as before it.
-fn pause_after(last: Option<(Duration, i64)>, counts: &CountsView, rate: i64) -> Duration {
+/// soon; where nothing was finished since the last look, or more is to come, twice as long as before it.
+fn pause_after(last: Option<(Duration, i64)>, is_receiving: bool, counts: &CountsView, rate: i64) -> Duration {
     let pause = match last {
-        Some((pause, finished)) if finished == counts.finished() => pause.saturating_mul(2),
+        Some((pause, finished)) if is_receiving || finished == counts.finished() => pause.saturating_mul(2),
         Some(_) | None => {
             let micros = counts.in_flight.saturating_mul(MICROS).checked_div(rate.saturating_mul(2));
             micros.and_then(|micros| u64::try_from(micros).ok()).map_or(PAUSE_MIN, Duration::from_micros)
@@ -269,7 +269,8 @@ pub(crate) async fn watched(
             return Ok((upload, progress));
         }
         let counts = CountsView::from(&all_currencies(&progress));
-        let pause = pause_after(last, &counts, rate(&progress, &counts));
+        let is_receiving = progress.record.completed_at.is_none();
+        let pause = pause_after(last, is_receiving, &counts, rate(&progress, &counts));
         last = Some((pause, counts.finished()));
         let paused = tokio::time::sleep(pause.min(left));
         if state.lifecycle().token().run_until_cancelled(paused).await.is_none() {
@@ -324,7 +325,7 @@ mod tests {
         let counts = |posted, in_flight| CountsView { posted, in_flight, ..CountsView::default() };
         let millis = |last: Option<(u64, i64)>, posted, in_flight, rate| {
             let last = last.map(|(pause, finished)| (Duration::from_millis(pause), finished));
-            pause_after(last, &counts(posted, in_flight), rate).as_millis()
+            pause_after(last, false, &counts(posted, in_flight), rate).as_millis()
         };
         assert_eq!(millis(None, 0, 1_000, 0), 25, "nothing is known yet");
         assert_eq!(millis(None, 10_000, 90_000, 20_000), 200, "seconds to go");
@@ -332,5 +333,7 @@ mod tests {
         assert_eq!(millis(Some((50, 98_000)), 99_999, 1, 20_000), 25, "one row to go");
         assert_eq!(millis(Some((25, 99_999)), 99_999, 1, 20_000), 50, "which does not come");
         assert_eq!(millis(Some((200, 99_999)), 99_999, 1, 10_000), 200, "and still does not");
+        let receiving = pause_after(Some((Duration::from_millis(50), 98_000)), true, &counts(98_100, 100), 20_000);
+        assert_eq!(receiving.as_millis(), 100, "what is there is posted soon, and more comes");
     }
 }

@@ -8,7 +8,7 @@ use super::rows::{Columns, key_column};
 use crate::core::ids::{LoanKey, Seq, TenantId};
 use crate::store::{Attempts, ParkRequest, StoreError};
 
-/// Locks the event's loan, where it exists: nobody posts the event between the look and the count.
+/// Locks the event's loan, where it exists: nobody has written it and not yet committed when the event is looked at.
 const LOCK_LOAN_OF_EVENT: &str = "SELECT FROM loans l WHERE l.loan_key = (SELECT e.loan_key FROM events e \
      WHERE e.seq = $1) FOR NO KEY UPDATE";
 

@@ -274,12 +274,12 @@ impl LoanReads for SqliteStore {
     }
 
     async fn loan_ahead(&self, event: NewEvent, limit: i64) -> Result<LoanAhead, StoreError> {
-        let now = self.now();
+        let now = self.clock.now();
         self.read(move |db| Box::pin(post::look_ahead(db, event, limit, now))).await
     }
 
     async fn group_ahead(&self, group: NewGroup, limit: i64) -> Result<Vec<LoanAhead>, StoreError> {
-        let now = self.now();
+        let now = self.clock.now();
         self.read(move |db| Box::pin(async move { post::look_ahead_group(db, &group, limit, now).await })).await
     }
 }

@@ -136,10 +136,6 @@ impl SqliteStore {
         reading.await.map_err(|error| StoreError::Broken(format!("a read ended early: {error}")))?
     }
 
-    fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
     /// Notes what a transaction has posted, and what stood around it.
     fn note_posted(&self, batch: &mut PostedBatch, FrameTimes { begin, commit }: FrameTimes) {
         (batch.times.begin, batch.times.commit) = (begin, commit);
@@ -223,7 +219,7 @@ impl Store for SqliteStore {
     }
 
     async fn upload_progress(&self, upload: UploadRef) -> Result<Option<UploadProgress>, StoreError> {
-        let now = self.now();
+        let now = self.clock.now();
         self.read(move |db| Box::pin(uploads::progress(db, upload, now))).await
     }
 
@@ -402,7 +398,7 @@ impl Store for SqliteStore {
     }
 
     async fn sweep(&self, plan: SweepPlan) -> Result<Option<SweepRound>, StoreError> {
-        let (now, asked) = (self.now(), plan.clone());
+        let (now, asked) = (self.clock.now(), plan.clone());
         let lease =
             self.writer.run("take_lease", move |db| Box::pin(async move { sweep::take_lease(db, &asked, now).await }));
         let Some(lease) = lease.await? else {
@@ -418,7 +414,7 @@ impl Store for SqliteStore {
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
-        let (now, posted) = (self.now(), self.posted.load(Ordering::Relaxed));
+        let (now, posted) = (self.clock.now(), self.posted.load(Ordering::Relaxed));
         self.read(move |db| Box::pin(sweep::counts(db, now, posted))).await
     }
 

@@ -16,7 +16,7 @@ use crate::store::{
 #[async_trait]
 impl Reconciliation for SqliteStore {
     async fn take_reconciler(&self, worker: WorkerId, lease: Duration) -> Result<bool, StoreError> {
-        let now = self.now();
+        let now = self.clock.now();
         self.writer.run("take_reconciler", move |db| Box::pin(conservation::take(db, worker, lease, now))).await
     }
 
@@ -41,7 +41,7 @@ impl Reconciliation for SqliteStore {
     }
 
     async fn reconcile(&self, of: Vec<ReconciliationQuestion>) -> Result<Vec<ReconciliationRun>, StoreError> {
-        let now = self.now();
+        let now = self.clock.now();
         let runs = self.read(move |db| Box::pin(async move { reconcile::look(db, &of, now).await })).await?;
         let kept = runs.clone();
         self.writer.run("keep_runs", move |db| Box::pin(reconcile::keep(db, kept))).await?;
@@ -53,7 +53,7 @@ impl Reconciliation for SqliteStore {
     }
 
     async fn check_loans(&self, after: Option<LoanKey>) -> Result<LoansChecked, StoreError> {
-        let now = self.now();
+        let now = self.clock.now();
         let window = self.read(move |db| Box::pin(loan_check::look(db, after, now))).await?;
         let told = window.told();
         if window.is_changed() {

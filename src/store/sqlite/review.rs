@@ -142,7 +142,7 @@ pub(super) const COUNT_REVIEWED: &str = "
 #[async_trait]
 impl Reviews for SqliteStore {
     async fn file_totals(&self, upload: UploadRef) -> Result<Option<FileTotals>, StoreError> {
-        let now = self.now();
+        let now = self.clock.now();
         self.read(move |db| Box::pin(file_totals(db, upload, now))).await
     }
 

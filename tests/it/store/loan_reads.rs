@@ -237,7 +237,7 @@ pub(crate) async fn restatements_are_told_with_their_payment(fixture: &impl Fixt
     let books = Books::open(fixture.store(), 1).await;
     books.book(vec![books.opening(1, [0, 0, 500])]).await;
     let paid = books.accept(vec![books.payment(1, 100), books.payment(1, 70)]).await;
-    books.try_post(&paid[..1], system::resplitting(10)).await.unwrap();
+    books.post_with(&paid[..1], system::resplitting(10)).await;
     let told = books.store.restatements(books.tenant, paid[0].seq).await.unwrap();
     assert!(!told.is_empty());
     for record in &told {
@@ -338,7 +338,7 @@ pub(crate) async fn another_tenant_reads_no_past(fixture: &impl Fixture) {
     let thief = Books::open(fixture.store(), 2).await;
     books.book(vec![books.opening_numbered(1, "420")]).await;
     let paid = books.accept(vec![books.payment(1, 100)]).await;
-    books.try_post(&paid, system::resplitting(10)).await.unwrap();
+    books.post_with(&paid, system::resplitting(10)).await;
     books.accept(vec![books.payment(1, 1)]).await;
     let (store, key) = (&books.store, books.key(1));
     let filters = [LoansFilter::OfNumber("420".to_owned()), LoansFilter::OfBorrower(borrower(1)), LoansFilter::All];

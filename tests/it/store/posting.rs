@@ -77,7 +77,7 @@ pub(crate) async fn system_event_does_not_move_the_mark(fixture: &impl Fixture) 
     books.book(vec![books.opening(1, [0, 0, 500])]).await;
     let wanted = books.accept(vec![books.payment(1, 100)]).await;
 
-    let batch = books.try_post(&wanted, system::resplitting(10)).await.unwrap();
+    let batch = books.post_with(&wanted, system::resplitting(10)).await;
 
     assert_eq!(batch.posted.len(), 1, "consequences answer nobody");
     let loan = books.loan(1).await.unwrap().state;

@@ -244,7 +244,7 @@ pub(crate) async fn restated_payment_is_returned_as_it_stands(fixture: &impl Fix
     let books = Books::open(fixture.store(), 1).await;
     books.book(vec![books.opening(1, [0, 0, 500])]).await;
     let paid = books.accept(vec![books.payment(1, 100)]).await;
-    books.try_post(&paid, system::resplitting(10)).await.unwrap();
+    books.post_with(&paid, system::resplitting(10)).await;
     assert_eq!(books.balances_on(1, day(12, 31)).await, [0, 0, 410, 10]);
 
     let returned = books.book(vec![books.return_of(&paid[0], day(5, 4), 0).await]).await;

@@ -216,10 +216,15 @@ impl Books {
         wanted.collect()
     }
 
-    /// Posts what the messages name, once more where somebody else was faster.
+    /// Posts what the messages name.
     pub(crate) async fn post(&self, wanted: &[Wanted]) -> PostedBatch {
+        self.post_with(wanted, fold::plain()).await
+    }
+
+    /// Posts with another fold; once more where somebody else was faster, or the loans have to be locked.
+    pub(crate) async fn post_with(&self, wanted: &[Wanted], fold: Fold) -> PostedBatch {
         loop {
-            match self.try_post(wanted, fold::plain()).await {
+            match self.try_post(wanted, fold.clone()).await {
                 Err(StoreError::Retry(_)) => {}
                 done => return done.unwrap(),
             }

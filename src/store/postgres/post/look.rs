@@ -26,13 +26,13 @@ pub(in crate::store::postgres) const STATEMENTS: [(&str, &str); 2] =
     [("read_loans", READ_LOANS), ("share_periods", SHARE_PERIODS)];
 
 /// The loans that messages name. Locks them where looking does not do: where one is absent or on hold, and where a batch
-/// comes again or works despite a hold.
+/// comes again, works despite a hold or looks for the event that fails: a loan that is locked counts no attempt.
 pub(super) async fn look(
     connection: &mut PgConnection,
     work: &PostWork,
     known: &KnownLoans,
 ) -> Result<Locked, StoreError> {
-    if work.skip_locked || work.despite_hold {
+    if work.skip_locked || work.despite_hold || work.per_loan_max == 1 {
         return lock(connection, work).await;
     }
     let keys: BTreeSet<LoanKey> = work.wanted.iter().map(|wanted| wanted.loan_key).collect();

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::{KnownLoans, look, write};
 use crate::core::event::AcceptedEvent;
-use crate::core::ids::Seq;
+use crate::core::ids::{LoanKey, Seq};
 use crate::core::ledger::FoldOutput;
 use crate::core::loan::LoanState;
 use crate::runtime::clock::Stopwatch;
@@ -45,7 +45,7 @@ impl PreparedBatch {
 
 impl PostgresStore {
     /// Writes a prepared batch with the statements of [`post_batch`](crate::store::Store::post_batch), all but the
-    /// reading ones. Holds row locks on the batch's loans for the length of the transaction.
+    /// reading ones. Holds row locks on the batch's loans from their writing on.
     ///
     /// # Errors
     /// [`StoreError::Retry`] when somebody else has posted to one of the loans: nothing was written.
@@ -53,8 +53,12 @@ impl PostgresStore {
         self.owned(move |store| async move {
             let mut watch = Stopwatch::start();
             let mut connection = store.hot_connection(HotPath::Post).await?;
+            let loans: Vec<LoanKey> = batch.work.wanted.iter().map(|wanted| wanted.loan_key).collect();
             let posted = post(&mut connection, &mut watch, batch, &store.known_loans).await;
-            let (times, states) = posted.inspect_err(|error| store.doubt(error))?;
+            let (times, states) = posted.inspect_err(|error| {
+                store.doubt(error);
+                store.known_loans.forget(loans);
+            })?;
             store.rest(connection);
             store.known_loans.learn(&states);
             Ok(times)

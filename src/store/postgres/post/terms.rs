@@ -1,16 +1,14 @@
 //! Owns what few postings change of a loan: its charge-off and its terms. A batch that changes none costs no statement
 //! more.
 
-use std::collections::BTreeMap;
-
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 
-use crate::core::ids::LoanKey;
+use super::lock::Locked;
 use crate::core::loan::{ChargedOff, LoanState, LossAccount, SuspenseRelease};
 use crate::store::StoreError;
 use crate::store::postgres::error::{classify, overtaken};
-use crate::store::postgres::rows::{LoanRow, key_column};
+use crate::store::postgres::rows::key_column;
 
 /// Writes the terms of loans that the transaction holds.
 pub(in crate::store::postgres) const WRITE_TERMS: &str = "UPDATE loans SET program_id = n.program_id, status = n.status, \
@@ -25,13 +23,17 @@ pub(in crate::store::postgres) const WRITE_TERMS: &str = "UPDATE loans SET progr
 /// Writes the terms of the loans whose terms the batch has changed.
 pub(in crate::store::postgres) async fn write(
     connection: &mut PgConnection,
-    before: &BTreeMap<LoanKey, LoanRow>,
+    locked: &Locked,
     states: &[LoanState],
 ) -> Result<(), StoreError> {
-    let is_changed = |state: &&LoanState| before.get(&state.key).map(|row| row.state.terms()) != Some(state.terms());
+    let is_changed =
+        |state: &&LoanState| locked.loans.get(&state.key).map(|row| row.state.terms()) != Some(state.terms());
     let changed: Vec<&LoanState> = states.iter().filter(is_changed).collect();
     if changed.is_empty() {
         return Ok(());
+    }
+    if locked.is_by_sight {
+        return Err(overtaken("terms change on loans that are not locked"));
     }
     let charged_off = |part: fn(&ChargedOff) -> i64| {
         changed.iter().map(|state| state.charged_off.as_ref().map_or(0, part)).collect::<Vec<_>>()

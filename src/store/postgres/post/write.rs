@@ -40,43 +40,62 @@ const INSERT_SYSTEM_EVENTS: &str = concat!(
     " ORDER BY place) AS arrived ON CONFLICT (key_hash) DO NOTHING RETURNING id, seq"
 );
 
-/// The loans as they stand afterwards, where they still stand as they were read ($1 to $13): a hold, which the chain does not
-/// tell of, matters where they are not locked. Not their terms: those hardly ever change, see [`terms`].
+/// The loans as they stand afterwards, where they still stand as they were read ($1 to $17). Nobody but a posting changes
+/// balances, and it goes on with the chain; but what is written over is compared, for a person may have mended it. A hold,
+/// which the chain does not tell of, matters where they are not locked. Not their terms: those hardly ever change, see
+/// [`terms`].
 macro_rules! moved {
     () => {
         "moved AS (UPDATE loans SET version = n.version, last_posted_seq = n.last_posted_seq, \
          last_posted_at = n.last_posted_at, fees = n.fees, interest = n.interest, principal = n.principal, \
          suspense = n.suspense, greatest_effective_date = n.greatest_effective_date, chain_head = n.chain_head \
          FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::bigint[], $6::bigint[], \
-         $7::bigint[], $8::bigint[], $9::date[], $10::bytea[], $11::bytea[], $12::bigint[]) \
-         AS n (loan_key, version, last_posted_seq, last_posted_at, fees, interest, principal, suspense, \
-         greatest_effective_date, chain_head, head_before, seq_before) WHERE loans.loan_key = n.loan_key \
+         $7::bigint[], $8::bigint[], $9::date[], $10::bytea[], $11::bytea[], $12::bigint[], \
+         $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[]) AS n (loan_key, version, last_posted_seq, \
+         last_posted_at, fees, interest, principal, suspense, greatest_effective_date, chain_head, head_before, \
+         seq_before, fees_before, interest_before, principal_before, suspense_before) WHERE loans.loan_key = n.loan_key \
          AND loans.chain_head = n.head_before AND loans.last_posted_seq = n.seq_before \
-         AND (NOT loans.on_hold OR $13) RETURNING 1)"
+         AND loans.fees = n.fees_before AND loans.interest = n.interest_before \
+         AND loans.principal = n.principal_before AND loans.suspense = n.suspense_before \
+         AND (NOT loans.on_hold OR $17) RETURNING 1)"
     };
 }
 
-/// The totals and the feed ($14 to $30). The ORDER BYs are load-bearing: rows are locked in key order.
+/// Nothing else is written where a loan was not: whoever did not hold it must not keep its holder waiting. And so the loans
+/// come first, whatever the order of the parts.
+macro_rules! where_all_moved {
+    () => {
+        " WHERE (SELECT count(*) FROM moved) = cardinality($1)"
+    };
+}
+
+/// The totals and the feed ($18 to $34). The ORDER BYs are load-bearing: rows are locked in key order.
 macro_rules! summed {
     () => {
-        "totalled AS (INSERT INTO account_totals (tenant, account, currency, layer, booking_date, lane_slot, debits, \
-         credits) SELECT tenant, account, currency, layer, booking_date, $21, debits::numeric, credits::numeric \
-         FROM unnest($14::uuid[], $15::smallint[], $16::text[], $17::text[], $18::date[], $19::text[], $20::text[]) \
-         AS n (tenant, account, currency, layer, booking_date, debits, credits) \
-         ORDER BY tenant, account, currency, layer, booking_date \
-         ON CONFLICT (tenant, account, currency, layer, booking_date, lane_slot) \
-         DO UPDATE SET debits = account_totals.debits + excluded.debits, \
-         credits = account_totals.credits + excluded.credits RETURNING 1), \
-         counted AS (INSERT INTO batch_totals (batch_id, outcome, currency, lane_slot, count, amount, last_posted_at) \
-         SELECT batch_id, outcome, currency, $21, count, amount::numeric, clock_timestamp() \
-         FROM unnest($22::uuid[], $23::text[], $30::text[], $24::bigint[], $25::text[]) \
-         AS n (batch_id, outcome, currency, count, amount) \
-         ORDER BY batch_id, outcome, currency ON CONFLICT (batch_id, outcome, currency, lane_slot) \
-         DO UPDATE SET count = batch_totals.count + excluded.count, amount = batch_totals.amount + excluded.amount, \
-         last_posted_at = excluded.last_posted_at RETURNING 1), \
-         changed AS (INSERT INTO changes (tenant, epoch, seqs) \
-         SELECT tenant, (SELECT number FROM epoch), ($29::bigint[])[first:last] \
-         FROM unnest($26::uuid[], $27::integer[], $28::integer[]) AS n (tenant, first, last) RETURNING 1)"
+        concat!(
+            "totalled AS (INSERT INTO account_totals (tenant, account, currency, layer, booking_date, lane_slot, debits, \
+             credits) SELECT tenant, account, currency, layer, booking_date, $25, debits::numeric, credits::numeric \
+             FROM unnest($18::uuid[], $19::smallint[], $20::text[], $21::text[], $22::date[], $23::text[], $24::text[]) \
+             AS n (tenant, account, currency, layer, booking_date, debits, credits)",
+            where_all_moved!(),
+            " ORDER BY tenant, account, currency, layer, booking_date \
+             ON CONFLICT (tenant, account, currency, layer, booking_date, lane_slot) \
+             DO UPDATE SET debits = account_totals.debits + excluded.debits, \
+             credits = account_totals.credits + excluded.credits RETURNING 1), \
+             counted AS (INSERT INTO batch_totals (batch_id, outcome, currency, lane_slot, count, amount, \
+             last_posted_at) SELECT batch_id, outcome, currency, $25, count, amount::numeric, clock_timestamp() \
+             FROM unnest($26::uuid[], $27::text[], $34::text[], $28::bigint[], $29::text[]) \
+             AS n (batch_id, outcome, currency, count, amount)",
+            where_all_moved!(),
+            " ORDER BY batch_id, outcome, currency ON CONFLICT (batch_id, outcome, currency, lane_slot) \
+             DO UPDATE SET count = batch_totals.count + excluded.count, amount = batch_totals.amount + excluded.amount, \
+             last_posted_at = excluded.last_posted_at RETURNING 1), \
+             changed AS (INSERT INTO changes (tenant, epoch, seqs) \
+             SELECT tenant, (SELECT number FROM epoch), ($33::bigint[])[first:last] \
+             FROM unnest($30::uuid[], $31::integer[], $32::integer[]) AS n (tenant, first, last)",
+            where_all_moved!(),
+            " RETURNING 1)"
+        )
     };
 }
 
@@ -90,23 +109,25 @@ macro_rules! posting_columns {
 }
 
 /// Writes a small batch in one statement. The counts at the end are taken in the order in which they stand, which makes
-/// the lock order: loans (where they are not locked yet), postings, `account_totals`, `batch_totals`.
+/// the lock order: loans (where they are not locked yet), `account_totals`, `batch_totals`, postings.
 const WRITE_BATCH: &str = concat!(
-    "WITH posted AS (INSERT INTO postings (",
-    posting_columns!(),
-    ") SELECT event_seq, loan_key, loan_version, outcome, rejection_code, ($49::smallint[])[first:last], \
-     ($50::bigint[])[first:last], layer, alloc_fees, alloc_interest, alloc_principal, alloc_suspense, undoes_seq, \
-     restates_seq, effective_date, booking_date, posted_at, chain_hash \
-     FROM unnest($31::bigint[], $32::uuid[], $33::bigint[], $34::text[], $35::text[], $36::integer[], \
-     $37::integer[], $38::text[], $39::bigint[], $40::bigint[], $41::bigint[], $42::bigint[], $43::bigint[], \
-     $44::bigint[], $45::date[], $46::date[], $47::timestamptz[], $48::bytea[]) AS n (event_seq, loan_key, \
-     loan_version, outcome, rejection_code, first, last, layer, alloc_fees, alloc_interest, alloc_principal, \
-     alloc_suspense, undoes_seq, restates_seq, effective_date, booking_date, posted_at, chain_hash) RETURNING 1), ",
+    "WITH ",
     moved!(),
     ", ",
     summed!(),
-    " SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM posted), (SELECT count(*) FROM totalled), \
-     (SELECT count(*) FROM counted), (SELECT count(*) FROM changed)"
+    ", posted AS (INSERT INTO postings (",
+    posting_columns!(),
+    ") SELECT event_seq, loan_key, loan_version, outcome, rejection_code, ($53::smallint[])[first:last], \
+     ($54::bigint[])[first:last], layer, alloc_fees, alloc_interest, alloc_principal, alloc_suspense, undoes_seq, \
+     restates_seq, effective_date, booking_date, posted_at, chain_hash \
+     FROM unnest($35::bigint[], $36::uuid[], $37::bigint[], $38::text[], $39::text[], $40::integer[], \
+     $41::integer[], $42::text[], $43::bigint[], $44::bigint[], $45::bigint[], $46::bigint[], $47::bigint[], \
+     $48::bigint[], $49::date[], $50::date[], $51::timestamptz[], $52::bytea[]) AS n (event_seq, loan_key, \
+     loan_version, outcome, rejection_code, first, last, layer, alloc_fees, alloc_interest, alloc_principal, \
+     alloc_suspense, undoes_seq, restates_seq, effective_date, booking_date, posted_at, chain_hash)",
+    where_all_moved!(),
+    " RETURNING 1) SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM totalled), (SELECT count(*) FROM counted), \
+     (SELECT count(*) FROM changed), (SELECT count(*) FROM posted)"
 );
 
 /// Writes many postings, behind [`WRITE_REST`].
@@ -140,10 +161,13 @@ pub(super) async fn write(
     if output.postings.is_empty() && output.system.is_empty() {
         return Ok(Vec::new());
     }
+    if locked.is_by_sight && !output.system.is_empty() {
+        return Err(overtaken("consequences follow on loans that are not locked"));
+    }
     let seqs = insert_system_events(connection, &output.system).await?;
     let mut rows = Rows::of(&events, &output.postings)?;
     rows.add_system(&seqs, &output.system)?;
-    terms::write(connection, &locked.loans, &output.states).await?;
+    terms::write(connection, locked, &output.states).await?;
     rows.write(connection, (locked, &output.states), lane_slot).await?;
     put(batch, &mut events, output.postings);
     Ok(output.states)
@@ -161,7 +185,7 @@ pub(in crate::store::postgres) async fn write_legs(
     let mut rows = Rows::of(&events, &output.legs)?;
     rows.sums.push(parent.seq, &parent.event, &output.parent);
     rows.add_system(&seqs, &output.system)?;
-    terms::write(connection, &locked.loans, &output.states).await?;
+    terms::write(connection, locked, &output.states).await?;
     rows.write(connection, (locked, &output.states), lane_slot).await?;
     put(batch, &mut events, output.legs);
     Ok(())
@@ -215,19 +239,20 @@ impl<'p> Rows<'p> {
             let query = sums.bind(bind_loans(sqlx::query(WRITE_BATCH), locked, states), lane_slot)?;
             let query = PostingColumns::of(&postings)?.bind(query);
             let row = query.fetch_one(connection).await.map_err(|error| posted_before(classify(error), locked))?;
-            return are_written(&row, [states.len(), postings.len()]);
+            return are_written(&row, [(0, states.len()), (4, postings.len())]);
         }
         let query = sums.bind(bind_loans(sqlx::query(WRITE_REST), locked, states), lane_slot)?;
         let row = query.fetch_one(&mut *connection).await.map_err(classify)?;
-        are_written(&row, [states.len()])?;
+        are_written(&row, [(0, states.len())])?;
         copied(&postings).send(connection, COPY_POSTINGS).await.map_err(|error| posted_before(error, locked))
     }
 }
 
-/// Whether a statement wrote as many rows as it was given; it counts them in its first columns.
-fn are_written<const N: usize>(row: &PgRow, given: [usize; N]) -> Result<(), StoreError> {
-    let mut counts = Columns::of(row);
-    for given in given {
+/// Whether a statement wrote as many rows as it was given, by its counts in some columns.
+fn are_written<const N: usize>(row: &PgRow, given: [(usize, usize); N]) -> Result<(), StoreError> {
+    for (column, given) in given {
+        let mut counts = Columns::of(row);
+        counts.skip(column);
         if usize::try_from(counts.take::<i64>()?) != Ok(given) {
             return Err(overtaken("fewer rows were written than given"));
         }

@@ -9,7 +9,8 @@ use super::lock::Locked;
 use crate::core::event::NewEvent;
 use crate::core::ids::Seq;
 use crate::core::ledger::{JournalEntry, Posting, RejectionCode};
-use crate::core::loan::LoanState;
+use crate::core::loan::{Balances, LoanState};
+use crate::core::money::Minor;
 use crate::store::StoreError;
 use crate::store::postgres::copy::CopiedRows;
 use crate::store::postgres::intake_rows::Prepared;
@@ -93,7 +94,7 @@ impl PostingColumns {
         Ok(())
     }
 
-    /// Binds $31 to $50.
+    /// Binds $35 to $54.
     pub(super) fn bind(self, query: Prepared<'_>) -> Prepared<'_> {
         query
             .bind(self.seqs)
@@ -155,9 +156,12 @@ fn copy_posting(row: &mut CopiedRows, seq: Seq, posting: &Posting) {
         .optional(posting.chain_hash.as_ref(), |row, hash| row.bytes(hash));
 }
 
-/// Binds $1 to $13: the loans as they stand afterwards, what names their past as they were read, and whether they are locked.
+/// Binds $1 to $17: the loans as they stand afterwards, as they were read, and whether they are locked.
 pub(super) fn bind_loans<'q>(query: Prepared<'q>, locked: &Locked, states: &[LoanState]) -> Prepared<'q> {
     let before = |state: &LoanState| locked.loans.get(&state.key).map(|loan| &loan.state);
+    let owed_before = |part: fn(&Balances) -> Minor| -> Vec<Option<i64>> {
+        states.iter().map(|state| before(state).map(|before| part(&before.balances).units())).collect()
+    };
     query
         .bind(states.iter().map(|state| key_column(state.key)).collect::<Vec<_>>())
         .bind(states.iter().map(|state| state.version).collect::<Vec<_>>())
@@ -171,6 +175,10 @@ pub(super) fn bind_loans<'q>(query: Prepared<'q>, locked: &Locked, states: &[Loa
         .bind(states.iter().map(|state| state.chain_head).collect::<Vec<_>>())
         .bind(states.iter().map(|state| before(state).map(|before| before.chain_head)).collect::<Vec<_>>())
         .bind(states.iter().map(|state| before(state).map(|before| before.last_posted_seq.0)).collect::<Vec<_>>())
+        .bind(owed_before(|owed| owed.fees))
+        .bind(owed_before(|owed| owed.interest))
+        .bind(owed_before(|owed| owed.principal))
+        .bind(owed_before(|owed| owed.suspense))
         .bind(!locked.is_by_sight)
 }
 
@@ -208,7 +216,7 @@ impl Sums {
         }
     }
 
-    /// Binds $14 to $30.
+    /// Binds $18 to $34.
     pub(super) fn bind(self, query: Prepared<'_>, lane_slot: i16) -> Result<Prepared<'_>, StoreError> {
         let (keys, sums): (Vec<AccountKey>, Vec<(i128, i128)>) = self.accounts.into_iter().unzip();
         let query = query

@@ -40,7 +40,7 @@ impl WebhookStore for SqliteStore {
     }
 
     async fn claim_endpoints(&self, plan: ClaimPlan) -> Result<Vec<EndpointRecord>, StoreError> {
-        let now = self.now();
+        let now = self.clock.now();
         // The writer is only asked for where there is something to write.
         let ids = self.read(move |db| Box::pin(turn::claimable(db, plan, now))).await?;
         if ids.is_empty() {
@@ -51,7 +51,7 @@ impl WebhookStore for SqliteStore {
     }
 
     async fn due_deliveries(&self, id: WebhookEndpointId, limit: i64) -> Result<Vec<DueDelivery>, StoreError> {
-        let now = self.now();
+        let now = self.clock.now();
         self.read(move |db| Box::pin(turn::due(db, id, limit, now))).await
     }
 
