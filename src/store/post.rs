@@ -5,7 +5,7 @@
 //!    exist and have an unposted opening event are inserted first, in key order, with version 0. A batch of nothing but
 //!    payments in order need not lock: PostgreSQL takes loans as it knows or reads them, and step 4 writes each only where
 //!    its chain head, its last posted event and the absence of a hold are still the same.
-//! 2. **read**, in a statement after the locks, (a) events of these loans with a slot and `seq > last_posted_seq`,
+//! 2. **read**, in a statement after the locks, or before them where the loans are then found unchanged, (a) events of these loans with a slot and `seq > last_posted_seq`,
 //!    and (b) the wanted events with `seq <= last_posted_seq`, both only where no posting exists. Loans on hold are
 //!    left out of (a) and (b), but for those whose hold refuses: what is read of them is refused by the fold. At most `events_max`, fair by loan, always a prefix of each loan's order. A loan inserted
 //!    in step 1 has the terms of its first opening event, so the batch takes nothing of it from a second one on: if the

@@ -1,9 +1,9 @@
 //! Owns `GET /v1/batches/{batch_id}/results`: what became of each row, in row order, streamed as NDJSON or CSV.
 //!
 //! Each page is a range of row numbers, read from two lists, events and exceptions, in one snapshot: a person may take a
-//! row from one to the other between two pages, and it is told once all the same. Pages know nothing of each other, so
-//! the next ones are read and written out while one is sent. Each is a task of its own: a slow reader holds no connection
-//! of the database.
+//! row from one to the other between two pages, and it is told once all the same. What a sending adds meanwhile is for
+//! the next reader. Pages know nothing of each other, so the next ones are read and written out while one is sent. Each
+//! is a task of its own: a slow reader holds no connection of the database.
 //!
 //! A row that came before a cut as another row is kept among the exceptions with the id of its payment: it is shown as
 //! that payment.

@@ -23,7 +23,7 @@ use crate::core::time::Timestamp;
 pub struct LoanWork {
     /// The loan.
     pub key: LoanKey,
-    /// Its state, locked; an opened but unposted loan has version 0. `None` where there is no loan.
+    /// Its state, locked or proved when it is written; an opened but unposted loan has version 0. `None` where there is no loan.
     pub state: Option<LoanState>,
     /// Whether opening it failed because its loan number belongs to another loan.
     pub number_taken: bool,

@@ -57,10 +57,10 @@ impl PostgresStore {
         let mut transaction = begin(&mut connection).await?;
         let loan = request.loan_key;
         let done = park(&mut transaction, request).await;
-        let attempts = finish(transaction, done).await?;
+        let attempts = finish(transaction, done).await;
         // It may be on hold now.
         self.known_loans.forget([loan]);
-        Ok(attempts)
+        attempts
     }
 }
 

@@ -1,6 +1,6 @@
 //! Owns the statements of accounting periods, and the lock that keeps postings out of a month while it is closed.
 //!
-//! Every posting transaction holds the lock of `periods_lock!` shared, taken with the locks on its loans, and reads the calendar in
+//! Every posting transaction holds the lock of `periods_lock!` shared, taken when it locks or looks at its loans, and reads the calendar in
 //! the statement after: under READ COMMITTED that one sees every change committed before the lock was got. A change holds
 //! the lock alone. So a posting transaction sees a period closed, or its close waits for the transaction's commit.
 

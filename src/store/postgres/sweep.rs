@@ -63,20 +63,22 @@ const READ_REACH: &str = "SELECT (SELECT max(e.seq) FROM events e WHERE e.seq > 
      FROM (SELECT min(e.seq) AS first FROM events e WHERE e.seq > $1 AND e.seq <= $3) AS n WHERE n.first IS NOT NULL";
 
 /// The first event of the round that waits, whatever its age, and whether it waits for longer than it should. Walks the
-/// postings' key up to the first gap with such an event, and looks behind the last posting. This is asked of each event
-/// there ever is, more than once: so it reads of events what stands in gaps alone. It joins nothing, which a planner that
-/// does not know yet how many there are would do by a look into the key for each.
+/// postings' key up to the first gap with such an event; where there is none it looks behind the last posting, in the same
+/// statement, which sees the same postings. This is asked of each event there ever is, more than once: so it reads of events
+/// what stands in gaps alone. It joins nothing, which a planner that does not know yet how many there are would do by a look
+/// into the key for each.
 const FIRST_WAITING: &str = concat!(
-    "SELECT w.seq, w.accepted_at <= clock_timestamp() - $3::interval FROM ((SELECT e.seq, e.accepted_at \
-     FROM (SELECT p.event_seq AS below, lag(p.event_seq, 1, $1) OVER (ORDER BY p.event_seq) AS above FROM postings p \
+    "WITH in_gap AS MATERIALIZED (SELECT e.seq, e.accepted_at FROM (SELECT p.event_seq AS below, lag(p.event_seq, 1, $1) OVER (ORDER BY p.event_seq) AS above FROM postings p \
      WHERE p.event_seq > $1 AND p.event_seq <= $2) AS gap \
      CROSS JOIN LATERAL (SELECT e.seq, e.accepted_at FROM events e WHERE e.seq > gap.above AND e.seq < gap.below AND ",
     waits!(),
     " ORDER BY e.seq LIMIT 1) AS e WHERE gap.below > gap.above + 1 ORDER BY gap.below LIMIT 1) \
-     UNION ALL (SELECT e.seq, e.accepted_at FROM events e WHERE e.seq <= $2 AND e.seq > coalesce((SELECT max(p.event_seq) \
-     FROM postings p WHERE p.event_seq > $1 AND p.event_seq <= $2), $1) AND ",
+     SELECT w.seq, w.accepted_at <= clock_timestamp() - $3::interval FROM (SELECT seq, accepted_at FROM in_gap \
+     UNION ALL (SELECT e.seq, e.accepted_at FROM events e WHERE NOT EXISTS (SELECT FROM in_gap) AND e.seq <= $2 \
+     AND e.seq > coalesce((SELECT max(p.event_seq) FROM postings p WHERE p.event_seq > $1 AND p.event_seq <= $2), $1) \
+     AND ",
     waits!(),
-    " ORDER BY e.seq LIMIT 1)) AS w ORDER BY w.seq LIMIT 1"
+    " ORDER BY e.seq LIMIT 1)) AS w LIMIT 1"
 );
 
 /// Before this instant no event is young, and no transaction that may still commit an event had begun. Asked before

@@ -23,6 +23,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 
 use super::connect::{HotPath, PostgresStore, REST_MAX, begin, finish};
+use super::error::overtaken;
 use crate::core::event::AcceptedEvent;
 use crate::core::ids::Seq;
 use crate::core::ledger::{FoldInput, FoldOutput, LoanWork, reads_long, rests_on_state};
@@ -117,6 +118,10 @@ async fn fill(
         Some(_) | None => FoldOutput::default(),
     };
     batch.times.fold = watch.lap();
+    if locked.is_by_sight && !output.failures.is_empty() {
+        // An attempt is counted against an event only where its loan is surely as it was judged.
+        return Err(overtaken("an event fails on a loan that is not locked"));
+    }
     forget_unopened(connection, &locked, &output.states).await?;
     keep(work, &events, &output, batch);
     let mut states = write::write(connection, (work.lane_slot, &locked), events, output, batch).await?;

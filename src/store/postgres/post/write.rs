@@ -41,7 +41,7 @@ const INSERT_SYSTEM_EVENTS: &str = concat!(
 );
 
 /// The loans as they stand afterwards, where they still stand as they were read ($1 to $17). Nobody but a posting changes
-/// balances, and it goes on with the chain; but what is written over is compared, for a person may have mended it. A hold,
+/// a loan, and it goes on with the chain; balances are compared all the same, so that none is written over unread. A hold,
 /// which the chain does not tell of, matters where they are not locked. Not their terms: those hardly ever change, see
 /// [`terms`].
 macro_rules! moved {
