@@ -68,7 +68,8 @@ const READ_REACH: &str = "SELECT (SELECT max(e.seq) FROM events e WHERE e.seq > 
 /// what stands in gaps alone. It joins nothing, which a planner that does not know yet how many there are would do by a look
 /// into the key for each.
 const FIRST_WAITING: &str = concat!(
-    "WITH in_gap AS MATERIALIZED (SELECT e.seq, e.accepted_at FROM (SELECT p.event_seq AS below, lag(p.event_seq, 1, $1) OVER (ORDER BY p.event_seq) AS above FROM postings p \
+    "WITH in_gap AS MATERIALIZED (SELECT e.seq, e.accepted_at FROM (SELECT p.event_seq AS below, \
+     lag(p.event_seq, 1, $1) OVER (ORDER BY p.event_seq) AS above FROM postings p \
      WHERE p.event_seq > $1 AND p.event_seq <= $2) AS gap \
      CROSS JOIN LATERAL (SELECT e.seq, e.accepted_at FROM events e WHERE e.seq > gap.above AND e.seq < gap.below AND ",
     waits!(),

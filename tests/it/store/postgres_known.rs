@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use hpts::store::postgres::PostgresStore;
-use hpts::store::{PostWork, PostedBatch, StoreError, Wanted};
+use hpts::store::{StoreError, Wanted};
 use tokio::task::JoinSet;
 
 use super::prove;
-use crate::support::books::{Books, day, work};
+use crate::support::books::{Books, day};
 use crate::support::fold;
 use crate::support::holds::{hold, release};
 use crate::support::postgres::PostgresDatabase;
@@ -22,18 +22,6 @@ async fn other_process(database: &PostgresDatabase, books: &Books) -> Books {
 async fn refused(books: &Books, wanted: &[Wanted]) {
     let answer = books.try_post(wanted, fold::plain()).await;
     assert!(matches!(answer, Err(StoreError::Retry(_))), "{answer:?}");
-}
-
-/// Posts as a lane does: who was refused comes again with locks.
-async fn posted(books: &Books, wanted: &[Wanted]) -> PostedBatch {
-    let mut asked = work(wanted);
-    loop {
-        match books.store.post_batch(asked.clone(), fold::plain()).await {
-            Ok(batch) if batch.left.is_empty() => return batch,
-            Ok(_) | Err(StoreError::Retry(_)) => asked = PostWork { skip_locked: true, ..asked },
-            Err(error) => panic!("{error}"),
-        }
-    }
 }
 
 #[tokio::test]
@@ -50,10 +38,10 @@ async fn what_another_process_posted_meanwhile_is_seen() {
     assert_eq!(books.post(&wanted).await.posted.len(), 1, "it is not known any more");
 
     let others = other.accept(vec![books.payment_on(1, 2, day(4, 13))]).await;
-    posted(&other, &others).await;
+    other.post(&others).await;
     let late = books.accept(vec![books.payment_on(1, 1, day(4, 1))]).await;
     refused(&books, &late).await;
-    assert_eq!(posted(&books, &late).await.posted.len(), 1);
+    assert_eq!(books.post(&late).await.posted.len(), 1);
     assert_eq!(books.loan(1).await.unwrap().state.balances.principal.units(), 1_000 - 100 - 30 - 5 - 2 - 1);
     prove(&books.store).await;
 }
@@ -68,7 +56,7 @@ async fn a_hold_of_another_process_is_seen() {
 
     let wanted = books.accept(vec![books.payment(1, 5)]).await;
     refused(&books, &wanted).await;
-    assert_eq!(posted(&books, &wanted).await.held, [wanted[0].id]);
+    assert_eq!(books.post(&wanted).await.held, [wanted[0].id]);
     assert_eq!(books.post(&wanted).await.held, [wanted[0].id], "whether it is looked at or locked");
     release(&other.store, books.tenant, books.key(1)).await;
     assert_eq!(books.post(&wanted).await.posted.len(), 1);
@@ -126,7 +114,7 @@ async fn processes_that_post_to_the_same_loans_lose_nothing() {
                 let date = if round % 10 == 9 { day(4, 1) } else { day(4, 10) };
                 let payments = (0..3).map(|n| books.payment_on((first + n) % 3 + 1, 1 + round, date));
                 let wanted = books.accept(payments.collect()).await;
-                let batch = posted(&books, &wanted).await;
+                let batch = books.post(&wanted).await;
                 let settled = batch.posted.len() + batch.already.len();
                 assert!(settled >= wanted.len(), "{batch:?}");
             }

@@ -221,11 +221,13 @@ impl Books {
         self.post_with(wanted, fold::plain()).await
     }
 
-    /// Posts with another fold; once more where somebody else was faster, or the loans have to be locked.
+    /// Posts with another fold. Who was refused comes again with locks, as a lane does, and waits for what others hold.
     pub(crate) async fn post_with(&self, wanted: &[Wanted], fold: Fold) -> PostedBatch {
+        let mut asked = work(wanted);
         loop {
-            match self.try_post(wanted, fold.clone()).await {
-                Err(StoreError::Retry(_)) => {}
+            match self.store.post_batch(asked.clone(), fold.clone()).await {
+                Err(StoreError::Retry(_)) => asked.skip_locked = true,
+                Ok(batch) if asked.skip_locked && !batch.left.is_empty() && batch.failures.is_empty() => {}
                 done => return done.unwrap(),
             }
         }
