@@ -26,7 +26,7 @@ pub(in crate::store::postgres) const STATEMENTS: [(&str, &str); 2] =
     [("read_loans", READ_LOANS), ("share_periods", SHARE_PERIODS)];
 
 /// The loans that messages name. Locks them where looking does not do: where one is absent or on hold, and where a batch
-/// comes again, works despite a hold or looks for the event that fails: a loan that is locked counts no attempt.
+/// comes again, works despite a hold, or takes one event at a time to find the one that fails.
 pub(super) async fn look(
     connection: &mut PgConnection,
     work: &PostWork,
