@@ -80,6 +80,13 @@ pub struct PostWork {
     pub despite_hold: bool,
 }
 
+impl PostWork {
+    /// The loans that the messages in hand name.
+    pub(crate) fn loan_keys(&self) -> BTreeSet<LoanKey> {
+        self.wanted.iter().map(|wanted| wanted.loan_key).collect()
+    }
+}
+
 /// The events that consequences say have restated earlier ones, or were charged without their fee, and those that may have
 /// shown late fees to be wrong: who answers for them reads more than their own posting.
 #[must_use]

@@ -133,7 +133,7 @@ pub(in crate::store::postgres) async fn lock(
     connection: &mut PgConnection,
     work: &PostWork,
 ) -> Result<Locked, StoreError> {
-    let keys: BTreeSet<LoanKey> = work.wanted.iter().map(|wanted| wanted.loan_key).collect();
+    let keys = work.loan_keys();
     let statement = if work.skip_locked { LOCK_FREE_LOANS } else { LOCK_LOANS };
     let mut locked = Locked { loans: read_loans(connection, statement, &keys).await?, ..Locked::default() };
     let mut missing: BTreeSet<LoanKey> = keys.into_iter().filter(|key| !locked.loans.contains_key(key)).collect();

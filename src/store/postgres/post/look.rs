@@ -35,7 +35,7 @@ pub(super) async fn look(
     if work.skip_locked || work.despite_hold || work.per_loan_max == 1 {
         return lock(connection, work).await;
     }
-    let keys: BTreeSet<LoanKey> = work.wanted.iter().map(|wanted| wanted.loan_key).collect();
+    let keys = work.loan_keys();
     let known = known.of(&keys);
     let unknown: BTreeSet<LoanKey> = keys.iter().copied().filter(|key| !known.contains_key(key)).collect();
     // A statement without a row would not share the periods; then there is an absent loan, and all are locked.

@@ -53,7 +53,7 @@ impl PostgresStore {
         let posted = post_batch(&mut connection, &mut watch, (&work, self), &fold).await;
         let (batch, states) = posted.inspect_err(|error| {
             self.doubt(error);
-            self.known_loans.forget(work.wanted.iter().map(|wanted| wanted.loan_key));
+            self.known_loans.forget(work.loan_keys());
         })?;
         self.rest(connection);
         self.known_loans.learn(&states);

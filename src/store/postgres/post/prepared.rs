@@ -1,13 +1,13 @@
 //! Owns a posting transaction whose rows were made beforehand: look, write, commit, with nothing read and nothing folded
 //! in between. It is what `hpts bench` measures as the limit of a database; no server calls it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use sqlx::PgConnection;
 
 use super::{KnownLoans, look, write};
 use crate::core::event::AcceptedEvent;
-use crate::core::ids::{LoanKey, Seq};
+use crate::core::ids::Seq;
 use crate::core::ledger::FoldOutput;
 use crate::core::loan::LoanState;
 use crate::runtime::clock::Stopwatch;
@@ -53,7 +53,7 @@ impl PostgresStore {
         self.owned(move |store| async move {
             let mut watch = Stopwatch::start();
             let mut connection = store.hot_connection(HotPath::Post).await?;
-            let loans: Vec<LoanKey> = batch.work.wanted.iter().map(|wanted| wanted.loan_key).collect();
+            let loans = batch.work.loan_keys();
             let posted = post(&mut connection, &mut watch, batch, &store.known_loans).await;
             let (times, states) = posted.inspect_err(|error| {
                 store.doubt(error);
@@ -89,8 +89,7 @@ async fn fill(
 ) -> Result<Vec<LoanState>, StoreError> {
     let PreparedBatch { work, events, output } = batch;
     let locked = look::look(connection, &work, known).await?;
-    let loans: BTreeSet<_> = work.wanted.iter().map(|wanted| wanted.loan_key).collect();
-    if locked.loans.len() != loans.len() {
+    if locked.loans.len() != work.loan_keys().len() {
         return Err(overtaken("a loan of a prepared batch is not there"));
     }
     times.lock = watch.lap();

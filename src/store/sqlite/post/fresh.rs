@@ -80,7 +80,7 @@ fn asked(work: &PostWork, fresh: &Fresh) -> Option<BTreeMap<LoanKey, Seq>> {
     if !work.wanted.iter().all(is_fresh) {
         return None;
     }
-    let loans: BTreeSet<LoanKey> = work.wanted.iter().map(|wanted| wanted.loan_key).collect();
+    let loans = work.loan_keys();
     let mut count = 0_usize;
     let mut asked = BTreeMap::new();
     for loan in loans {
